@@ -1,0 +1,97 @@
+import { type Selectable, sql } from 'kysely'
+import type { Database } from './database.ts'
+import { isUniqueViolation } from './fault.ts'
+import type { ClientTable } from './schema.ts'
+
+/** A registered client. Its secret is known by hash alone. */
+export type Client = Readonly<{
+  clientId: string
+  /** Client metadata by RFC 7591 names, and a few names of our own. */
+  metadata: Readonly<Record<string, unknown>>
+  secretHash: Uint8Array | undefined
+  /** The secret before a rotation, still accepted until then. */
+  previousSecret: Readonly<{ hash: Uint8Array; until: Date }> | undefined
+  createdAt: Date
+}>
+
+export type ClientStore = ReturnType<typeof createClientStore>
+
+export function createClientStore(database: Database) {
+  return {
+    /** @returns false when the client_id is taken. */
+    async insert({ clientId, metadata, secretHash }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
+      try {
+        await database
+          .insertInto('oidc_client')
+          .values({
+            client_id: clientId,
+            metadata: JSON.stringify(metadata),
+            secret_hash: secretHash ?? null,
+            previous_secret_hash: null,
+          })
+          .execute()
+        return true
+      } catch (error) {
+        if (isUniqueViolation(error)) return false
+        throw error
+      }
+    },
+
+    async find(clientId: string): Promise<Client | undefined> {
+      const row = await database.selectFrom('oidc_client').selectAll().where('client_id', '=', clientId).executeTakeFirst()
+      return row && toClient(row)
+    },
+
+    async list(): Promise<Client[]> {
+      const rows = await database.selectFrom('oidc_client').selectAll().orderBy('created_at').orderBy('client_id').execute()
+      return rows.map(toClient)
+    },
+
+    /** @returns false when there is no such client. */
+    async update(clientId: string, metadata: Client['metadata']): Promise<boolean> {
+      const { numUpdatedRows } = await database
+        .updateTable('oidc_client')
+        .set({ metadata: JSON.stringify(metadata), updated_at: new Date() })
+        .where('client_id', '=', clientId)
+        .executeTakeFirst()
+      return numUpdatedRows > 0n
+    },
+
+    /** @param overlapSeconds how long the secret of before is still accepted. @returns false when there is no such client. */
+    async rotateSecret(clientId: string, secretHash: Uint8Array, overlapSeconds: number): Promise<boolean> {
+      const { numUpdatedRows } = await database
+        .updateTable('oidc_client')
+        .set((table) => ({
+          previous_secret_hash: overlapSeconds > 0 ? table.ref('secret_hash') : null,
+          previous_secret_until: overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
+          secret_hash: secretHash,
+          updated_at: new Date(),
+        }))
+        .where('client_id', '=', clientId)
+        .executeTakeFirst()
+      return numUpdatedRows > 0n
+    },
+
+    /** With the client go its grants and every token. @returns false when there is no such client. */
+    async delete(clientId: string): Promise<boolean> {
+      return await database.transaction().execute(async (transaction) => {
+        const { numDeletedRows } = await transaction.deleteFrom('oidc_client').where('client_id', '=', clientId).executeTakeFirst()
+        await transaction.deleteFrom('oidc_token').where('client_id', '=', clientId).where('grant_id', 'is', null).execute()
+        return numDeletedRows > 0n
+      })
+    },
+  }
+}
+
+function toClient(row: Selectable<ClientTable>): Client {
+  return {
+    clientId: row.client_id,
+    metadata: row.metadata,
+    secretHash: row.secret_hash ?? undefined,
+    previousSecret:
+      row.previous_secret_hash && row.previous_secret_until
+        ? { hash: row.previous_secret_hash, until: row.previous_secret_until }
+        : undefined,
+    createdAt: row.created_at,
+  }
+}

@@ -1,0 +1,96 @@
+import { PGlite } from '@electric-sql/pglite'
+import { type DatabaseConnection, type Driver, Kysely, PGliteDialect, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import type { Schema } from './schema.ts'
+
+export type Database = Kysely<Schema>
+
+const POOL_SIZE = 10
+const WAIT_MILLISECONDS = 2_000
+const STATEMENT_MILLISECONDS = 5_000
+const LOCK_MILLISECONDS = 2_000
+const MIGRATION_LOCK_MILLISECONDS = 60_000
+const IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
+
+/**
+ * Opens a pool to a Postgres server. Connects with the first statement.
+ *
+ * @param onConnectionError told when an idle connection is lost; the pool replaces it by itself. Without a
+ *   listener the loss would end the process.
+ */
+export function openPostgres(url: string, { onConnectionError }: { onConnectionError: (error: Error) => void }): Database {
+  return openPool({
+    connectionString: url,
+    max: POOL_SIZE,
+    statement_timeout: STATEMENT_MILLISECONDS,
+    query_timeout: STATEMENT_MILLISECONDS + WAIT_MILLISECONDS,
+    lock_timeout: LOCK_MILLISECONDS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MILLISECONDS,
+    onConnectionError,
+  })
+}
+
+/** A connection for migrations: they may take long, and wait for another instance that is migrating. */
+export function openPostgresForMigrations(url: string): Database {
+  return openPool({ connectionString: url, max: 1, lock_timeout: MIGRATION_LOCK_MILLISECONDS, onConnectionError: () => {} })
+}
+
+function openPool({ onConnectionError, ...options }: pg.PoolConfig & { onConnectionError: (error: Error) => void }): Database {
+  const pool = new pg.Pool({
+    application_name: 'sallyport',
+    connectionTimeoutMillis: WAIT_MILLISECONDS,
+    keepAlive: true,
+    ...options,
+  })
+  pool.on('error', onConnectionError)
+  return new Kysely({ dialect: new PostgresDialect({ pool }) })
+}
+
+/**
+ * Opens the embedded Postgres in a folder of its own. One process at a time: the caller holds the lock.
+ *
+ * @param folder created when missing; undefined keeps everything in memory (tests).
+ */
+export function openEmbeddedPostgres(folder: string | undefined): Database {
+  return new Kysely({ dialect: new ExclusivePGliteDialect({ pglite: () => PGlite.create(folder) }) })
+}
+
+/**
+ * PGlite is one connection, and kysely's driver hands that same connection to everybody: a statement of another
+ * request would run inside whichever transaction is open, and be lost with it. So a connection is handed to one
+ * caller at a time.
+ */
+class ExclusivePGliteDialect extends PGliteDialect {
+  override createDriver(): Driver {
+    const driver: Driver = super.createDriver()
+    const releases = new WeakMap<DatabaseConnection, () => void>()
+    let last: Promise<void> = Promise.resolve()
+    const acquire = async (): Promise<DatabaseConnection> => {
+      const turn = last
+      const { promise, resolve } = Promise.withResolvers<void>()
+      last = promise
+      await turn
+      try {
+        const connection = await driver.acquireConnection()
+        releases.set(connection, resolve)
+        return connection
+      } catch (error) {
+        resolve()
+        throw error
+      }
+    }
+    return new Proxy(driver, {
+      get(target, property) {
+        if (property === 'acquireConnection') return acquire
+        if (property === 'releaseConnection') {
+          return async (connection: DatabaseConnection) => {
+            await target.releaseConnection(connection)
+            releases.get(connection)?.()
+          }
+        }
+        const member: unknown = Reflect.get(target, property, target)
+        return typeof member === 'function' ? member.bind(target) : member
+      },
+    })
+  }
+}

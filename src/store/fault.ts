@@ -1,0 +1,31 @@
+/** What a failed statement means. The only place that reads Postgres error codes. */
+
+const FOREIGN_KEY_VIOLATION = '23503'
+const UNIQUE_VIOLATION = '23505'
+
+/** SQLSTATE classes and codes after which the same statement may succeed later. */
+const UNAVAILABLE =
+  /^(08...|25006|40001|40P01|53...|55P03|57014|57P0[1-4]|58...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+/** pg reports these without a code. */
+const UNAVAILABLE_MESSAGE = /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error|PGlite is closed)/
+
+/** The database cannot answer now: down, full, restarting, too slow, or the statement lost to another. */
+export function isUnavailable(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isUnavailable)
+  const code = codeOf(error)
+  if (code !== undefined && UNAVAILABLE.test(code)) return true
+  return error instanceof Error && UNAVAILABLE_MESSAGE.test(error.message)
+}
+
+/** A row that this one refers to is gone. */
+export function isForeignKeyViolation(error: unknown): boolean {
+  return codeOf(error) === FOREIGN_KEY_VIOLATION
+}
+
+export function isUniqueViolation(error: unknown): boolean {
+  return codeOf(error) === UNIQUE_VIOLATION
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}

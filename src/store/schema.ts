@@ -1,0 +1,101 @@
+import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+
+/** The tables as kysely sees them: column spelling stays in this room. */
+export type Schema = {
+  account: AccountTable
+  oidc_client: ClientTable
+  resource: ResourceTable
+  signing_key: SigningKeyTable
+  oidc_grant: GrantTable
+  oidc_token: TokenTable
+  oidc_session: SessionTable
+  oidc_artifact: ArtifactTable
+}
+
+/** JSON as the engine hands it over; written as text. */
+export type Payload = Record<string, unknown>
+type Json<T extends object> = JSONColumnType<T, string, string>
+type Instant = ColumnType<Date, Date | string, Date | string>
+type OptionalInstant = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
+
+export type AccountTable = {
+  sub: string
+  username: string
+  username_key: string
+  email: string | null
+  email_key: string | null
+  email_verified: Generated<boolean>
+  profile: ColumnType<Record<string, unknown>, string | undefined, string>
+  password_hash: string | null
+  status: Generated<'active' | 'disabled'>
+  created_at: ColumnType<Date, never, never>
+  updated_at: ColumnType<Date, never, ReturnType<typeof Date> | Date>
+}
+
+export type ClientTable = {
+  client_id: string
+  metadata: Json<Record<string, unknown>>
+  secret_hash: Uint8Array | null
+  previous_secret_hash: Uint8Array | null
+  previous_secret_until: OptionalInstant
+  created_at: ColumnType<Date, never, never>
+  updated_at: ColumnType<Date, never, Date>
+}
+
+export type ResourceTable = {
+  identifier: string
+  scope: string
+  format: 'jwt' | 'opaque'
+  signing_alg: 'RS256' | 'ES256' | 'EdDSA'
+  access_token_seconds: number | null
+  introspection_client_ids: Generated<string[]>
+  created_at: ColumnType<Date, never, never>
+}
+
+export type SigningKeyTable = {
+  kid: string
+  alg: 'RS256' | 'ES256' | 'EdDSA'
+  state: 'next' | 'current' | 'retired'
+  public_jwk: Json<Record<string, unknown>>
+  sealed_private_jwk: Uint8Array
+  created_at: ColumnType<Date, never, never>
+}
+
+export type GrantTable = {
+  id: string
+  account_sub: string
+  client_id: string
+  payload: Json<Payload>
+  expires_at: Instant
+}
+
+export type TokenTable = {
+  id_hash: Uint8Array
+  kind: number
+  grant_id: string | null
+  client_id: string
+  payload: Json<Payload>
+  consumed_at: OptionalInstant
+  expires_at: Instant
+  user_code_hash: Uint8Array | null
+  sealed_id: Uint8Array | null
+  polled_at: OptionalInstant
+  poll_interval_seconds: number | null
+}
+
+export type SessionTable = {
+  id_hash: Uint8Array
+  uid: string
+  account_sub: string | null
+  payload: Json<Payload>
+  ended_at: OptionalInstant
+  expires_at: Instant
+}
+
+export type ArtifactTable = {
+  kind: number
+  id_hash: Uint8Array
+  sealed_payload: Uint8Array | null
+  consumed_at: OptionalInstant
+  expires_at: Instant
+}

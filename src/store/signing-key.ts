@@ -1,0 +1,46 @@
+import type { Database } from './database.ts'
+
+export type SigningAlg = 'RS256' | 'ES256' | 'EdDSA'
+
+/** A key of the JWKS; the private part is sealed. */
+export type StoredSigningKey = Readonly<{
+  kid: string
+  alg: SigningAlg
+  state: 'next' | 'current' | 'retired'
+  publicJwk: Readonly<Record<string, unknown>>
+  sealedPrivateJwk: Uint8Array
+  createdAt: Date
+}>
+
+export type SigningKeyStore = ReturnType<typeof createSigningKeyStore>
+
+export function createSigningKeyStore(database: Database) {
+  return {
+    async list(): Promise<StoredSigningKey[]> {
+      const rows = await database.selectFrom('signing_key').selectAll().orderBy('created_at').orderBy('kid').execute()
+      return rows.map((row) => ({
+        kid: row.kid,
+        alg: row.alg,
+        state: row.state,
+        publicJwk: row.public_jwk,
+        sealedPrivateJwk: row.sealed_private_jwk,
+        createdAt: row.created_at,
+      }))
+    },
+
+    /** Of any number of instances that add a first current key for an algorithm at once, one wins; the others' keys are dropped. */
+    async insertCurrentUnlessPresent(key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>): Promise<void> {
+      await database
+        .insertInto('signing_key')
+        .values({
+          kid: key.kid,
+          alg: key.alg,
+          state: 'current',
+          public_jwk: JSON.stringify(key.publicJwk),
+          sealed_private_jwk: key.sealedPrivateJwk,
+        })
+        .onConflict((conflict) => conflict.column('alg').where('state', '=', 'current').doNothing())
+        .execute()
+    },
+  }
+}

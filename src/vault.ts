@@ -1,0 +1,91 @@
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+
+/**
+ * Sealing: what must come back in clear (device codes, private keys, pending requests) is stored under
+ * AES-256-GCM with a key derived from the master key. Several master keys form a ring: the newest seals, all open.
+ *
+ * A sealed value is `version (1) | key id (4) | nonce (12) | tag (16) | ciphertext`.
+ */
+export type Vault = ReturnType<typeof createVault>
+
+const VERSION = 1
+const KEY_ID_BYTES = 4
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const HEADER_BYTES = 1 + KEY_ID_BYTES
+const SECRET_BYTES = 32
+
+/** The master key does not open what was sealed: it was changed, or the value was tampered with. */
+export class UnsealError extends Error {
+  override name = 'UnsealError'
+}
+
+/** @param masterKeys 32 bytes each, newest first. */
+export function createVault(masterKeys: readonly Buffer[]) {
+  const ring = masterKeys.map((masterKey) => {
+    const key = derive(masterKey, 'seal')
+    return { id: sha256(key).subarray(0, KEY_ID_BYTES), key, masterKey }
+  })
+  const [newest] = ring
+  if (!newest) throw new Error('a vault needs at least one master key')
+
+  return {
+    /** @param purpose binds the value to its use: opening it for another purpose fails. */
+    seal(clear: string, purpose: string): Buffer {
+      const nonce = randomBytes(NONCE_BYTES)
+      const cipher = createCipheriv('aes-256-gcm', newest.key, nonce).setAAD(Buffer.from(purpose))
+      const body = Buffer.concat([cipher.update(clear, 'utf8'), cipher.final()])
+      return Buffer.concat([Buffer.of(VERSION), newest.id, nonce, cipher.getAuthTag(), body])
+    },
+
+    /** @throws {UnsealError} */
+    open(sealed: Uint8Array, purpose: string): string {
+      const bytes = Buffer.from(sealed)
+      const id = bytes.subarray(1, HEADER_BYTES)
+      const entry = ring.find((candidate) => candidate.id.equals(id))
+      if (bytes[0] !== VERSION || !entry) throw new UnsealError('sealed under a master key that is not in ENCRYPTION_KEY')
+      const nonce = bytes.subarray(HEADER_BYTES, HEADER_BYTES + NONCE_BYTES)
+      const tag = bytes.subarray(HEADER_BYTES + NONCE_BYTES, HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
+      try {
+        const decipher = createDecipheriv('aes-256-gcm', entry.key, nonce, { authTagLength: TAG_BYTES })
+          .setAAD(Buffer.from(purpose))
+          .setAuthTag(tag)
+        const body = bytes.subarray(HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
+        return Buffer.concat([decipher.update(body), decipher.final()]).toString('utf8')
+      } catch (cause) {
+        throw new UnsealError('a sealed value was altered or belongs to another purpose', { cause })
+      }
+    },
+
+    /** Keys for another use (cookie signatures, CSRF tokens), newest first; stable for a given master key. */
+    deriveKeys(purpose: string): Buffer[] {
+      return ring.map(({ masterKey }) => derive(masterKey, purpose))
+    },
+
+    /**
+     * Look-up value for a secret too short to be hashed plainly (user codes): nobody without the master key can
+     * try them all. Under the newest key only: such values live for minutes.
+     */
+    fingerprint(value: string, purpose: string): Buffer {
+      return createHmac('sha256', derive(newest.masterKey, purpose)).update(value).digest()
+    },
+  }
+}
+
+/** SHA-256, for secrets of 256 random bits: no salt is needed, nothing can be guessed. */
+export function sha256(value: string | Uint8Array): Buffer {
+  return createHash('sha256').update(value).digest()
+}
+
+/** A new secret of 256 random bits, as 43 URL-safe characters. */
+export function randomSecret(): string {
+  return randomBytes(SECRET_BYTES).toString('base64url')
+}
+
+export function randomMasterKey(): Buffer {
+  return randomBytes(SECRET_BYTES)
+}
+
+function derive(masterKey: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', masterKey, Buffer.alloc(0), `sallyport ${purpose}`, SECRET_BYTES))
+}
