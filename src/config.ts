@@ -43,13 +43,19 @@ export type LogFormat = (typeof LOG_FORMATS)[number]
 export class ConfigError extends Error {
   readonly faults: readonly string[]
   constructor(faults: readonly string[]) {
-    super(`The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`)
+    super(
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+    )
     this.name = 'ConfigError'
     this.faults = faults
   }
 }
 
-const port = z.coerce.number('must be a number').int().min(0, 'must be 0 to 65535').max(65535, 'must be 0 to 65535')
+const port = z.coerce
+  .number('must be a number')
+  .int()
+  .min(0, 'must be 0 to 65535')
+  .max(65535, 'must be 0 to 65535')
 const seconds = (least: number, most: number) =>
   z.coerce
     .number('must be a whole number of seconds')
@@ -63,7 +69,8 @@ const issuer = z.string().transform((value, context) => {
     return z.NEVER
   }
   const url = URL.parse(value)
-  if (!url || !/^https?:$/.test(url.protocol)) return fault('must be an http(s) URL such as https://login.example.com')
+  if (!url || !/^https?:$/.test(url.protocol))
+    return fault('must be an http(s) URL such as https://login.example.com')
   if (url.pathname !== '/' || url.search || url.hash || url.username || url.password) {
     return fault('must be an origin alone: no path, query, fragment or credentials')
   }
@@ -91,7 +98,8 @@ const masterKeys = z.string().transform((value, context) => {
   if (keys.length === 0 || keys.some((key) => key.length !== MASTER_KEY_BYTES)) {
     context.addIssue({
       code: 'custom',
-      message: 'must be 32 bytes in base64 (make one with: openssl rand -base64 32); several, newest first, separated by commas',
+      message:
+        'must be 32 bytes in base64 (make one with: openssl rand -base64 32); several, newest first, separated by commas',
     })
   }
   return keys
@@ -106,29 +114,105 @@ const databaseUrl = z.string().refine((value) => /^postgres(ql)?:$/.test(URL.par
  * `secret` gives it a `_FILE` twin.
  */
 const SETTINGS = {
-  ISSUER: setting(issuer.optional(), '`http://localhost:4000`', 'The origin people and apps reach Sallyport at. Must be https, except on localhost.'),
-  HOST: setting(z.string().min(1).optional(), '`127.0.0.1` while ISSUER is on localhost, else every address', 'Address the public listener binds.'),
+  ISSUER: setting(
+    issuer.optional(),
+    '`http://localhost:4000`',
+    'The origin people and apps reach Sallyport at. Must be https, except on localhost.',
+  ),
+  HOST: setting(
+    z.string().min(1).optional(),
+    '`127.0.0.1` while ISSUER is on localhost, else every address',
+    'Address the public listener binds.',
+  ),
   PORT: setting(port.default(4000), '`4000`', 'Port of the public listener.'),
-  MANAGEMENT_HOST: setting(z.string().min(1).default('127.0.0.1'), '`127.0.0.1`', 'Address of the private listener (health). Never expose it.'),
+  MANAGEMENT_HOST: setting(
+    z.string().min(1).default('127.0.0.1'),
+    '`127.0.0.1`',
+    'Address of the private listener (health). Never expose it.',
+  ),
   MANAGEMENT_PORT: setting(port.default(4001), '`4001`', 'Port of the private listener.'),
-  DATABASE_URL: setting(databaseUrl.optional(), 'none: the embedded Postgres', 'Postgres 15 or newer, as a postgres:// URL.', { secret: true }),
-  DATA_DIR: setting(z.string().min(1).default('./data'), '`./data`', 'Folder of the embedded database and its generated key.'),
-  ENCRYPTION_KEY: setting(masterKeys.optional(), 'generated into DATA_DIR on localhost', 'Master key that seals secrets at rest: 32 bytes in base64. Several, newest first, separated by commas. Required with DATABASE_URL and outside localhost.', { secret: true }),
-  TRUSTED_PROXIES: setting(trustedProxies.default([]), 'none', 'Comma-separated addresses or CIDR networks whose X-Forwarded-For is believed.'),
-  OUTBOUND_ALLOWED_NETWORKS: setting(networks.default([]), 'none', 'Private networks (CIDR) that requests to clients’ own URLs, such as jwks_uri, may reach; http is accepted there too.'),
-  LOG_LEVEL: setting(z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'), '`info`', `One of ${LOG_LEVELS.join(', ')}.`),
-  LOG_FORMAT: setting(z.enum(LOG_FORMATS, { error: 'must be json or pretty' }).optional(), '`pretty` on a terminal, else `json`', '`json` (one object a line) or `pretty`.'),
-  ACCESS_TOKEN_SECONDS: setting(seconds(30, DAY_SECONDS).default(15 * MINUTE_SECONDS), '`900`', 'Lifetime of a person’s access tokens.'),
-  REFRESH_TOKEN_IDLE_SECONDS: setting(seconds(60, 365 * DAY_SECONDS).default(14 * DAY_SECONDS), '`1209600` (14 days)', 'A refresh token unused this long ends.'),
-  REFRESH_TOKEN_ABSOLUTE_SECONDS: setting(seconds(60, 365 * DAY_SECONDS).default(30 * DAY_SECONDS), '`2592000` (30 days)', 'A family of rotated refresh tokens ends after this, used or not.'),
-  REFRESH_REPLAY_SECONDS: setting(seconds(0, 60).default(10), '`10`', 'How long after its use a spent refresh token is refused without ending its family (0 to 60).'),
-  SESSION_IDLE_SECONDS: setting(seconds(60, 30 * DAY_SECONDS).default(30 * MINUTE_SECONDS), '`1800` (30 minutes)', 'A browser session unused this long ends.'),
-  SESSION_ABSOLUTE_SECONDS: setting(seconds(60, 30 * DAY_SECONDS).default(24 * HOUR_SECONDS), '`86400` (24 hours)', 'A browser session ends this long after sign-in, used or not.'),
+  DATABASE_URL: setting(
+    databaseUrl.optional(),
+    'none: the embedded Postgres',
+    'Postgres 15 or newer, as a postgres:// URL.',
+    { secret: true },
+  ),
+  DATA_DIR: setting(
+    z.string().min(1).default('./data'),
+    '`./data`',
+    'Folder of the embedded database and its generated key.',
+  ),
+  ENCRYPTION_KEY: setting(
+    masterKeys.optional(),
+    'generated into DATA_DIR on localhost',
+    'Master key that seals secrets at rest: 32 bytes in base64. Several, newest first, separated by commas. Required with DATABASE_URL and outside localhost.',
+    { secret: true },
+  ),
+  TRUSTED_PROXIES: setting(
+    trustedProxies.default([]),
+    'none',
+    'Comma-separated addresses or CIDR networks whose X-Forwarded-For is believed.',
+  ),
+  OUTBOUND_ALLOWED_NETWORKS: setting(
+    networks.default([]),
+    'none',
+    'Private networks (CIDR) that requests to clients’ own URLs, such as jwks_uri, may reach; http is accepted there too.',
+  ),
+  LOG_LEVEL: setting(
+    z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+    '`info`',
+    `One of ${LOG_LEVELS.join(', ')}.`,
+  ),
+  LOG_FORMAT: setting(
+    z.enum(LOG_FORMATS, { error: 'must be json or pretty' }).optional(),
+    '`pretty` on a terminal, else `json`',
+    '`json` (one object a line) or `pretty`.',
+  ),
+  ACCESS_TOKEN_SECONDS: setting(
+    seconds(30, DAY_SECONDS).default(15 * MINUTE_SECONDS),
+    '`900`',
+    'Lifetime of a person’s access tokens.',
+  ),
+  REFRESH_TOKEN_IDLE_SECONDS: setting(
+    seconds(60, 365 * DAY_SECONDS).default(14 * DAY_SECONDS),
+    '`1209600` (14 days)',
+    'A refresh token unused this long ends.',
+  ),
+  REFRESH_TOKEN_ABSOLUTE_SECONDS: setting(
+    seconds(60, 365 * DAY_SECONDS).default(30 * DAY_SECONDS),
+    '`2592000` (30 days)',
+    'A family of rotated refresh tokens ends after this, used or not.',
+  ),
+  REFRESH_REPLAY_SECONDS: setting(
+    seconds(0, 60).default(10),
+    '`10`',
+    'How long after its use a spent refresh token is refused without ending its family (0 to 60).',
+  ),
+  SESSION_IDLE_SECONDS: setting(
+    seconds(60, 30 * DAY_SECONDS).default(30 * MINUTE_SECONDS),
+    '`1800` (30 minutes)',
+    'A browser session unused this long ends.',
+  ),
+  SESSION_ABSOLUTE_SECONDS: setting(
+    seconds(60, 30 * DAY_SECONDS).default(24 * HOUR_SECONDS),
+    '`86400` (24 hours)',
+    'A browser session ends this long after sign-in, used or not.',
+  ),
 }
 
-type Setting<Schema extends z.ZodType> = { schema: Schema; byDefault: string; meaning: string; secret: boolean }
+type Setting<Schema extends z.ZodType> = {
+  schema: Schema
+  byDefault: string
+  meaning: string
+  secret: boolean
+}
 
-function setting<Schema extends z.ZodType>(schema: Schema, byDefault: string, meaning: string, { secret = false } = {}): Setting<Schema> {
+function setting<Schema extends z.ZodType>(
+  schema: Schema,
+  byDefault: string,
+  meaning: string,
+  { secret = false } = {},
+): Setting<Schema> {
   return { schema, byDefault, meaning, secret }
 }
 
@@ -174,7 +258,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const issuerOrigin = values.ISSUER ?? `http://localhost:${values.PORT}`
   const isLocal = LOOPBACK_HOSTS.has(new URL(issuerOrigin).hostname)
   if (!values.ENCRYPTION_KEY && (values.DATABASE_URL || !isLocal)) {
-    faults.push('ENCRYPTION_KEY is required with DATABASE_URL and outside localhost (make one with: openssl rand -base64 32)')
+    faults.push(
+      'ENCRYPTION_KEY is required with DATABASE_URL and outside localhost (make one with: openssl rand -base64 32)',
+    )
   }
   if (values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS) {
     faults.push('REFRESH_TOKEN_IDLE_SECONDS must not exceed REFRESH_TOKEN_ABSOLUTE_SECONDS')
@@ -209,7 +295,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
 /** The table of README's chapter "Configuration", as Markdown. */
 export function configurationTable(): string {
   const rows = Object.entries(SETTINGS).map(
-    ([name, { byDefault, meaning, secret }]) => `| \`${name}\`${secret ? ` or \`${name}_FILE\`` : ''} | ${byDefault} | ${meaning} |`,
+    ([name, { byDefault, meaning, secret }]) =>
+      `| \`${name}\`${secret ? ` or \`${name}_FILE\`` : ''} | ${byDefault} | ${meaning} |`,
   )
   return ['| Setting | Default | Meaning |', '|---|---|---|', ...rows].join('\n')
 }
@@ -217,14 +304,19 @@ export function configurationTable(): string {
 function nearMisses(env: Readonly<Record<string, string | undefined>>): string[] {
   return Object.keys(env).flatMap((name) => {
     if (KNOWN_NAMES.includes(name)) return []
-    const meant = KNOWN_NAMES.find((known) => distance(name, known) <= (Math.min(name.length, known.length) < 6 ? 1 : 2))
+    const meant = KNOWN_NAMES.find(
+      (known) => distance(name, known) <= (Math.min(name.length, known.length) < 6 ? 1 : 2),
+    )
     // HOME is no misspelt HOST: names that short are a near-miss only at a distance of one.
     return meant ? [`${name} is not a setting: did you mean ${meant}?`] : []
   })
 }
 
 function splitList(value: string): string[] {
-  return value.split(',').map((item) => item.trim()).filter(Boolean)
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean)
 }
 
 function networkFault(network: string): string | undefined {
@@ -233,7 +325,11 @@ function networkFault(network: string): string | undefined {
   if (family === 0 || rest.length > 0) return 'not an IP address or CIDR network'
   if (prefix === undefined) return undefined
   try {
-    new BlockList().addSubnet(address, /^\d+$/.test(prefix) ? Number(prefix) : -1, family === 6 ? 'ipv6' : 'ipv4')
+    new BlockList().addSubnet(
+      address,
+      /^\d+$/.test(prefix) ? Number(prefix) : -1,
+      family === 6 ? 'ipv6' : 'ipv4',
+    )
     return undefined
   } catch {
     return 'not a valid prefix length'

@@ -43,7 +43,8 @@ export function createVault(masterKeys: readonly Buffer[]) {
       const bytes = Buffer.from(sealed)
       const id = bytes.subarray(1, HEADER_BYTES)
       const entry = ring.find((candidate) => candidate.id.equals(id))
-      if (bytes[0] !== VERSION || !entry) throw new UnsealError('sealed under a master key that is not in ENCRYPTION_KEY')
+      if (bytes[0] !== VERSION || !entry)
+        throw new UnsealError('sealed under a master key that is not in ENCRYPTION_KEY')
       const nonce = bytes.subarray(HEADER_BYTES, HEADER_BYTES + NONCE_BYTES)
       const tag = bytes.subarray(HEADER_BYTES + NONCE_BYTES, HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
       try {

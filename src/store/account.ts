@@ -25,7 +25,14 @@ export type AccountStore = ReturnType<typeof createAccountStore>
 export function createAccountStore(database: Database) {
   return {
     /** @returns false when the username or e-mail address belongs to somebody else, in any spelling. */
-    async insert({ sub, username, email, emailVerified, profile, passwordHash }: NewAccount): Promise<boolean> {
+    async insert({
+      sub,
+      username,
+      email,
+      emailVerified,
+      profile,
+      passwordHash,
+    }: NewAccount): Promise<boolean> {
       try {
         await database
           .insertInto('account')
@@ -53,7 +60,9 @@ export function createAccountStore(database: Database) {
     },
 
     /** By username or e-mail address, in any spelling; a username wins over another person's address. */
-    async findByLogin(login: string): Promise<{ account: Account; passwordHash: string | undefined } | undefined> {
+    async findByLogin(
+      login: string,
+    ): Promise<{ account: Account; passwordHash: string | undefined } | undefined> {
       const key = loginKey(login)
       const row = await database
         .selectFrom('account')
@@ -123,7 +132,10 @@ export function createAccountStore(database: Database) {
 
     /** Sessions, grants and tokens go with the row. @returns false when nobody has this sub. */
     async delete(sub: string): Promise<boolean> {
-      const { numDeletedRows } = await database.deleteFrom('account').where('sub', '=', sub).executeTakeFirst()
+      const { numDeletedRows } = await database
+        .deleteFrom('account')
+        .where('sub', '=', sub)
+        .executeTakeFirst()
       return numDeletedRows > 0n
     },
   }

@@ -11,7 +11,12 @@ export type ArtifactStore = ReturnType<typeof createArtifactStore>
 
 export function createArtifactStore(database: Database) {
   return {
-    async upsert(kind: ArtifactKind, idHash: Uint8Array, sealedPayload: Uint8Array, expiresAt: Date): Promise<void> {
+    async upsert(
+      kind: ArtifactKind,
+      idHash: Uint8Array,
+      sealedPayload: Uint8Array,
+      expiresAt: Date,
+    ): Promise<void> {
       const changing = { sealed_payload: sealedPayload, expires_at: expiresAt }
       await database
         .insertInto('oidc_artifact')
@@ -31,14 +36,19 @@ export function createArtifactStore(database: Database) {
       return rows.length > 0
     },
 
-    async find(kind: ArtifactKind, idHash: Uint8Array): Promise<{ sealedPayload: Uint8Array; consumed: boolean } | undefined> {
+    async find(
+      kind: ArtifactKind,
+      idHash: Uint8Array,
+    ): Promise<{ sealedPayload: Uint8Array; consumed: boolean } | undefined> {
       const row = await database
         .selectFrom('oidc_artifact')
         .select(['sealed_payload', 'consumed_at'])
         .where('kind', '=', ARTIFACT_KINDS[kind])
         .where('id_hash', '=', idHash)
         .executeTakeFirst()
-      return row?.sealed_payload ? { sealedPayload: row.sealed_payload, consumed: row.consumed_at !== null } : undefined
+      return row?.sealed_payload
+        ? { sealedPayload: row.sealed_payload, consumed: row.consumed_at !== null }
+        : undefined
     },
 
     /** Of any number of concurrent calls exactly one gets `true`. */
@@ -53,8 +63,14 @@ export function createArtifactStore(database: Database) {
       return numUpdatedRows > 0n
     },
 
-    async delete(kind: ArtifactKind, idHash: Uint8Array): Promise<void> {
-      await database.deleteFrom('oidc_artifact').where('kind', '=', ARTIFACT_KINDS[kind]).where('id_hash', '=', idHash).execute()
+    /** Of any number of concurrent calls exactly one gets `true`. */
+    async delete(kind: ArtifactKind, idHash: Uint8Array): Promise<boolean> {
+      const { numDeletedRows } = await database
+        .deleteFrom('oidc_artifact')
+        .where('kind', '=', ARTIFACT_KINDS[kind])
+        .where('id_hash', '=', idHash)
+        .executeTakeFirst()
+      return numDeletedRows > 0n
     },
 
     /** @returns how many rows went; at most `limit`. */

@@ -19,7 +19,11 @@ export type ClientStore = ReturnType<typeof createClientStore>
 export function createClientStore(database: Database) {
   return {
     /** @returns false when the client_id is taken. */
-    async insert({ clientId, metadata, secretHash }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
+    async insert({
+      clientId,
+      metadata,
+      secretHash,
+    }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
       try {
         await database
           .insertInto('oidc_client')
@@ -38,12 +42,21 @@ export function createClientStore(database: Database) {
     },
 
     async find(clientId: string): Promise<Client | undefined> {
-      const row = await database.selectFrom('oidc_client').selectAll().where('client_id', '=', clientId).executeTakeFirst()
+      const row = await database
+        .selectFrom('oidc_client')
+        .selectAll()
+        .where('client_id', '=', clientId)
+        .executeTakeFirst()
       return row && toClient(row)
     },
 
     async list(): Promise<Client[]> {
-      const rows = await database.selectFrom('oidc_client').selectAll().orderBy('created_at').orderBy('client_id').execute()
+      const rows = await database
+        .selectFrom('oidc_client')
+        .selectAll()
+        .orderBy('created_at')
+        .orderBy('client_id')
+        .execute()
       return rows.map(toClient)
     },
 
@@ -63,7 +76,8 @@ export function createClientStore(database: Database) {
         .updateTable('oidc_client')
         .set((table) => ({
           previous_secret_hash: overlapSeconds > 0 ? table.ref('secret_hash') : null,
-          previous_secret_until: overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
+          previous_secret_until:
+            overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
           secret_hash: secretHash,
           updated_at: new Date(),
         }))
@@ -75,8 +89,15 @@ export function createClientStore(database: Database) {
     /** With the client go its grants and every token. @returns false when there is no such client. */
     async delete(clientId: string): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
-        const { numDeletedRows } = await transaction.deleteFrom('oidc_client').where('client_id', '=', clientId).executeTakeFirst()
-        await transaction.deleteFrom('oidc_token').where('client_id', '=', clientId).where('grant_id', 'is', null).execute()
+        const { numDeletedRows } = await transaction
+          .deleteFrom('oidc_client')
+          .where('client_id', '=', clientId)
+          .executeTakeFirst()
+        await transaction
+          .deleteFrom('oidc_token')
+          .where('client_id', '=', clientId)
+          .where('grant_id', 'is', null)
+          .execute()
         return numDeletedRows > 0n
       })
     },

@@ -1,5 +1,5 @@
 import { PGlite } from '@electric-sql/pglite'
-import { type DatabaseConnection, type Driver, Kysely, PGliteDialect, PostgresDialect } from 'kysely'
+import { type DatabaseConnection, type Driver, Kysely, PGliteDialect, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import type { Schema } from './schema.ts'
 
@@ -18,7 +18,10 @@ const IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
  * @param onConnectionError told when an idle connection is lost; the pool replaces it by itself. Without a
  *   listener the loss would end the process.
  */
-export function openPostgres(url: string, { onConnectionError }: { onConnectionError: (error: Error) => void }): Database {
+export function openPostgres(
+  url: string,
+  { onConnectionError }: { onConnectionError: (error: Error) => void },
+): Database {
   return openPool({
     connectionString: url,
     max: POOL_SIZE,
@@ -32,10 +35,18 @@ export function openPostgres(url: string, { onConnectionError }: { onConnectionE
 
 /** A connection for migrations: they may take long, and wait for another instance that is migrating. */
 export function openPostgresForMigrations(url: string): Database {
-  return openPool({ connectionString: url, max: 1, lock_timeout: MIGRATION_LOCK_MILLISECONDS, onConnectionError: () => {} })
+  return openPool({
+    connectionString: url,
+    max: 1,
+    lock_timeout: MIGRATION_LOCK_MILLISECONDS,
+    onConnectionError: () => {},
+  })
 }
 
-function openPool({ onConnectionError, ...options }: pg.PoolConfig & { onConnectionError: (error: Error) => void }): Database {
+function openPool({
+  onConnectionError,
+  ...options
+}: pg.PoolConfig & { onConnectionError: (error: Error) => void }): Database {
   const pool = new pg.Pool({
     application_name: 'sallyport',
     connectionTimeoutMillis: WAIT_MILLISECONDS,
@@ -92,5 +103,15 @@ class ExclusivePGliteDialect extends PGliteDialect {
         return typeof member === 'function' ? member.bind(target) : member
       },
     })
+  }
+}
+
+/** Whether the database answers a trivial statement. */
+export async function ping(database: Database): Promise<boolean> {
+  try {
+    await sql`select 1`.execute(database)
+    return true
+  } catch {
+    return false
   }
 }

@@ -7,7 +7,8 @@ const UNIQUE_VIOLATION = '23505'
 const UNAVAILABLE =
   /^(08...|25006|40001|40P01|53...|55P03|57014|57P0[1-4]|58...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
 /** pg reports these without a code. */
-const UNAVAILABLE_MESSAGE = /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error|PGlite is closed)/
+const UNAVAILABLE_MESSAGE =
+  /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error|PGlite is closed)/
 
 /** The database cannot answer now: down, full, restarting, too slow, or the statement lost to another. */
 export function isUnavailable(error: unknown): boolean {

@@ -2,7 +2,13 @@ import type { Database } from './database.ts'
 import type { Payload } from './schema.ts'
 
 /** What a person let a client do (the engine's Grant). Tokens hang on it: deleting it deletes them. */
-export type Grant = Readonly<{ id: string; accountSub: string; clientId: string; payload: Payload; expiresAt: Date }>
+export type Grant = Readonly<{
+  id: string
+  accountSub: string
+  clientId: string
+  payload: Payload
+  expiresAt: Date
+}>
 
 export type GrantStore = ReturnType<typeof createGrantStore>
 
@@ -18,7 +24,11 @@ export function createGrantStore(database: Database) {
     },
 
     async find(id: string): Promise<Payload | undefined> {
-      const row = await database.selectFrom('oidc_grant').select('payload').where('id', '=', id).executeTakeFirst()
+      const row = await database
+        .selectFrom('oidc_grant')
+        .select('payload')
+        .where('id', '=', id)
+        .executeTakeFirst()
       return row?.payload
     },
 
@@ -30,7 +40,9 @@ export function createGrantStore(database: Database) {
     async deleteExpired(before: Date, limit: number): Promise<number> {
       const { numDeletedRows } = await database
         .deleteFrom('oidc_grant')
-        .where('id', 'in', (select) => select.selectFrom('oidc_grant').select('id').where('expires_at', '<', before).limit(limit))
+        .where('id', 'in', (select) =>
+          select.selectFrom('oidc_grant').select('id').where('expires_at', '<', before).limit(limit),
+        )
         .executeTakeFirst()
       return Number(numDeletedRows)
     },

@@ -56,13 +56,21 @@ const sqlFiles: MigrationProvider = {
 /** One statement at a time: PGlite's prepared protocol takes no more. A statement ends with `;` at a line's end. */
 function statementsOf(text: string): string[] {
   const withoutComments = text.replace(/--.*$/gm, '')
-  return withoutComments.split(/;\s*$/m).map((statement) => statement.trim()).filter(Boolean)
+  return withoutComments
+    .split(/;\s*$/m)
+    .map((statement) => statement.trim())
+    .filter(Boolean)
 }
 
 function explain(error: unknown, failed: string | undefined): MigrationError {
   const message = error instanceof Error ? error.message : String(error)
   if (message.includes('corrupted migrations')) {
-    return new MigrationError('The database was migrated by a newer version of Sallyport than this one. Run that version or newer.', { cause: error })
+    return new MigrationError(
+      'The database was migrated by a newer version of Sallyport than this one. Run that version or newer.',
+      { cause: error },
+    )
   }
-  return new MigrationError(failed ? `Migration ${failed} failed and was rolled back: ${message}` : message, { cause: error })
+  return new MigrationError(failed ? `Migration ${failed} failed and was rolled back: ${message}` : message, {
+    cause: error,
+  })
 }

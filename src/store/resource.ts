@@ -42,7 +42,11 @@ export function createResourceStore(database: Database) {
     },
 
     async find(identifier: string): Promise<Resource | undefined> {
-      const row = await database.selectFrom('resource').selectAll().where('identifier', '=', identifier).executeTakeFirst()
+      const row = await database
+        .selectFrom('resource')
+        .selectAll()
+        .where('identifier', '=', identifier)
+        .executeTakeFirst()
       return row && toResource(row)
     },
 
@@ -53,7 +57,10 @@ export function createResourceStore(database: Database) {
 
     /** @returns false when there is no such resource. */
     async delete(identifier: string): Promise<boolean> {
-      const { numDeletedRows } = await database.deleteFrom('resource').where('identifier', '=', identifier).executeTakeFirst()
+      const { numDeletedRows } = await database
+        .deleteFrom('resource')
+        .where('identifier', '=', identifier)
+        .executeTakeFirst()
       return numDeletedRows > 0n
     },
   }

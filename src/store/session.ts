@@ -4,7 +4,13 @@ import { countRows } from './grant.ts'
 import type { Payload } from './schema.ts'
 
 /** A browser's session with us, signed in or not. Known by the hash of its cookie. */
-export type Session = Readonly<{ idHash: Uint8Array; uid: string; accountSub: string | undefined; payload: Payload; expiresAt: Date }>
+export type Session = Readonly<{
+  idHash: Uint8Array
+  uid: string
+  accountSub: string | undefined
+  payload: Payload
+  expiresAt: Date
+}>
 
 export type SessionStore = ReturnType<typeof createSessionStore>
 
@@ -65,7 +71,9 @@ export function createSessionStore(database: Database) {
     async deleteExpired(before: Date, limit: number): Promise<number> {
       const { numDeletedRows } = await database
         .deleteFrom('oidc_session')
-        .where('id_hash', 'in', (select) => select.selectFrom('oidc_session').select('id_hash').where('expires_at', '<', before).limit(limit))
+        .where('id_hash', 'in', (select) =>
+          select.selectFrom('oidc_session').select('id_hash').where('expires_at', '<', before).limit(limit),
+        )
         .executeTakeFirst()
       return Number(numDeletedRows)
     },

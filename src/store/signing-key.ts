@@ -17,7 +17,12 @@ export type SigningKeyStore = ReturnType<typeof createSigningKeyStore>
 export function createSigningKeyStore(database: Database) {
   return {
     async list(): Promise<StoredSigningKey[]> {
-      const rows = await database.selectFrom('signing_key').selectAll().orderBy('created_at').orderBy('kid').execute()
+      const rows = await database
+        .selectFrom('signing_key')
+        .selectAll()
+        .orderBy('created_at')
+        .orderBy('kid')
+        .execute()
       return rows.map((row) => ({
         kid: row.kid,
         alg: row.alg,
@@ -29,7 +34,9 @@ export function createSigningKeyStore(database: Database) {
     },
 
     /** Of any number of instances that add a first current key for an algorithm at once, one wins; the others' keys are dropped. */
-    async insertCurrentUnlessPresent(key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>): Promise<void> {
+    async insertCurrentUnlessPresent(
+      key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>,
+    ): Promise<void> {
       await database
         .insertInto('signing_key')
         .values({

@@ -51,7 +51,11 @@ export function createTokenStore(database: Database) {
      * Finds a token, expired or not. A spent one counts as spent only `graceSeconds` after it was: until then a
      * duplicate request falls through to {@link consume} and loses there, without harming the winner.
      */
-    async find(kind: TokenKind, idHash: Uint8Array, graceSeconds: number): Promise<{ payload: Payload; consumed: boolean } | undefined> {
+    async find(
+      kind: TokenKind,
+      idHash: Uint8Array,
+      graceSeconds: number,
+    ): Promise<{ payload: Payload; consumed: boolean } | undefined> {
       const row = await database
         .selectFrom('oidc_token')
         .select(['payload', consumedFor(graceSeconds).as('consumed')])
@@ -62,7 +66,9 @@ export function createTokenStore(database: Database) {
     },
 
     /** Finds the device code that a person was told the user code of (RFC 8628 §3.3). */
-    async findByUserCode(userCodeHash: Uint8Array): Promise<{ payload: Payload; sealedId: Uint8Array } | undefined> {
+    async findByUserCode(
+      userCodeHash: Uint8Array,
+    ): Promise<{ payload: Payload; sealedId: Uint8Array } | undefined> {
       const row = await database
         .selectFrom('oidc_token')
         .select(['payload', 'sealed_id'])
@@ -76,7 +82,10 @@ export function createTokenStore(database: Database) {
      *
      * @returns 'too-soon' when it did not wait for the interval, which then grows by `stepSeconds`.
      */
-    async poll(idHash: Uint8Array, { intervalSeconds, stepSeconds }: { intervalSeconds: number; stepSeconds: number }): Promise<'in-time' | 'too-soon'> {
+    async poll(
+      idHash: Uint8Array,
+      { intervalSeconds, stepSeconds }: { intervalSeconds: number; stepSeconds: number },
+    ): Promise<'in-time' | 'too-soon'> {
       const { rows } = await sql<{ too_soon: boolean }>`
         update oidc_token as current
         set polled_at = now(),
@@ -110,14 +119,20 @@ export function createTokenStore(database: Database) {
 
     /** Deletes a grant's tokens of one kind, the grant itself stays. */
     async deleteByGrant(kind: TokenKind, grantId: string): Promise<void> {
-      await database.deleteFrom('oidc_token').where('grant_id', '=', grantId).where('kind', '=', TOKEN_KINDS[kind]).execute()
+      await database
+        .deleteFrom('oidc_token')
+        .where('grant_id', '=', grantId)
+        .where('kind', '=', TOKEN_KINDS[kind])
+        .execute()
     },
 
     /** @returns how many rows went; at most `limit`. */
     async deleteExpired(before: Date, limit: number): Promise<number> {
       const { numDeletedRows } = await database
         .deleteFrom('oidc_token')
-        .where('id_hash', 'in', (select) => select.selectFrom('oidc_token').select('id_hash').where('expires_at', '<', before).limit(limit))
+        .where('id_hash', 'in', (select) =>
+          select.selectFrom('oidc_token').select('id_hash').where('expires_at', '<', before).limit(limit),
+        )
         .executeTakeFirst()
       return Number(numDeletedRows)
     },

@@ -1,0 +1,52 @@
+import type { PasswordHasher } from '../accounts/password.ts'
+import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
+import type { Keyring } from '../oidc/keyring.ts'
+import type { Outbound } from '../oidc/outbound.ts'
+import type { AccountStore } from '../store/account.ts'
+import type { ClientStore } from '../store/client.ts'
+import type { ResourceStore } from '../store/resource.ts'
+import { createClientsAdmin } from './clients.ts'
+import { createPeopleAdmin } from './people.ts'
+import { createResourcesAdmin } from './resources.ts'
+
+type Needs = {
+  accounts: AccountStore
+  clients: ClientStore
+  resources: ResourceStore
+  hasher: PasswordHasher
+  keyring: Keyring
+  cleanup: Cleanup
+  outbound: Pick<Outbound, 'fault'>
+}
+
+export type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
+
+/**
+ * Everything an operator can do, by noun and verb: JSON in, JSON out, so that it can be called in this process or
+ * in the server that holds the embedded database. Rejects with AdminError when it cannot be done.
+ */
+export function createAdmin(needs: Needs) {
+  const { keyring, cleanup } = needs
+  return {
+    clients: createClientsAdmin(needs),
+    users: createPeopleAdmin(needs),
+    resources: createResourcesAdmin(needs),
+    keys: {
+      async list(): Promise<KeyDocument[]> {
+        const keys = await keyring.list()
+        return keys.map(({ kid, alg, state, createdAt }) => ({
+          kid,
+          alg,
+          state,
+          created_at: createdAt.toISOString(),
+        }))
+      },
+    },
+    cleanup: {
+      run: (): Promise<CleanupReport> => cleanup.run(),
+      count: (): Promise<CleanupReport> => cleanup.count(),
+    },
+  }
+}
+
+export type Admin = ReturnType<typeof createAdmin>

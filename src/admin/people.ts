@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import { type PasswordHasher, PasswordRuleError, parseNewPassword } from '../accounts/password.ts'
+import { type Account, type AccountStore, loginKey } from '../store/account.ts'
+import { randomSecret } from '../vault.ts'
+import { AdminError, parseInput } from './admin-error.ts'
+
+const username = z
+  .string()
+  .trim()
+  .min(1, 'is missing')
+  .max(128, 'has at most 128 characters')
+  .regex(/^[\p{L}\p{M}\p{N}._@+-]+$/u, 'holds letters, digits and . _ @ + - only')
+
+const newPerson = z
+  .strictObject({
+    username,
+    email: z.email('is not an e-mail address').max(254).optional(),
+    email_verified: z.boolean().default(false),
+    name: z.string().trim().min(1).max(200).optional(),
+    given_name: z.string().trim().min(1).max(200).optional(),
+    family_name: z.string().trim().min(1).max(200).optional(),
+    locale: z
+      .string()
+      .regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'is a language tag such as de-CH')
+      .optional(),
+    zoneinfo: z.string().max(64).optional(),
+    password: z.string().optional(),
+  })
+  .refine(
+    ({ username, email }) =>
+      !username.includes('@') || (email !== undefined && loginKey(username) === loginKey(email)),
+    {
+      message:
+        'username: with an @ it must be the person’s own e-mail address, since people sign in with either',
+    },
+  )
+
+const byName = z.strictObject({ username: z.string().min(1).max(254) })
+const withPassword = z.strictObject({ username: z.string().min(1).max(254), password: z.string() })
+
+export type PersonDocument = {
+  sub: string
+  username: string
+  email?: string
+  email_verified: boolean
+  status: 'active' | 'disabled'
+  profile: Readonly<Record<string, unknown>>
+  created_at: string
+}
+
+/** What operators do with people. Every function takes parsed JSON and gives JSON. */
+export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore; hasher: PasswordHasher }) {
+  async function getOrThrow(login: string): Promise<Account> {
+    const found = await accounts.findByLogin(login)
+    if (!found) throw new AdminError(`There is no person called ${login}.`)
+    return found.account
+  }
+
+  async function hashNew(password: string): Promise<string> {
+    try {
+      return await hasher.hash(parseNewPassword(password))
+    } catch (error) {
+      throw error instanceof PasswordRuleError ? new AdminError(error.message) : error
+    }
+  }
+
+  return {
+    /** Without a password a random one is made; it is in the answer, this once. */
+    async create(input: unknown): Promise<PersonDocument & { password?: string }> {
+      const { username, email, email_verified, password, ...profile } = parseInput(newPerson, input)
+      // One login must never mean two people.
+      if (email !== undefined && (await accounts.findByLogin(email)))
+        throw new AdminError(`The e-mail address ${email} belongs to somebody else.`)
+      const generated = password === undefined ? randomSecret() : undefined
+      const account = {
+        sub: randomUUID(),
+        username,
+        email,
+        emailVerified: email_verified,
+        profile,
+        passwordHash: await hashNew(password ?? generated ?? ''),
+      }
+      if (!(await accounts.insert(account))) throw new AdminError(`The username ${username} is taken.`)
+      return {
+        ...toDocument(await getOrThrow(username)),
+        ...(generated === undefined ? {} : { password: generated }),
+      }
+    },
+
+    async list(): Promise<PersonDocument[]> {
+      return (await accounts.list()).map(toDocument)
+    },
+
+    async show(input: unknown): Promise<PersonDocument> {
+      return toDocument(await getOrThrow(parseInput(byName, input).username))
+    },
+
+    /** Ends the person's sessions and grants: who knew the old password is out. */
+    async setPassword(input: unknown): Promise<PersonDocument> {
+      const { username, password } = parseInput(withPassword, input)
+      const account = await getOrThrow(username)
+      await accounts.setPassword(account.sub, await hashNew(password))
+      return toDocument(await getOrThrow(username))
+    },
+
+    /** At once: sessions, grants and tokens are gone in the same transaction. */
+    async disable(input: unknown): Promise<PersonDocument> {
+      return await setStatus(input, 'disabled')
+    },
+
+    async enable(input: unknown): Promise<PersonDocument> {
+      return await setStatus(input, 'active')
+    },
+
+    async delete(input: unknown): Promise<PersonDocument> {
+      const account = await getOrThrow(parseInput(byName, input).username)
+      await accounts.delete(account.sub)
+      return toDocument(account)
+    },
+
+    async signOut(input: unknown): Promise<{ username: string; sessions: number; grants: number }> {
+      const account = await getOrThrow(parseInput(byName, input).username)
+      return { username: account.username, ...(await accounts.signOut(account.sub)) }
+    },
+  }
+
+  async function setStatus(input: unknown, status: Account['status']): Promise<PersonDocument> {
+    const account = await getOrThrow(parseInput(byName, input).username)
+    await accounts.setStatus(account.sub, status)
+    return { ...toDocument(account), status }
+  }
+}
+
+function toDocument({
+  sub,
+  username,
+  email,
+  emailVerified,
+  status,
+  profile,
+  createdAt,
+}: Account): PersonDocument {
+  return {
+    sub,
+    username,
+    ...(email === undefined ? {} : { email }),
+    email_verified: emailVerified,
+    status,
+    profile,
+    created_at: createdAt.toISOString(),
+  }
+}

@@ -1,0 +1,103 @@
+import { z } from 'zod'
+import { OIDC_SCOPES } from '../oidc/client-metadata.ts'
+import { SIGNING_ALGS } from '../oidc/keyring.ts'
+import type { ClientStore } from '../store/client.ts'
+import type { Resource, ResourceStore } from '../store/resource.ts'
+import { DAY_SECONDS } from '../time.ts'
+import { AdminError, parseInput } from './admin-error.ts'
+import { parseScope, scopeList } from './scope.ts'
+
+const newResource = z.strictObject({
+  identifier: z
+    .string()
+    .max(500)
+    .refine((value) => URL.canParse(value) && !value.includes('#'), {
+      message: 'must be an absolute URI without a fragment (RFC 8707 §2)',
+    }),
+  scope: scopeList.refine(
+    (scope) => !parseScope(scope).some((name) => (OIDC_SCOPES as readonly string[]).includes(name)),
+    {
+      message: `must not hold ${OIDC_SCOPES.join(', ')}: these are about people`,
+    },
+  ),
+  format: z.enum(['jwt', 'opaque']),
+  signing_alg: z.enum(SIGNING_ALGS).default('RS256'),
+  access_token_seconds: z.number().int().min(30).max(DAY_SECONDS).optional(),
+  introspection_client_ids: z.array(z.string()).max(20).default([]),
+})
+const byIdentifier = z.strictObject({ identifier: z.string() })
+
+export type ResourceDocument = {
+  identifier: string
+  scope: string
+  format: 'jwt' | 'opaque'
+  signing_alg: string
+  access_token_seconds?: number
+  introspection_client_ids: readonly string[]
+  created_at: string
+}
+
+/** What operators do with resources (APIs). Every function takes parsed JSON and gives JSON. */
+export function createResourcesAdmin({
+  resources,
+  clients,
+}: {
+  resources: ResourceStore
+  clients: ClientStore
+}) {
+  async function getOrThrow(identifier: string): Promise<Resource> {
+    const resource = await resources.find(identifier)
+    if (!resource) throw new AdminError(`There is no resource ${identifier}.`)
+    return resource
+  }
+
+  return {
+    async create(input: unknown): Promise<ResourceDocument> {
+      const { identifier, scope, format, signing_alg, access_token_seconds, introspection_client_ids } =
+        parseInput(newResource, input)
+      for (const clientId of introspection_client_ids) {
+        if (!(await clients.find(clientId))) throw new AdminError(`There is no client ${clientId}.`)
+      }
+      const stored = await resources.insert({
+        identifier,
+        scope,
+        format,
+        signingAlg: signing_alg,
+        accessTokenSeconds: access_token_seconds,
+        introspectionClientIds: introspection_client_ids,
+      })
+      if (!stored) throw new AdminError(`The resource ${identifier} exists already.`)
+      return toDocument(await getOrThrow(identifier))
+    },
+
+    async list(): Promise<ResourceDocument[]> {
+      return (await resources.list()).map(toDocument)
+    },
+
+    async delete(input: unknown): Promise<ResourceDocument> {
+      const resource = await getOrThrow(parseInput(byIdentifier, input).identifier)
+      await resources.delete(resource.identifier)
+      return toDocument(resource)
+    },
+  }
+}
+
+function toDocument({
+  identifier,
+  scope,
+  format,
+  signingAlg,
+  accessTokenSeconds,
+  introspectionClientIds,
+  createdAt,
+}: Resource): ResourceDocument {
+  return {
+    identifier,
+    scope,
+    format,
+    signing_alg: signingAlg,
+    ...(accessTokenSeconds === undefined ? {} : { access_token_seconds: accessTokenSeconds }),
+    introspection_client_ids: introspectionClientIds,
+    created_at: createdAt.toISOString(),
+  }
+}

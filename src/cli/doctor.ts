@@ -1,0 +1,78 @@
+import { Command } from 'commander'
+import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
+import { type Config, ConfigError, parseConfig } from '../config.ts'
+import { print, type Terminal } from './terminal.ts'
+import { withAdmin } from './with-admin.ts'
+
+const ANSWER_MILLISECONDS = 5_000
+
+type Check = { name: string; ok: boolean; detail: string }
+
+export function doctorCommand(terminal: Terminal): Command {
+  return new Command('doctor')
+    .description('look for what is wrong with this installation')
+    .option('--json', 'print one JSON document')
+    .action(async (options: { json?: boolean }) => {
+      const checks = await examine(terminal)
+      const healthy = checks.every(({ ok }) => ok)
+      print(
+        terminal,
+        options.json ? JSON.stringify({ healthy, checks }, null, 2) : checks.map(toLine).join('\n'),
+      )
+      if (!healthy) throw new UnhealthyError('Something is wrong: see above.')
+    })
+}
+
+/** The report was printed; the exit code tells the rest. */
+class UnhealthyError extends Error {
+  override name = 'UnhealthyError'
+}
+
+async function examine(terminal: Terminal): Promise<Check[]> {
+  let config: Config
+  try {
+    config = parseConfig(terminal.env)
+  } catch (error) {
+    if (error instanceof ConfigError)
+      return error.faults.map((detail) => ({ name: 'configuration', ok: false, detail }))
+    throw error
+  }
+  return [
+    { name: 'configuration', ok: true, detail: `issuer ${config.issuer}, ${config.database.kind} database` },
+    await check('database', 'schema up to date, master key fits', () => examineDatabase(terminal, config)),
+    await check('server', 'discovery answers with this issuer', () => examineServer(config)),
+  ]
+}
+
+async function examineDatabase(terminal: Terminal, { database, dataDir }: Config): Promise<void> {
+  if (database.kind === 'embedded' && (await isHeld(dataDir))) {
+    await createRemoteAdmin(dataDir).keys.list()
+    return
+  }
+  await withAdmin(terminal, (admin) => admin.keys.list())
+}
+
+async function examineServer({ issuer }: Config): Promise<void> {
+  const response = await fetch(`${issuer}/.well-known/openid-configuration`, {
+    signal: AbortSignal.timeout(ANSWER_MILLISECONDS),
+  }).catch(() => {
+    throw new Error(`nothing answers at ${issuer}`)
+  })
+  const metadata: unknown = await response.json().catch(() => undefined)
+  const named =
+    typeof metadata === 'object' && metadata !== null && 'issuer' in metadata ? metadata.issuer : undefined
+  if (named !== issuer) throw new Error(`what answers at ${issuer} is not this server`)
+}
+
+async function check(name: string, whenWell: string, work: () => Promise<void>): Promise<Check> {
+  try {
+    await work()
+    return { name, ok: true, detail: whenWell }
+  } catch (error) {
+    return { name, ok: false, detail: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function toLine({ name, ok, detail }: Check): string {
+  return `${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${detail}`
+}

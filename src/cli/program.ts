@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { AdminError } from '../admin/admin-error.ts'
+import { ConfigError } from '../config.ts'
+import { WrongMasterKeyError } from '../oidc/keyring.ts'
+import { DataFolderInUseError } from '../store/data-folder.ts'
+import { isUnavailable } from '../store/fault.ts'
+import { MigrationError } from '../store/migrate.ts'
+import { cleanupCommand } from './cleanup.ts'
+import { clientsCommand } from './clients.ts'
+import { doctorCommand } from './doctor.ts'
+import { healthcheckCommand } from './healthcheck.ts'
+import { keysCommand } from './keys.ts'
+import { migrateCommand } from './migrate.ts'
+import { resourcesCommand } from './resources.ts'
+import { serveCommand } from './serve.ts'
+import { type Terminal, UsageError } from './terminal.ts'
+import { tryCommand } from './try.ts'
+import { usersCommand } from './users.ts'
+
+const FAILED = 1
+const WRONG_USAGE = 2
+
+/** Runs one command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage. */
+export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const { stdout, stderr } = terminal
+  const program = new Command('sallyport')
+    .description('A standalone OAuth 2.0 and OpenID Connect authorization server.')
+    .version(version(), '--version')
+    .helpCommand(true)
+    .addCommand(serveCommand(terminal), { isDefault: true })
+    .addCommand(migrateCommand(terminal))
+    .addCommand(clientsCommand(terminal))
+    .addCommand(usersCommand(terminal))
+    .addCommand(resourcesCommand(terminal))
+    .addCommand(keysCommand(terminal))
+    .addCommand(cleanupCommand(terminal))
+    .addCommand(tryCommand(terminal))
+    .addCommand(doctorCommand(terminal))
+    .addCommand(healthcheckCommand(terminal))
+  for (const command of withSubcommands(program)) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+    })
+  }
+
+  try {
+    await program.parseAsync([...words], { from: 'user' })
+    return 0
+  } catch (error) {
+    // commander has printed its own words already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE
+    stderr.write(`${explain(error)}\n`)
+    return error instanceof UsageError ? WRONG_USAGE : FAILED
+  }
+}
+
+/** Expected failures are told by their message alone; the unexpected ones need their stack. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const isExpected = [
+    AdminError,
+    ConfigError,
+    DataFolderInUseError,
+    MigrationError,
+    UsageError,
+    WrongMasterKeyError,
+  ].some((kind) => error instanceof kind)
+  if (isExpected) return error.message
+  if (isUnavailable(error)) return `The database does not answer: ${error.message || 'no connection'}`
+  if ('code' in error && error.code === 'EADDRINUSE')
+    return `${error.message}: another program listens there. Choose another PORT or MANAGEMENT_PORT.`
+  return error.name === 'Error' || error.name === 'UnhealthyError'
+    ? error.message
+    : (error.stack ?? error.message)
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)]
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return String(JSON.parse(text).version)
+}

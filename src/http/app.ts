@@ -1,0 +1,66 @@
+import Router from '@koa/router'
+import Koa, { type Middleware } from 'koa'
+import compose from 'koa-compose'
+import type { Provider } from 'oidc-provider'
+import type { VerifySignIn } from '../accounts/sign-in.ts'
+import type { Log } from '../log.ts'
+import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/policy.ts'
+import { cookieKeys } from '../oidc/provider.ts'
+import type { AccountStore } from '../store/account.ts'
+import type { Clock } from '../time.ts'
+import type { Vault } from '../vault.ts'
+import { announcePollInterval, isOwnForm, translateEngineForms } from './engine-forms.ts'
+import { answerErrors } from './errors.ts'
+import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
+import { setSecurityHeaders } from './headers.ts'
+import { createInteractionRoutes } from './interaction.ts'
+import { pinOrigin } from './origin.ts'
+import { logRequests } from './request-log.ts'
+import type { Views } from './views.ts'
+
+type Needs = {
+  issuer: string
+  trustedProxies: readonly string[]
+  /** The engine of this moment: another one takes its place when keys rotate. */
+  engine: () => Provider
+  signIn: VerifySignIn
+  accounts: AccountStore
+  vault: Vault
+  views: Views
+  log: Log
+  now: Clock
+}
+
+/** What the public listener answers. The order is the meaning. */
+export function createApp(needs: Needs): Koa {
+  const { issuer, vault, views, log, engine } = needs
+  const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
+  // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
+  app.on('error', (error) => log.warn({ event: 'response.failed', error }))
+
+  app.use(pinOrigin(needs))
+  app.use(logRequests(log))
+  app.use(setSecurityHeaders(needs))
+  app.use(answerErrors({ renderError: views.renderError, log }))
+  app.use(refuseHostileRequests)
+  app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
+  app.use(views.serveAssets)
+  app.use(createHomeRoutes(needs).routes()) //              /
+  app.use(createInteractionRoutes({ ...needs, render: views.render }).routes()) // /interaction/:uid
+  app.use(translateEngineForms)
+  app.use(announcePollInterval(DEVICE_POLL_INTERVAL_SECONDS))
+  app.use((ctx, next) => compose(engine().middleware as Middleware[])(ctx, next)) // everything else
+  return app
+}
+
+function createHomeRoutes({ issuer, views }: Pick<Needs, 'issuer' | 'views'>): Router {
+  const router = new Router()
+  router.get('/', (ctx) =>
+    views.render(ctx, 'home', { discoveryUrl: `${issuer}/.well-known/openid-configuration` }),
+  )
+  return router
+}
+
+function onlyFor(applies: (ctx: Koa.Context) => boolean, middleware: Middleware): Middleware {
+  return (ctx, next) => (applies(ctx) ? middleware(ctx, next) : next())
+}

@@ -1,0 +1,58 @@
+import type { Context, Middleware } from 'koa'
+import { errors } from 'oidc-provider'
+import type { Log } from '../log.ts'
+import type { RenderErrorPage } from '../oidc/pages.ts'
+import { isUnavailable } from '../store/fault.ts'
+import { BadRequestError } from './form.ts'
+
+const RETRY_AFTER_SECONDS = 2
+
+/**
+ * Turns whatever our own handlers throw, and paths that nobody answers, into an answer: a page for people, JSON for
+ * programs. The cause goes to the log, never out.
+ */
+export function answerErrors({ renderError, log }: { renderError: RenderErrorPage; log: Log }): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next()
+      if (ctx.status === 404 && ctx.body == null)
+        answer(ctx, { status: 404, code: 'not_found', detail: undefined })
+    } catch (error) {
+      const failure = toFailure(error)
+      if (failure.status >= 500) log.error({ event: 'request.failed', request: ctx.state.requestId, error })
+      else
+        log.info({
+          event: 'request.refused',
+          request: ctx.state.requestId,
+          reason: failure.detail,
+          code: failure.code,
+        })
+      answer(ctx, failure)
+    }
+    // Whoever it was that found the database away: an honest client comes back.
+    if (ctx.status === 503) ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
+  }
+
+  function answer(ctx: Context, failure: Failure): void {
+    if (ctx.accepts('json', 'html') === 'html') return renderError(ctx, failure)
+    ctx.status = failure.status
+    ctx.body = {
+      error: failure.code,
+      ...(failure.detail === undefined ? {} : { error_description: failure.detail }),
+    }
+  }
+}
+
+type Failure = { status: number; code: string; detail: string | undefined }
+
+function toFailure(error: unknown): Failure {
+  if (error instanceof BadRequestError)
+    return { status: error.status, code: 'invalid_request', detail: error.message }
+  if (error instanceof errors.SessionNotFound)
+    return { status: 400, code: 'session_not_found', detail: undefined }
+  if (error instanceof errors.OIDCProviderError && error.expose) {
+    return { status: error.statusCode, code: error.error, detail: error.error_description }
+  }
+  if (isUnavailable(error)) return { status: 503, code: 'temporarily_unavailable', detail: undefined }
+  return { status: 500, code: 'server_error', detail: undefined }
+}

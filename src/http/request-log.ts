@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import type { Middleware } from 'koa'
+import type { Log } from '../log.ts'
+
+/** Gives each request an id, which the response carries, and writes one line about it when it ends. */
+export function logRequests(log: Log): Middleware {
+  return async (ctx, next) => {
+    const startedAt = performance.now()
+    const requestId = randomUUID()
+    ctx.state.requestId = requestId
+    ctx.set('X-Request-Id', requestId)
+    try {
+      await next()
+    } finally {
+      log.info({
+        event: 'request',
+        request: requestId,
+        method: ctx.method,
+        path: maskPath(ctx.path),
+        status: ctx.status,
+        milliseconds: Math.round((performance.now() - startedAt) * 10) / 10,
+        address: ctx.ip,
+      })
+    }
+  }
+}
+
+/** The last part of these paths is the secret of a running interaction. Query strings are never logged. */
+function maskPath(path: string): string {
+  return path.replace(/^(\/(?:interaction|authorize|device))\/(?!authorize\/?$).+$/i, '$1/…').slice(0, 200)
+}

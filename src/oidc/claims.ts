@@ -1,0 +1,48 @@
+import type { FindAccount } from 'oidc-provider'
+import type { Account, AccountStore } from '../store/account.ts'
+import { toEpochSeconds } from '../time.ts'
+
+/** The standard claims that a person's profile may hold (OpenID Connect Core §5.1); the rest have columns. */
+export const PROFILE_CLAIMS = [
+  'name',
+  'given_name',
+  'family_name',
+  'middle_name',
+  'nickname',
+  'profile',
+  'picture',
+  'website',
+  'gender',
+  'birthdate',
+  'zoneinfo',
+  'locale',
+] as const
+
+/** Which claims a scope asks for (OpenID Connect Core §5.4). */
+export const CLAIMS_BY_SCOPE = {
+  openid: ['sub'],
+  profile: [...PROFILE_CLAIMS, 'preferred_username', 'updated_at'],
+  email: ['email', 'email_verified'],
+}
+
+/**
+ * Finds whom a request acts for. A disabled or deleted person is nobody: no code, no token, no userinfo.
+ */
+export function createFindAccount(accounts: AccountStore): FindAccount {
+  return async (_ctx, sub) => {
+    const account = await accounts.find(sub)
+    if (account?.status !== 'active') return undefined
+    return { accountId: account.sub, claims: () => toClaims(account) }
+  }
+}
+
+/** Everything known about a person as claims; the engine releases what scope and consent allow. */
+export function toClaims({ sub, username, email, emailVerified, profile, updatedAt }: Account) {
+  return {
+    ...profile,
+    sub,
+    preferred_username: username,
+    updated_at: toEpochSeconds(updatedAt),
+    ...(email === undefined ? {} : { email, email_verified: emailVerified }),
+  }
+}

@@ -1,0 +1,76 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Client } from '../store/client.ts'
+import { sha256 } from '../vault.ts'
+
+/** The scopes that the engine itself knows; every other scope belongs to a resource. */
+export const OIDC_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
+
+/** Metadata of our own that the engine keeps on a client, under these very names. */
+export const EXTRA_CLIENT_METADATA = [
+  'first_party',
+  'resources',
+  'allowed_scope',
+  'require_pkce',
+  'secret_hashes',
+] as const
+
+/** The metadata of {@link EXTRA_CLIENT_METADATA} as it sits on the engine's Client. */
+export type ExtraClientMetadata = {
+  /** Trusted: consent is not asked for. */
+  first_party?: boolean
+  /** Identifiers of the resources the client may ask tokens for. */
+  resources?: string[]
+  /** Every scope the client may ask for, of the engine and of resources; space-separated. */
+  allowed_scope?: string
+  require_pkce?: boolean
+  /** SHA-256 of each accepted secret in base64url, with its end in epoch seconds where it has one. */
+  secret_hashes?: { hash: string; until?: number }[]
+}
+
+/** Translates a stored client into what the engine validates and runs on. No usable secret is in it. */
+export function toEngineMetadata({
+  clientId,
+  metadata,
+  secretHash,
+  previousSecret,
+}: Client): Record<string, unknown> {
+  const { scope, disabled, ...standard } = metadata
+  const allowedScope = typeof scope === 'string' ? scope : ''
+  // The engine knows its own scopes alone, and an empty list would allow all of them.
+  const engineScope = allowedScope.split(' ').filter(isOidcScope).join(' ') || 'openid'
+  const hashes: NonNullable<ExtraClientMetadata['secret_hashes']> = []
+  if (secretHash) hashes.push({ hash: base64url(secretHash) })
+  if (previousSecret)
+    hashes.push({ hash: base64url(previousSecret.hash), until: previousSecret.until.getTime() / 1000 })
+
+  return {
+    ...standard,
+    client_id: clientId,
+    scope: engineScope,
+    allowed_scope: allowedScope,
+    // The engine insists on a secret for these methods but never sees one: verifyClientSecret compares hashes.
+    ...(hashes[0] ? { client_secret: hashes[0].hash, secret_hashes: hashes } : {}),
+  }
+}
+
+/** Compares a presented secret with the hashes of those accepted, in constant time. */
+export function verifyClientSecret(
+  { secret_hashes = [] }: ExtraClientMetadata,
+  presented: string,
+  now: Date,
+): boolean {
+  const given = sha256(presented)
+  const matches = secret_hashes.map(({ hash, until }) => {
+    const equal = timingSafeEqual(given, Buffer.from(hash, 'base64url'))
+    return equal && (until === undefined || until * 1000 > now.getTime())
+  })
+  return matches.includes(true)
+}
+
+export function isOidcScope(scope: string): boolean {
+  return (OIDC_SCOPES as readonly string[]).includes(scope)
+}
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url')
+}

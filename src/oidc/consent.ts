@@ -1,0 +1,134 @@
+import type { Client, Grant, KoaContextWithOIDC } from 'oidc-provider'
+import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
+import type { ScopeOnPage } from './pages.ts'
+
+/** What a prompt says is not granted yet: the engine's `prompt.details`. */
+export type MissingConsent = {
+  missingOIDCScope?: string[]
+  missingResourceScopes?: Record<string, string[]>
+}
+
+/**
+ * The grant that a request goes on with, if there is one. First-party clients get theirs without being asked for:
+ * the operator vouched for them. (Native clients are asked for all the same, RFC 8252 §8.6: the engine sees to it.)
+ */
+export async function loadExistingGrant(ctx: KoaContextWithOIDC): Promise<Grant | undefined> {
+  const { oidc } = ctx
+  const { client, session, account } = oidc
+  if (!client || !session) return undefined
+  const consented = oidc.result?.consent?.grantId
+  const grantId = consented ?? session.grantIdFor(client.clientId)
+  const existing = grantId ? await oidc.provider.Grant.find(grantId) : undefined
+  // A device gets a grant of its own, made when the person consents: ending it must end nothing else.
+  const isDevice = oidc.route === 'code_verification' || oidc.route === 'device_resume'
+  if (isDevice && !consented) return undefined
+  if (!account || (client as Client & ExtraClientMetadata).first_party !== true) return existing
+
+  const grant =
+    existing ?? new oidc.provider.Grant({ accountId: account.accountId, clientId: client.clientId })
+  const missing = missingScopes(ctx, grant)
+  if (existing && missing.length === 0) return existing
+  for (const { resource, scope } of missing) {
+    if (resource === undefined) grant.addOIDCScope(scope)
+    else grant.addResourceScope(resource, scope)
+  }
+  await grant.save()
+  return grant
+}
+
+function missingScopes(
+  { oidc }: KoaContextWithOIDC,
+  grant: Grant,
+): { resource: string | undefined; scope: string }[] {
+  const requested = [...oidc.requestParamScopes]
+  const known = new Set(grant.getOIDCScopeEncountered().split(' '))
+  const missing: { resource: string | undefined; scope: string }[] = requested
+    .filter((scope) => isOidcScope(scope) && !known.has(scope))
+    .map((scope) => ({ resource: undefined, scope }))
+  for (const [resource, { scopes }] of Object.entries(oidc.resourceServers ?? {})) {
+    const encountered = new Set(grant.getResourceScopeEncountered(resource).split(' '))
+    for (const scope of requested) {
+      if (scopes.has(scope) && !encountered.has(scope)) missing.push({ resource, scope })
+    }
+  }
+  return missing
+}
+
+/** Words for the scopes that everybody has; scopes of resources speak for themselves. */
+const SCOPE_WORDS: Record<string, [title: string, description: string]> = {
+  openid: ['Know who you are', 'A number that identifies you to this app'],
+  profile: ['See your profile', 'Your name, username and what else your profile holds'],
+  email: ['See your e-mail address', 'The address, and whether it was verified'],
+  offline_access: ['Stay connected while you are away', 'Until you end it, at most 30 days'],
+}
+
+/**
+ * What a consent prompt is about: what is not granted yet. When an app asks again for what was answered before
+ * (`prompt=consent`, native clients), it is all of that.
+ */
+export function whatIsAsked(
+  { missingOIDCScope, missingResourceScopes }: MissingConsent,
+  grant: Grant,
+): MissingConsent {
+  if (missingOIDCScope || missingResourceScopes)
+    return { missingOIDCScope: missingOIDCScope ?? [], missingResourceScopes: missingResourceScopes ?? {} }
+  const resources = Object.keys(grant.resources ?? {})
+  return {
+    missingOIDCScope: words(grant.getOIDCScopeEncountered()),
+    missingResourceScopes: Object.fromEntries(
+      resources.map((resource) => [resource, words(grant.getResourceScopeEncountered(resource))]),
+    ),
+  }
+}
+
+function words(scope: string): string[] {
+  return scope.split(' ').filter(Boolean)
+}
+
+/** What the consent page lists. `openid` cannot be unticked: without it there is no sign-in. */
+export function describeScopes({
+  missingOIDCScope = [],
+  missingResourceScopes = {},
+}: MissingConsent): ScopeOnPage[] {
+  const ours = missingOIDCScope.map((value) => {
+    const [title, description] = SCOPE_WORDS[value] ?? [value, '']
+    return { value, title, description, required: value === 'openid', resource: undefined }
+  })
+  const theirs = Object.entries(missingResourceScopes).flatMap(([resource, scopes]) =>
+    scopes.map((value) => ({
+      value,
+      title: value,
+      description: `At ${resource}`,
+      required: false,
+      resource,
+    })),
+  )
+  return [...ours, ...theirs]
+}
+
+/**
+ * Writes a person's answer into the grant: what they left ticked is granted, the rest is rejected, so that it is
+ * not asked for again and again.
+ *
+ * @param ticked scopes as the form sent them; what was not asked for is ignored.
+ */
+export function applyConsent(grant: Grant, missing: MissingConsent, ticked: readonly string[]): void {
+  for (const { value, required, resource } of describeScopes(missing)) {
+    const granted = required || ticked.includes(value)
+    // The latest answer counts: the engine's grant would remember an earlier refusal beside it.
+    for (const answers of [grant, grant.rejected ?? {}]) forgetAnswer(answers, value, resource)
+    if (resource === undefined) granted ? grant.addOIDCScope(value) : grant.rejectOIDCScope(value)
+    else granted ? grant.addResourceScope(resource, value) : grant.rejectResourceScope(resource, value)
+  }
+}
+
+type Answers = Pick<Grant, 'openid' | 'resources'>
+
+function forgetAnswer({ openid, resources }: Answers, value: string, resource: string | undefined): void {
+  const without = (scope = '') =>
+    words(scope)
+      .filter((other) => other !== value)
+      .join(' ')
+  if (resource === undefined && openid?.scope) openid.scope = without(openid.scope)
+  if (resource !== undefined && resources?.[resource]) resources[resource] = without(resources[resource])
+}

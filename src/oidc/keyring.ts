@@ -1,0 +1,75 @@
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
+import type { SigningAlg, SigningKeyStore } from '../store/signing-key.ts'
+import { UnsealError, type Vault } from '../vault.ts'
+
+/** What Sallyport signs with. RS256 first: OpenID Connect makes it the default for ID tokens. */
+export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const satisfies SigningAlg[]
+
+const RSA_BITS = 2048
+const PURPOSE = 'signing key'
+
+/** The master key given is not the one that sealed this database. */
+export class WrongMasterKeyError extends Error {
+  override name = 'WrongMasterKeyError'
+  constructor(cause: unknown) {
+    super(
+      'ENCRYPTION_KEY does not open the signing keys in this database. Start with the key they were sealed under; after a change, list the new key first and the old one behind it.',
+      { cause },
+    )
+  }
+}
+
+export type Keyring = ReturnType<typeof createKeyring>
+
+export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: Vault }) {
+  return {
+    /**
+     * Loads the private JWKS, making a key for each algorithm that has none. Instances that start together end up
+     * with the same keys.
+     *
+     * @throws {WrongMasterKeyError}
+     */
+    async load(): Promise<{ keys: JWK[] }> {
+      let stored = await keys.list()
+      const missing = SIGNING_ALGS.filter(
+        (alg) => !stored.some((key) => key.alg === alg && key.state === 'current'),
+      )
+      if (missing.length > 0) {
+        await Promise.all(missing.map(async (alg) => keys.insertCurrentUnlessPresent(await generate(alg))))
+        stored = await keys.list()
+      }
+      // The engine signs with the first key that fits.
+      const order = { current: 0, next: 1, retired: 2 }
+      const sorted = stored.toSorted((a, b) => order[a.state] - order[b.state])
+      return { keys: sorted.map(({ sealedPrivateJwk }) => openKey(sealedPrivateJwk)) }
+    },
+
+    /** The keys as anybody may know them. */
+    list: () => keys.list(),
+  }
+
+  async function generate(alg: SigningAlg) {
+    const { publicKey, privateKey } = await generateKeyPair(alg, {
+      extractable: true,
+      modulusLength: RSA_BITS,
+    })
+    const publicJwk = await exportJWK(publicKey)
+    const kid = await calculateJwkThumbprint(publicJwk)
+    const common = { kid, alg, use: 'sig' }
+    const privateJwk = { ...(await exportJWK(privateKey)), ...common }
+    return {
+      kid,
+      alg,
+      publicJwk: { ...publicJwk, ...common },
+      sealedPrivateJwk: vault.seal(JSON.stringify(privateJwk), PURPOSE),
+    }
+  }
+
+  function openKey(sealed: Uint8Array): JWK {
+    try {
+      return JSON.parse(vault.open(sealed, PURPOSE))
+    } catch (error) {
+      throw error instanceof UnsealError ? new WrongMasterKeyError(error) : error
+    }
+  }
+}

@@ -1,0 +1,193 @@
+import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
+
+/** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
+export type Pages = {
+  home: { discoveryUrl: string }
+  login: {
+    csrf: string
+    clientName: string | undefined
+    username: string
+    error: 'rejected' | 'busy' | 'invalid' | undefined
+  }
+  consent: { csrf: string; client: ClientOnPage; accountLabel: string; scopes: ScopeOnPage[] }
+  'device-code': {
+    xsrf: string
+    action: string
+    userCode: string
+    error: 'not-found' | 'expired' | 'used' | 'missing' | 'failed' | undefined
+  }
+  'device-confirm': {
+    xsrf: string
+    action: string
+    userCode: string
+    client: ClientOnPage
+    device: { agent: string; address: string }
+  }
+  'device-done': { clientName: string | undefined }
+  'device-denied': Record<never, never>
+  logout: { xsrf: string; action: string; clientName: string | undefined; accountLabel: string | undefined }
+  'logout-done': { clientName: string | undefined; signedOut: boolean }
+  error: {
+    status: number
+    title: string
+    message: string
+    code: string | undefined
+    detail: string | undefined
+    requestId: string
+    retryUrl: string | undefined
+  }
+}
+
+export type ClientOnPage = {
+  name: string
+  host: string | undefined
+  uri: string | undefined
+  policyUri: string | undefined
+  tosUri: string | undefined
+}
+
+export type ScopeOnPage = {
+  value: string
+  title: string
+  description: string
+  required: boolean
+  resource: string | undefined
+}
+
+/**
+ * Renders a page as the response.
+ *
+ * @param formTargets URLs outside that submitting a form of the page may lead to by redirects: browsers check
+ *   `form-action` on those too.
+ */
+export type RenderPage = <Name extends keyof Pages>(
+  ctx: PageContext,
+  name: Name,
+  values: Pages[Name],
+  formTargets?: readonly string[],
+) => void
+
+/** Renders an error page in our words; the cause is in the log under the request id. */
+export type RenderErrorPage = (
+  ctx: PageContext,
+  error: { status: number; code: string | undefined; detail: string | undefined },
+) => void
+
+/** The part of Koa's context that pages need, whichever room the request is in. */
+export type PageContext = Pick<KoaContextWithOIDC, 'state' | 'set' | 'status' | 'type' | 'body'>
+
+/** The engine's own pages, drawn with our templates. */
+export function createEnginePages({
+  render,
+  renderError,
+  findAccount,
+}: {
+  render: RenderPage
+  renderError: RenderErrorPage
+  findAccount: FindAccount
+}) {
+  return {
+    renderError(ctx: KoaContextWithOIDC, out: ErrorOut): void {
+      renderError(ctx, { status: ctx.status, code: out.error, detail: out.error_description })
+    },
+
+    /** RFC 8628 §3.3: the person types the code that the device shows. */
+    userCodeInputSource(
+      ctx: KoaContextWithOIDC,
+      _form: string,
+      _out?: ErrorOut,
+      error?: errors.OIDCProviderError | Error,
+    ): void {
+      if (error?.name === 'AbortedError') return render(ctx, 'device-denied', {})
+      const prefilled = typeof ctx.state.userCode === 'string' ? ctx.state.userCode : ''
+      render(ctx, 'device-code', {
+        xsrf: xsrfOf(ctx),
+        action: ctx.oidc.urlFor('code_verification'),
+        userCode: userCodeOf(error) ?? prefilled,
+        error: error && (DEVICE_ERRORS[error.name] ?? 'failed'),
+      })
+    },
+
+    /** RFC 8628 §5.4: the person compares the code and sees who asks before anything is approved. */
+    userCodeConfirmSource(
+      ctx: KoaContextWithOIDC,
+      _form: string,
+      client: EngineClient,
+      deviceInfo: Record<string, unknown>,
+      userCode: string,
+    ): void {
+      render(ctx, 'device-confirm', {
+        xsrf: xsrfOf(ctx),
+        action: ctx.oidc.urlFor('code_verification'),
+        userCode,
+        client: describeClient(client),
+        device: { agent: String(deviceInfo.agent ?? ''), address: String(deviceInfo.address ?? '') },
+      })
+    },
+
+    deviceSuccessSource(ctx: KoaContextWithOIDC): void {
+      render(ctx, 'device-done', { clientName: nameOf(ctx.oidc.client) })
+    },
+
+    async logoutSource(ctx: KoaContextWithOIDC): Promise<void> {
+      const { postLogoutRedirectUri } = stateOf(ctx)
+      const { accountId } = ctx.oidc.session ?? {}
+      const account = accountId === undefined ? undefined : await findAccount(ctx, accountId)
+      const claims = await account?.claims('userinfo', 'profile', {}, [])
+      render(
+        ctx,
+        'logout',
+        {
+          xsrf: xsrfOf(ctx),
+          action: ctx.oidc.urlFor('end_session_confirm'),
+          clientName: nameOf(ctx.oidc.client),
+          accountLabel:
+            typeof claims?.preferred_username === 'string' ? claims.preferred_username : undefined,
+        },
+        postLogoutRedirectUri ? [postLogoutRedirectUri] : [],
+      )
+    },
+
+    postLogoutSuccessSource(ctx: KoaContextWithOIDC): void {
+      // The engine names a client here only when its session alone was ended, and the person stays signed in.
+      const clientName = nameOf(ctx.oidc.client)
+      render(ctx, 'logout-done', { clientName, signedOut: clientName === undefined })
+    },
+  }
+}
+
+/** How a page names a client. Everything in it was registered by an operator, and is escaped all the same. */
+export function describeClient(client: EngineClient): ClientOnPage {
+  return {
+    name: client.clientName ?? client.clientId,
+    host: client.clientUri === undefined ? undefined : URL.parse(client.clientUri)?.host,
+    uri: client.clientUri,
+    policyUri: client.policyUri,
+    tosUri: client.tosUri,
+  }
+}
+
+const DEVICE_ERRORS: Record<string, Pages['device-code']['error']> = {
+  NotFoundError: 'not-found',
+  ExpiredError: 'expired',
+  AlreadyUsedError: 'used',
+  NoCodeError: 'missing',
+}
+
+function nameOf(client: EngineClient | undefined): string | undefined {
+  return client && (client.clientName ?? client.clientId)
+}
+
+function stateOf(ctx: KoaContextWithOIDC): { secret?: string; postLogoutRedirectUri?: string } {
+  return ctx.oidc.session?.state ?? {}
+}
+
+function xsrfOf(ctx: KoaContextWithOIDC): string {
+  return stateOf(ctx).secret ?? ''
+}
+
+function userCodeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'userCode' in error && typeof error.userCode === 'string'
+    ? error.userCode
+    : undefined
+}

@@ -1,0 +1,76 @@
+import { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
+import type { Lifetimes } from '../config.ts'
+import { HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
+
+/** Authorization codes: FAPI 2.0 §5.3.2.1, OWASP ASVS 10.4.3. */
+const AUTHORIZATION_CODE_SECONDS = 60
+/** ID tokens; an expired one is still a valid hint at logout. */
+const ID_TOKEN_SECONDS = 15 * MINUTE_SECONDS
+/** Access tokens of services (RFC 6749 §4.4.3): they can ask again at any time. */
+const CLIENT_CREDENTIALS_SECONDS = 10 * MINUTE_SECONDS
+/** Device and user codes (RFC 8628 §3.2). */
+const DEVICE_CODE_SECONDS = 10 * MINUTE_SECONDS
+/** Pushed authorization requests (RFC 9126 §2.2 asks for 5 to 600). */
+const PUSHED_REQUEST_SECONDS = 60
+/** A login or consent page left open. */
+const INTERACTION_SECONDS = 15 * MINUTE_SECONDS
+/** A session nobody signed in to exists for the CSRF value of the device and logout pages. */
+const ANONYMOUS_SESSION_SECONDS = 10 * MINUTE_SECONDS
+
+/** RFC 8628 §3.2: devices wait this long between polls … */
+export const DEVICE_POLL_INTERVAL_SECONDS = 5
+/** … and this much longer after each poll that came too soon (§3.5). */
+export const DEVICE_POLL_STEP_SECONDS = 5
+/** A duplicate of a code's redemption this soon is a double click: it loses, and harms nobody. */
+export const CONSUMED_GRACE_SECONDS = 10
+
+/** How long everything lives. The engine wants synchronous functions that return whole seconds above zero. */
+export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configuration['ttl']> {
+  return {
+    AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessTokenSeconds,
+    AuthorizationCode: AUTHORIZATION_CODE_SECONDS,
+    ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? CLIENT_CREDENTIALS_SECONDS,
+    DeviceCode: DEVICE_CODE_SECONDS,
+    // A grant outlives every token and session that hangs on it.
+    Grant: Math.max(lifetimes.refreshTokenAbsoluteSeconds, lifetimes.sessionAbsoluteSeconds) + HOUR_SECONDS,
+    IdToken: ID_TOKEN_SECONDS,
+    Interaction: INTERACTION_SECONDS,
+    PushedAuthorizationRequest: PUSHED_REQUEST_SECONDS,
+    RefreshToken: (_ctx, token) =>
+      Math.max(
+        1,
+        Math.min(
+          lifetimes.refreshTokenIdleSeconds,
+          lifetimes.refreshTokenAbsoluteSeconds - token.totalLifetime(),
+        ),
+      ),
+    Session(_ctx, session) {
+      if (!session.accountId || session.loginTs === undefined) return ANONYMOUS_SESSION_SECONDS
+      const untilCap = session.loginTs + lifetimes.sessionAbsoluteSeconds - Math.floor(Date.now() / 1000)
+      return Math.max(1, Math.min(lifetimes.sessionIdleSeconds, untilCap))
+    },
+  }
+}
+
+/** Refresh tokens rotate on every use, until the family reaches its absolute age (RFC 9700 §4.14.2). */
+export function createRotationPolicy({ refreshTokenAbsoluteSeconds }: Lifetimes) {
+  return (ctx: KoaContextWithOIDC): boolean => {
+    const age = ctx.oidc.entities.RefreshToken?.totalLifetime() ?? 0
+    if (age >= refreshTokenAbsoluteSeconds)
+      throw new errors.InvalidGrant('the refresh token family reached its absolute lifetime')
+    return true
+  }
+}
+
+/** When a person must be asked: the engine's prompts, and one check of ours. */
+export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base()
+  const { Check } = interactionPolicy
+  policy.get('login')?.checks.add(
+    // Disabled or deleted while signed in: the engine would go on without an account and fail.
+    new Check('account_unavailable', 'End-User authentication is required', 'login_required', ({ oidc }) =>
+      oidc.session?.accountId && !oidc.account ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
+    ),
+  )
+  return policy
+}

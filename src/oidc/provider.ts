@@ -1,0 +1,201 @@
+import type { JWK } from 'jose'
+import { type Client, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { Lifetimes } from '../config.ts'
+import type { Log } from '../log.ts'
+import type { AccountStore } from '../store/account.ts'
+import type { ArtifactStore } from '../store/artifact.ts'
+import type { ClientStore } from '../store/client.ts'
+import type { GrantStore } from '../store/grant.ts'
+import type { ResourceStore } from '../store/resource.ts'
+import type { SessionStore } from '../store/session.ts'
+import type { TokenStore } from '../store/token.ts'
+import type { Clock } from '../time.ts'
+import type { Vault } from '../vault.ts'
+import { createAdapterFactory } from './adapter.ts'
+import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
+import { EXTRA_CLIENT_METADATA, type ExtraClientMetadata, verifyClientSecret } from './client-metadata.ts'
+import { loadExistingGrant } from './consent.ts'
+import { logEngineEvents } from './events.ts'
+import type { Outbound } from './outbound.ts'
+import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
+import { createInteractionPolicy, createLifetimePolicy, createRotationPolicy } from './policy.ts'
+import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
+
+/** Where the engine answers. Clients find these through discovery; people type `/device`. */
+export const ROUTES = {
+  authorization: '/authorize',
+  token: '/token',
+  userinfo: '/userinfo',
+  jwks: '/jwks',
+  introspection: '/introspect',
+  revocation: '/revoke',
+  pushed_authorization_request: '/par',
+  code_verification: '/device',
+  device_authorization: '/device/authorize',
+  end_session: '/logout',
+} as const
+
+const OUTBOUND_BODY_BYTES = 64 * 1024
+const COOKIE_PURPOSE = 'cookie signature'
+const USER_AGENT_CHARACTERS = 200
+
+type Needs = {
+  issuer: string
+  jwks: { keys: JWK[] }
+  vault: Vault
+  lifetimes: Lifetimes
+  outbound: Outbound
+  accounts: AccountStore
+  clients: ClientStore
+  resources: ResourceStore
+  tokens: TokenStore
+  grants: GrantStore
+  sessions: SessionStore
+  artifacts: ArtifactStore
+  render: RenderPage
+  renderError: RenderErrorPage
+  log: Log
+  now: Clock
+}
+
+/** The authorization server: oidc-provider, configured for code with PKCE, client credentials, device code and refresh alone. */
+export function createEngine(needs: Needs): Provider {
+  const { issuer, vault, log, now } = needs
+  const engine = new Provider(issuer, createConfiguration(needs))
+  engine.proxy = true // The host app rewrites the forwarding headers before the engine sees them.
+  engine.Client.prototype.compareClientSecret = function (this: Client & ExtraClientMetadata, presented) {
+    return verifyClientSecret(this, presented, now())
+  }
+  engine.keys = cookieKeys(vault)
+  logEngineEvents(engine, log)
+  return engine
+}
+
+/** Keys that sign cookies, newest first; the host app sets cookies for the engine and must use the same. */
+export function cookieKeys(vault: Vault): string[] {
+  return vault.deriveKeys(COOKIE_PURPOSE).map((key) => key.toString('base64url'))
+}
+
+function createConfiguration(needs: Needs): Configuration {
+  const { issuer, jwks, vault, lifetimes, accounts, resources } = needs
+  const findAccount = createFindAccount(accounts)
+  const pages = createEnginePages({ ...needs, findAccount })
+  return {
+    adapter: createAdapterFactory({ ...needs, refreshReplaySeconds: lifetimes.refreshReplaySeconds }),
+    jwks: jwks as NonNullable<Configuration['jwks']>,
+    routes: ROUTES,
+    cookies: {
+      keys: cookieKeys(vault),
+      names: cookieNames(issuer),
+      long: { httpOnly: true, sameSite: 'lax', signed: true },
+      short: { httpOnly: true, sameSite: 'lax', signed: true },
+    },
+
+    responseTypes: ['code'],
+    scopes: ['openid', 'offline_access'],
+    claims: { ...CLAIMS_BY_SCOPE, auth_time: null, sid: null, iss: null, acr: null, amr: null },
+    subjectTypes: ['public'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    enabledJWA: {
+      clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+      idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
+      dPoPSigningAlgValues: ['ES256', 'EdDSA', 'RS256', 'PS256'],
+    },
+    pkce: { required: (_ctx, client) => (client as Client & ExtraClientMetadata).require_pkce !== false },
+    allowOmittingSingleRegisteredRedirectUri: false,
+    acceptQueryParamAccessTokens: false,
+    clientBasedCORS,
+    extraClientMetadata: { properties: [...EXTRA_CLIENT_METADATA] },
+    // The engine's place for checks of a parameter, which then covers authorization, device and pushed requests.
+    extraParams: { scope: assertScopeAllowed },
+
+    findAccount,
+    loadExistingGrant,
+    interactions: {
+      policy: createInteractionPolicy(),
+      url: (_ctx, interaction) => `/interaction/${interaction.uid}`,
+    },
+    ttl: createLifetimePolicy(lifetimes),
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: createRotationPolicy(lifetimes),
+    // What a device was granted outlives the browser session of the phone that approved it.
+    expiresWithSession: async (_ctx, source) =>
+      source.kind !== 'DeviceCode' && !source.scopes.has('offline_access'),
+
+    fetch: needs.outbound.fetch,
+    fetchResponseBodyLimits: { jwks_uri: OUTBOUND_BODY_BYTES, sector_identifier_uri: OUTBOUND_BODY_BYTES },
+    renderError: async (ctx, out) => pages.renderError(ctx, out),
+
+    // What is not named here is off by default: request objects, the claims parameter, registration, encryption, signed responses.
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      deviceFlow: {
+        enabled: true,
+        charset: 'base-20',
+        mask: '****-****',
+        deviceInfo: (ctx) => ({
+          agent: ctx.get('user-agent').slice(0, USER_AGENT_CHARACTERS),
+          address: ctx.ip,
+        }),
+        userCodeInputSource: async (ctx, form, out, error) =>
+          pages.userCodeInputSource(ctx, form, out, error),
+        userCodeConfirmSource: async (ctx, form, client, deviceInfo, userCode) =>
+          pages.userCodeConfirmSource(ctx, form, client, deviceInfo, userCode),
+        successSource: async (ctx) => pages.deviceSuccessSource(ctx),
+      },
+      pushedAuthorizationRequests: { enabled: true },
+      dPoP: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource,
+        getResourceServerInfo: createResourceServerInfo(resources),
+      },
+      introspection: { enabled: true, allowedPolicy: createIntrospectionPolicy(resources) },
+      revocation: {
+        enabled: true,
+        allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx) => pages.logoutSource(ctx),
+        postLogoutSuccessSource: async (ctx) => pages.postLogoutSuccessSource(ctx),
+      },
+      backchannelLogout: { enabled: true },
+      userinfo: { enabled: true },
+    },
+  }
+}
+
+/** Over https the prefixes make a browser enforce what we set; `__Host-` needs the path `/`, which only the session has. */
+function cookieNames(issuer: string) {
+  const isSecure = issuer.startsWith('https:')
+  const [host, secure] = isSecure ? ['__Host-', '__Secure-'] : ['', '']
+  return {
+    session: `${host}sallyport_session`,
+    interaction: `${secure}sallyport_interaction`,
+    resume: `${secure}sallyport_resume`,
+  }
+}
+
+/** Browser code of public clients may call us from the exact origins it is registered at (RFC 9700 §2.6). */
+function clientBasedCORS(_ctx: KoaContextWithOIDC, origin: string, client: Client): boolean {
+  return (
+    client.clientAuthMethod === 'none' &&
+    (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin && origin !== 'null')
+  )
+}
+
+/** A token's state is told to the client it was issued to, and to the API it is meant for (RFC 7662 §4). */
+function createIntrospectionPolicy(resources: ResourceStore) {
+  return async (
+    _ctx: KoaContextWithOIDC,
+    client: Client,
+    token: { clientId?: string | undefined; aud?: string | string[] | undefined },
+  ) => {
+    if (client.clientAuthMethod === 'none') return false
+    if (token.clientId === client.clientId) return true
+    const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
+    return resource?.introspectionClientIds.includes(client.clientId) ?? false
+  }
+}

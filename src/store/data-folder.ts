@@ -1,0 +1,151 @@
+import { link, mkdir, rename, unlink } from 'node:fs/promises'
+import { createServer, type RequestListener, request, type Server } from 'node:http'
+import { relative, resolve } from 'node:path'
+
+/** Unix socket paths end at 107 bytes on Linux, 103 on macOS. */
+const MAX_SOCKET_PATH_BYTES = 100
+const SOCKET_NAME = 'sallyport.sock'
+const PRIVATE_FOLDER = 0o700
+
+/** Another process holds the folder; it answers on the folder's socket. */
+export class DataFolderInUseError extends Error {
+  override name = 'DataFolderInUseError'
+}
+
+/**
+ * The folder of the embedded database. PGlite itself lets two processes open it and destroy it, so a Unix socket
+ * in it is the lock: who listens there, holds the folder, and a process that dies lets go. Through the same socket
+ * the holder answers the command line, which therefore works while a server runs.
+ */
+export type DataFolder = Readonly<{
+  path: string
+  /** Sets what answers other processes; before, they get 503. */
+  answerWith(listener: RequestListener): void
+  /** Finishes answering and lets go. */
+  release(): Promise<void>
+}>
+
+/** @throws {DataFolderInUseError} */
+export async function claimDataFolder(folder: string): Promise<DataFolder> {
+  await mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER })
+  const path = socketPath(folder)
+  let listener: RequestListener = (_request, response) => response.writeHead(503).end()
+  const server = createServer((incoming, response) => listener(incoming, response))
+  await listenOrTakeOver(server, path)
+  // The lock alone keeps no process alive.
+  server.unref()
+
+  return {
+    path: folder,
+    answerWith(next) {
+      listener = next
+    },
+    release: () =>
+      new Promise((done) => {
+        server.close(() => done())
+        server.closeIdleConnections()
+      }),
+  }
+}
+
+/**
+ * Sends a JSON document to the process that holds the folder.
+ *
+ * @returns undefined when nobody holds it.
+ */
+export async function askHolder(
+  folder: string,
+  path: string,
+  document: unknown,
+): Promise<{ status: number; body: string } | undefined> {
+  return await new Promise((done, fail) => {
+    const outgoing = request(
+      {
+        socketPath: socketPath(folder),
+        path,
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+      },
+      (response) => {
+        let body = ''
+        response.setEncoding('utf8')
+        response.on('data', (chunk: string) => {
+          body += chunk
+        })
+        response.on('end', () => done({ status: response.statusCode ?? 500, body }))
+        response.on('error', fail)
+      },
+    )
+    outgoing.on('error', (error: NodeJS.ErrnoException) =>
+      isNobodyThere(error) ? done(undefined) : fail(error),
+    )
+    outgoing.end(JSON.stringify(document ?? null))
+  })
+}
+
+async function listenOrTakeOver(server: Server, path: string): Promise<void> {
+  if (await listen(server, path)) return
+  if (await isAnswered(path)) throw inUse(path)
+  await removeLeftover(path)
+  if (!(await listen(server, path))) throw inUse(path)
+}
+
+/** @returns false when the path exists already. */
+function listen(server: Server, path: string): Promise<boolean> {
+  return new Promise((done, fail) => {
+    const onError = (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? done(false) : fail(error)
+    server.once('error', onError)
+    server.listen(path, () => {
+      server.off('error', onError)
+      done(true)
+    })
+  })
+}
+
+/**
+ * Removes the socket of a process that died. Another process may be doing the same and listen again by now, so the
+ * file is first moved aside, where nobody else touches it, and looked at again.
+ */
+async function removeLeftover(path: string): Promise<void> {
+  const aside = `${path}.${process.pid}`
+  try {
+    await rename(path, aside)
+  } catch {
+    return // Somebody else removed it.
+  }
+  if (await isAnswered(aside)) {
+    await link(aside, path).catch(() => {})
+    await unlink(aside)
+    throw inUse(path)
+  }
+  await unlink(aside)
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((done) => {
+    const probe = request({ socketPath: path, method: 'HEAD' }, (response) => {
+      response.resume()
+      done(true)
+    })
+    probe.on('error', (error: NodeJS.ErrnoException) => done(!isNobodyThere(error)))
+    probe.end()
+  })
+}
+
+function isNobodyThere({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET'
+}
+
+function inUse(path: string): DataFolderInUseError {
+  return new DataFolderInUseError(`Another Sallyport process is using ${resolve(path, '..')}.`)
+}
+
+function socketPath(folder: string): string {
+  const absolute = resolve(folder, SOCKET_NAME)
+  const fromHere = relative(process.cwd(), absolute)
+  const path = fromHere.length < absolute.length ? fromHere : absolute
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+    throw new Error(`DATA_DIR is too long a path for a socket in it: ${folder}`)
+  return path
+}
