@@ -34,7 +34,10 @@ export function answerErrors({ renderError, log }: { renderError: RenderErrorPag
   }
 
   function answer(ctx: Context, failure: Failure): void {
-    if (ctx.accepts('json', 'html') === 'html') return renderError(ctx, failure)
+    if (ctx.accepts('json', 'html') === 'html') {
+      renderError(ctx, failure)
+      return
+    }
     ctx.status = failure.status
     ctx.body = {
       error: failure.code,

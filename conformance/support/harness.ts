@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { pino } from 'pino'
+import { inject } from 'vitest'
+import { parseConfig } from '../../src/config.ts'
+import { createLog } from '../../src/log.ts'
+import { type RunningServer, startServer } from '../../src/server.ts'
+import { freePort, TEMPLATE_DATABASE } from './database-server.ts'
+
+export const PASSWORD = 'correct horse battery staple'
+const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64')
+
+export type TestServer = RunningServer &
+  Readonly<{
+    issuer: string
+    /** What another instance or the command line needs to work on the same database. */
+    env: Record<string, string>
+    /** Every log line so far, as text. */
+    logged: () => string
+    /** Every stored value of every table as text, bytes in hex, for looking for secrets. */
+    dump: () => Promise<string>
+    /** Stops this server, its further instances, and removes its database. */
+    remove: () => Promise<void>
+    /** Another instance on the same database (Postgres only). */
+    startAnother: () => Promise<RunningServer & { issuer: string }>
+  }>
+
+/** Starts a real server on a database of its own. */
+export async function startTestServer(settings: Record<string, string> = {}): Promise<TestServer> {
+  const database = isPglite ? await clonePglite() : await clonePostgres()
+  const lines: string[] = []
+  const log = createLog({ level: 'debug', format: 'json' }, { write: (line: string) => lines.push(line) })
+  const port = await freePort()
+  const env: Record<string, string> = {
+    ISSUER: `http://localhost:${port}`,
+    PORT: String(port),
+    MANAGEMENT_PORT: '0',
+    ENCRYPTION_KEY,
+    ...database.env,
+    ...settings,
+  }
+  const server = await startServer(parseConfig(env), { log })
+  const others: RunningServer[] = []
+
+  return {
+    ...server,
+    issuer: env.ISSUER ?? '',
+    env,
+    logged: () => lines.join(''),
+    dump: database.dump,
+    async startAnother() {
+      const otherPort = await freePort()
+      const other = await startServer(parseConfig({ ...env, PORT: String(otherPort) }), {
+        log: pino({ level: 'silent' }),
+      })
+      others.push(other)
+      return { ...other, issuer: env.ISSUER ?? '' }
+    },
+    async remove() {
+      for (const instance of [...others, server]) await instance.stop()
+      await database.remove()
+    },
+  }
+}
+
+export const isPglite = process.env.TEST_DATABASE === 'pglite'
+
+type TestDatabase = { env: Record<string, string>; dump: () => Promise<string>; remove: () => Promise<void> }
+
+async function clonePglite(): Promise<TestDatabase> {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-'))
+  await cp(inject('pgliteTemplate'), join(folder, 'postgres'), { recursive: true })
+  return {
+    env: { DATA_DIR: folder },
+    dump: async () => {
+      throw new Error('the file of the embedded database is searched instead')
+    },
+    remove: () => rm(folder, { recursive: true, force: true }),
+  }
+}
+
+async function clonePostgres(): Promise<TestDatabase> {
+  const server = inject('postgresUrl')
+  const name = `test_${randomUUID().replaceAll('-', '')}`
+  const administration = new pg.Client(new URL('/postgres', server).href)
+  await administration.connect()
+  // Only one clone can be made of a template at a time.
+  await administration.query(`select pg_advisory_lock(1)`)
+  await administration.query(`create database ${name} template ${TEMPLATE_DATABASE}`)
+  await administration.query(`select pg_advisory_unlock(1)`)
+  await administration.end()
+  const url = new URL(`/${name}`, server).href
+  return {
+    env: { DATABASE_URL: url },
+    dump: () => dumpAll(url),
+    async remove() {
+      const client = new pg.Client(new URL('/postgres', server).href)
+      await client.connect()
+      await client.query(`drop database if exists ${name} with (force)`)
+      await client.end()
+    },
+  }
+}
+
+async function dumpAll(url: string): Promise<string> {
+  const client = new pg.Client(url)
+  await client.connect()
+  const tables = await client.query<{ name: string }>(
+    `select table_name as name from information_schema.tables where table_schema = 'public'`,
+  )
+  const texts: string[] = []
+  for (const { name } of tables.rows) {
+    const { rows } = await client.query<{ row: string }>(`select to_jsonb(t)::text as row from ${name} t`)
+    texts.push(...rows.map(({ row }) => row))
+  }
+  await client.end()
+  return texts.join('\n')
+}

@@ -1,0 +1,28 @@
+import { defineConfig } from 'vitest/config'
+
+const conformance = {
+  include: ['conformance/*.test.ts'],
+  globalSetup: ['conformance/support/database-server.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+}
+
+export default defineConfig({
+  test: {
+    // Two cores: a server, its database and its client share them.
+    maxWorkers: 2,
+    projects: [
+      { test: { name: 'unit', include: ['src/**/*.test.ts'] } },
+      { test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
+      { test: { ...conformance, name: 'conformance-pglite', env: { TEST_DATABASE: 'pglite' } } },
+      {
+        test: {
+          ...conformance,
+          name: 'browser',
+          include: ['conformance/browser/*.test.ts'],
+          env: { TEST_DATABASE: 'postgres' },
+        },
+      },
+    ],
+  },
+})
