@@ -14,7 +14,15 @@ export default defineConfig({
     projects: [
       { test: { name: 'unit', include: ['src/**/*.test.ts'] } },
       { test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
-      { test: { ...conformance, name: 'conformance-pglite', env: { TEST_DATABASE: 'pglite' } } },
+      // The command line's own tests run on the embedded database in any case.
+      {
+        test: {
+          ...conformance,
+          name: 'conformance-pglite',
+          exclude: ['conformance/cli.test.ts'],
+          env: { TEST_DATABASE: 'pglite' },
+        },
+      },
       {
         test: {
           ...conformance,

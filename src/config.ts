@@ -228,7 +228,7 @@ const KNOWN_NAMES = [...Object.keys(SETTINGS), ...SECRET_NAMES.map((name) => `${
 /**
  * Reads the settings of the process from its environment.
  *
- * @param env usually `process.env`; empty values count as absent.
+ * @param env the environment of the process; empty values count as absent.
  * @throws {ConfigError} naming every fault at once, near-misses of known names included.
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {

@@ -6,5 +6,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => stopping.abort())
 }
 
+/** A fault of ours: running requests may finish, and whoever watches the process starts it again. */
+let crashed = false
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${error.stack ?? error}\n`)
+  crashed = true
+  stopping.abort()
+})
+
 const { argv, env, stdin, stdout, stderr } = process
-process.exitCode = await run(argv.slice(2), { env, stdin, stdout, stderr, signal: stopping.signal })
+const exitCode = await run(argv.slice(2), { env, stdin, stdout, stderr, signal: stopping.signal })
+process.exitCode = crashed ? 1 : exitCode

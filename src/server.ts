@@ -28,8 +28,9 @@ import {
   openPostgresForMigrations,
   ping,
 } from './store/database.ts'
+import { isUnavailable } from './store/fault.ts'
 import { createGrantStore } from './store/grant.ts'
-import { migrate } from './store/migrate.ts'
+import { migrate, pendingMigrations } from './store/migrate.ts'
 import { createResourceStore } from './store/resource.ts'
 import { createSessionStore } from './store/session.ts'
 import { createSigningKeyStore } from './store/signing-key.ts'
@@ -40,6 +41,8 @@ import { createVault } from './vault.ts'
 const BRAND = 'Sallyport'
 export const DATABASE_FOLDER = 'postgres'
 const DRAIN_MILLISECONDS = 25_000
+const START_ATTEMPTS = 30
+const RETRY_MILLISECONDS = 1_000
 const SWEEP_MILLISECONDS = 100
 
 export type RunningServer = Readonly<{
@@ -59,11 +62,14 @@ type Needs = { log: Log; now?: Clock }
  *
  * @throws when the database cannot be opened or migrated, or the master key does not fit it.
  */
-export async function openInstallation(config: Config, { log, now = () => new Date() }: Needs) {
+export async function openInstallation(
+  config: Config,
+  { log, now = () => new Date(), attempts = 1 }: Needs & { attempts?: number },
+) {
   const folder = config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir) : undefined
   let database: Database | undefined
   try {
-    database = await openDatabase(config, folder, log)
+    database = await openDatabase(config, { folder, log, attempts })
     const vault = createVault(await loadMasterKeys(config))
     const stores = {
       accounts: createAccountStore(database),
@@ -79,9 +85,16 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const hasher = createPasswordHasher()
     const outbound = createOutbound(config.outboundAllowedNetworks)
     const cleanup = createCleanup({ ...stores, now })
-    const admin = createAdmin({ ...stores, hasher, keyring, cleanup, outbound })
-    folder?.answerWith(answerAdminRequests(admin))
     const opened = database
+    const admin = createAdmin({
+      ...stores,
+      hasher,
+      keyring,
+      cleanup,
+      outbound,
+      pendingMigrations: () => pendingMigrations(opened),
+    })
+    folder?.answerWith(answerAdminRequests(admin))
     return {
       database,
       vault,
@@ -109,7 +122,8 @@ export async function startServer(
   { log, now = () => new Date() }: Needs,
 ): Promise<RunningServer> {
   let isStopping = false
-  const installation = await openInstallation(config, { log, now })
+  // Orchestrators start everything at once: the database may need a moment longer than we do.
+  const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
   const { database, vault, stores, jwks, hasher, outbound, admin } = installation
   const views = createViews({ brand: BRAND, issuer: config.issuer })
   const engine: Provider = createEngine({
@@ -179,25 +193,37 @@ export async function startServer(
   }
 }
 
+type Opening = { folder: DataFolder | undefined; log: Log; attempts: number }
+
 async function openDatabase(
   { database, dataDir }: Config,
-  folder: DataFolder | undefined,
-  log: Log,
+  { folder, log, attempts }: Opening,
 ): Promise<Database> {
   if (database.kind === 'embedded') {
     const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER))
     logMigrations(await migrate(embedded), log)
     return embedded
   }
-  const migrating = openPostgresForMigrations(database.url)
-  try {
-    logMigrations(await migrate(migrating), log)
-  } finally {
-    await migrating.destroy()
-  }
+  await migratePostgres(database.url, log, attempts)
   return openPostgres(database.url, {
     onConnectionError: (error) => log.warn({ event: 'database.connection_lost', error: error.message }),
   })
+}
+
+async function migratePostgres(url: string, log: Log, attempts: number): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const database = openPostgresForMigrations(url)
+    try {
+      logMigrations(await migrate(database), log)
+      return
+    } catch (error) {
+      if (attempt >= attempts || !isUnavailable(error)) throw error
+      log.warn({ event: 'database.unavailable', attempt, of: attempts })
+      await pause(RETRY_MILLISECONDS)
+    } finally {
+      await database.destroy()
+    }
+  }
 }
 
 function logMigrations(names: readonly string[], log: Log): void {

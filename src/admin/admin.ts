@@ -17,6 +17,8 @@ type Needs = {
   keyring: Keyring
   cleanup: Cleanup
   outbound: Pick<Outbound, 'fault'>
+  /** Names of migrations that have not run. */
+  pendingMigrations: () => Promise<string[]>
 }
 
 export type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
@@ -42,6 +44,7 @@ export function createAdmin(needs: Needs) {
         }))
       },
     },
+    schema: { pending: (): Promise<string[]> => needs.pendingMigrations() },
     cleanup: {
       run: (): Promise<CleanupReport> => cleanup.run(),
       count: (): Promise<CleanupReport> => cleanup.count(),

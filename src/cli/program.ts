@@ -46,6 +46,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   }
 
   try {
+    refuseUnknownCommand(program, words)
     await program.parseAsync([...words], { from: 'user' })
     return 0
   } catch (error) {
@@ -54,6 +55,13 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     stderr.write(`${explain(error)}\n`)
     return error instanceof UsageError ? WRONG_USAGE : FAILED
   }
+}
+
+/** commander would hand an unknown word to the default command, which then complains of too many arguments. */
+function refuseUnknownCommand(program: Command, [first]: readonly string[]): void {
+  const names = ['help', ...program.commands.map((command) => command.name())]
+  if (first === undefined || first.startsWith('-') || names.includes(first)) return
+  throw new UsageError(`There is no command ${first}. Commands: ${names.join(', ')}.`)
 }
 
 /** Expected failures are told by their message alone; the unexpected ones need their stack. */

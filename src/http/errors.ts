@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa'
-import { errors } from 'oidc-provider'
 import type { Log } from '../log.ts'
+import { OIDCProviderError, SessionNotFound } from '../oidc/errors.ts'
 import type { RenderErrorPage } from '../oidc/pages.ts'
 import { isUnavailable } from '../store/fault.ts'
 import { BadRequestError } from './form.ts'
@@ -51,9 +51,8 @@ type Failure = { status: number; code: string; detail: string | undefined }
 function toFailure(error: unknown): Failure {
   if (error instanceof BadRequestError)
     return { status: error.status, code: 'invalid_request', detail: error.message }
-  if (error instanceof errors.SessionNotFound)
-    return { status: 400, code: 'session_not_found', detail: undefined }
-  if (error instanceof errors.OIDCProviderError && error.expose) {
+  if (error instanceof SessionNotFound) return { status: 400, code: 'session_not_found', detail: undefined }
+  if (error instanceof OIDCProviderError && error.expose) {
     return { status: error.statusCode, code: error.error, detail: error.error_description }
   }
   if (isUnavailable(error)) return { status: 503, code: 'temporarily_unavailable', detail: undefined }

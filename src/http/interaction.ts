@@ -1,10 +1,11 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
-import { type Client, errors, type Provider } from 'oidc-provider'
+import type { Client, Provider } from 'oidc-provider'
 import { z } from 'zod'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { Log } from '../log.ts'
 import { applyConsent, describeScopes, type MissingConsent, whatIsAsked } from '../oidc/consent.ts'
+import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
 import type { AccountStore } from '../store/account.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
@@ -63,11 +64,10 @@ export function createInteractionRoutes({
 
   return router
 
-  /** @throws {errors.SessionNotFound} when the cookie is missing, of another interaction, or too old. */
+  /** @throws {SessionNotFound} when the cookie is missing, of another interaction, or too old. */
   async function findInteraction(ctx: Context): Promise<Interaction> {
     const interaction = await engine().interactionDetails(ctx.req, ctx.res)
-    if (interaction.uid !== ctx.params.uid)
-      throw new errors.SessionNotFound('interaction and cookie do not match')
+    if (interaction.uid !== ctx.params.uid) throw new SessionNotFound('interaction and cookie do not match')
     return interaction
   }
 
@@ -122,7 +122,7 @@ export function createInteractionRoutes({
   async function showConsent(ctx: Context, interaction: Interaction): Promise<void> {
     const { asked } = await findConsent(interaction)
     const account = await accounts.find(interaction.session?.accountId ?? '')
-    if (!account) throw new errors.SessionNotFound('the person who signed in is gone')
+    if (!account) throw new SessionNotFound('the person who signed in is gone')
     const page = {
       csrf: csrf.tokenFor(interaction.uid),
       client: describeClient(await findClient(interaction)),
@@ -155,7 +155,7 @@ export function createInteractionRoutes({
 
   async function findClient(interaction: Interaction): Promise<Client> {
     const client = await engine().Client.find(String(interaction.params.client_id))
-    if (!client) throw new errors.InvalidClient('the client is gone')
+    if (!client) throw new InvalidClient('the client is gone')
     return client
   }
 }

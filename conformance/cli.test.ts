@@ -1,0 +1,363 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from './support/database-server.ts'
+
+const MAIN = new URL('../src/main.ts', import.meta.url).pathname
+
+type Output = { code: number | null; stdout: string; stderr: string }
+
+let folder: string
+let environment: Record<string, string>
+let server: ReturnType<typeof start>
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sallyport-cli-'))
+  const [port, managementPort] = [await freePort(), await freePort()]
+  environment = {
+    PATH: process.env.PATH ?? '',
+    PORT: String(port),
+    MANAGEMENT_PORT: String(managementPort),
+    DATA_DIR: join(folder, 'data'),
+  }
+  server = start(['serve'])
+  await server.prints('Stop with Ctrl-C')
+})
+afterAll(async () => {
+  server.child.kill('SIGKILL')
+  await rm(folder, { recursive: true, force: true })
+})
+
+describe('the first start', () => {
+  test('tells what to do, and the line for a token works as printed', async () => {
+    const issuer = `http://localhost:${environment.PORT}`
+    expect(server.stdout()).toContain(`${issuer}/.well-known/openid-configuration`)
+    const [, secret = ''] = /demo-service +(\S+)/.exec(server.stdout()) ?? []
+    const { code, stdout } = await sallyport(['try', 'service', '--client-secret', secret, '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({
+      scope: 'read',
+      access_token_claims: { iss: issuer, aud: 'https://api.example.test', sub: 'demo-service' },
+    })
+  })
+
+  test('leaves no secret on the disk that it printed or that opens the database', async () => {
+    const [, password = ''] = /password +(\S+)/.exec(server.stdout()) ?? []
+    const [, secret = ''] = /demo-service +(\S+)/.exec(server.stdout()) ?? []
+    expect(password.length).toBeGreaterThan(40)
+    const files = await filesUnder(join(folder, 'data', 'postgres'))
+    expect(files.length).toBeGreaterThan(100)
+    for (const file of files) {
+      const bytes = await readFile(file)
+      for (const needle of [password, secret, '"d":"'])
+        expect(bytes.includes(needle), `${needle} in ${file}`).toBe(false)
+    }
+    expect((await stat(join(folder, 'data', 'encryption.key'))).mode & 0o777).toBe(0o600)
+  })
+})
+
+describe('the command line beside a running server', () => {
+  test('makes a client that works at once', async () => {
+    const created = await sallyport([
+      'clients',
+      'create',
+      '--type',
+      'service',
+      '--name',
+      'Robot',
+      '--resource',
+      'https://api.example.test',
+      '--json',
+    ])
+    expect(created).toMatchObject({ code: 0, stderr: '' })
+    const { client_id, client_secret } = JSON.parse(created.stdout)
+    const tried = await sallyport([
+      'try',
+      'service',
+      '--client-id',
+      client_id,
+      '--client-secret',
+      client_secret,
+      '--resource',
+      'https://api.example.test',
+      '--scope',
+      'write',
+      '--json',
+    ])
+    expect(JSON.parse(tried.stdout)).toMatchObject({ scope: 'write', access_token_claims: { client_id } })
+  })
+
+  test('shows a secret once and never again', async () => {
+    const created = await sallyport([
+      'clients',
+      'create',
+      '--type',
+      'web',
+      '--name',
+      'Site',
+      '--client-id',
+      'site',
+      '--redirect-uri',
+      'https://site.test/cb',
+    ])
+    const [, secret = ''] = /client_secret +(\S+)/.exec(created.stdout) ?? []
+    expect(secret).toHaveLength(43)
+    for (const words of [
+      ['clients', 'list'],
+      ['clients', 'show', 'site'],
+      ['clients', 'list', '--json'],
+    ]) {
+      expect((await sallyport(words)).stdout).not.toContain(secret)
+    }
+  })
+
+  test('keeps a person through create, list, show, password, disable, enable, sign-out, delete', async () => {
+    const words = [
+      'users',
+      'create',
+      '--username',
+      'grace',
+      '--email',
+      'grace@example.test',
+      '--name',
+      'Grace Hopper',
+      '--password-stdin',
+      '--json',
+    ]
+    const created = await sallyport(words, 'correct horse battery staple\n')
+    expect(JSON.parse(created.stdout)).toMatchObject({
+      username: 'grace',
+      status: 'active',
+      profile: { name: 'Grace Hopper' },
+    })
+    expect(created.stdout).not.toContain('correct horse')
+    expect(JSON.parse((await sallyport(['users', 'list', '--json'])).stdout)).toHaveLength(2)
+    expect((await sallyport(['users', 'show', 'GRACE@example.test'])).stdout).toContain('grace')
+    expect(
+      (
+        await sallyport(
+          ['users', 'set-password', 'grace', '--password-stdin'],
+          'another long enough password',
+        )
+      ).code,
+    ).toBe(0)
+    expect(
+      JSON.parse((await sallyport(['users', 'disable', 'grace', '--yes', '--json'])).stdout).status,
+    ).toBe('disabled')
+    expect(JSON.parse((await sallyport(['users', 'enable', 'grace', '--json'])).stdout).status).toBe('active')
+    expect(
+      JSON.parse((await sallyport(['users', 'sign-out', 'grace', '--yes', '--json'])).stdout),
+    ).toMatchObject({ sessions: 0, grants: 0 })
+    expect((await sallyport(['users', 'delete', 'grace', '--yes'])).code).toBe(0)
+    expect(await sallyport(['users', 'show', 'grace'])).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: 'There is no person called grace.\n',
+    })
+  })
+
+  test('registers and forgets an API, lists keys, cleans up, and is well', async () => {
+    const created = await sallyport([
+      'resources',
+      'create',
+      '--identifier',
+      'https://other.test',
+      '--scope',
+      'a b',
+      '--format',
+      'opaque',
+      '--json',
+    ])
+    expect(JSON.parse(created.stdout)).toMatchObject({
+      identifier: 'https://other.test',
+      scope: 'a b',
+      format: 'opaque',
+    })
+    expect(JSON.parse((await sallyport(['resources', 'list', '--json'])).stdout)).toHaveLength(2)
+    expect((await sallyport(['resources', 'delete', 'https://other.test', '--yes'])).code).toBe(0)
+    expect(
+      JSON.parse((await sallyport(['keys', 'list', '--json'])).stdout)
+        .map(({ alg }: { alg: string }) => alg)
+        .sort(),
+    ).toEqual(['ES256', 'EdDSA', 'RS256'])
+    expect(JSON.parse((await sallyport(['cleanup', '--dry-run', '--json'])).stdout)).toEqual({
+      grants: 0,
+      tokens: 0,
+      sessions: 0,
+      artifacts: 0,
+    })
+    expect(JSON.parse((await sallyport(['migrate', '--plan', '--json'])).stdout)).toEqual({ migrations: [] })
+    expect(JSON.parse((await sallyport(['doctor', '--json'])).stdout).healthy).toBe(true)
+    expect(await sallyport(['healthcheck'])).toMatchObject({ code: 0, stdout: 'ready\n' })
+  })
+
+  test('two commands at once both work', async () => {
+    const results = await Promise.all(
+      [1, 2, 3].map((n) => sallyport(['users', 'create', '--username', `person${n}`, '--json'])),
+    )
+    expect(results.map(({ code }) => code)).toEqual([0, 0, 0])
+  })
+
+  test.each([
+    ['an unknown command', ['bogus']],
+    ['an unknown option', ['clients', 'list', '--bogus']],
+    ['a missing option', ['resources', 'create', '--identifier', 'https://x.test']],
+    ['a destructive command with nobody to ask', ['users', 'delete', 'demo']],
+    ['an unknown client type', ['clients', 'create', '--type', 'desktop', '--name', 'X']],
+  ])('%s is wrong usage: exit code 2, nothing on stdout', async (_what, words) => {
+    const { code, stdout, stderr } = await sallyport(words)
+    expect(code).toBe(2)
+    expect(stdout).toBe('')
+    expect(stderr).not.toBe('')
+  })
+
+  test.each([
+    [
+      'a short password',
+      ['users', 'create', '--username', 'x', '--password-stdin'],
+      'at least 15 characters',
+    ],
+    ['a name that is taken, in another spelling', ['users', 'create', '--username', 'ＤＥＭＯ'], 'taken'],
+    [
+      'a redirect URI on http',
+      ['clients', 'create', '--type', 'web', '--name', 'X', '--redirect-uri', 'http://x.test/cb'],
+      'must use https',
+    ],
+    [
+      'an unknown resource',
+      ['clients', 'create', '--type', 'service', '--name', 'X', '--resource', 'https://nowhere.test'],
+      'there is no resource',
+    ],
+  ])('%s fails: exit code 1 and the reason', async (_what, words, reason) => {
+    const { code, stdout, stderr } = await sallyport(words, 'short')
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toContain(reason)
+    expect(stderr).not.toMatch(/\n +at /)
+  })
+
+  test('every command has help', async () => {
+    const { stdout } = await sallyport(['--help'])
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+)/gm)]
+      .map(([, name = '']) => name)
+      .filter((name) => name !== 'help')
+    expect(commands).toEqual([
+      'serve',
+      'migrate',
+      'clients',
+      'users',
+      'resources',
+      'keys',
+      'cleanup',
+      'try',
+      'doctor',
+      'healthcheck',
+    ])
+    for (const command of commands) expect((await sallyport([command, '--help'])).code).toBe(0)
+  })
+})
+
+describe('the process', () => {
+  test('a second server on the same folder refuses to start', async () => {
+    expect(await sallyport(['serve'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('Another Sallyport process is using'),
+    })
+  })
+
+  test('SIGTERM ends it with exit code 0, and it starts again quickly, saying no secrets', async () => {
+    server.child.kill('SIGTERM')
+    expect(await server.exit).toBe(0)
+    const startedAt = performance.now()
+    server = start(['serve'])
+    await server.prints('Sallyport is ready')
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
+    expect(server.stdout()).not.toContain('password')
+  })
+
+  test('after kill -9 it starts again, with everything that was acknowledged', async () => {
+    await sallyport(['users', 'create', '--username', 'survivor'])
+    server.child.kill('SIGKILL')
+    await server.exit
+    expect((await sallyport(['users', 'show', 'survivor', '--json'])).code).toBe(0)
+    server = start(['serve'])
+    await server.prints('Sallyport is ready')
+  })
+
+  test('another master key is a clear refusal to start', async () => {
+    server.child.kill('SIGTERM')
+    await server.exit
+    const { code, stderr } = await sallyport(['serve'], '', {
+      ENCRYPTION_KEY: Buffer.alloc(32, 9).toString('base64'),
+    })
+    expect(code).toBe(1)
+    expect(stderr).toContain('ENCRYPTION_KEY does not open the signing keys')
+    expect(stderr).not.toMatch(/\n +at /)
+  })
+
+  test('faults of the configuration are told together', async () => {
+    const { code, stderr } = await sallyport(['serve'], '', {
+      ISUER: 'x',
+      PORT: 'abc',
+      ISSUER: 'http://login.test',
+    })
+    expect(code).toBe(1)
+    for (const name of ['did you mean ISSUER', 'PORT must', 'ISSUER must use https'])
+      expect(stderr).toContain(name)
+  })
+
+  test('--no-demo leaves an empty database empty', async () => {
+    const empty = { DATA_DIR: join(folder, 'empty') }
+    const running = start(['serve', '--no-demo'], empty)
+    await running.prints('Sallyport is ready')
+    expect(JSON.parse((await sallyport(['users', 'list', '--json'], '', empty)).stdout)).toEqual([])
+    running.child.kill('SIGTERM')
+    await running.exit
+  })
+})
+
+function start(words: readonly string[], more: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [MAIN, ...words], {
+    env: { ...environment, ...more },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  const output = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => {
+    output.stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    output.stderr += chunk
+  })
+  const exit = new Promise<number | null>((done) => child.on('close', done))
+  return {
+    child,
+    exit,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
+    async prints(text: string): Promise<void> {
+      while (!output.stdout.includes(text)) {
+        if (child.exitCode !== null)
+          throw new Error(`it ended with ${child.exitCode}: ${output.stdout}${output.stderr}`)
+        await new Promise((done) => setTimeout(done, 20))
+      }
+    },
+  }
+}
+
+async function sallyport(
+  words: readonly string[],
+  input = '',
+  more: Record<string, string> = {},
+): Promise<Output> {
+  const running = start(words, more)
+  running.child.stdin.on('error', () => {})
+  running.child.stdin.end(input)
+  const code = await running.exit
+  return { code, stdout: running.stdout(), stderr: running.stderr() }
+}
+
+async function filesUnder(path: string): Promise<string[]> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+}

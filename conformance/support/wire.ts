@@ -1,0 +1,98 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import pg from 'pg'
+import { expect } from 'vitest'
+import type { ClientDocument } from '../../src/admin/clients.ts'
+import { isPglite, type TestServer } from './harness.ts'
+
+/** An answer as it came over the wire, for what a well-behaved client library would never show. */
+export type Answer = Readonly<{
+  status: number
+  headers: Headers
+  text: string
+  /** The JSON document, empty when the body is none. */
+  body: Record<string, unknown>
+}>
+
+export type Form = string | URLSearchParams | readonly (readonly [string, string])[] | Record<string, string>
+
+type Options = {
+  /** Who calls: with a secret by HTTP Basic, without one by `client_id` in the form. */
+  as?: Pick<ClientDocument, 'client_id' | 'client_secret'> | undefined
+  headers?: Record<string, string>
+}
+
+/** Posts a form, as apps and devices do. */
+export async function post(
+  url: string,
+  form: Form,
+  { as: caller, headers = {} }: Options = {},
+): Promise<Answer> {
+  const body = new URLSearchParams(form as string)
+  if (caller && caller.client_secret === undefined && !body.has('client_id'))
+    body.set('client_id', caller.client_id)
+  return await send(url, {
+    method: 'POST',
+    body: body.toString(),
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(caller?.client_secret === undefined ? {} : { authorization: basic(caller) }),
+      ...headers,
+    },
+  })
+}
+
+/** Sends anything, follows nothing, and checks what holds for every answer of a server that is well. */
+export async function send(url: string, init: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(url, { redirect: 'manual', ...init })
+  const text = await response.text()
+  const answer = { status: response.status, headers: response.headers, text, body: parse(text) }
+  expectDiscreet(answer)
+  return answer
+}
+
+/** ASVS 16.5.1: no answer is a crash, and none shows a stack, SQL or a path of the machine. */
+export function expectDiscreet({ status, text }: Pick<Answer, 'status' | 'text'>): void {
+  expect(status, text).toBeLessThan(500)
+  expect(text).not.toMatch(/node_modules|file:\/\/|\/work\/|\.(ts|js):\d+|^\s+at /m)
+  expect(text).not.toMatch(
+    /oidc_(token|client|grant|session|artifact)|\b(insert into|update|delete from)\s+"/i,
+  )
+}
+
+export function basic({
+  client_id,
+  client_secret = '',
+}: Pick<ClientDocument, 'client_id' | 'client_secret'>): string {
+  const encode = (part: string) => new URLSearchParams([['', part]]).toString().slice(1)
+  return `Basic ${Buffer.from(`${encode(client_id)}:${encode(client_secret)}`).toString('base64')}`
+}
+
+export function statuses(answers: readonly Answer[]): Record<number, number> {
+  const counts: Record<number, number> = {}
+  for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
+  return counts
+}
+
+/** Changes the database of a test server behind its back (Postgres only): to let time pass. */
+export async function sql(server: TestServer, statement: string, values: unknown[] = []): Promise<number> {
+  const client = new pg.Client(server.env.DATABASE_URL)
+  await client.connect()
+  const { rowCount } = await client.query(statement, values)
+  await client.end()
+  return rowCount ?? 0
+}
+
+/** Makes every device wait long enough for its next poll; the embedded database has to sit it out. */
+export async function letPollIntervalPass(server: TestServer): Promise<void> {
+  if (isPglite) await pause(5_200)
+  else await sql(server, `update oidc_token set polled_at = polled_at - interval '1 hour'`)
+}
+
+function parse(text: string): Record<string, unknown> {
+  try {
+    const document: unknown = JSON.parse(text)
+    return typeof document === 'object' && document !== null ? (document as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}

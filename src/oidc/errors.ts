@@ -1,0 +1,4 @@
+import { errors } from 'oidc-provider'
+
+/** The engine's errors that our own pages raise or meet, so that `oidc/` alone imports the engine's values. */
+export const { InvalidClient, OIDCProviderError, SessionNotFound } = errors
