@@ -56,6 +56,9 @@ export type RunningServer = Readonly<{
 
 type Needs = { log: Log; now?: Clock }
 
+/** Done after the installation is open and before anything listens. */
+type Prepare = (admin: Admin) => Promise<void>
+
 /**
  * Everything behind the two listeners and the command line: the database brought up to date, the stores on it, and
  * what works on them.
@@ -119,7 +122,7 @@ export async function openInstallation(
 /** Starts the server: opens the installation, listens on both ports, and says how to stop. */
 export async function startServer(
   config: Config,
-  { log, now = () => new Date() }: Needs,
+  { log, now = () => new Date(), prepare }: Needs & { prepare?: Prepare },
 ): Promise<RunningServer> {
   let isStopping = false
   // Orchestrators start everything at once: the database may need a moment longer than we do.
@@ -161,6 +164,7 @@ export async function startServer(
 
   const listeners: Server[] = []
   try {
+    await prepare?.(admin)
     for (const [callback, { host, port }] of [
       [health.callback(), config.management],
       [app.callback(), config.listen],

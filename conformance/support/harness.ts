@@ -29,7 +29,11 @@ export type TestServer = RunningServer &
   }>
 
 /** Starts a real server on a database of its own. */
-export async function startTestServer(settings: Record<string, string> = {}): Promise<TestServer> {
+export async function startTestServer(
+  settings: Record<string, string> = {},
+  /** Leads the server to its database by another road. */
+  reroute: (databaseUrl: string) => Promise<string> = async (url) => url,
+): Promise<TestServer> {
   const database = isPglite ? await clonePglite() : await clonePostgres()
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json' }, { write: (line: string) => lines.push(line) })
@@ -40,6 +44,7 @@ export async function startTestServer(settings: Record<string, string> = {}): Pr
     MANAGEMENT_PORT: '0',
     ENCRYPTION_KEY,
     ...database.env,
+    ...(database.env.DATABASE_URL ? { DATABASE_URL: await reroute(database.env.DATABASE_URL) } : {}),
     ...settings,
   }
   const server = await startServer(parseConfig(env), { log })

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
+import type { Admin } from '../admin/admin.ts'
 import { parseConfig } from '../config.ts'
-import { seedDemo, welcome } from '../demo.ts'
+import { type Demo, seedDemo, welcome } from '../demo.ts'
 import { createLog } from '../log.ts'
 import { startServer } from '../server.ts'
 import { print, type Terminal } from './terminal.ts'
@@ -15,10 +16,12 @@ export function serveCommand(terminal: Terminal): Command {
     .action(async (options: { demo: boolean }) => {
       const config = parseConfig(terminal.env)
       const log = createLog(config.log)
-      const server = await startServer(config, { log })
-      // Seeded after listening, so that what is printed works at once.
-      const seeded =
-        config.database.kind === 'embedded' && options.demo ? await seedDemo(server.admin) : undefined
+      let seeded: Demo | undefined
+      // Before anything listens: what is printed afterwards works at once.
+      const prepare = async (admin: Admin) => {
+        if (config.database.kind === 'embedded' && options.demo) seeded = await seedDemo(admin)
+      }
+      const server = await startServer(config, { log, prepare })
       print(terminal, welcome(config.issuer, seeded))
       await new Promise((done) => terminal.signal.addEventListener('abort', done, { once: true }))
       await server.stop({ pauseMilliseconds: config.isLocal ? 0 : PAUSE_BEFORE_CLOSING_MILLISECONDS })

@@ -58,7 +58,12 @@ export function refuseNul(encoded: string): void {
 export function replayForm(ctx: Context, form: URLSearchParams): void {
   const body = Buffer.from(form.toString())
   const { req } = ctx
-  const headers: IncomingHttpHeaders = { ...req.headers, 'content-length': String(body.length) }
+  const headers: IncomingHttpHeaders = {
+    ...req.headers,
+    // Whatever charset it came in, it was decoded as UTF-8 (RFC 6749 appendix B).
+    'content-type': 'application/x-www-form-urlencoded',
+    'content-length': String(body.length),
+  }
   delete headers['transfer-encoding']
   const { method, url, socket, httpVersion } = req
   const replayed = Object.assign(Readable.from([body], { objectMode: false }), {

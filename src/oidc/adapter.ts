@@ -1,7 +1,7 @@
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors, Provider } from 'oidc-provider'
 import type { ArtifactKind, ArtifactStore } from '../store/artifact.ts'
 import type { ClientStore } from '../store/client.ts'
-import { isForeignKeyViolation, isUnavailable } from '../store/fault.ts'
+import { isForeignKeyViolation } from '../store/fault.ts'
 import type { GrantStore } from '../store/grant.ts'
 import type { Payload } from '../store/schema.ts'
 import type { SessionStore } from '../store/session.ts'
@@ -9,6 +9,7 @@ import type { TokenKind, TokenStore } from '../store/token.ts'
 import { sha256, type Vault } from '../vault.ts'
 import { toEngineMetadata } from './client-metadata.ts'
 import { CONSUMED_GRACE_SECONDS, DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from './policy.ts'
+import { withUnavailable } from './unavailable.ts'
 
 type Needs = {
   tokens: TokenStore
@@ -26,7 +27,7 @@ type Needs = {
  * as hashes, expired rows are still found (the engine judges expiry), and losing a race is the right OAuth error.
  */
 export function createAdapterFactory(needs: Needs): AdapterFactory {
-  return (model: string) => withDatabaseFaults(adapterFor(model, needs))
+  return (model: string) => guarded(adapterFor(model, needs))
 }
 
 function adapterFor(model: string, needs: Needs): Partial<Adapter> {
@@ -247,27 +248,13 @@ function refuseWhenParentIsGone(error: unknown): never {
   throw error
 }
 
-/** A database that cannot answer is 503 `temporarily_unavailable`, which an honest client retries. */
-function withDatabaseFaults(adapter: Partial<Adapter>): Adapter {
-  const guarded = Object.entries(adapter).map(([name, method]) => [
+function guarded(adapter: Partial<Adapter>): Adapter {
+  const methods = Object.entries(adapter).map(([name, method]) => [
     name,
-    async (...parameters: unknown[]) => {
-      try {
-        return await Reflect.apply(method, adapter, parameters)
-      } catch (error) {
-        throw isUnavailable(error) ? unavailable(error) : error
-      }
-    },
+    withUnavailable(method.bind(adapter)),
   ])
-  return Object.fromEntries(guarded)
-}
-
-function unavailable(cause: unknown): errors.OIDCProviderError {
-  const error = new errors.TemporarilyUnavailable('the database cannot answer now')
-  error.statusCode = 503
-  error.status = 503
-  error.cause = cause
-  return error
+  // Each model's adapter has the methods that the engine calls for that model, and no others.
+  return Object.fromEntries(methods) as Adapter
 }
 
 function withoutId({ jti, ...payload }: AdapterPayload): Payload {

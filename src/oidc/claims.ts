@@ -1,6 +1,7 @@
 import type { FindAccount } from 'oidc-provider'
 import type { Account, AccountStore } from '../store/account.ts'
 import { toEpochSeconds } from '../time.ts'
+import { withUnavailable } from './unavailable.ts'
 
 /** The standard claims that a person's profile may hold (OpenID Connect Core §5.1); the rest have columns. */
 export const PROFILE_CLAIMS = [
@@ -29,11 +30,11 @@ export const CLAIMS_BY_SCOPE = {
  * Finds whom a request acts for. A disabled or deleted person is nobody: no code, no token, no userinfo.
  */
 export function createFindAccount(accounts: AccountStore): FindAccount {
-  return async (_ctx, sub) => {
+  return withUnavailable(async (_ctx, sub: string) => {
     const account = await accounts.find(sub)
     if (account?.status !== 'active') return undefined
     return { accountId: account.sub, claims: () => toClaims(account) }
-  }
+  })
 }
 
 /** Everything known about a person as claims; the engine releases what scope and consent allow. */

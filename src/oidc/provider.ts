@@ -20,6 +20,7 @@ import type { Outbound } from './outbound.ts'
 import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
 import { createInteractionPolicy, createLifetimePolicy, createRotationPolicy } from './policy.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
+import { withUnavailable } from './unavailable.ts'
 
 /** Where the engine answers. Clients find these through discovery; people type `/device`. */
 export const ROUTES = {
@@ -188,14 +189,16 @@ function clientBasedCORS(_ctx: KoaContextWithOIDC, origin: string, client: Clien
 
 /** A token's state is told to the client it was issued to, and to the API it is meant for (RFC 7662 §4). */
 function createIntrospectionPolicy(resources: ResourceStore) {
-  return async (
-    _ctx: KoaContextWithOIDC,
-    client: Client,
-    token: { clientId?: string | undefined; aud?: string | string[] | undefined },
-  ) => {
-    if (client.clientAuthMethod === 'none') return false
-    if (token.clientId === client.clientId) return true
-    const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
-    return resource?.introspectionClientIds.includes(client.clientId) ?? false
-  }
+  return withUnavailable(
+    async (
+      _ctx: KoaContextWithOIDC,
+      client: Client,
+      token: { clientId?: string | undefined; aud?: string | string[] | undefined },
+    ) => {
+      if (client.clientAuthMethod === 'none') return false
+      if (token.clientId === client.clientId) return true
+      const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
+      return resource?.introspectionClientIds.includes(client.clientId) ?? false
+    },
+  )
 }

@@ -1,6 +1,7 @@
 import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider'
 import type { Resource, ResourceStore } from '../store/resource.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
+import { withUnavailable } from './unavailable.ts'
 
 type EngineClient = Client & ExtraClientMetadata
 
@@ -11,19 +12,21 @@ type EngineClient = Client & ExtraClientMetadata
  *   with `invalid_scope` when the client asks for a scope of the resource that it may not have.
  */
 export function createResourceServerInfo(resources: ResourceStore) {
-  return async (ctx: KoaContextWithOIDC, identifier: string, client: Client): Promise<ResourceServer> => {
-    const { resources: allowed = [] } = client as EngineClient
-    const resource = allowed.includes(identifier) ? await resources.find(identifier) : undefined
-    if (!resource) throw new errors.InvalidTarget('the resource is unknown or not available to this client')
+  return withUnavailable(
+    async (ctx: KoaContextWithOIDC, identifier: string, client: Client): Promise<ResourceServer> => {
+      const { resources: allowed = [] } = client as EngineClient
+      const resource = allowed.includes(identifier) ? await resources.find(identifier) : undefined
+      if (!resource) throw new errors.InvalidTarget('the resource is unknown or not available to this client')
 
-    const known = resource.scope.split(' ')
-    refuseForeignScopes(ctx, client, (scope) => known.includes(scope))
-    const mayHave = allowedScopes(client)
-    return toResourceServer(
-      resource,
-      known.filter((scope) => mayHave.has(scope)),
-    )
-  }
+      const known = resource.scope.split(' ')
+      refuseForeignScopes(ctx, client, (scope) => known.includes(scope))
+      const mayHave = allowedScopes(client)
+      return toResourceServer(
+        resource,
+        known.filter((scope) => mayHave.has(scope)),
+      )
+    },
+  )
 }
 
 function toResourceServer(

@@ -54,6 +54,8 @@ function openPool({
     ...options,
   })
   pool.on('error', onConnectionError)
+  // The pool listens to idle connections only: one that is lost while somebody holds it would end the process.
+  pool.on('connect', (client) => client.on('error', onConnectionError))
   return new Kysely({ dialect: new PostgresDialect({ pool }) })
 }
 

@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa'
+import type { Client, KoaContextWithOIDC } from 'oidc-provider'
 import { ROUTES } from '../oidc/provider.ts'
 import { replayForm } from './form.ts'
 import { formOf } from './guards.ts'
@@ -28,13 +29,38 @@ export function isOwnForm(ctx: Context): boolean {
   )
 }
 
-/** RFC 8628 §3.2: tells devices how long to wait between polls, which the engine leaves out. */
-export function announcePollInterval(intervalSeconds: number): Middleware {
+/**
+ * Mends two answers of the engine: it leaves out the poll interval (RFC 8628 §3.2), and calls a client that may not
+ * use a grant `invalid_request` where RFC 6749 §5.2 and §4.1.2.1 say `unauthorized_client`.
+ */
+export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds: number }): Middleware {
   return async (ctx, next) => {
     await next()
-    if (ctx.oidc?.route === 'device_authorization' && ctx.status === 200 && typeof ctx.body === 'object') {
-      ctx.body = { ...ctx.body, interval: intervalSeconds }
-    }
+    const { oidc, body } = ctx as Context & Partial<KoaContextWithOIDC>
+    if (oidc?.route === 'device_authorization' && ctx.status === 200)
+      ctx.body = { ...(body as object), interval: pollIntervalSeconds }
+    if (oidc?.client && isOutsideRegistration(oidc.client, oidc)) nameUnauthorizedClient(ctx)
+  }
+}
+
+function isOutsideRegistration(client: Client, { route, params }: KoaContextWithOIDC['oidc']): boolean {
+  switch (route) {
+    case 'token':
+      return typeof params?.grant_type === 'string' && !client.grantTypeAllowed(params.grant_type)
+    case 'device_authorization':
+      return !client.grantTypeAllowed('urn:ietf:params:oauth:grant-type:device_code')
+    case 'authorization':
+    case 'pushed_authorization_request':
+      return params?.response_type === 'code' && !client.responseTypeAllowed('code')
+    default:
+      return false
+  }
+}
+
+function nameUnauthorizedClient(ctx: Context): void {
+  const body: unknown = ctx.body
+  if (typeof body === 'object' && body !== null && 'error' in body && body.error === 'invalid_request') {
+    ctx.body = { ...body, error: 'unauthorized_client' }
   }
 }
 

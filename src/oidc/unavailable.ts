@@ -1,0 +1,26 @@
+import { errors } from 'oidc-provider'
+import { isUnavailable } from '../store/fault.ts'
+
+/**
+ * Lets a function that the engine calls fail as 503 `temporarily_unavailable` when the database cannot answer: an
+ * honest client retries that, while a 500 tells it to give up.
+ */
+export function withUnavailable<Parameters extends unknown[], Result>(
+  work: (...parameters: Parameters) => Promise<Result>,
+) {
+  return async (...parameters: Parameters): Promise<Result> => {
+    try {
+      return await work(...parameters)
+    } catch (error) {
+      throw isUnavailable(error) ? unavailable(error) : error
+    }
+  }
+}
+
+function unavailable(cause: unknown): errors.OIDCProviderError {
+  const error = new errors.TemporarilyUnavailable('the database cannot answer now')
+  error.statusCode = 503
+  error.status = 503
+  error.cause = cause
+  return error
+}
