@@ -19,7 +19,7 @@ export default defineConfig({
         test: {
           ...conformance,
           name: 'conformance-pglite',
-          exclude: ['conformance/cli.test.ts'],
+          exclude: ['conformance/cli.test.ts', 'conformance/try.test.ts'],
           env: { TEST_DATABASE: 'pglite' },
         },
       },

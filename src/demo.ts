@@ -1,6 +1,14 @@
 import type { Admin } from './admin/admin.ts'
 
-const RESOURCE = 'https://api.example.test'
+/** Names of what the first start makes; `sallyport try` starts from them. */
+export const DEMO = {
+  username: 'demo',
+  webClientId: 'demo-web',
+  deviceClientId: 'demo-device',
+  serviceClientId: 'demo-service',
+  resource: 'https://api.example.test',
+} as const
+
 const CALLBACKS = ['http://127.0.0.1/callback', 'http://localhost/callback', 'http://[::1]/callback']
 
 /** What the first start on an empty embedded database made; the secrets exist nowhere else in clear. */
@@ -19,29 +27,29 @@ export async function seedDemo(admin: Admin): Promise<Demo | undefined> {
   ])
   if (users.length > 0 || clients.length > 0 || resources.length > 0) return undefined
 
-  await admin.resources.create({ identifier: RESOURCE, scope: 'read write', format: 'jwt' })
+  await admin.resources.create({ identifier: DEMO.resource, scope: 'read write', format: 'jwt' })
   await admin.clients.create({
     type: 'native',
-    client_id: 'demo-web',
+    client_id: DEMO.webClientId,
     client_name: 'Demo web app',
     redirect_uris: CALLBACKS,
     post_logout_redirect_uris: CALLBACKS,
-    resources: [RESOURCE],
+    resources: [DEMO.resource],
   })
   await admin.clients.create({
     type: 'device',
-    client_id: 'demo-device',
+    client_id: DEMO.deviceClientId,
     client_name: 'Demo device',
-    resources: [RESOURCE],
+    resources: [DEMO.resource],
   })
   const service = await admin.clients.create({
     type: 'service',
-    client_id: 'demo-service',
+    client_id: DEMO.serviceClientId,
     client_name: 'Demo service',
-    resources: [RESOURCE],
+    resources: [DEMO.resource],
   })
   const person = await admin.users.create({
-    username: 'demo',
+    username: DEMO.username,
     email: 'demo@example.test',
     name: 'Demo Person',
     given_name: 'Demo',
@@ -80,7 +88,7 @@ export function welcome(issuer: string, demo: Demo | undefined): string {
     '  Or by hand:',
     '',
     `    curl -u demo-service:${demo.clientSecret} ${issuer}/token \\`,
-    `      -d grant_type=client_credentials -d scope=read -d resource=${RESOURCE}`,
+    `      -d grant_type=client_credentials -d scope=read -d resource=${DEMO.resource}`,
     `    curl ${issuer}/device/authorize -d client_id=demo-device -d scope=openid`,
     '',
     '  Stop with Ctrl-C. Start with --no-demo to begin with nothing.',

@@ -15,7 +15,7 @@ import { migrateCommand } from './migrate.ts'
 import { resourcesCommand } from './resources.ts'
 import { serveCommand } from './serve.ts'
 import { type Terminal, UsageError } from './terminal.ts'
-import { tryCommand } from './try.ts'
+import { tryCommand } from './try/command.ts'
 import { usersCommand } from './users.ts'
 
 const FAILED = 1
