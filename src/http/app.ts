@@ -9,7 +9,8 @@ import { cookieKeys } from '../oidc/provider.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
-import { isOwnForm, mendEngineAnswers, translateEngineForms } from './engine-translation.ts'
+import { mendEngineAnswers } from './engine-answers.ts'
+import { isOwnForm, translateRequests } from './engine-requests.ts'
 import { answerErrors } from './errors.ts'
 import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
@@ -47,7 +48,7 @@ export function createApp(needs: Needs): Koa {
   app.use(views.serveAssets)
   app.use(createHomeRoutes(needs).routes()) //              /
   app.use(createInteractionRoutes({ ...needs, render: views.render }).routes()) // /interaction/:uid
-  app.use(translateEngineForms)
+  app.use(translateRequests(needs))
   app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
   app.use((ctx, next) => compose(engine().middleware as Middleware[])(ctx, next)) // everything else
   return app

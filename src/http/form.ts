@@ -10,7 +10,7 @@ const MAX_FORM_BYTES = 56 * 1024
 export class BadRequestError extends Error {
   override name = 'BadRequestError'
   readonly status: number
-  constructor(status: 400 | 403 | 413 | 414 | 415 | 431, message: string) {
+  constructor(status: 400 | 403 | 405 | 413 | 414 | 415 | 431, message: string) {
     super(message)
     this.status = status
   }

@@ -3,6 +3,9 @@ import { BadRequestError, isForm, readForm, refuseNul, replayForm } from './form
 
 const MAX_URL_CHARACTERS = 16 * 1024
 const MAX_HEADER_CHARACTERS = 16 * 1024
+/** What comes back in a redirect or a token: refused as a whole when it is longer, never cut. */
+const ECHOED = ['state', 'nonce']
+const MAX_ECHOED_CHARACTERS = 8 * 1024
 
 /** Refuses what no honest client sends, before the engine or the database see it. */
 export const refuseHostileRequests: Middleware = async (ctx, next) => {
@@ -10,11 +13,20 @@ export const refuseHostileRequests: Middleware = async (ctx, next) => {
   if (ctx.req.rawHeaders.join('').length > MAX_HEADER_CHARACTERS)
     throw new BadRequestError(431, 'the headers are too long')
   refuseNul(ctx.url)
+  refuseLongEchoes(new URLSearchParams(ctx.querystring))
   if (ctx.method === 'POST' && isForm(ctx)) {
     ctx.state.form = await readForm(ctx)
+    refuseLongEchoes(ctx.state.form)
     replayForm(ctx, ctx.state.form)
   }
   return next()
+}
+
+function refuseLongEchoes(parameters: URLSearchParams): void {
+  const tooLong = ECHOED.find((name) =>
+    parameters.getAll(name).some((value) => value.length > MAX_ECHOED_CHARACTERS),
+  )
+  if (tooLong) throw new BadRequestError(400, `the parameter ${tooLong} is too long`)
 }
 
 /**

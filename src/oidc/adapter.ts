@@ -144,32 +144,35 @@ function replayAdapter({ artifacts }: Needs): Partial<Adapter> {
   }
 }
 
-/** Interactions and pushed requests are sealed whole: they carry session ids, device codes and whatever the app sent. */
+/**
+ * Interactions and pushed requests are sealed whole: they carry session ids, device codes and whatever the app sent.
+ * Both are finished once.
+ */
 function artifactAdapter(kind: ArtifactKind, { artifacts, vault }: Needs): Partial<Adapter> {
+  const consume = async (id: string) => {
+    if (!(await artifacts.consume(kind, sha256(id)))) throw alreadyFinished(kind)
+  }
   return {
-    upsert: (id, payload) =>
-      artifacts.upsert(
-        kind,
-        sha256(id),
-        vault.seal(JSON.stringify(withoutId(payload)), kind),
-        expiryOf(payload),
-      ),
+    async upsert(id, payload) {
+      const sealed = vault.seal(JSON.stringify(withoutId(payload)), kind)
+      if (!(await artifacts.upsert(kind, sha256(id), sealed, expiryOf(payload)))) throw alreadyFinished(kind)
+    },
     async find(id) {
       const row = await artifacts.find(kind, sha256(id))
-      if (!row) return undefined
+      if (!row || (row.consumed && kind === 'Interaction')) return undefined
       const payload: AdapterPayload = JSON.parse(vault.open(row.sealedPayload, kind))
       return { ...payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
     },
-    async consume(id) {
-      if (await artifacts.consume(kind, sha256(id))) return
-      throw new errors.InvalidRequestUri('request_uri was already used')
-    },
-    async destroy(id) {
-      // Only resuming destroys an interaction: of two requests that resume it at once, one goes on.
-      if (await artifacts.delete(kind, sha256(id))) return
-      throw new errors.SessionNotFound('the interaction was finished by a concurrent request')
-    },
+    consume,
+    // Only resuming destroys an interaction. Its row stays, spent, so that a second form cannot bring it back.
+    destroy: consume,
   }
+}
+
+function alreadyFinished(kind: ArtifactKind): Error {
+  return kind === 'Interaction'
+    ? new errors.SessionNotFound('the interaction was finished already')
+    : new errors.InvalidRequestUri('request_uri was already used')
 }
 
 function tokenAdapter(kind: TokenKind, { tokens, refreshReplaySeconds }: Needs): Partial<Adapter> {
@@ -226,7 +229,9 @@ function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
     },
     async find(id) {
       const found = await common.find?.(id)
-      if (found && Provider.ctx?.oidc?.route === 'token' && !found.consumed) {
+      const { route, client } = Provider.ctx?.oidc ?? {}
+      // Another client's poll is refused by the engine, and must not slow the owner down.
+      if (found && route === 'token' && !found.consumed && found.clientId === client?.clientId) {
         const poll = await tokens.poll(sha256(id), {
           intervalSeconds: DEVICE_POLL_INTERVAL_SECONDS,
           stepSeconds: DEVICE_POLL_STEP_SECONDS,

@@ -1,4 +1,5 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
+import { SessionNotFound } from './errors.ts'
 
 /** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
 export type Pages = {
@@ -87,8 +88,13 @@ export function createEnginePages({
   findAccount: FindAccount
 }) {
   return {
-    renderError(ctx: KoaContextWithOIDC, out: ErrorOut): void {
-      renderError(ctx, { status: ctx.status, code: out.error, detail: out.error_description })
+    renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
+      // The engine calls a page that was left open too long an invalid request; people can do something about it.
+      const isExpired = error instanceof SessionNotFound
+      const failure = isExpired
+        ? { code: 'session_not_found', detail: undefined }
+        : { code: out.error, detail: out.error_description }
+      renderError(ctx, { status: ctx.status, ...failure })
     },
 
     /** RFC 8628 §3.3: the person types the code that the device shows. */

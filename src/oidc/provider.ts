@@ -125,7 +125,7 @@ function createConfiguration(needs: Needs): Configuration {
 
     fetch: needs.outbound.fetch,
     fetchResponseBodyLimits: { jwks_uri: OUTBOUND_BODY_BYTES, sector_identifier_uri: OUTBOUND_BODY_BYTES },
-    renderError: async (ctx, out) => pages.renderError(ctx, out),
+    renderError: async (ctx, out, error) => pages.renderError(ctx, out, error),
 
     // What is not named here is off by default: request objects, the claims parameter, registration, encryption, signed responses.
     features: {
@@ -169,7 +169,7 @@ function createConfiguration(needs: Needs): Configuration {
 }
 
 /** Over https the prefixes make a browser enforce what we set; `__Host-` needs the path `/`, which only the session has. */
-function cookieNames(issuer: string) {
+export function cookieNames(issuer: string) {
   const isSecure = issuer.startsWith('https:')
   const [host, secure] = isSecure ? ['__Host-', '__Secure-'] : ['', '']
   return {
@@ -191,12 +191,14 @@ function clientBasedCORS(_ctx: KoaContextWithOIDC, origin: string, client: Clien
 function createIntrospectionPolicy(resources: ResourceStore) {
   return withUnavailable(
     async (
-      _ctx: KoaContextWithOIDC,
+      { oidc }: KoaContextWithOIDC,
       client: Client,
       token: { clientId?: string | undefined; aud?: string | string[] | undefined },
     ) => {
       if (client.clientAuthMethod === 'none') return false
       if (token.clientId === client.clientId) return true
+      // A client that was disabled or deleted has no active tokens.
+      if (!(await oidc.provider.Client.find(token.clientId ?? ''))) return false
       const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
       return resource?.introspectionClientIds.includes(client.clientId) ?? false
     },

@@ -11,18 +11,25 @@ export type ArtifactStore = ReturnType<typeof createArtifactStore>
 
 export function createArtifactStore(database: Database) {
   return {
+    /** Stores an artifact or its new state. @returns false when it was spent meanwhile: then it stays as it is. */
     async upsert(
       kind: ArtifactKind,
       idHash: Uint8Array,
       sealedPayload: Uint8Array,
       expiresAt: Date,
-    ): Promise<void> {
+    ): Promise<boolean> {
       const changing = { sealed_payload: sealedPayload, expires_at: expiresAt }
-      await database
+      const { numInsertedOrUpdatedRows } = await database
         .insertInto('oidc_artifact')
         .values({ kind: ARTIFACT_KINDS[kind], id_hash: idHash, ...changing })
-        .onConflict((conflict) => conflict.columns(['kind', 'id_hash']).doUpdateSet(changing))
-        .execute()
+        .onConflict((conflict) =>
+          conflict
+            .columns(['kind', 'id_hash'])
+            .doUpdateSet(changing)
+            .where('oidc_artifact.consumed_at', 'is', null),
+        )
+        .executeTakeFirst()
+      return (numInsertedOrUpdatedRows ?? 0n) > 0n
     },
 
     /** Remembers that something may be used once (RFC 7523 §3, RFC 9449 §11.1). @returns false when it was seen before. */
@@ -61,16 +68,6 @@ export function createArtifactStore(database: Database) {
         .where('consumed_at', 'is', null)
         .executeTakeFirst()
       return numUpdatedRows > 0n
-    },
-
-    /** Of any number of concurrent calls exactly one gets `true`. */
-    async delete(kind: ArtifactKind, idHash: Uint8Array): Promise<boolean> {
-      const { numDeletedRows } = await database
-        .deleteFrom('oidc_artifact')
-        .where('kind', '=', ARTIFACT_KINDS[kind])
-        .where('id_hash', '=', idHash)
-        .executeTakeFirst()
-      return numDeletedRows > 0n
     },
 
     /** @returns how many rows went; at most `limit`. */

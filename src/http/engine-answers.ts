@@ -1,0 +1,70 @@
+import type { Context, Middleware } from 'koa'
+import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+
+type Oidc = KoaContextWithOIDC['oidc']
+
+/** Where clients authenticate. */
+const CLIENT_ROUTES = new Set([
+  'token',
+  'introspection',
+  'revocation',
+  'device_authorization',
+  'pushed_authorization_request',
+])
+
+/**
+ * Mends what the engine's answers lack against the RFCs: the poll interval (RFC 8628 §3.2), `unauthorized_client` for
+ * a grant outside a client's registration, and 401 `invalid_client` when nobody authenticated (RFC 6749 §5.2), both
+ * of which it calls `invalid_request`.
+ */
+export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds: number }): Middleware {
+  return async (ctx, next) => {
+    await next()
+    const { oidc } = ctx as Context & { oidc?: Oidc }
+    if (!oidc || !CLIENT_ROUTES.has(oidc.route)) return
+    if (oidc.route === 'device_authorization' && ctx.status === 200)
+      addToBody(ctx, { interval: pollIntervalSeconds })
+    if (!isInvalidRequest(ctx.body)) return
+    if (oidc.client && isOutsideRegistration(oidc.client, oidc))
+      addToBody(ctx, { error: 'unauthorized_client' })
+    else if (!oidc.client && isWithoutAuthentication(ctx, oidc)) refuseUnauthenticated(ctx)
+  }
+}
+
+function isOutsideRegistration(client: Client, { route, params }: Oidc): boolean {
+  switch (route) {
+    case 'token':
+      return typeof params?.grant_type === 'string' && !client.grantTypeAllowed(params.grant_type)
+    case 'device_authorization':
+      return !client.grantTypeAllowed('urn:ietf:params:oauth:grant-type:device_code')
+    case 'pushed_authorization_request':
+      return params?.response_type === 'code' && !client.responseTypeAllowed('code')
+    default:
+      return false
+  }
+}
+
+/** Nothing of the request names a client in a way that we accept. */
+function isWithoutAuthentication(ctx: Context, { params }: Oidc): boolean {
+  if (!params) return false
+  const authorization = ctx.get('authorization')
+  const isOtherScheme = authorization !== '' && !/^basic /i.test(authorization)
+  return (
+    isOtherScheme ||
+    (authorization === '' && params.client_id === undefined && params.client_assertion === undefined)
+  )
+}
+
+function refuseUnauthenticated(ctx: Context): void {
+  ctx.status = 401
+  ctx.set('WWW-Authenticate', 'Basic realm="clients"')
+  ctx.body = { error: 'invalid_client', error_description: 'client authentication is missing' }
+}
+
+function isInvalidRequest(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'error' in body && body.error === 'invalid_request'
+}
+
+function addToBody(ctx: Context, members: Record<string, unknown>): void {
+  ctx.body = { ...(ctx.body as object), ...members }
+}

@@ -1,0 +1,91 @@
+import type { Context, Middleware } from 'koa'
+import { SessionNotFound } from '../oidc/errors.ts'
+import { cookieNames, ROUTES } from '../oidc/provider.ts'
+import { BadRequestError, replayForm } from './form.ts'
+import { formOf } from './guards.ts'
+
+/**
+ * Our pages speak one language (`action` is `approve` or `deny`), and apps may POST where the engine takes GET.
+ * Here both become what the engine understands.
+ */
+export function translateRequests({ issuer }: { issuer: string }): Middleware {
+  const cookies = cookieNames(issuer)
+  const approveOrDeny: Record<string, { approve: string; deny?: string }> = {
+    [ROUTES.code_verification]: { approve: 'confirm', deny: 'abort' },
+    [`${ROUTES.end_session}/confirm`]: { approve: 'logout' },
+  }
+  return (ctx, next) => {
+    const path = normalPath(ctx)
+    if (POST_ONLY.has(path)) requirePost(ctx)
+    if (ctx.method === 'POST' && path === ROUTES.authorization) return redirectToGet(ctx)
+    const names = ctx.method === 'POST' ? approveOrDeny[path] : undefined
+    if (names) translateAction(ctx, names)
+    if (ctx.method === 'GET' && path === ROUTES.code_verification) prefillUserCode(ctx)
+    if (ctx.method === 'GET' && path.startsWith(`${ROUTES.code_verification}/`)) requireCookies(ctx, cookies)
+    return next()
+  }
+}
+
+/** Where programs POST; the engine would say that nothing is there. */
+const POST_ONLY = new Set<string>([
+  ROUTES.token,
+  ROUTES.introspection,
+  ROUTES.revocation,
+  ROUTES.pushed_authorization_request,
+  ROUTES.device_authorization,
+])
+
+function requirePost(ctx: Context): void {
+  if (ctx.method === 'POST' || ctx.method === 'OPTIONS') return
+  ctx.set('Allow', 'POST, OPTIONS')
+  throw new BadRequestError(405, 'this endpoint takes POST')
+}
+
+/** Which paths show pages whose forms must come from our own pages. */
+export function isOwnForm(ctx: Context): boolean {
+  const path = normalPath(ctx)
+  return (
+    path === ROUTES.code_verification ||
+    path === `${ROUTES.end_session}/confirm` ||
+    path.startsWith('/interaction/')
+  )
+}
+
+/**
+ * OpenID Connect Core §3.1.2.1 asks for POST too. The session cookie is SameSite=Lax, so only the GET that the
+ * browser makes next carries it.
+ */
+function redirectToGet(ctx: Context): void {
+  ctx.status = 303
+  ctx.redirect(`${ROUTES.authorization}?${formOf(ctx).toString()}`)
+}
+
+/** `verification_uri_complete` fills the field; the person still presses the button (RFC 8628 §3.3.1, §5.4). */
+function prefillUserCode(ctx: Context): void {
+  const { user_code } = ctx.query
+  if (user_code === undefined) return
+  ctx.state.userCode = String(user_code).slice(0, 32)
+  ctx.querystring = ''
+}
+
+/** A device's approval that goes on without the browser it began in: the engine would fail to save a session it never had. */
+function requireCookies(ctx: Context, { session, resume }: { session: string; resume: string }): void {
+  if (!ctx.cookies.get(session) || !ctx.cookies.get(resume))
+    throw new SessionNotFound('the approval began in another browser')
+}
+
+function translateAction(ctx: Context, names: { approve: string; deny?: string }): void {
+  const form = formOf(ctx)
+  const action = form.get('action')
+  if (action === null) return
+  form.delete('action')
+  const name = action === 'approve' ? names.approve : action === 'deny' ? names.deny : undefined
+  for (const reserved of ['confirm', 'abort', 'logout']) form.delete(reserved)
+  if (name) form.set(name, 'yes')
+  replayForm(ctx, form)
+}
+
+/** The engine matches paths in any letter case and with a slash at the end. */
+function normalPath(ctx: Context): string {
+  return ctx.path.toLowerCase().replace(/\/$/, '')
+}
