@@ -132,12 +132,17 @@ function sessionAdapter({ sessions, vault }: Needs): Partial<Adapter> {
 
 /** Spent assertion and proof identifiers: storing one twice is the replay (RFC 7523 §3, RFC 9449 §11.1). */
 function replayAdapter({ artifacts }: Needs): Partial<Adapter> {
+  const afterAssertion = new WeakSet<object>()
   return {
     async upsert(id, payload) {
+      const { ctx } = Provider
+      // A request's client assertion is looked at first; what comes after it is the DPoP proof.
+      const isAssertion = ctx?.oidc?.params?.client_assertion !== undefined && !afterAssertion.has(ctx)
+      if (ctx) afterAssertion.add(ctx)
       if (await artifacts.insertOnce('ReplayDetection', sha256(id), expiryOf(payload))) return
-      throw Provider.ctx?.oidc?.params?.client_assertion === undefined
-        ? new errors.InvalidDpopProof('DPoP proof was used before')
-        : new errors.InvalidClientAuth('client assertion was used before')
+      throw isAssertion
+        ? new errors.InvalidClientAuth('client assertion was used before')
+        : new errors.InvalidDpopProof('DPoP proof was used before')
     },
     // Looking first would be a second statement and a race; the insert alone decides.
     async find() {},
