@@ -20,15 +20,16 @@ type Fields = Readonly<Record<string, string | readonly string[]>>
  * stand on the page.
  */
 export class EndUser {
-  readonly jar = new CookieJar()
+  readonly jar: CookieJar
   readonly origin: string
   /** Where requests really go: another instance than the issuer names, when given. */
   readonly target: string
   headers: Record<string, string> = {}
 
-  constructor(origin: string, target = origin) {
+  constructor(origin: string, target = origin, jar = new CookieJar()) {
     this.origin = origin
     this.target = target
+    this.jar = jar
   }
 
   async open(url: string | URL): Promise<Page> {

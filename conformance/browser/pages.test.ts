@@ -1,0 +1,209 @@
+import { fileURLToPath } from 'node:url'
+import { AxeBuilder } from '@axe-core/playwright'
+import * as client from 'openid-client'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../../src/admin/clients.ts'
+import {
+  type CallbackServer,
+  launchBrowser,
+  startCallbackServer,
+  type TestBrowser,
+} from '../support/browser.ts'
+import { PASSWORD, startTestServer, type TestServer } from '../support/harness.ts'
+import { type AuthorizationRequest, createRelyingParty } from '../support/relying-party.ts'
+
+const PHONE = { width: 360, height: 740 }
+const DESKTOP = { width: 1280, height: 800 }
+/** WCAG 2.2 §1.4.10: what a desktop shows at 400 %. */
+const NARROWEST = { width: 320, height: 640 }
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+const MOST_BYTES = 30_000
+const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
+const API = 'https://api.harbour.example/'
+
+let server: TestServer
+let browser: TestBrowser
+let app: CallbackServer
+let dashboard: ClientDocument
+let wordy: ClientDocument
+let tv: client.Configuration
+
+beforeAll(async () => {
+  ;[server, browser, app] = await Promise.all([startTestServer(), launchBrowser(), startCallbackServer()])
+  const { users, clients, resources } = server.admin
+  await users.create({ username: 'ada', email: 'ada@example.test', name: 'Ada Lovelace', password: PASSWORD })
+  await resources.create({ identifier: API, scope: 'ships:read berths:book', format: 'jwt' })
+  const web = { type: 'web', redirect_uris: [`${app.origin}/callback`] }
+  const about = {
+    client_uri: 'https://harbour.example/',
+    policy_uri: 'https://harbour.example/privacy',
+    tos_uri: 'https://harbour.example/terms',
+  }
+  dashboard = await clients.create({ ...web, client_name: 'Harbour Dashboard', resources: [API], ...about })
+  wordy = await clients.create({
+    ...web,
+    client_name: `Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft ${'x'.repeat(90)}`,
+    client_uri: `https://${'very-long-label-of-a-host.'.repeat(4)}example/`,
+  })
+  const device = await clients.create({ type: 'device', client_name: 'Harbour TV', ...about })
+  ;({ config: tv } = await createRelyingParty(server.issuer, device))
+})
+afterAll(async () => {
+  await browser?.close()
+  await app?.close()
+  await server?.remove()
+})
+
+/** How to get to each page, as a person would. */
+const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
+  home: (page) => page.goto(server.issuer),
+  'not-found': (page) => page.goto(`${server.issuer}/nowhere`),
+  'unknown-client': (page) =>
+    page.goto(`${server.issuer}/authorize?client_id=nobody&response_type=code&scope=openid`),
+  expired: (page) => page.goto(`${server.issuer}/interaction/none`),
+  login: (page) => openRequest(page),
+  'login-rejected': async (page) => {
+    await openRequest(page)
+    await signIn(page, 'not the password of ada')
+  },
+  consent: async (page) => {
+    await openRequest(page)
+    await signIn(page)
+  },
+  'consent-wordy': async (page) => {
+    await openRequest(page, wordy, { scope: 'openid profile' })
+    await signIn(page)
+  },
+  'device-code': (page) => page.goto(`${server.issuer}/device`),
+  'device-code-unknown': async (page) => {
+    await page.goto(`${server.issuer}/device?user_code=BCDF-GHJK`)
+    await press(page, 'Continue')
+  },
+  'device-confirm': (page) => openDevice(page),
+  'device-denied': async (page) => {
+    await openDevice(page)
+    await press(page, 'No, stop')
+  },
+  'device-done': async (page) => {
+    await openDevice(page)
+    await press(page, 'Yes, connect')
+    await signIn(page)
+    await press(page, 'Allow')
+  },
+  logout: (page) => openLogout(page),
+  'logout-done': async (page) => {
+    await openLogout(page)
+    await press(page, 'Sign out')
+  },
+  'logout-stayed': async (page) => {
+    await openLogout(page)
+    await press(page, 'Stay signed in')
+  },
+}
+
+describe.each(Object.keys(PAGES))('the page %s', (name) => {
+  test('fits phone and desktop in light and dark, harms nobody’s reading, and loads nothing from elsewhere', async () => {
+    const tab = await browser.open()
+    const { page } = tab
+    await PAGES[name]?.(page)
+    await page.locator('footer').waitFor()
+
+    for (const viewport of [PHONE, DESKTOP]) {
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.setViewportSize(viewport)
+        await page.emulateMedia({ colorScheme })
+        const where = `${name}-${viewport.width}-${colorScheme}`
+        await page.screenshot({ path: `${SCREENSHOTS}${where}.png`, fullPage: true })
+        expect(await findLayoutFaults(page), where).toEqual([])
+        expect(await findAxeFaults(page), where).toEqual([])
+      }
+    }
+    await page.setViewportSize(NARROWEST)
+    await page.emulateMedia({ colorScheme: 'light' })
+    await page.screenshot({ path: `${SCREENSHOTS}${name}-320-light.png`, fullPage: true })
+    expect(await findLayoutFaults(page), `${name}-320`).toEqual([])
+
+    expect(tab.complaints).toEqual([])
+    expect(tab.requested.filter((url) => ![server.issuer, app.origin].includes(new URL(url).origin))).toEqual(
+      [],
+    )
+    expect(await page.locator('script').count()).toBe(0)
+    expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
+    await tab.close()
+  })
+})
+
+async function findAxeFaults(page: Page): Promise<string[]> {
+  // No page has frames, and it is for these that axe would open a page of its own each time.
+  const axe = new AxeBuilder({ page }).withTags(RULES).setLegacyMode()
+  const { violations, incomplete } = await axe.analyze()
+  return [...violations, ...incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
+}
+
+/** What a person would trip over: scrolling sideways, targets smaller than a finger, fields that a phone zooms into. */
+const findLayoutFaults = (page: Page) =>
+  page.evaluate<string[]>(`(() => {
+    const all = (selector) => [...document.querySelectorAll(selector)]
+    const faults = []
+    const fail = (fault, element) => faults.push(fault + ': ' + element.outerHTML.slice(0, 100))
+    if (document.documentElement.scrollWidth > innerWidth) fail('scrolls sideways', document.documentElement)
+    for (const element of all('button, a.line, a.button, input:not([type=hidden], [type=checkbox]), label.check')) {
+      const { width, height } = element.getBoundingClientRect()
+      if (width < 44 || height < 44) fail('small target', element)
+    }
+    for (const element of all('button, h1, h2, dt, dd, p, label'))
+      if (element.scrollWidth > element.clientWidth + 1) fail('cut off', element)
+    for (const element of all('input:not([type=hidden], [type=checkbox])'))
+      if (parseFloat(getComputedStyle(element).fontSize) < 16) fail('small text', element)
+    return faults
+  })()`)
+
+/** The page and everything on it, whether it came from the cache or not. */
+const BYTES_LOADED = `['navigation', 'resource']
+  .flatMap((type) => performance.getEntriesByType(type))
+  .reduce((bytes, { encodedBodySize }) => bytes + encodedBodySize, 0)`
+
+async function openRequest(
+  page: Page,
+  metadata = dashboard,
+  parameters: Record<string, string> = {
+    scope: 'openid profile email offline_access ships:read berths:book',
+    resource: API,
+    prompt: 'consent',
+  },
+): Promise<AuthorizationRequest> {
+  const relyingParty = await createRelyingParty(server.issuer, metadata, {
+    redirectUri: `${app.origin}/callback`,
+  })
+  const request = await relyingParty.request(parameters)
+  await page.goto(request.url.href)
+  return request
+}
+
+async function signIn(page: Page, password = PASSWORD): Promise<void> {
+  await page.getByLabel('Username or e-mail').fill('ada')
+  await page.getByLabel('Password').fill(password)
+  await press(page, 'Sign in')
+}
+
+async function openDevice(page: Page): Promise<void> {
+  const asked = await client.initiateDeviceAuthorization(tv, { scope: 'openid email' })
+  await page.goto(String(asked.verification_uri_complete))
+  await press(page, 'Continue')
+}
+
+async function openLogout(page: Page): Promise<void> {
+  const request = await openRequest(page, dashboard, { scope: 'openid' })
+  await signIn(page)
+  await press(page, 'Allow')
+  await page.waitForURL((url) => url.origin === app.origin)
+  const { id_token = '' } = await request.redeem(new URL(page.url()))
+  const logout = new URL('/logout', server.issuer)
+  logout.searchParams.set('id_token_hint', id_token)
+  await page.goto(logout.href)
+}
+
+async function press(page: Page, name: string): Promise<void> {
+  await page.getByRole('button', { name, exact: true }).click()
+}

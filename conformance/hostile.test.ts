@@ -1,0 +1,428 @@
+import { request as httpRequest } from 'node:http'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
+import { type Answer, expectDiscreet, post, send } from './support/wire.ts'
+
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
+const PAGE = { accept: 'text/html,application/xhtml+xml' }
+
+let server: TestServer
+let web: ClientDocument
+let service: ClientDocument
+let authorizeUrl: URL
+
+beforeAll(async () => {
+  server = await startTestServer()
+  const { clients, users } = server.admin
+  for (const username of ['ada', 'disabled']) await users.create({ username, password: PASSWORD })
+  await users.disable({ username: 'disabled' })
+  web = await clients.create({
+    type: 'web',
+    client_name: 'Dash & <b>Board</b>',
+    redirect_uris: [CALLBACK],
+    post_logout_redirect_uris: ['https://app.example.test/bye'],
+  })
+  service = await clients.create({ type: 'service', client_name: 'Bot' })
+  authorizeUrl = (await (await createRelyingParty(server.issuer, web)).request()).url
+})
+afterAll(() => server?.remove())
+
+function directives(headers: Headers): string[] {
+  return (headers.get('content-security-policy') ?? '').split(/\s*;\s*/)
+}
+
+/** ASVS 3.4: what every page must carry, however it came about. */
+function expectPageHeaders({ headers }: Pick<Answer, 'headers'>): void {
+  expect(headers.get('content-type')).toMatch(/^text\/html; charset=utf-8/)
+  expect(directives(headers)).toEqual([
+    "default-src 'none'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    // A page of the engine's adds the hash of its one script.
+    expect.stringMatching(/^script-src 'nonce-[\w+/=]{22,}'( 'sha256-[\w+/=]+')?$/),
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+    expect.stringMatching(/^form-action 'self'( https:\/\/app\.example\.test)?$/),
+  ])
+  expect(Object.fromEntries(headers)).toMatchObject({
+    'x-frame-options': 'DENY',
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+    'permissions-policy': expect.stringContaining('camera=()'),
+    'cache-control': 'no-store',
+  })
+  for (const name of ['server', 'x-powered-by']) expect(headers.has(name)).toBe(false)
+}
+
+/** Sends a path as it is, which a URL parser would tidy up first. */
+function raw(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const { hostname, port } = new URL(server.issuer)
+  return new Promise((done, fail) => {
+    const outgoing = httpRequest({ hostname, port, path, headers }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        const all = new Headers()
+        for (const [name, value] of Object.entries(response.headers)) all.set(name, String(value))
+        expectDiscreet({ status: response.statusCode ?? 0, text })
+        done({ status: response.statusCode ?? 0, headers: all, text, body: {} })
+      })
+    })
+    outgoing.on('error', fail)
+    outgoing.end()
+  })
+}
+
+describe('a request that no honest client sends', () => {
+  const posts = ['/token', '/introspect', '/revoke', '/par', '/device/authorize', '/authorize', '/userinfo']
+  const own = ['/interaction/unknown', '/device', '/logout/confirm', '/logout']
+
+  test.for(
+    [...posts, ...own].flatMap((path) =>
+      ['token=a%00b', 'client_id=p%00', '%00=x'].map((body) => [path, body]),
+    ),
+  )('with a NUL byte to %s (%s) is 400 (CWE-158)', async ([path, body]) => {
+    const answer = await send(`${server.issuer}${path}`, { method: 'POST', body: body ?? '', headers: FORM })
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+  })
+
+  test.for([
+    '/authorize?client_id=a%00',
+    '/device?user_code=%00',
+    '/logout?id_token_hint=%00',
+    '/interaction/%00',
+    '/%00',
+  ])('with a NUL byte in %s is 400 (CWE-158)', async (path) => {
+    const answer = await send(`${server.issuer}${path}`, { headers: PAGE })
+    expect(answer.status).toBe(400)
+    expectPageHeaders(answer)
+  })
+
+  test('with a body that is not UTF-8 is 400 (RFC 6749 appendix B)', async () => {
+    for (const bytes of [[0xff, 0xfe], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0x00]]) {
+      const body = Buffer.concat([Buffer.from('grant_type='), Buffer.from(bytes)])
+      const answer = await send(`${server.issuer}/token`, { method: 'POST', body, headers: FORM })
+      expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+    }
+  })
+
+  test.for(['%ff', '%c3%28', '%ed%a0%80', '%', '%zz', '=&=&&', 'a[b]=c', '__proto__=x', 'constructor=x'])(
+    'with the odd escape %s is an ordinary error (RFC 6749 appendix B)',
+    async (odd) => {
+      const body = `grant_type=client_credentials&${odd}&scope=${odd}`
+      const authorization = `Basic ${btoa(`${service.client_id}:${service.client_secret}`)}`
+      const answer = await send(`${server.issuer}/token`, {
+        method: 'POST',
+        body,
+        headers: { ...FORM, authorization },
+      })
+      expect([200, 400]).toContain(answer.status)
+      const page = await send(`${server.issuer}/authorize?client_id=${odd}&${odd}`, { headers: PAGE })
+      expect(page.status).toBe(400)
+    },
+  )
+
+  test.for<[string, number, RequestInit]>([
+    ['a form of 60 KB', 413, { body: `token=${'x'.repeat(60 * 1024)}`, headers: FORM }],
+    [
+      'a compressed form',
+      415,
+      { body: gzipSync('token=x'), headers: { ...FORM, 'content-encoding': 'gzip' } },
+    ],
+    [
+      'JSON',
+      400,
+      { body: '{"grant_type":"client_credentials"}', headers: { 'content-type': 'application/json' } },
+    ],
+    ['plain text', 400, { body: 'token=x', headers: { 'content-type': 'text/plain' } }],
+    ['20 KB of headers', 431, { body: 'token=x', headers: { ...FORM, 'x-filler': 'x'.repeat(20 * 1024) } }],
+  ])('to /token or a page with %s is %i (RFC 6749 §3.2, RFC 9110 §15.5)', async ([, status, init]) => {
+    const answer = await send(`${server.issuer}/token`, { method: 'POST', ...init })
+    expect(answer).toMatchObject({ status, body: { error: 'invalid_request' } })
+    expect(answer.headers.get('cache-control')).toBe('no-store')
+    if (status === 400) return
+    const headers = { ...init.headers, ...PAGE }
+    const page = await send(`${server.issuer}/device`, { method: 'POST', ...init, headers })
+    expect(page.status).toBe(status)
+    expectPageHeaders(page)
+  })
+
+  test('with a body that grows past the limit, without saying so first, is 413 (RFC 9110 §15.5.14)', async () => {
+    const body = new ReadableStream({
+      start(controller) {
+        for (let kilobytes = 0; kilobytes < 100; kilobytes++) controller.enqueue(Buffer.alloc(1024, 'x'))
+        controller.close()
+      },
+    })
+    const init = { method: 'POST', body, headers: FORM, duplex: 'half' } as const
+    expect((await send(`${server.issuer}/token`, init)).status).toBe(413)
+  })
+
+  test('with a URL of 17 KB is 414 (RFC 9110 §15.5.15)', async () => {
+    const answer = await send(`${server.issuer}/authorize?state=${'x'.repeat(17 * 1024)}`, { headers: PAGE })
+    expect(answer.status).toBe(414)
+    expectPageHeaders(answer)
+  })
+
+  test('with a parameter twice is invalid_request, and neither value counts (RFC 6749 §3.2)', async () => {
+    for (const [path, name] of [
+      ['/token', 'grant_type'],
+      ['/token', 'scope'],
+      ['/introspect', 'token'],
+    ] as const) {
+      const form: [string, string][] = [
+        ...(path === '/token' && name !== 'grant_type'
+          ? [['grant_type', 'client_credentials'] as [string, string]]
+          : []),
+        [name, 'client_credentials'],
+        [name, 'client_credentials'],
+      ]
+      const answer = await post(`${server.issuer}${path}`, form, { as: service })
+      expect(answer, `${path} ${name}`).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+    }
+  })
+
+  test.for(['/token', '/introspect', '/revoke', '/par', '/device/authorize', '/logout/confirm'])(
+    'by GET to %s is 404 or 405 (RFC 6749 §3.2)',
+    async (path) => expect([404, 405]).toContain((await send(`${server.issuer}${path}`)).status),
+  )
+})
+
+describe('an unknown path', () => {
+  test('is a page for people and JSON for programs (ASVS 3.4)', async () => {
+    const page = await send(`${server.issuer}/nowhere`, { headers: PAGE })
+    expect(page.status).toBe(404)
+    expectPageHeaders(page)
+    for (const headers of [{ accept: 'application/json' }, { accept: '*/*' }]) {
+      const answer = await send(`${server.issuer}/nowhere`, { headers })
+      expect(answer).toMatchObject({ status: 404, body: { error: 'not_found' } })
+      expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
+      expect(answer.headers.get('cache-control')).toBe('no-store')
+    }
+  })
+
+  test.for([
+    '/assets/..%2f..%2fpackage.json',
+    '/assets/../../package.json',
+    '/assets/..\\..\\package.json',
+    '/assets/%2e%2e/%2e%2e/etc/passwd',
+    '/assets/style.css/..%2f..%2flayout.eta',
+    '/assets/layout.eta',
+    '/assets/',
+    '//evil.example.test/%2e%2e',
+    `/assets/${'a/'.repeat(2000)}`,
+    '/.env',
+    '/health/live',
+    '/metrics',
+    '/admin',
+  ])('such as %s leads out of nothing (CWE-22)', async (path) => {
+    const answer = await raw(path)
+    expect(answer.status).toBe(404)
+    expect(answer.text).not.toMatch(/root:|"dependencies"|<%/)
+  })
+
+  test('with a forged host names nobody but us (CVE-2025-64101)', async () => {
+    const headers = {
+      host: 'evil.example.test',
+      'x-forwarded-host': 'evil.example.test',
+      forwarded: 'host=evil.example.test',
+    }
+    const answer = await raw('/.well-known/openid-configuration', headers)
+    expect(answer.status).toBe(200)
+    expect(answer.text).not.toContain('evil')
+    expect(answer.text).toContain(server.issuer)
+  })
+})
+
+describe('a page', () => {
+  test('carries the full set of headers, whatever its status (ASVS 3.4, RFC 9700 §4.16)', async () => {
+    for (const [path, status] of [
+      ['/', 200],
+      ['/device', 200],
+      ['/logout', 200],
+      ['/authorize?client_id=nobody', 400],
+      ['/interaction/unknown', 400],
+      ['/authorize/unknown', 400],
+      ['/device/unknown', 400],
+      ['/nowhere', 404],
+    ] as const) {
+      const answer = await send(`${server.issuer}${path}`, { headers: PAGE })
+      expect(answer.status, path).toBe(status)
+      expectPageHeaders(answer)
+    }
+  })
+
+  test('has a script nonce of its own each time (CSP 3 §7.1)', async () => {
+    const nonces = await Promise.all(
+      [1, 2].map(async () =>
+        (await send(server.issuer, { headers: PAGE })).headers.get('content-security-policy'),
+      ),
+    )
+    expect(nonces[0]).not.toBe(nonces[1])
+  })
+
+  test('of sign-in and consent lets its form lead to this app’s origin, and no other (CSP 3 §6.4)', async () => {
+    const ada = new EndUser(server.issuer)
+    const login = await ada.open(authorizeUrl)
+    const consent = await ada.submit(login, { username: 'ada', password: PASSWORD })
+    expect(consent.$('button[value=approve]')).toHaveLength(1)
+    for (const page of [login, consent]) {
+      expectPageHeaders(page)
+      expect(directives(page.headers)).toContain(`form-action 'self' ${new URL(CALLBACK).origin}`)
+      expect(page.$('script, [onclick], [onload], [onerror], base, iframe')).toHaveLength(0)
+      expect(page.$('bdi').text()).toContain('Dash & <b>Board</b>')
+      expect(page.$('bdi b')).toHaveLength(0)
+    }
+    const ordinary = await ada.open('/device')
+    expect(directives(ordinary.headers)).toContain("form-action 'self'")
+  })
+})
+
+describe('a form from elsewhere', () => {
+  test.for<[string, Record<string, string>]>([
+    ['another site', { 'sec-fetch-site': 'cross-site' }],
+    ['another subdomain', { 'sec-fetch-site': 'same-site' }],
+    ['another origin', { origin: 'https://evil.example.test' }],
+    ['our host on another port', { origin: 'http://localhost:1' }],
+    ['a sandboxed frame', { origin: 'null' }],
+    ['a sandboxed frame that says so', { origin: 'null', 'sec-fetch-site': 'cross-site' }],
+    ['another site with our origin', { origin: 'OWN', 'sec-fetch-site': 'cross-site' }],
+  ])('%s is 403, on every form of ours (RFC 9700 §4.16, CSRF)', async ([, given]) => {
+    const ada = new EndUser(server.issuer)
+    const login = await ada.open(authorizeUrl)
+    const csrf = String(login.$('input[name=csrf]').val())
+    const device = await ada.open('/device')
+    const xsrf = String(device.$('input[name=xsrf]').val())
+    const forms: [string, Record<string, string>][] = [
+      [new URL(login.url).pathname, { csrf, username: 'ada', password: PASSWORD }],
+      [new URL(login.url).pathname.replace('interaction', 'INTERACTION'), { csrf }],
+      ['/device', { xsrf, user_code: 'BBBB-BBBB' }],
+      ['/DEVICE/', { xsrf, user_code: 'BBBB-BBBB' }],
+      ['/logout/confirm', { xsrf, action: 'approve' }],
+    ]
+    for (const [path, form] of forms) {
+      const headers = { ...PAGE, ...given, cookie: await ada.jar.getCookieString(`${server.issuer}${path}`) }
+      if (given.origin === 'OWN') headers.origin = server.issuer
+      const answer = await post(`${server.issuer}${path}`, form, { headers })
+      expect(answer.status, path).toBe(403)
+      expectPageHeaders(answer)
+    }
+  })
+
+  test('our own origin is accepted, with or without fetch metadata (CSRF)', async () => {
+    for (const headers of [{}, { 'sec-fetch-site': 'same-origin' }]) {
+      const ada = new EndUser(server.issuer)
+      ada.headers = headers
+      const consent = await ada.submit(await ada.open(authorizeUrl), { username: 'ada', password: PASSWORD })
+      expect(consent.$('button[value=approve]')).toHaveLength(1)
+    }
+  })
+
+  test.for(['login', 'consent'])(
+    '%s without its CSRF value, or with that of another browser, is 403 (ASVS 3.5.1)',
+    async (which) => {
+      const open = async (): Promise<[EndUser, Page]> => {
+        const person = new EndUser(server.issuer)
+        const login = await person.open(authorizeUrl)
+        if (which === 'login') return [person, login]
+        return [person, await person.submit(login, { username: 'ada', password: PASSWORD })]
+      }
+      const [[ada, page], [, foreign]] = [await open(), await open()]
+      const fields = which === 'login' ? { username: 'ada', password: PASSWORD } : { action: 'approve' }
+      for (const csrf of [undefined, '', 'x', String(foreign.$('input[name=csrf]').val())]) {
+        const form = new URLSearchParams({ ...fields, ...(csrf === undefined ? {} : { csrf }) })
+        const refused = await ada.post(page.url, form)
+        expect(refused.status).toBe(403)
+        expectPageHeaders(refused)
+      }
+      // The person's own form still works.
+      const next = await ada.submit(page, {}, which === 'consent' ? 'approve' : undefined)
+      expect(next.status).not.toBe(403)
+    },
+  )
+
+  test('of signing out without its value signs nobody out (RPIL §2, CSRF)', async () => {
+    const ada = new EndUser(server.issuer)
+    await ada.signInAndAgree(authorizeUrl)
+    await ada.open('/logout')
+    for (const xsrf of ['', 'x'.repeat(48)]) {
+      const answer = await ada.post('/logout/confirm', new URLSearchParams({ xsrf, action: 'approve' }))
+      expect([400, 403]).toContain(answer.status)
+      expectPageHeaders(answer)
+    }
+    expect((await ada.open(authorizeUrl)).leftTo?.searchParams.has('code')).toBe(true)
+  })
+})
+
+describe('signing in', () => {
+  const attempt = async (username: string, password: string) => {
+    const ada = new EndUser(server.issuer)
+    const page = await ada.submit(await ada.open(authorizeUrl), { username, password })
+    const csrf = String(page.$('input[name=csrf]').val())
+    const headers = Object.fromEntries(
+      [...page.headers].filter(([name]) => !['date', 'x-request-id', 'content-length'].includes(name)),
+    )
+    headers['content-security-policy'] = headers['content-security-policy']?.replace(/nonce-[^']+/, '') ?? ''
+    headers['set-cookie'] = headers['set-cookie']?.replace(/=[^;]*/g, '') ?? ''
+    return {
+      page,
+      shown: { status: page.status, headers, html: page.html.replaceAll(csrf, '').replaceAll(username, '') },
+    }
+  }
+
+  test('fails the same for an unknown, a disabled and a mistaken person (ASVS 6.3.8)', async () => {
+    const mistaken = await attempt('ada', 'not the password of ada')
+    expect(mistaken.shown.status).toBe(400)
+    expect(mistaken.page.$('[role=alert]')).toHaveLength(1)
+    for (const [username, password] of [
+      ['nobody', PASSWORD],
+      ['disabled', PASSWORD],
+      ['disabled', 'not the password'],
+      ['ada', 'x'.repeat(1025)],
+    ] as const)
+      expect((await attempt(username, password)).shown).toEqual(mistaken.shown)
+  })
+
+  test.for([
+    '"><script>alert(1)</script>',
+    "ada' or '1'='1",
+    "ada'; drop table account; --",
+    "' onfocus='alert(1)",
+    '{{7*7}}<%= 7*7 %>',
+    'ada\r\nSet-Cookie: a=b',
+    'ada\u202e',
+    '\ud83d\ude00',
+  ])('as %s is inert: shown as typed, signed in as nobody (CS:XSS, CS:SQL)', async (username) => {
+    const { page } = await attempt(username, PASSWORD)
+    expect(page.status).toBe(400)
+    expect(page.$('script, [onfocus]:not([autofocus])')).toHaveLength(0)
+    expect(page.headers.get('set-cookie') ?? '').not.toContain('a=b')
+    // Form data normalises line breaks, and an input of one line drops them.
+    const shown = String(page.$('input[name=username]').val()).replaceAll(/[\r\n]/g, '')
+    expect(shown).toBe(username.replaceAll(/[\r\n]/g, ''))
+    expect((await attempt('ada', PASSWORD)).page.status).toBe(200)
+  })
+
+  test('with fields missing, huge or repeated is 400 and the form again (ASVS 2.2)', async () => {
+    for (const fields of [
+      { username: '', password: '' },
+      { username: 'a'.repeat(5000), password: PASSWORD },
+      { username: 'ada', password: 'x'.repeat(20_000) },
+      { username: ['nobody', 'ada'], password: ['wrong', PASSWORD] },
+    ]) {
+      const ada = new EndUser(server.issuer)
+      const page = await ada.submit(await ada.open(authorizeUrl), fields)
+      expect(page.status).toBe(400)
+      expect(page.$('input[name=password]')).toHaveLength(1)
+    }
+  })
+})

@@ -1,0 +1,211 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { cloneBrowser, createWireApp, expectErrorPage, later, type WireApp } from './support/code-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { send, sql } from './support/wire.ts'
+
+const CREDENTIALS = { username: 'ada', password: PASSWORD }
+
+let server: TestServer
+let app: WireApp
+/** Asks for no consent. */
+let trusted: WireApp
+
+beforeAll(async () => {
+  server = await startTestServer()
+  await server.admin.users.create(CREDENTIALS)
+  app = await createWireApp(server)
+  trusted = await createWireApp(server, { client_name: 'House App', first_party: true })
+})
+afterAll(() => server?.remove())
+
+const newUser = () => new EndUser(server.issuer)
+
+async function openLogin(user: EndUser, from: WireApp = app): Promise<Page> {
+  const page = await user.open((await from.request()).url)
+  expect(page.$('input[name=password]')).toHaveLength(1)
+  return page
+}
+
+async function openConsent(user: EndUser): Promise<Page> {
+  const page = await user.submit(await openLogin(user), CREDENTIALS)
+  expect(page.$('button[name=action][value=approve]')).toHaveLength(1)
+  return page
+}
+
+/** The person is told that the page is over; nobody is sent anywhere. */
+function expectFinishedPage(page: Page): void {
+  expect(page.leftTo).toBeUndefined()
+  expectErrorPage({ status: page.status, headers: page.headers, text: page.html })
+  expect(page.html).toMatch(/expired|finished already/i)
+}
+
+describe('a page between request and answer', () => {
+  test('is left by 303, so that credentials are not posted on (RFC 9700 §4.12)', async () => {
+    const user = newUser()
+    const page = await openLogin(user)
+    const answer = await send(page.url, {
+      method: 'POST',
+      body: new URLSearchParams({ ...CREDENTIALS, csrf: String(page.$('input[name=csrf]').val()) }),
+      headers: { cookie: await user.jar.getCookieString(page.url), origin: server.issuer },
+    })
+    expect(answer.status).toBe(303)
+    expect(answer.headers.get('cache-control')).toBe('no-store')
+  })
+
+  test.for<[page: string, open: (user: EndUser) => Promise<Page>, fields: Record<string, string>]>([
+    ['sign-in', (user) => openLogin(user), CREDENTIALS],
+    ['consent', openConsent, {}],
+  ])('%s: in another browser is neither shown nor answered (RFC 9700 §4.7)', async ([, open, fields]) => {
+    const user = newUser()
+    const page = await open(user)
+    const stranger = newUser()
+    expectFinishedPage(await stranger.open(page.url))
+    expectFinishedPage(await stranger.submit(page, fields))
+    // A browser with an interaction of its own is no better.
+    const other = newUser()
+    await openLogin(other)
+    expectFinishedPage(await other.open(page.url))
+    expectFinishedPage(await other.submit(page, fields))
+    expect((await app.askSilently(stranger)).get('error')).toBe('login_required')
+    // Whom it belongs to goes on.
+    const rest = await user.submit(page, fields, fields === CREDENTIALS ? undefined : 'approve')
+    expect(rest.status).toBeLessThan(400)
+  })
+
+  test('sign-in submitted again, with the back button, changes nothing (RFC 6749 §4.1.2)', async () => {
+    const user = newUser()
+    const login = await openLogin(user)
+    const consent = await user.submit(login, CREDENTIALS)
+    expectFinishedPage(await user.submit(login, CREDENTIALS))
+    const { leftTo } = await user.submit(consent, {}, 'approve')
+    expect(leftTo?.searchParams.get('code')).toBeTruthy()
+    expectFinishedPage(await user.submit(consent, {}, 'approve'))
+  })
+
+  test('consent submitted five times at once gives exactly one code (RFC 6749 §4.1.2)', async () => {
+    const user = newUser()
+    const consent = await openConsent(user)
+    const browsers = Array.from({ length: 5 }, () => cloneBrowser(user))
+    const pages = await Promise.all(browsers.map((browser) => browser.submit(consent, {}, 'approve')))
+    expect(pages.filter(({ leftTo }) => leftTo?.searchParams.has('code'))).toHaveLength(1)
+    for (const page of pages.filter(({ leftTo }) => !leftTo)) expectFinishedPage(page)
+  })
+
+  test('left open longer than 15 minutes is over, and the app can start again (OIDC Core §3.1.2.3)', async () => {
+    const user = newUser()
+    const cookies = cloneBrowser(user)
+    const login = await openLogin(user)
+    for (const cookie of user.jar.getCookiesSync(login.url))
+      cookies.jar.setCookieSync(`${cookie.key}=${cookie.value}; path=${cookie.path}`, login.url)
+    await later(16 * 60, async () => {
+      expectFinishedPage(await cookies.open(login.url))
+      expectFinishedPage(await cookies.submit(login, CREDENTIALS))
+      expect((await app.getTokens({}, cookies)).accessToken).toBeTruthy()
+    })
+  })
+
+  test.skipIf(isPglite)(
+    'that was cleaned up is over, and no fault of ours (SQL needs Postgres) (OIDC Core §3.1.2.3)',
+    async () => {
+      const user = newUser()
+      const login = await openLogin(user)
+      await sql(server, 'delete from oidc_artifact')
+      expectFinishedPage(await user.open(login.url))
+      expectFinishedPage(await user.submit(login, CREDENTIALS))
+    },
+  )
+})
+
+describe('two tabs of one browser', () => {
+  test('that sign in for two apps, interleaved, both finish with their own parameters (OIDC Core §3.1.2.5)', async () => {
+    const other = await createWireApp(server, { client_name: 'Other App' })
+    const user = newUser()
+    const [first, second] = [await app.request(), await other.request()]
+    const logins = [await user.open(first.url), await user.open(second.url)] as const
+    const consents = [
+      await user.submit(logins[0], CREDENTIALS),
+      await user.submit(logins[1], CREDENTIALS),
+    ] as const
+    const answers = [
+      await user.submit(consents[1], {}, 'approve'),
+      await user.submit(consents[0], {}, 'approve'),
+    ] as const
+    expect((await second.redeem(answers[0].leftTo)).claims()?.aud).toBe(other.client.client_id)
+    expect((await first.redeem(answers[1].leftTo)).claims()?.aud).toBe(app.client.client_id)
+    for (const known of [app, other]) expect((await known.askSilently(user)).get('code')).toBeTruthy()
+  })
+
+  test('that open ten apps at once keep every one of them in the session (OIDC Core §3.1.2.3)', async () => {
+    const user = newUser()
+    await trusted.getCode({}, user)
+    const apps = await Promise.all(
+      Array.from({ length: 10 }, (_, index) =>
+        createWireApp(server, { client_name: `App ${index}`, first_party: true }),
+      ),
+    )
+    const requests = await Promise.all(apps.map(({ request }) => request()))
+    const pages = await Promise.all(requests.map(({ url }) => cloneBrowser(user).open(url)))
+    const tokens = await Promise.all(requests.map(({ redeem }, index) => redeem(pages[index]?.leftTo)))
+    const refreshed = await Promise.all(
+      apps.map(({ refresh }, index) => refresh(tokens[index]?.refresh_token ?? '')),
+    )
+    expect(refreshed.map(({ status }) => status)).toEqual(apps.map(() => 200))
+  })
+})
+
+describe('a person who is signed in', () => {
+  const authTime = (page: Page, request: Awaited<ReturnType<WireApp['request']>>) =>
+    request.redeem(page.leftTo).then((tokens) => tokens.claims()?.auth_time ?? 0)
+
+  test('goes through without a page (OIDC Core §3.1.2.3)', async () => {
+    const { user } = await app.getCode()
+    expect((await app.askSilently(user)).get('code')).toBeTruthy()
+    expect((await user.open((await app.request()).url)).leftTo?.searchParams.get('code')).toBeTruthy()
+  })
+
+  test('prompt=none shows no page: login_required, then consent_required (OIDC Core §3.1.2.6)', async () => {
+    const user = newUser()
+    expect((await app.askSilently(user)).get('error')).toBe('login_required')
+    await trusted.getCode({}, user)
+    expect((await app.askSilently(user)).get('error')).toBe('consent_required')
+    await app.getCode({}, user)
+    expect((await app.askSilently(user)).get('code')).toBeTruthy()
+    expect((await app.askSilently(user, { scope: 'openid email' })).get('error')).toBe('consent_required')
+  })
+
+  test.for<[what: string, parameters: Record<string, string>]>([
+    ['prompt=login', { prompt: 'login', max_age: '3600' }],
+    ['max_age=0', { max_age: '0' }],
+    ['max_age=1 after two seconds', { max_age: '1' }],
+  ])('%s makes them sign in anew, with a newer auth_time (OIDC Core §3.1.2.1)', async ([, parameters]) => {
+    const first = await app.request({ max_age: '3600' })
+    const user = newUser()
+    const before = await authTime(await user.signInAndAgree(first.url), first)
+    expect(before).toBeGreaterThan(0)
+    await pause(2_100)
+    const second = await app.request(parameters)
+    const login = await user.open(second.url)
+    expect(login.$('input[name=password]')).toHaveLength(1)
+    expect(await authTime(await user.submit(login, CREDENTIALS), second)).toBeGreaterThan(before)
+  })
+
+  test('prompt=login is not passed by a wrong password, nor by asking again (OIDC Core §3.1.2.1)', async () => {
+    const { user } = await app.getCode()
+    const { url } = await app.request({ prompt: 'login' })
+    const refused = await user.submit(await user.open(url), { ...CREDENTIALS, password: 'wrong wrong wrong' })
+    expect(refused.status).toBe(400)
+    expect(refused.leftTo).toBeUndefined()
+    expect((await user.open(url)).$('input[name=password]')).toHaveLength(1)
+  })
+
+  test('max_age that has not passed asks nothing, and auth_time stays (OIDC Core §3.1.2.1)', async () => {
+    const first = await app.request({ max_age: '3600' })
+    const user = newUser()
+    const before = await authTime(await user.signInAndAgree(first.url), first)
+    await pause(1_100)
+    const second = await app.request({ max_age: '3600', prompt: 'none' })
+    expect(await authTime(await user.open(second.url), second)).toBe(before)
+  })
+})

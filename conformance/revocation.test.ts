@@ -1,0 +1,173 @@
+import * as client from 'openid-client'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { EndUser } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
+import { type Answer, post, send } from './support/wire.ts'
+
+const SIGNED = 'https://signed.api.example.test'
+
+let server: TestServer
+let web: ClientDocument
+let spa: ClientDocument
+let service: ClientDocument
+let app: RelyingParty
+
+beforeAll(async () => {
+  server = await startTestServer()
+  const { clients, resources, users } = server.admin
+  await users.create({ username: 'ada', password: PASSWORD })
+  await resources.create({ identifier: SIGNED, scope: 'tides:read', format: 'jwt' })
+  const app_ = { redirect_uris: [CALLBACK], first_party: true }
+  web = await clients.create({ type: 'web', client_name: 'Dashboard', ...app_ })
+  spa = await clients.create({ type: 'spa', client_name: 'Chart', ...app_ })
+  service = await clients.create({ type: 'service', client_name: 'Bot', resources: [SIGNED] })
+  app = await createRelyingParty(server.issuer, web)
+})
+afterAll(() => server?.remove())
+
+async function signIn(
+  party = app,
+  scope = 'openid offline_access',
+): Promise<{ access_token: string; refresh_token: string }> {
+  const request = await party.request({ scope, prompt: 'consent' })
+  const tokens = await request.redeem((await new EndUser(server.issuer).signInAndAgree(request.url)).leftTo)
+  return { access_token: tokens.access_token, refresh_token: tokens.refresh_token ?? '' }
+}
+
+function revoke(token: string, as: ClientDocument, hint?: string): Promise<Answer> {
+  const form = { token, ...(hint === undefined ? {} : { token_type_hint: hint }) }
+  return post(`${server.issuer}/revoke`, form, { as })
+}
+
+async function isAccepted(accessToken: string): Promise<boolean> {
+  const { status } = await send(`${server.issuer}/userinfo`, {
+    headers: { authorization: `Bearer ${accessToken}` },
+  })
+  expect([200, 401]).toContain(status)
+  return status === 200
+}
+
+function refresh(refresh_token: string, as: ClientDocument): Promise<Answer> {
+  return post(`${server.issuer}/token`, { grant_type: 'refresh_token', refresh_token }, { as })
+}
+
+describe('revoking', () => {
+  test('a refresh token ends it and its access tokens, earlier ones too (RFC 7009 §2.1)', async () => {
+    const first = await signIn()
+    const second = await client.refreshTokenGrant(app.config, first.refresh_token)
+    expect(await isAccepted(first.access_token)).toBe(true)
+    await client.tokenRevocation(app.config, second.refresh_token ?? '')
+    for (const token of [first.access_token, second.access_token]) expect(await isAccepted(token)).toBe(false)
+    expect(await refresh(second.refresh_token ?? '', web)).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_grant' },
+    })
+  })
+
+  test('a refresh token ends no other sign-in of the same person (RFC 7009 §2.1)', async () => {
+    const [phone, laptop] = [await signIn(), await signIn()]
+    await revoke(phone.refresh_token, web)
+    expect(await isAccepted(laptop.access_token)).toBe(true)
+    expect((await refresh(laptop.refresh_token, web)).status).toBe(200)
+  })
+
+  test('an access token ends it at once (RFC 7009 §2.1)', async () => {
+    const { access_token } = await signIn()
+    expect((await revoke(access_token, web)).status).toBe(200)
+    expect(await isAccepted(access_token)).toBe(false)
+  })
+
+  test.for(['access_token', 'refresh_token', 'nonsense'])(
+    'with the hint %s finds either kind of token (RFC 7009 §2.1)',
+    async (hint) => {
+      const one = await signIn()
+      await revoke(one.refresh_token, web, hint)
+      expect((await refresh(one.refresh_token, web)).status).toBe(400)
+      const two = await signIn()
+      await revoke(two.access_token, web, hint)
+      expect(await isAccepted(two.access_token)).toBe(false)
+    },
+  )
+
+  test('works for public clients, which prove themselves by the token alone (RFC 7009 §2.1)', async () => {
+    const { refresh_token, access_token } = await signIn(await createRelyingParty(server.issuer, spa))
+    expect((await revoke(refresh_token, spa)).status).toBe(200)
+    expect(await isAccepted(access_token)).toBe(false)
+    expect((await refresh(refresh_token, spa)).status).toBe(400)
+  })
+
+  test('a service’s token ends it (RFC 7009 §2.1)', async () => {
+    const { body } = await post(
+      `${server.issuer}/token`,
+      { grant_type: 'client_credentials' },
+      { as: service },
+    )
+    const token = String(body.access_token)
+    expect((await revoke(token, service)).status).toBe(200)
+    const introspected = await post(`${server.issuer}/introspect`, { token }, { as: service })
+    expect(introspected.body).toEqual({ active: false })
+  })
+
+  test('a token of another client harms nothing, and tells nothing (RFC 7009 §2.1)', async () => {
+    const { access_token, refresh_token } = await signIn()
+    for (const thief of [service, spa]) {
+      for (const token of [access_token, refresh_token]) {
+        const answer = await revoke(token, thief)
+        expect([200, 400]).toContain(answer.status)
+      }
+    }
+    expect(await isAccepted(access_token)).toBe(true)
+    expect((await refresh(refresh_token, web)).status).toBe(200)
+  })
+
+  test.for(['x'.repeat(43), "'; delete from oidc_token; --", '__proto__', 'a.b.c', 'z'.repeat(50_000)])(
+    'the unknown token %s is 200: it is as gone as can be (RFC 7009 §2.2)',
+    async (token) => {
+      expect(await revoke(token, web)).toMatchObject({ status: 200, text: '' })
+    },
+  )
+
+  test('twice is 200 twice (RFC 7009 §2.2)', async () => {
+    const { refresh_token } = await signIn()
+    for (let times = 0; times < 2; times++) expect((await revoke(refresh_token, web)).status).toBe(200)
+    const { refresh_token: raced } = await signIn()
+    const answers = await Promise.all(Array.from({ length: 10 }, () => revoke(raced, web)))
+    expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200))
+  })
+
+  test('while refreshing leaves no token alive, whoever comes first (RFC 7009 §2.1)', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { refresh_token } = await signIn()
+      const [refreshed] = await Promise.all([refresh(refresh_token, web), revoke(refresh_token, web)])
+      // The client threw this sign-in away; what the race may have handed out is dead too.
+      if (refreshed.status === 200) {
+        expect(await isAccepted(String(refreshed.body.access_token))).toBe(false)
+        expect((await refresh(String(refreshed.body.refresh_token), web)).status).toBe(400)
+      }
+    }
+  })
+
+  test('a signed token is unsupported_token_type (RFC 7009 §2.2.1)', async () => {
+    const form = { grant_type: 'client_credentials', resource: SIGNED }
+    const { body } = await post(`${server.issuer}/token`, form, { as: service })
+    expect(await revoke(String(body.access_token), service)).toMatchObject({
+      status: 400,
+      body: { error: 'unsupported_token_type' },
+    })
+  })
+
+  test.for<[string, string, number, () => Parameters<typeof post>[2]]>([
+    ['with a wrong secret', 'token=x', 401, () => ({ as: { ...web, client_secret: 'wrong' } })],
+    ['without the secret', 'token=x', 401, () => ({ as: { client_id: web.client_id } })],
+    ['without a token', '', 400, () => ({ as: web })],
+    ['with two tokens', 'token=x&token=y', 400, () => ({ as: web })],
+    ['with a NUL byte', 'token=%00', 400, () => ({ as: web })],
+  ])('%s is refused (RFC 7009 §2.1)', async ([, form, status, options]) => {
+    expect(await post(`${server.issuer}/revoke`, form, options())).toMatchObject({
+      status,
+      body: { error: status === 401 ? 'invalid_client' : 'invalid_request' },
+    })
+  })
+})
