@@ -187,6 +187,8 @@ describe('private_key_jwt', () => {
     ['no expiry', { exp: undefined }],
     ['a start in the future', { nbf: epoch(120) }],
     ['no jti', { jti: undefined }],
+    ['an hour to live', { exp: epoch(3600) }],
+    ['an expiry beyond all calendars', { exp: 1e15 }],
   ])('with %s is 401 invalid_client (RFC 7523 §3)', async ([, claims]) => {
     const sub = claims.sub === 'SERVICE' ? { sub: service.client_id } : {}
     expectRefused(await assert(await sign({ ...claims, ...sub })))

@@ -8,6 +8,7 @@ import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
 import { type Answer, expectDiscreet, post, send } from './support/wire.ts'
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
+const ENDPOINTS = ['/token', '/introspect', '/revoke', '/par', '/device/authorize', '/userinfo']
 const PAGE = { accept: 'text/html,application/xhtml+xml' }
 
 let server: TestServer
@@ -83,11 +84,10 @@ function raw(path: string, headers: Record<string, string> = {}): Promise<Answer
 }
 
 describe('a request that no honest client sends', () => {
-  const posts = ['/token', '/introspect', '/revoke', '/par', '/device/authorize', '/authorize', '/userinfo']
-  const own = ['/interaction/unknown', '/device', '/logout/confirm', '/logout']
+  const own = ['/authorize', '/interaction/unknown', '/device', '/logout/confirm', '/logout']
 
   test.for(
-    [...posts, ...own].flatMap((path) =>
+    [...ENDPOINTS, ...own].flatMap((path) =>
       ['token=a%00b', 'client_id=p%00', '%00=x'].map((body) => [path, body]),
     ),
   )('with a NUL byte to %s (%s) is 400 (CWE-158)', async ([path, body]) => {
@@ -197,6 +197,43 @@ describe('a request that no honest client sends', () => {
   )
 })
 
+describe('what a browser never sends', () => {
+  const types = ['multipart/form-data; boundary=x', 'text/plain', 'application/json', ';;;', 'x'.repeat(5000)]
+  const charsets = ['utf-16', 'nonsense', '"', ''].map(
+    (charset) => `${FORM['content-type']}; charset=${charset}`,
+  )
+  const cookies = [
+    'sallyport_session=%00',
+    'sallyport_session=a; sallyport_session.sig=b',
+    'sallyport_interaction=x; sallyport_interaction.sig=y; sallyport_resume=x; sallyport_resume.sig=y',
+    '"; =;;;',
+    '%=%',
+  ]
+  const pages = [
+    '/device',
+    '/logout',
+    '/logout/confirm',
+    '/interaction/unknown',
+    '/authorize',
+    '/authorize/unknown',
+  ]
+
+  test.for([...pages, '/device/unknown', '/logout/success', ...ENDPOINTS])(
+    'to %s, such as odd types and cookies, is an ordinary error (RFC 9110 §8.3)',
+    async (path) => {
+      for (const type of [FORM['content-type'], ...types, ...charsets]) {
+        const headers = { ...PAGE, 'content-type': type }
+        const answer = await send(`${server.issuer}${path}`, { method: 'POST', body: 'a=b', headers })
+        expect([303, 400, 401, 403, 404, 405, 415], type.slice(0, 60)).toContain(answer.status)
+        if (answer.status !== 303) expectPageHeaders(answer)
+      }
+      for (const cookie of cookies)
+        for (const method of ['GET', 'POST'])
+          await send(`${server.issuer}${path}`, { method, headers: { ...PAGE, cookie } })
+    },
+  )
+})
+
 describe('an unknown path', () => {
   test('is a page for people and JSON for programs (ASVS 3.4)', async () => {
     const page = await send(`${server.issuer}/nowhere`, { headers: PAGE })
@@ -218,6 +255,9 @@ describe('an unknown path', () => {
     '/assets/style.css/..%2f..%2flayout.eta',
     '/assets/layout.eta',
     '/assets/',
+    '/assets/%ff',
+    '/%',
+    '/%E0%A4%A',
     '//evil.example.test/%2e%2e',
     `/assets/${'a/'.repeat(2000)}`,
     '/.env',
@@ -310,8 +350,9 @@ describe('a form from elsewhere', () => {
       ['/logout/confirm', { xsrf, action: 'approve' }],
     ]
     for (const [path, form] of forms) {
-      const headers = { ...PAGE, ...given, cookie: await ada.jar.getCookieString(`${server.issuer}${path}`) }
-      if (given.origin === 'OWN') headers.origin = server.issuer
+      const cookie = await ada.jar.getCookieString(`${server.issuer}${path}`)
+      const origin = given.origin === 'OWN' ? { origin: server.issuer } : {}
+      const headers = { ...PAGE, ...given, ...origin, cookie }
       const answer = await post(`${server.issuer}${path}`, form, { headers })
       expect(answer.status, path).toBe(403)
       expectPageHeaders(answer)

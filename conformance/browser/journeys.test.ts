@@ -95,9 +95,13 @@ describe('sign-in and consent', () => {
     expect(tab.complaints).toEqual([])
   })
 
-  test('an app may send the person on to another origin of its own', async () => {
+  test('an app may send the person on to its home on another origin', async () => {
     const redirectUri = `${app.origin}/onward`
-    const own = await createWebClient({ client_name: 'Harbour Mail', redirect_uris: [redirectUri] })
+    const own = await createWebClient({
+      client_name: 'Harbour Mail',
+      client_uri: app.loopbackOrigin,
+      redirect_uris: [redirectUri],
+    })
     const mail = await createRelyingParty(server.issuer, own, { redirectUri })
     await page.goto((await mail.request()).url.href)
     await signIn()

@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+import { allowFormTargets } from './headers.ts'
 
 type Oidc = KoaContextWithOIDC['oidc']
 
@@ -13,7 +14,7 @@ const CLIENT_ROUTES = new Set([
 ])
 
 /**
- * Mends what the engine's answers lack against the RFCs: the poll interval (RFC 8628 §3.2), `unauthorized_client` for
+ * Mends what the engine's answers lack: where the forms of its own pages lead, and against the RFCs the poll interval (RFC 8628 §3.2), `unauthorized_client` for
  * a grant outside a client's registration, and 401 `invalid_client` when nobody authenticated (RFC 6749 §5.2), both
  * of which it calls `invalid_request`.
  */
@@ -21,7 +22,9 @@ export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds
   return async (ctx, next) => {
     await next()
     const { oidc } = ctx as Context & { oidc?: Oidc }
-    if (!oidc || !CLIENT_ROUTES.has(oidc.route)) return
+    if (!oidc) return
+    if (ctx.type === 'text/html') widenFormTargets(ctx, oidc)
+    if (!CLIENT_ROUTES.has(oidc.route)) return
     if (oidc.route === 'device_authorization' && ctx.status === 200)
       addToBody(ctx, { interval: pollIntervalSeconds })
     if (!isInvalidRequest(ctx.body)) return
@@ -29,6 +32,19 @@ export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds
       addToBody(ctx, { error: 'unauthorized_client' })
     else if (!oidc.client && isWithoutAuthentication(ctx, oidc)) refuseUnauthenticated(ctx)
   }
+}
+
+/**
+ * The engine has pages of its own that only submit a form: `response_mode=form_post` to the app, and signing out
+ * before it goes on. Ours have named their targets already.
+ */
+function widenFormTargets(ctx: Context, { params, entities, session, client }: Oidc): void {
+  const request = params?.response_mode === 'form_post' ? params : entities.Interaction?.params
+  const { postLogoutRedirectUri } = session?.state ?? {}
+  const targets = [request?.redirect_uri, postLogoutRedirectUri].filter(
+    (target) => typeof target === 'string',
+  )
+  if (targets.length > 0) allowFormTargets(ctx, [...targets, client?.clientUri])
 }
 
 function isOutsideRegistration(client: Client, { route, params }: Oidc): boolean {

@@ -45,7 +45,6 @@ const PERMISSIONS_POLICY = [
   'picture-in-picture',
   'screen-wake-lock',
   'usb',
-  'web-share',
   'xr-spatial-tracking',
 ]
   .map((feature) => `${feature}=()`)
@@ -53,14 +52,22 @@ const PERMISSIONS_POLICY = [
   .join(', ')
 
 /**
- * Lets the forms of this page lead to these URLs through redirects: browsers hold `form-action` against every hop.
- * Only an origin or a scheme is named, as both are what a redirect URI of a client amounts to.
+ * Lets the forms of this page lead to these URLs through redirects: browsers hold `form-action` against every hop,
+ * the app's own onward redirect included. Only origins and schemes are named.
  */
-export function allowFormTargets(ctx: Pick<Context, 'set'>, targets: readonly string[]): void {
-  ctx.set('Content-Security-Policy', contentSecurityPolicy(targets))
+export function allowFormTargets(
+  ctx: Pick<Context, 'set' | 'response'>,
+  targets: readonly (string | undefined)[],
+): void {
+  const policy = ctx.response.get('Content-Security-Policy')
+  const sources = new Set(targets.flatMap((target) => (target === undefined ? [] : toSource(target))))
+  ctx.set(
+    'Content-Security-Policy',
+    policy.replace(/form-action [^;]*/, ["form-action 'self'", ...sources].join(' ')),
+  )
 }
 
-function contentSecurityPolicy(formTargets: readonly string[] = []): string {
+function contentSecurityPolicy(): string {
   return [
     "default-src 'none'",
     "style-src 'self'",
@@ -71,7 +78,7 @@ function contentSecurityPolicy(formTargets: readonly string[] = []): string {
     "connect-src 'self'",
     "base-uri 'none'",
     "frame-ancestors 'none'",
-    `form-action ${["'self'", ...formTargets.flatMap(toSource)].join(' ')}`,
+    "form-action 'self'",
   ].join('; ')
 }
 

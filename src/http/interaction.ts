@@ -83,7 +83,7 @@ export function createInteractionRoutes({
       username,
       error,
     }
-    render(ctx, 'login', page, redirectTargets(interaction))
+    render(ctx, 'login', page, whereAppsGoOn(interaction, client))
   }
 
   async function answerLogin(ctx: Context, interaction: Interaction): Promise<void> {
@@ -123,13 +123,14 @@ export function createInteractionRoutes({
     const { asked } = await findConsent(interaction)
     const account = await accounts.find(interaction.session?.accountId ?? '')
     if (!account) throw new SessionNotFound('the person who signed in is gone')
+    const client = await findClient(interaction)
     const page = {
       csrf: csrf.tokenFor(interaction.uid),
-      client: describeClient(await findClient(interaction)),
+      client: describeClient(client),
       accountLabel: account.username,
       scopes: describeScopes(asked),
     }
-    render(ctx, 'consent', page, redirectTargets(interaction))
+    render(ctx, 'consent', page, whereAppsGoOn(interaction, client))
   }
 
   async function answerConsent(ctx: Context, interaction: Interaction): Promise<void> {
@@ -176,6 +177,7 @@ function loginHint({ params }: Interaction): string {
   return typeof params.login_hint === 'string' ? params.login_hint.slice(0, 256) : ''
 }
 
-function redirectTargets({ params }: Interaction): string[] {
-  return typeof params.redirect_uri === 'string' ? [params.redirect_uri] : []
+/** Where the answer leads: the redirect URI of this request, and the app's home, which many apps send people on to. */
+function whereAppsGoOn({ params }: Interaction, { clientUri }: Client): (string | undefined)[] {
+  return [typeof params.redirect_uri === 'string' ? params.redirect_uri : undefined, clientUri]
 }

@@ -65,7 +65,7 @@ export type RenderPage = <Name extends keyof Pages>(
   ctx: PageContext,
   name: Name,
   values: Pages[Name],
-  formTargets?: readonly string[],
+  formTargets?: readonly (string | undefined)[],
 ) => void
 
 /** Renders an error page in our words; the cause is in the log under the request id. */
@@ -75,7 +75,7 @@ export type RenderErrorPage = (
 ) => void
 
 /** The part of Koa's context that pages need, whichever room the request is in. */
-export type PageContext = Pick<KoaContextWithOIDC, 'state' | 'set' | 'status' | 'type' | 'body'>
+export type PageContext = Pick<KoaContextWithOIDC, 'state' | 'set' | 'status' | 'type' | 'body' | 'response'>
 
 /** The engine's own pages, drawn with our templates. */
 export function createEnginePages({
@@ -153,7 +153,7 @@ export function createEnginePages({
           accountLabel:
             typeof claims?.preferred_username === 'string' ? claims.preferred_username : undefined,
         },
-        postLogoutRedirectUri ? [postLogoutRedirectUri] : [],
+        [postLogoutRedirectUri, ctx.oidc.client?.clientUri],
       )
     },
 

@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createWireApp, expectTokenError, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+
+let server: TestServer
+let web: WireApp
+let spa: WireApp
+let exempt: WireApp
+/** Signed in and known to every app: only the request itself decides. */
+let ada: EndUser
+
+beforeAll(async () => {
+  server = await startTestServer()
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  web = await createWireApp(server, { first_party: true })
+  spa = await createWireApp(server, { type: 'spa', client_name: 'Chart', first_party: true })
+  exempt = await createWireApp(server, { client_name: 'Old App', first_party: true, require_pkce: false })
+  ada = new EndUser(server.issuer)
+  for (const app of [web, spa, exempt]) await app.getTokens({}, ada)
+})
+afterAll(() => server?.remove())
+
+const S256 = { code_challenge_method: 'S256' }
+
+async function answer(app: WireApp, change: Record<string, string | undefined>): Promise<URLSearchParams> {
+  const { url } = await app.request({ prompt: 'none' })
+  for (const [name, value] of Object.entries(change)) {
+    if (value === undefined) url.searchParams.delete(name)
+    else url.searchParams.set(name, value)
+  }
+  const { leftTo, html } = await ada.open(url)
+  if (!leftTo) throw new Error(html.slice(0, 2000))
+  expect(leftTo.searchParams.get('state')).toBe(url.searchParams.get('state'))
+  expect(leftTo.searchParams.get('iss')).toBe(server.issuer)
+  return leftTo.searchParams
+}
+
+describe('the challenge', () => {
+  const faults: [what: string, change: Record<string, string | undefined>][] = [
+    ['none at all', { code_challenge: undefined, code_challenge_method: undefined }],
+    ['a method without a challenge', { code_challenge: undefined }],
+    ['a challenge without a method, which would mean plain', { code_challenge_method: undefined }],
+    ['plain', { code_challenge_method: 'plain' }],
+    [
+      'plain with a challenge that fits its verifier',
+      { code_challenge: 'v'.repeat(43), code_challenge_method: 'plain' },
+    ],
+    ['an unknown method', { code_challenge_method: 's256' }],
+    ['an empty challenge', { code_challenge: '', ...S256 }],
+    ['a challenge of 42 characters', { code_challenge: 'c'.repeat(42), ...S256 }],
+    ['a challenge of 129 characters', { code_challenge: 'c'.repeat(129), ...S256 }],
+    ['a challenge in padded base64', { code_challenge: `${'c'.repeat(42)}=`, ...S256 }],
+    ['a challenge with letters beyond ASCII', { code_challenge: `${'c'.repeat(42)}é`, ...S256 }],
+  ]
+  const clients: [type: string, app: () => WireApp][] = [
+    ['web', () => web],
+    ['spa', () => spa],
+  ]
+
+  test.for(
+    clients.flatMap(([type, app]) => faults.map(([what, change]) => [what, type, app, change] as const)),
+  )('%s from a %s client is refused (RFC 7636 §4.3, §4.4.1)', async ([, , app, change]) => {
+    const sent = await answer(app(), change)
+    expect(sent.get('error')).toBe('invalid_request')
+    expect(sent.get('code')).toBeNull()
+  })
+
+  test('is needed though the person, the consent and the session are there: nobody can strip it (RFC 9700 §4.8)', async () => {
+    expect((await answer(web, {})).get('code')).toBeTruthy()
+    const stripped = await answer(web, { code_challenge: undefined, code_challenge_method: undefined })
+    expect(stripped.get('error')).toBe('invalid_request')
+  })
+})
+
+describe('the verifier', () => {
+  const wrong: [what: string, verifier: string | undefined, error: string][] = [
+    ['another one', 'w'.repeat(43), 'invalid_grant'],
+    ['none', undefined, 'invalid_grant'],
+    ['an empty one', '', 'invalid_grant'],
+    ['one of 42 characters', 'v'.repeat(42), 'invalid_request'],
+    ['one of 129 characters', 'v'.repeat(129), 'invalid_request'],
+    ['one outside the alphabet', `${'v'.repeat(42)}+`, 'invalid_request'],
+  ]
+
+  test.for(wrong)(
+    '%s is refused, and the code stays good for its owner (RFC 7636 §4.6)',
+    async ([, verifier, error]) => {
+      for (const app of [web, spa]) {
+        const { code_verifier: right = '', ...form } = (await app.getCode({}, ada)).form
+        const refused = await app.token(verifier === undefined ? form : { ...form, code_verifier: verifier })
+        expectTokenError(refused, error)
+        const accepted = await app.token({ ...form, code_verifier: right })
+        expect(accepted.status, accepted.text).toBe(200)
+        expect(await userinfoStatus(server, String(accepted.body.access_token))).toBe(200)
+      }
+    },
+  )
+
+  test('that is the challenge itself is refused (RFC 7636 §4.6)', async () => {
+    const { form, request } = await spa.getCode({}, ada)
+    const challenge = request.url.searchParams.get('code_challenge') ?? ''
+    expectTokenError(await spa.token({ ...form, code_verifier: challenge }))
+  })
+
+  test('of another request of the same app is refused (RFC 9700 §4.5)', async () => {
+    const [first, second] = [await spa.getCode({}, ada), await spa.getCode({}, ada)]
+    expectTokenError(await spa.token({ ...first.form, code_verifier: second.request.verifier }))
+  })
+})
+
+describe('a client that may do without', () => {
+  const without = { code_challenge: undefined, code_challenge_method: undefined }
+
+  test('gets tokens without a challenge (OIDC Core §3.1.2.1)', async () => {
+    const { form } = await exempt.getCode({}, ada)
+    const code = (await answer(exempt, without)).get('code') ?? ''
+    const { code_verifier, ...rest } = form
+    expect((await exempt.token({ ...rest, code })).status).toBe(200)
+  })
+
+  test('must still show the verifier where it sent a challenge (RFC 9700 §2.1.1)', async () => {
+    const { code_verifier, ...form } = (await exempt.getCode({}, ada)).form
+    expectTokenError(await exempt.token(form))
+  })
+
+  test('cannot redeem a code that was asked for without a challenge by a verifier: somebody stripped it (RFC 9700 §4.8.2)', async () => {
+    const { form } = await exempt.getCode({}, ada)
+    const code = (await answer(exempt, without)).get('code') ?? ''
+    expectTokenError(await exempt.token({ ...form, code }))
+  })
+
+  test('still cannot use plain (RFC 9700 §2.1.1)', async () => {
+    expect((await answer(exempt, { code_challenge_method: 'plain' })).get('error')).toBe('invalid_request')
+  })
+
+  test.for(['spa', 'native'])(
+    'is never public: a %s client cannot be registered so (RFC 9700 §2.1.1)',
+    async (type) => {
+      const redirect = type === 'native' ? 'http://127.0.0.1/callback' : 'https://app.example.test/callback'
+      await expect(
+        server.admin.clients.create({
+          type,
+          client_name: 'X',
+          redirect_uris: [redirect],
+          require_pkce: false,
+        }),
+      ).rejects.toThrow(/require_pkce/)
+    },
+  )
+})
