@@ -1,9 +1,17 @@
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
-import { EndUser } from './support/end-user.ts'
-import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import {
+  cloneBrowser,
+  createWireApp,
+  expectTokenError,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
+import { sql } from './support/wire.ts'
 
 let server: TestServer
 let web: ClientDocument
@@ -43,5 +51,125 @@ describe('authorization code with PKCE', () => {
       email_verified: true,
       name: 'Ada Lovelace',
     })
+  })
+})
+
+describe('consent', () => {
+  test('refused is access_denied, and nothing is remembered (RFC 6749 §4.1.2.1)', async () => {
+    const wire = await createWireApp(server)
+    const user = new EndUser(server.issuer)
+    const { url } = await wire.request()
+    const consent = await user.submit(await user.open(url), { username: 'ada', password: PASSWORD })
+    const { leftTo } = await user.submit(consent, {}, 'deny')
+    expect(leftTo?.searchParams.get('error')).toBe('access_denied')
+    expect(leftTo?.searchParams.get('state')).toBe(url.searchParams.get('state'))
+    expect(leftTo?.searchParams.get('iss')).toBe(server.issuer)
+    expect(leftTo?.searchParams.has('code')).toBe(false)
+    expect((await wire.askSilently(user)).get('error')).toBe('consent_required')
+  })
+})
+
+describe('a person who is gone gets nothing', () => {
+  let wire: WireApp
+  let count = 0
+  beforeAll(async () => {
+    wire = await createWireApp(server)
+  })
+
+  type Removal = (username: string) => Promise<unknown>
+  const removals: [how: string, remove: Removal][] = [
+    ['disabled', (username) => server.admin.users.disable({ username })],
+    ['deleted', (username) => server.admin.users.delete({ username })],
+  ]
+  /** As if somebody else did it in the database: no session was ended. */
+  const behindOurBack: [how: string, remove: Removal][] = [
+    [
+      'disabled in the database',
+      (name) => sql(server, `update account set status = 'disabled' where username = $1`, [name]),
+    ],
+    ['deleted in the database', (name) => sql(server, `delete from account where username = $1`, [name])],
+  ]
+  const all = isPglite ? removals : [...removals, ...behindOurBack]
+
+  async function newPerson(): Promise<string> {
+    const username = `person-${++count}`
+    await server.admin.users.create({ username, password: PASSWORD })
+    return username
+  }
+
+  function expectRefused(page: Page): void {
+    expect(page.status, page.html).toBeGreaterThanOrEqual(400)
+    expect(page.status, page.html).toBeLessThan(500)
+    expect(page.leftTo).toBeUndefined()
+  }
+
+  test.for(all)(
+    '%s while signed in: no code, no refresh, no userinfo, no sign-in (ASVS 7.4.2)',
+    async ([, remove]) => {
+      const username = await newPerson()
+      const { user, accessToken, refreshToken } = await wire.getTokens({}, undefined, username)
+      const offline = await wire.getTokens(
+        { scope: 'openid offline_access', prompt: 'consent' },
+        new EndUser(server.issuer),
+        username,
+      )
+      expect((await wire.askSilently(user)).get('code')).toBeTruthy()
+      await remove(username)
+
+      expect((await wire.askSilently(user)).get('error')).toBe('login_required')
+      for (const token of [accessToken, offline.accessToken])
+        expect(await userinfoStatus(server, token)).toBe(401)
+      for (const token of [refreshToken, offline.refreshToken]) expectTokenError(await wire.refresh(token))
+      const login = await user.open((await wire.request()).url)
+      expect(login.$('input[name=password]')).toHaveLength(1)
+      expectRefused(await user.submit(login, { username, password: PASSWORD }))
+      expect((await user.open('/logout')).status).toBe(200)
+    },
+  )
+
+  test.for(all)('%s before the sign-in form is sent: no code (ASVS 7.4.2)', async ([, remove]) => {
+    const username = await newPerson()
+    const user = new EndUser(server.issuer)
+    const login = await user.open((await wire.request()).url)
+    await remove(username)
+    expectRefused(await user.submit(login, { username, password: PASSWORD }))
+  })
+
+  test.for(all)(
+    '%s while the consent page is open: no code, and no fault (ASVS 7.4.2)',
+    async ([, remove]) => {
+      const username = await newPerson()
+      const user = new EndUser(server.issuer)
+      const { url } = await wire.request()
+      const consent = await user.submit(await user.open(url), { username, password: PASSWORD })
+      expect(consent.$('button[name=action][value=approve]')).toHaveLength(1)
+      await remove(username)
+
+      for (const page of [
+        await cloneBrowser(user).open(consent.url),
+        await cloneBrowser(user).submit(consent, {}, 'approve'),
+        await cloneBrowser(user).submit(consent, {}, 'deny'),
+        await user.submit(consent, {}, 'approve'),
+        await user.open(url),
+      ]) {
+        expect(page.status, page.html).toBeLessThan(500)
+        expect(page.leftTo?.searchParams.has('code') ?? false).toBe(false)
+      }
+    },
+  )
+
+  test('a client deleted while its pages are open: no code, and no fault (RFC 6749 §4.1.2.1)', async () => {
+    const brief = await createWireApp(server)
+    const user = new EndUser(server.issuer)
+    const login = await user.open((await brief.request()).url)
+    const consent = await cloneBrowser(user).submit(login, { username: 'ada', password: PASSWORD })
+    await server.admin.clients.delete({ client_id: brief.client.client_id })
+    for (const page of [
+      await user.open(login.url),
+      await user.submit(login, { username: 'ada', password: PASSWORD }),
+      await user.open(consent.url),
+      await user.submit(consent, {}, 'approve'),
+    ])
+      expectRefused(page)
   })
 })

@@ -307,6 +307,13 @@ describe('the process', () => {
       expect(stderr).toContain(name)
   })
 
+  test('SIGTERM while it starts ends it too', async () => {
+    const starting = start(['serve'], { DATA_DIR: join(folder, 'interrupted') })
+    await starting.prints('migrated')
+    starting.child.kill('SIGTERM')
+    expect(await starting.exit).toBe(0)
+  })
+
   test('--no-demo leaves an empty database empty', async () => {
     const empty = { DATA_DIR: join(folder, 'empty') }
     const running = start(['serve', '--no-demo'], empty)

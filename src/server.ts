@@ -20,7 +20,7 @@ import { createEngine } from './oidc/provider.ts'
 import { createAccountStore } from './store/account.ts'
 import { createArtifactStore } from './store/artifact.ts'
 import { createClientStore } from './store/client.ts'
-import { claimDataFolder, type DataFolder } from './store/data-folder.ts'
+import { claimDataFolder, DATABASE_FOLDER, type DataFolder } from './store/data-folder.ts'
 import {
   type Database,
   openEmbeddedPostgres,
@@ -39,7 +39,6 @@ import type { Clock } from './time.ts'
 import { createVault } from './vault.ts'
 
 const BRAND = 'Sallyport'
-export const DATABASE_FOLDER = 'postgres'
 const DRAIN_MILLISECONDS = 25_000
 const START_ATTEMPTS = 30
 const RETRY_MILLISECONDS = 1_000

@@ -19,8 +19,12 @@ export type WireApp = RelyingParty &
     token(form: Record<string, string>, options?: { at?: string; as?: Registered }): Promise<Answer>
     refresh(refreshToken: string, more?: Record<string, string>, options?: { at?: string }): Promise<Answer>
     /** Lets a person sign in and agree. */
-    getCode(parameters?: Record<string, string>, user?: EndUser): Promise<Approval>
-    getTokens(parameters?: Record<string, string>, user?: EndUser): Promise<Approval & Tokens>
+    getCode(parameters?: Record<string, string>, user?: EndUser, username?: string): Promise<Approval>
+    getTokens(
+      parameters?: Record<string, string>,
+      user?: EndUser,
+      username?: string,
+    ): Promise<Approval & Tokens>
     /** What is the answer of an authorization request that may show no page? */
     askSilently(user: EndUser, parameters?: Record<string, string>): Promise<URLSearchParams>
   }>
@@ -53,9 +57,13 @@ export async function createWireApp(
   const token: WireApp['token'] = (form, { at = server.url, as: caller = document } = {}) =>
     post(`${at}/token`, form, { as: caller })
 
-  const getCode: WireApp['getCode'] = async (parameters = {}, user = new EndUser(server.issuer)) => {
+  const getCode: WireApp['getCode'] = async (
+    parameters = {},
+    user = new EndUser(server.issuer),
+    username = 'ada',
+  ) => {
     const request = await app.request(parameters)
-    const page = await user.signInAndAgree(request.url)
+    const page = await user.signInAndAgree(request.url, { username })
     const code = page.leftTo?.searchParams.get('code')
     if (!page.leftTo || !code) throw new Error(`no code: ${page.leftTo?.href ?? page.html.slice(0, 2000)}`)
     const form = {
@@ -75,8 +83,8 @@ export async function createWireApp(
     refresh: (refreshToken, more = {}, options = {}) =>
       token({ grant_type: 'refresh_token', refresh_token: refreshToken, ...more }, options),
 
-    async getTokens(parameters, user) {
-      const approval = await getCode(parameters, user)
+    async getTokens(parameters, user, username) {
+      const approval = await getCode(parameters, user, username)
       const answer = await token(approval.form)
       expect(answer.status, answer.text).toBe(200)
       return { ...approval, ...tokensOf(answer) }
@@ -101,6 +109,13 @@ export function tokensOf({ body }: Pick<Answer, 'body'>): Tokens {
     idToken: text('id_token'),
     scope: text('scope'),
   }
+}
+
+/** A refresh that succeeded, with an answer that nobody keeps (RFC 6749 §5.1). */
+export function expectRefreshed(answer: Answer): Tokens {
+  expect(answer.status, answer.text).toBe(200)
+  expect(answer.headers.get('cache-control')).toBe('no-store')
+  return tokensOf(answer)
 }
 
 /** The status that userinfo answers a token with: 200 alive, 401 dead. */

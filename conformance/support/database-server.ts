@@ -77,13 +77,18 @@ async function startPostgres(databaseDir: string): Promise<{ url: string; stop: 
   return { url: `postgres://postgres:${password}@127.0.0.1:${port}`, stop: () => server.stop() }
 }
 
+/** A port that nobody uses, below those that the system gives to outgoing connections while a server starts. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    if (await canListen(port)) return port
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
   const probe = createServer()
-  return await new Promise((done, fail) => {
-    probe.once('error', fail)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => done(typeof address === 'object' && address ? address.port : 0))
-    })
+  return new Promise((done) => {
+    probe.once('error', () => done(false))
+    probe.listen(port, '127.0.0.1', () => probe.close(() => done(true)))
   })
 }

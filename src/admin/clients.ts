@@ -8,6 +8,7 @@ import type { ResourceStore } from '../store/resource.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { randomSecret, sha256 } from '../vault.ts'
 import { AdminError, parseInput } from './admin-error.ts'
+import { CLIENT_TYPES, type ClientType } from './client-types.ts'
 import { redirectUriFault } from './redirect-uri.ts'
 import { parseScope } from './scope.ts'
 
@@ -42,9 +43,6 @@ const PRESETS = {
   string,
   { application_type: 'web' | 'native'; grant_types: string[]; authMethods: AuthMethod[] }
 >
-
-export const CLIENT_TYPES = ['web', 'spa', 'native', 'device', 'service'] as const
-type ClientType = (typeof CLIENT_TYPES)[number]
 
 const clientId = z
   .string()

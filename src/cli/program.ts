@@ -1,11 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { AdminError } from '../admin/admin-error.ts'
-import { ConfigError } from '../config.ts'
-import { WrongMasterKeyError } from '../oidc/keyring.ts'
-import { DataFolderInUseError } from '../store/data-folder.ts'
 import { isUnavailable } from '../store/fault.ts'
-import { MigrationError } from '../store/migrate.ts'
 import { cleanupCommand } from './cleanup.ts'
 import { clientsCommand } from './clients.ts'
 import { doctorCommand } from './doctor.ts'
@@ -64,24 +59,28 @@ function refuseUnknownCommand(program: Command, [first]: readonly string[]): voi
   throw new UsageError(`There is no command ${first}. Commands: ${names.join(', ')}.`)
 }
 
-/** Expected failures are told by their message alone; the unexpected ones need their stack. */
+/**
+ * Failures that their message alone explains, by name: their classes would load the engine and the databases for
+ * every command.
+ */
+const EXPECTED = new Set([
+  'Error',
+  'AdminError',
+  'ConfigError',
+  'DataFolderInUseError',
+  'MigrationError',
+  'UnhealthyError',
+  'UsageError',
+  'WrongMasterKeyError',
+])
+
+/** The unexpected ones need their stack. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const isExpected = [
-    AdminError,
-    ConfigError,
-    DataFolderInUseError,
-    MigrationError,
-    UsageError,
-    WrongMasterKeyError,
-  ].some((kind) => error instanceof kind)
-  if (isExpected) return error.message
   if (isUnavailable(error)) return `The database does not answer: ${error.message || 'no connection'}`
   if ('code' in error && error.code === 'EADDRINUSE')
     return `${error.message}: another program listens there. Choose another PORT or MANAGEMENT_PORT.`
-  return error.name === 'Error' || error.name === 'UnhealthyError'
-    ? error.message
-    : (error.stack ?? error.message)
+  return EXPECTED.has(error.name) ? error.message : (error.stack ?? error.message)
 }
 
 function withSubcommands(command: Command): Command[] {

@@ -3,7 +3,6 @@ import type { Admin } from '../admin/admin.ts'
 import { parseConfig } from '../config.ts'
 import { type Demo, seedDemo, welcome } from '../demo.ts'
 import { createLog } from '../log.ts'
-import { startServer } from '../server.ts'
 import { print, type Terminal } from './terminal.ts'
 
 /** Balancers look every few seconds; on localhost there is none. */
@@ -16,6 +15,8 @@ export function serveCommand(terminal: Terminal): Command {
     .action(async (options: { demo: boolean }) => {
       const config = parseConfig(terminal.env)
       const log = createLog(config.log)
+      // The engine and the databases are loaded by the commands that need them alone.
+      const { startServer } = await import('../server.ts')
       let seeded: Demo | undefined
       // Before anything listens: what is printed afterwards works at once.
       const prepare = async (admin: Admin) => {
@@ -23,7 +24,13 @@ export function serveCommand(terminal: Terminal): Command {
       }
       const server = await startServer(config, { log, prepare })
       print(terminal, welcome(config.issuer, seeded))
-      await new Promise((done) => terminal.signal.addEventListener('abort', done, { once: true }))
+      await aborted(terminal.signal)
       await server.stop({ pauseMilliseconds: config.isLocal ? 0 : PAUSE_BEFORE_CLOSING_MILLISECONDS })
     })
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  // It may have come while the server was starting.
+  if (signal.aborted) return
+  await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
 }

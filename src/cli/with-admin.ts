@@ -3,7 +3,6 @@ import type { Admin } from '../admin/admin.ts'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { parseConfig } from '../config.ts'
 import { createLog } from '../log.ts'
-import { openInstallation } from '../server.ts'
 import { DataFolderInUseError } from '../store/data-folder.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -16,6 +15,8 @@ export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => P
   const isEmbedded = config.database.kind === 'embedded'
   if (isEmbedded && (await isHeld(config.dataDir))) return await work(createRemoteAdmin(config.dataDir))
 
+  // The engine and the databases are loaded only when no server does the work.
+  const { openInstallation } = await import('../server.ts')
   const log = createLog({ level: 'warn', format: 'json' }, pino.destination(2))
   try {
     const installation = await openInstallation(config, { log })

@@ -18,10 +18,12 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
     const path = normalPath(ctx)
     if (POST_ONLY.has(path)) requirePost(ctx)
     if (ctx.method === 'POST' && path === ROUTES.authorization) return redirectToGet(ctx)
+    if (ctx.method === 'POST' && path === ROUTES.code_verification) requireCookies(ctx, [cookies.session])
     const names = ctx.method === 'POST' ? approveOrDeny[path] : undefined
     if (names) translateAction(ctx, names)
     if (ctx.method === 'GET' && path === ROUTES.code_verification) prefillUserCode(ctx)
-    if (ctx.method === 'GET' && path.startsWith(`${ROUTES.code_verification}/`)) requireCookies(ctx, cookies)
+    if (ctx.method === 'GET' && path.startsWith(`${ROUTES.code_verification}/`))
+      requireCookies(ctx, [cookies.session, cookies.resume])
     return next()
   }
 }
@@ -69,8 +71,8 @@ function prefillUserCode(ctx: Context): void {
 }
 
 /** A device's approval that goes on without the browser it began in: the engine would fail to save a session it never had. */
-function requireCookies(ctx: Context, { session, resume }: { session: string; resume: string }): void {
-  if (!ctx.cookies.get(session) || !ctx.cookies.get(resume))
+function requireCookies(ctx: Context, names: readonly string[]): void {
+  if (names.some((name) => !ctx.cookies.get(name, { signed: true })))
     throw new SessionNotFound('the approval began in another browser')
 }
 

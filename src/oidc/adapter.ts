@@ -8,7 +8,12 @@ import type { SessionStore } from '../store/session.ts'
 import type { TokenKind, TokenStore } from '../store/token.ts'
 import { sha256, type Vault } from '../vault.ts'
 import { toEngineMetadata } from './client-metadata.ts'
-import { CONSUMED_GRACE_SECONDS, DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from './policy.ts'
+import {
+  CONSUMED_GRACE_SECONDS,
+  DEVICE_POLL_INTERVAL_SECONDS,
+  DEVICE_POLL_STEP_SECONDS,
+  DPOP_PROOF_SECONDS,
+} from './policy.ts'
 import { withUnavailable } from './unavailable.ts'
 
 type Needs = {
@@ -139,7 +144,10 @@ function replayAdapter({ artifacts }: Needs): Partial<Adapter> {
       // A request's client assertion is looked at first; what comes after it is the DPoP proof.
       const isAssertion = ctx?.oidc?.params?.client_assertion !== undefined && !afterAssertion.has(ctx)
       if (ctx) afterAssertion.add(ctx)
-      if (await artifacts.insertOnce('ReplayDetection', sha256(id), expiryOf(payload))) return
+      const expiresAt = expiryOf(payload)
+      // The engine forgets a proof that is ahead of our clock while it would still accept it.
+      if (!isAssertion) expiresAt.setSeconds(expiresAt.getSeconds() + DPOP_PROOF_SECONDS)
+      if (await artifacts.insertOnce('ReplayDetection', sha256(id), expiresAt)) return
       throw isAssertion
         ? new errors.InvalidClientAuth('client assertion was used before')
         : new errors.InvalidDpopProof('DPoP proof was used before')

@@ -17,6 +17,12 @@ const INTERACTION_SECONDS = 15 * MINUTE_SECONDS
 /** A session nobody signed in to exists for the CSRF value of the device and logout pages. */
 const ANONYMOUS_SESSION_SECONDS = 10 * MINUTE_SECONDS
 
+/** How long a client may make its own assertions last (RFC 7523 §3): each is remembered until it ends. */
+const CLIENT_ASSERTION_SECONDS = 5 * MINUTE_SECONDS
+const CLOCK_TOLERANCE_SECONDS = 15
+/** A DPoP proof is accepted this long before and after its `iat`; the engine remembers it half of that. */
+export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
+
 /** RFC 8628 §3.2: devices wait this long between polls … */
 export const DEVICE_POLL_INTERVAL_SECONDS = 5
 /** … and this much longer after each poll that came too soon (§3.5). */
@@ -73,4 +79,12 @@ export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
     ),
   )
   return policy
+}
+
+/** Refuses a client assertion that its client made to last too long, however well it is signed. */
+export function assertClientAssertion(_ctx: unknown, { exp }: Record<string, unknown>): void {
+  const latest = Math.floor(Date.now() / 1000) + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
+  if (typeof exp !== 'number' || exp > latest) {
+    throw new errors.InvalidClientAuth(`client assertions may last ${CLIENT_ASSERTION_SECONDS} seconds`)
+  }
 }

@@ -18,7 +18,12 @@ import { loadExistingGrant } from './consent.ts'
 import { logEngineEvents } from './events.ts'
 import type { Outbound } from './outbound.ts'
 import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
-import { createInteractionPolicy, createLifetimePolicy, createRotationPolicy } from './policy.ts'
+import {
+  assertClientAssertion,
+  createInteractionPolicy,
+  createLifetimePolicy,
+  createRotationPolicy,
+} from './policy.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
 import { withUnavailable } from './unavailable.ts'
 
@@ -102,6 +107,7 @@ function createConfiguration(needs: Needs): Configuration {
       idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'RS256', 'PS256'],
     },
+    assertJwtClientAuthClaimsAndHeader: async (ctx, claims) => assertClientAssertion(ctx, claims),
     pkce: { required: (_ctx, client) => (client as Client & ExtraClientMetadata).require_pkce !== false },
     allowOmittingSingleRegisteredRedirectUri: false,
     acceptQueryParamAccessTokens: false,

@@ -4,6 +4,8 @@ import { relative, resolve } from 'node:path'
 
 /** Unix socket paths end at 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100
+/** Where in the data folder the embedded database is. */
+export const DATABASE_FOLDER = 'postgres'
 const SOCKET_NAME = 'sallyport.sock'
 const PRIVATE_FOLDER = 0o700
 

@@ -1,52 +1,91 @@
-import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-const PAGE = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Back at the app</title></head><body><h1>You can close this tab</h1><p>The terminal has the rest.</p></body></html>`
+const PATH = '/callback'
+const REQUEST_MILLISECONDS = 5_000
+const MAX_CONNECTIONS = 32
 
-/** A loopback redirect URI (RFC 8252 §7.3): waits for the one request that carries the right state. */
+const HEADERS = {
+  'Content-Type': 'text/html; charset=utf-8',
+  'Content-Security-Policy':
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+  'X-Content-Type-Options': 'nosniff',
+  // The address of this page holds the code.
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-store',
+  Connection: 'close',
+}
+
+/** Waits at a redirect URI for the browser to come back. */
 export type Callback = Readonly<{
   redirectUri: string
-  close(): void
-  arrival(state: string, signal: AbortSignal): Promise<URL>
+  /** The address the browser came back to, when the page was answered. Never rejects. */
+  response: Promise<URL>
+  close: () => void
 }>
 
-/** Listens on a free port of 127.0.0.1. */
-export async function openCallback(): Promise<Callback> {
-  const server = createServer()
-  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done))
-  const redirectUri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/callback`
+/**
+ * Listens on the loopback interface for one authorization response; whatever else comes gets a 404.
+ *
+ * @param state only a request that carries exactly this one is the response.
+ * @param port 0 for a free one.
+ * @see RFC 8252 §7.3, §8.3
+ */
+export async function listenForCallback({ state, port }: { state: string; port: number }): Promise<Callback> {
+  let redirectUri = ''
+  let isAnswered = false
+  const { promise: response, resolve } = Promise.withResolvers<URL>()
+
+  const server = createServer(
+    { requestTimeout: REQUEST_MILLISECONDS, connectionsCheckingInterval: REQUEST_MILLISECONDS },
+    (request, reply) => {
+      const url = isAnswered ? undefined : toResponse(request, redirectUri, state)
+      if (!url) return answer(reply, 404, 'Nothing here')
+      isAnswered = true
+      reply.once('close', () => resolve(url))
+      return answer(reply, 200, url.searchParams.has('error') ? 'That did not work' : 'That is all here')
+    },
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening').catch((fault: NodeJS.ErrnoException) => {
+    throw new Error(
+      `Cannot listen on 127.0.0.1:${port}: ${fault.code ?? fault.message}. Choose another --port.`,
+    )
+  })
+  redirectUri = `http://127.0.0.1:${(server.address() as AddressInfo).port}${PATH}`
 
   return {
     redirectUri,
-    close() {
+    response,
+    close: () => {
       server.close()
+      // Browsers open connections ahead of need, and would hold the process.
       server.closeAllConnections()
     },
-    arrival: (state, signal) =>
-      new Promise((done, fail) => {
-        signal.addEventListener(
-          'abort',
-          () => fail(new Error('Nobody came back from the browser in time.')),
-          { once: true },
-        )
-        server.on('request', (request, response) => {
-          const url = URL.parse(request.url ?? '', redirectUri)
-          if (
-            request.method !== 'GET' ||
-            url?.pathname !== '/callback' ||
-            url.searchParams.get('state') !== state
-          ) {
-            response.writeHead(404).end()
-            return
-          }
-          response.writeHead(200, {
-            'content-type': 'text/html; charset=utf-8',
-            'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-            'cache-control': 'no-store',
-            'referrer-policy': 'no-referrer',
-          })
-          response.end(PAGE, () => done(url))
-        })
-      }),
   }
+}
+
+function toResponse({ method, url: target }: IncomingMessage, redirectUri: string, state: string) {
+  if (method !== 'GET' || !target?.startsWith(`${PATH}?`)) return undefined
+  const url = URL.parse(target, redirectUri)
+  const states = url?.searchParams.getAll('state')
+  return url && states?.length === 1 && states[0] === state ? url : undefined
+}
+
+/** Nothing of the request is repeated on the page. */
+function answer(reply: ServerResponse, status: number, title: string): void {
+  reply.writeHead(status, HEADERS).end(
+    `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<h1>${title}</h1>
+${status === 200 ? '<p>You can close this tab. The terminal shows the rest.</p>' : ''}
+</html>
+`,
+  )
 }

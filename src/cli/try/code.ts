@@ -1,48 +1,105 @@
-import openInBrowser from 'open'
-import * as client from 'openid-client'
-import type { Terminal } from '../terminal.ts'
-import { askedFor, discover, explain, type TryOptions } from './app.ts'
-import { openCallback } from './callback.ts'
-import { examine, printReport } from './report.ts'
+import open from 'open'
+import * as openid from 'openid-client'
+import { DEMO } from '../../demo.ts'
+import { listenForCallback } from './callback.ts'
+import { toPrintable } from './printable.ts'
+import { isLoopback, type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
+import { has, type Tokens } from './tokens.ts'
 
-export type CodeOptions = TryOptions & { open: boolean; timeout: number; prompt?: string }
+export type BrowserOptions = {
+  /** How long to wait for the person, in seconds. */
+  timeout: number
+  /** Port of the redirect URI; without one a free port. */
+  port?: number
+  open: boolean
+  prompt?: string
+}
 
-/** Authorization code with PKCE: the browser goes out, and comes back to a loopback port. */
-export async function tryCode(terminal: Terminal, options: CodeOptions): Promise<void> {
-  const config = await discover(terminal, options)
-  const callback = await openCallback()
+/**
+ * Gets tokens for the person who signs in, by authorization code with PKCE through a browser.
+ *
+ * @throws what openid-client rejects with, and an Error when nobody signed in in time.
+ * @see RFC 7636, RFC 8252 §7.3, RFC 9207
+ */
+export async function runCodeFlow(party: RelyingParty, options: BrowserOptions): Promise<Tokens> {
+  const request = createRequest(party, options)
+  const callback = await listenForCallback({ state: request.state, port: options.port ?? 0 })
   try {
-    const verifier = client.randomPKCECodeVerifier()
-    const [state, nonce] = [client.randomState(), client.randomNonce()]
-    const isOpenId = options.scope.split(' ').includes('openid')
-    const url = client.buildAuthorizationUrl(config, {
+    const url = openid.buildAuthorizationUrl(party.server, {
+      ...toAccessParameters(party),
+      ...(await request.toParameters()),
       redirect_uri: callback.redirectUri,
-      code_challenge: await client.calculatePKCECodeChallenge(verifier),
-      code_challenge_method: 'S256',
-      state,
-      ...askedFor(options),
-      ...(isOpenId ? { nonce } : {}),
-      ...(options.prompt === undefined ? {} : { prompt: options.prompt }),
     })
-    // With --json, stdout is for the document alone.
-    const { stdout, stderr } = terminal
-    const forPeople = options.json ? stderr : stdout
-    forPeople.write(
-      `Open this in a browser and sign in:\n\n  ${url}\n\nWaiting for it to come back to ${callback.redirectUri} …\n`,
+    await lead(party, url, options)
+    const response = await waitFor(callback.response, party, options.timeout)
+    return await openid.authorizationCodeGrant(
+      party.server,
+      response,
+      { expectedState: request.state, pkceCodeVerifier: request.verifier, ...request.nonceCheck },
+      party.resource === undefined ? {} : { resource: party.resource },
     )
-    if (options.open && !options.json && stdout.isTTY) await openInBrowser(url.href).catch(() => {})
-
-    const signal = AbortSignal.any([terminal.signal, AbortSignal.timeout(options.timeout * 1000)])
-    const answer = await callback.arrival(state, signal)
-    const tokens = await client.authorizationCodeGrant(config, answer, {
-      pkceCodeVerifier: verifier,
-      expectedState: state,
-      ...(isOpenId ? { expectedNonce: nonce, idTokenExpected: true } : {}),
-    })
-    printReport(terminal, options, await examine(config, tokens))
-  } catch (error) {
-    throw explain(error)
   } finally {
     callback.close()
   }
+}
+
+/** What ties the answer to this request, and to nobody else's. */
+function createRequest({ scope }: RelyingParty, { prompt }: BrowserOptions) {
+  const state = openid.randomState()
+  const verifier = openid.randomPKCECodeVerifier()
+  const nonce = has(scope, 'openid') ? openid.randomNonce() : undefined
+  // A server must ignore offline_access when nobody is asked for consent (OpenID Connect Core §11).
+  const asked = prompt ?? (has(scope, 'offline_access') ? 'consent' : undefined)
+  return {
+    state,
+    verifier,
+    nonceCheck: nonce === undefined ? {} : { expectedNonce: nonce },
+    toParameters: async () => ({
+      state,
+      code_challenge: await openid.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: 'S256',
+      ...(nonce === undefined ? {} : { nonce }),
+      ...(asked === undefined ? {} : { prompt: asked }),
+    }),
+  }
+}
+
+async function lead(
+  party: RelyingParty,
+  url: URL,
+  { timeout, open: mayOpen }: BrowserOptions,
+): Promise<void> {
+  // The address comes from the server's metadata: nothing else may reach the desktop's opener of files and programs.
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url)))
+    throw new Error(
+      `The server names an authorization endpoint that is no web page: ${toPrintable(url.href)}`,
+    )
+  const opens = mayOpen && !party.json && party.terminal.stdout.isTTY === true
+  tell(party, opens ? 'Your browser opens to sign in. If it does not, open:' : 'Open this to sign in:')
+  tell(party, `\n  ${toPrintable(url.href)}\n`)
+  if (party.clientId === DEMO.webClientId)
+    tell(party, `The demo person is "${DEMO.username}", with the password that the first start showed.`)
+  tell(party, `Waiting up to ${timeout} seconds; Ctrl-C stops.\n`)
+  // A machine without a browser still has the address above.
+  if (opens) await open(url.href).catch(() => undefined)
+}
+
+async function waitFor(
+  response: Promise<URL>,
+  { terminal }: RelyingParty,
+  timeoutSeconds: number,
+): Promise<URL> {
+  const timeout = AbortSignal.timeout(timeoutSeconds * 1000)
+  const given = AbortSignal.any([terminal.signal, timeout])
+  const gaveUp = new Promise<never>((_, reject) => {
+    const giveUp = () =>
+      reject(
+        terminal.signal.aborted
+          ? terminal.signal.reason
+          : new Error(`Nobody signed in within ${timeoutSeconds} seconds.`),
+      )
+    if (given.aborted) giveUp()
+    given.addEventListener('abort', giveUp, { once: true })
+  })
+  return await Promise.race([response, gaveUp])
 }

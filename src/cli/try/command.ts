@@ -1,57 +1,74 @@
 import { Command, Option } from 'commander'
 import { DEMO } from '../../demo.ts'
 import { type Terminal, UsageError } from '../terminal.ts'
-import type { TryOptions } from './app.ts'
-import { type CodeOptions, tryCode } from './code.ts'
-import { tryDevice } from './device.ts'
-import { tryService } from './service.ts'
+import type { BrowserOptions } from './code.ts'
+import type { PartyOptions } from './relying-party.ts'
 
-const TIMEOUT_SECONDS = 300
+const PERSON_SCOPE = 'openid profile email'
+const MAX_TIMEOUT_SECONDS = 86_400
+const MAX_PORT = 65_535
+const AUTH_METHODS: NonNullable<PartyOptions['authMethod']>[] = ['client_secret_basic', 'client_secret_post']
 
-/** Walks through a grant against the running server, or any other, as an app would. */
+/** Not with the other commands: they have no use for the libraries of a client. */
+const load = () => import('./run.ts')
+
+/** Plays the part of an app, a device or a service, against this server or any other. */
 export function tryCommand(terminal: Terminal): Command {
-  const command = new Command('try').description(
-    'walk through a grant against the running server, as an app would',
-  )
+  const group = new Command('try').description('get tokens as an app, a device or a service would')
 
-  flow(command.command('code'), { clientId: DEMO.webClientId, scope: 'openid profile email' })
-    .description('authorization code with PKCE: sign in with a browser, see the tokens')
-    .option('--prompt <values>', 'what the page must ask, such as login or consent')
-    .option('--no-open', 'only print the address, open no browser')
-    .option('--timeout <seconds>', 'how long to wait for the browser', wholeNumber, TIMEOUT_SECONDS)
-    .action((options: CodeOptions) => tryCode(terminal, options))
+  withParty(group.command('code'), { clientId: DEMO.webClientId, scope: PERSON_SCOPE })
+    .description('sign in through the browser: authorization code with PKCE')
+    .option('--prompt <values>', 'what the server must ask, such as login or consent')
+    .option('--no-open', 'print the address only, open no browser')
+    .option(
+      '--timeout <seconds>',
+      'how long to wait for the person',
+      wholeNumber(1, MAX_TIMEOUT_SECONDS),
+      300,
+    )
+    .option(
+      '--port <port>',
+      'port of http://127.0.0.1:PORT/callback, for a client registered with one (default: a free one)',
+      wholeNumber(1, MAX_PORT),
+    )
+    .action(async (options: PartyOptions & BrowserOptions) => (await load()).tryCode(terminal, options))
 
-  flow(command.command('device'), { clientId: DEMO.deviceClientId, scope: 'openid profile email' })
-    .description('device code: a code and a QR code, approved elsewhere')
-    .action((options: TryOptions) => tryDevice(terminal, options))
+  withParty(group.command('device'), { clientId: DEMO.deviceClientId, scope: PERSON_SCOPE })
+    .description('show a code and a QR code, and wait until somebody approves it: device code')
+    .action(async (options: PartyOptions) => (await load()).tryDevice(terminal, options))
 
-  flow(command.command('service'), { clientId: DEMO.serviceClientId, scope: 'read' })
-    .description('client credentials: a token for a service')
-    .action((options: TryOptions) => {
-      const isDemo = options.clientId === DEMO.serviceClientId && options.resource === undefined
-      return tryService(terminal, isDemo ? { ...options, resource: DEMO.resource } : options)
-    })
+  withParty(group.command('service'), { clientId: DEMO.serviceClientId, scope: 'read' })
+    .description('get a token with nobody present: client credentials')
+    .action(async (options: PartyOptions) => (await load()).tryService(terminal, options))
 
-  return command
+  return group
 }
 
-function flow(command: Command, { clientId, scope }: { clientId: string; scope: string }): Command {
+function withParty(command: Command, defaults: { clientId: string; scope: string }): Command {
   return command
-    .option('--issuer <url>', 'the server (default: the one that the environment configures)')
-    .option('--client-id <id>', 'the client', clientId)
-    .option('--client-secret <secret>', 'its secret (default: none, a public client)')
+    .option('--issuer <url>', 'the authorization server (default: the one that ISSUER and PORT name)')
+    .option('--client-id <id>', 'the client to be', defaults.clientId)
+    .option('--client-secret <secret>', 'its secret; without one it is a public client')
     .addOption(
-      new Option('--auth-method <method>', 'how the secret is sent').choices([
-        'client_secret_basic',
-        'client_secret_post',
+      new Option('--auth-method <method>', 'how the secret is sent (default: client_secret_basic)').choices([
+        ...AUTH_METHODS,
       ]),
     )
-    .option('--scope <scopes>', 'what to ask for', scope)
-    .option('--resource <identifier>', 'the API that the token is for')
+    .option('--scope <scopes>', 'what to ask for, separated by spaces', defaults.scope)
+    .option(
+      '--resource <identifier>',
+      defaults.clientId === DEMO.serviceClientId
+        ? `the API the token is for (default, for ${DEMO.serviceClientId}: ${DEMO.resource})`
+        : 'the API the token is for',
+    )
     .option('--json', 'print one JSON document; what a person must do goes to stderr')
 }
 
-function wholeNumber(value: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(value)) throw new UsageError(`${value} is not a whole number of seconds`)
-  return Number(value)
+function wholeNumber(least: number, most: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
+    if (!(number >= least && number <= most))
+      throw new UsageError(`${value} is not a whole number from ${least} to ${most}`)
+    return number
+  }
 }

@@ -1,50 +1,65 @@
-import * as client from 'openid-client'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as openid from 'openid-client'
 import { renderUnicodeCompact } from 'uqr'
-import type { Terminal } from '../terminal.ts'
-import { askedFor, discover, explain, type TryOptions } from './app.ts'
-import { examine, printReport } from './report.ts'
+import { toPrintable } from './printable.ts'
+import { isLoopback, type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
+import type { Tokens } from './tokens.ts'
 
-/** Device grant: shows what a TV would show, and polls as it would. */
-export async function tryDevice(terminal: Terminal, options: TryOptions): Promise<void> {
-  const config = await discover(terminal, options)
-  try {
-    const device = await client.initiateDeviceAuthorization(config, askedFor(options))
-    // With --json, stdout is for the document alone.
-    const forPeople = options.json ? terminal.stderr : terminal.stdout
-    forPeople.write(`${describe(device)}\n`)
-    const tokens = await client.pollDeviceAuthorizationGrant(config, device, undefined, {
-      signal: terminal.signal,
-    })
-    printReport(terminal, options, await examine(config, tokens))
-  } catch (error) {
-    throw explain(error)
-  }
+const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
+const INTERVAL_SECONDS = 5
+const SLOW_DOWN_SECONDS = 5
+const MAX_SECONDS = 86_400
+/** More does not fit a QR code that a terminal can show. */
+const MAX_QR_CHARACTERS = 300
+
+type DeviceAuthorization = Awaited<ReturnType<typeof openid.initiateDeviceAuthorization>>
+
+/**
+ * Gets tokens for whoever approves the code that is shown.
+ *
+ * @throws what openid-client rejects with, and an Error when nobody approved in time.
+ * @see RFC 8628
+ */
+export async function runDeviceFlow(party: RelyingParty): Promise<Tokens> {
+  const authorization = await openid.initiateDeviceAuthorization(party.server, toAccessParameters(party))
+  invite(party, authorization)
+  return await poll(party, authorization)
 }
 
-function describe({
-  user_code,
-  verification_uri,
-  verification_uri_complete,
-  expires_in,
-}: client.DeviceAuthorizationResponse): string {
-  const steps = [
-    `On a phone or computer, open   ${verification_uri}`,
-    `and enter the code             ${user_code}`,
-    '',
-  ]
-  const picture =
-    verification_uri_complete === undefined
-      ? []
-      : [
-          'Or scan this:',
-          '',
-          renderUnicodeCompact(verification_uri_complete, { border: 2 }),
-          verification_uri_complete,
-          '',
-        ]
-  return [
-    ...steps,
-    ...picture,
-    `Waiting; the code is good for ${Math.round(expires_in / 60)} minutes …`,
-  ].join('\n')
+function invite(party: RelyingParty, authorization: DeviceAuthorization): void {
+  const { user_code, verification_uri, verification_uri_complete: direct, expires_in } = authorization
+  tell(party, `Open   ${toPrintable(verification_uri)}`)
+  tell(party, `Enter  ${toPrintable(user_code)}\n`)
+  if (direct !== undefined && direct.length <= MAX_QR_CHARACTERS) {
+    const url = URL.parse(direct)
+    const reach = url && isLoopback(url) ? ' (a phone cannot reach this machine by that name)' : ''
+    tell(party, `Or scan, which opens ${toPrintable(direct)}${reach}:\n`)
+    tell(party, `${renderUnicodeCompact(direct, { border: 2 })}\n`)
+  }
+  tell(party, `Waiting up to ${expires_in} seconds for approval; Ctrl-C stops.\n`)
+}
+
+/**
+ * Asks at the server's pace. openid-client's own poll notices a stop only at its next step, up to five seconds later.
+ *
+ * @see RFC 8628 §3.5
+ */
+async function poll({ terminal, server, resource }: RelyingParty, authorization: DeviceAuthorization) {
+  const { device_code, expires_in } = authorization
+  const parameters = { device_code, ...(resource === undefined ? {} : { resource }) }
+  const deadline = Date.now() + Math.min(expires_in, MAX_SECONDS) * 1000
+  let intervalSeconds = Math.min(authorization.interval ?? INTERVAL_SECONDS, MAX_SECONDS)
+  while (Date.now() + intervalSeconds * 1000 <= deadline) {
+    await sleep(intervalSeconds * 1000, undefined, { signal: terminal.signal })
+    try {
+      return await openid.genericGrantRequest(server, DEVICE_CODE, parameters)
+    } catch (error) {
+      const code = error instanceof openid.ResponseBodyError ? error.error : undefined
+      if (code === 'slow_down') intervalSeconds += SLOW_DOWN_SECONDS
+      else if (code === 'expired_token') break
+      else if (code === 'access_denied') throw new Error('The request was denied.')
+      else if (code !== 'authorization_pending') throw error
+    }
+  }
+  throw new Error('The code expired before anybody approved it. Run the command again for a new one.')
 }

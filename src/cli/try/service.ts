@@ -1,21 +1,21 @@
-import * as client from 'openid-client'
-import { type Terminal, UsageError } from '../terminal.ts'
-import { askedFor, discover, explain, type TryOptions } from './app.ts'
-import { examine, printReport } from './report.ts'
+import * as openid from 'openid-client'
+import { UsageError } from '../terminal.ts'
+import { type PartyOptions, type RelyingParty, toAccessParameters } from './relying-party.ts'
+import type { Tokens } from './tokens.ts'
 
-/** Client credentials: a service acts for itself. */
-export async function tryService(terminal: Terminal, options: TryOptions): Promise<void> {
-  if (options.clientSecret === undefined) {
-    const { clientId } = options
-    throw new UsageError(
-      `--client-secret is missing. It was shown when ${clientId} was made; npx sallyport clients rotate-secret ${clientId} makes a new one.`,
-    )
-  }
-  const config = await discover(terminal, options)
-  try {
-    const tokens = await client.clientCredentialsGrant(config, askedFor(options))
-    printReport(terminal, options, await examine(config, tokens))
-  } catch (error) {
-    throw explain(error)
-  }
+/**
+ * A service is nobody without its secret.
+ *
+ * @throws {UsageError} that says where to get one, before the server is asked.
+ */
+export function requireSecret({ clientId, clientSecret }: PartyOptions): void {
+  if (clientSecret) return
+  throw new UsageError(
+    `--client-secret is missing. It was shown when ${clientId} was made (the demo's at the first start); "npx sallyport clients rotate-secret ${clientId}" makes a new one.`,
+  )
+}
+
+/** Gets a token for the client itself. @see RFC 6749 §4.4 */
+export async function runServiceFlow(party: RelyingParty): Promise<Tokens> {
+  return await openid.clientCredentialsGrant(party.server, toAccessParameters(party))
 }

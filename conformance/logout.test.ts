@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import {
+  type Approval,
+  cloneBrowser,
+  createWireApp,
+  expectTokenError,
+  type Tokens,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { send } from './support/wire.ts'
+
+const SIGNED_OUT = 'https://app.example.test/signed-out'
+const SIGNED_OUT_OTHER = 'https://other.example.test/signed-out'
+
+let server: TestServer
+let app: WireApp
+let other: WireApp
+let ada: EndUser
+let tokens: Approval & Tokens
+
+beforeAll(async () => {
+  server = await startTestServer()
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  app = await createWireApp(server, { first_party: true, post_logout_redirect_uris: [SIGNED_OUT] })
+  other = await createWireApp(server, {
+    client_name: 'Other App',
+    first_party: true,
+    post_logout_redirect_uris: [SIGNED_OUT_OTHER],
+  })
+})
+afterAll(() => server?.remove())
+beforeEach(async () => {
+  ada = new EndUser(server.issuer)
+  tokens = await app.getTokens({}, ada)
+})
+
+/** Where apps send people to sign out (RP-Initiated Logout §2). */
+function logoutUrl(parameters: Record<string, string> = {}): URL {
+  const url = new URL(app.config.serverMetadata().end_session_endpoint ?? '')
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  return url
+}
+
+const openLogout = (parameters: Record<string, string> = {}, user = ada) => user.open(logoutUrl(parameters))
+
+const isSignedIn = async (user = ada, known = app) => (await known.askSilently(user)).has('code')
+
+function expectQuestion(page: Page): void {
+  expect(page.status, page.html).toBe(200)
+  expect(page.$('button[name=action][value=approve]')).toHaveLength(1)
+  expect(page.headers.get('cache-control')).toBe('no-store')
+}
+
+describe('signing out', () => {
+  test('asks, ends the session and its tokens, and leads back to the app (RP-Initiated Logout §2, §3)', async () => {
+    const elsewhere = await other.getTokens({}, ada)
+    const page = await openLogout({
+      id_token_hint: tokens.idToken,
+      post_logout_redirect_uri: SIGNED_OUT,
+      state: 'the state & more',
+    })
+    expectQuestion(page)
+    expect(page.$('h1').text()).toMatch(/sign out/i)
+    expect(page.html).toMatch(/Harbour Dashboard/)
+    expect(await isSignedIn()).toBe(true)
+
+    const { leftTo, headers } = await ada.submit(page, {}, 'approve')
+    expect(leftTo && leftTo.origin + leftTo.pathname).toBe(SIGNED_OUT)
+    expect(leftTo?.searchParams.get('state')).toBe('the state & more')
+    expect([...(leftTo?.searchParams.keys() ?? [])]).toEqual(['state'])
+    expect(headers.get('cache-control')).toBe('no-store')
+
+    for (const known of [app, other])
+      expect((await known.askSilently(ada)).get('error')).toBe('login_required')
+    for (const [owner, { accessToken, refreshToken }] of [
+      [app, tokens],
+      [other, elsewhere],
+    ] as const) {
+      expect(await userinfoStatus(server, accessToken)).toBe(401)
+      expectTokenError(await owner.refresh(refreshToken))
+    }
+  })
+
+  test('without saying where to go ends on a page (RP-Initiated Logout §3)', async () => {
+    const done = await ada.submit(await openLogout({ id_token_hint: tokens.idToken }), {}, 'approve')
+    expect(done.leftTo).toBeUndefined()
+    expect(done.status).toBe(200)
+    expect(done.html).toMatch(/signed out/i)
+    expect(await isSignedIn()).toBe(false)
+  })
+
+  test('ends other sessions of the same person not (RP-Initiated Logout §2)', async () => {
+    const laptop = new EndUser(server.issuer)
+    const { refreshToken } = await app.getTokens({}, laptop)
+    await ada.submit(await openLogout(), {}, 'approve')
+    expect(await isSignedIn(laptop)).toBe(true)
+    expect((await app.refresh(refreshToken)).status).toBe(200)
+  })
+
+  test('can be declined: the session stays (RP-Initiated Logout §2)', async () => {
+    const { refreshToken, accessToken } = await other.getTokens({}, ada)
+    const page = await openLogout({ id_token_hint: tokens.idToken, post_logout_redirect_uri: SIGNED_OUT })
+    const answer = await ada.submit(page, {}, 'deny')
+    expect(answer.leftTo?.origin ?? new URL(SIGNED_OUT).origin).toBe(new URL(SIGNED_OUT).origin)
+    expect(await isSignedIn(ada, other)).toBe(true)
+    expect(await userinfoStatus(server, accessToken)).toBe(200)
+    expect((await other.refresh(refreshToken)).status).toBe(200)
+  })
+
+  test('can be declined without an app in question: everything stays (RP-Initiated Logout §2)', async () => {
+    await ada.submit(await openLogout(), {}, 'deny')
+    expect(await isSignedIn()).toBe(true)
+    expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
+    expect((await app.refresh(tokens.refreshToken)).status).toBe(200)
+  })
+
+  test.for([{}, { 'sec-fetch-site': 'cross-site' }])(
+    'is asked about even when another site sends the person, with %j (ASVS 10.6.2)',
+    async (headers) => {
+      ada.headers = headers
+      const page = await openLogout()
+      expectQuestion(page)
+      ada.headers = {}
+      expect(await isSignedIn()).toBe(true)
+      expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
+    },
+  )
+
+  test('cannot be confirmed by another site, nor without the page’s own secret (ASVS 3.5.1)', async () => {
+    const page = await openLogout()
+    const xsrf = String(page.$('input[name=xsrf]').val())
+    const url = `${server.issuer}/logout/confirm`
+    const cookie = await ada.jar.getCookieString(url)
+    const confirm = (body: Record<string, string>, headers: Record<string, string>) =>
+      send(url, { method: 'POST', body: new URLSearchParams(body), headers: { cookie, ...headers } })
+    const own = { origin: server.issuer }
+    for (const [body, headers] of [
+      [{ action: 'approve' }, own],
+      [{ action: 'approve', xsrf: '' }, own],
+      [{ action: 'approve', xsrf: 'x'.repeat(xsrf.length) }, own],
+      [{ logout: 'yes' }, own],
+      [{ action: 'approve', xsrf }, { origin: 'https://evil.test' }],
+      [{ action: 'approve', xsrf }, { 'sec-fetch-site': 'cross-site' }],
+      [{ action: 'approve', xsrf }, { origin: 'null' }],
+    ] as const) {
+      const { status } = await confirm(body, headers)
+      expect([400, 403], JSON.stringify([body, headers])).toContain(status)
+      expect(await isSignedIn()).toBe(true)
+    }
+  })
+
+  test('by somebody who is not signed in leads back all the same (RP-Initiated Logout §3)', async () => {
+    const stranger = new EndUser(server.issuer)
+    const page = await openLogout(
+      { id_token_hint: tokens.idToken, post_logout_redirect_uri: SIGNED_OUT },
+      stranger,
+    )
+    const { leftTo } = page.leftTo ? page : await stranger.submit(page)
+    expect(leftTo?.href).toBe(SIGNED_OUT)
+    expect(await isSignedIn()).toBe(true)
+  })
+})
+
+describe('the session cookie after sign-out', () => {
+  test('is worth nothing when it is sent again (ASVS 7.4.1)', async () => {
+    const thief = cloneBrowser(ada)
+    expect(await isSignedIn(thief)).toBe(true)
+    const kept = cloneBrowser(thief)
+    await ada.submit(await openLogout(), {}, 'approve')
+    expect((await app.askSilently(kept)).get('error')).toBe('login_required')
+    expect((await kept.open((await app.request()).url)).$('input[name=password]')).toHaveLength(1)
+    expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+  })
+
+  test.skipIf(isPglite)(
+    'is worth nothing at any instance (the embedded database takes one server)',
+    async () => {
+      const { url } = await server.startAnother()
+      const kept = cloneBrowser(ada, url)
+      expect(await isSignedIn(cloneBrowser(kept))).toBe(true)
+      await ada.submit(await openLogout(), {}, 'approve')
+      expect((await app.askSilently(kept)).get('error')).toBe('login_required')
+      expectTokenError(await app.refresh(tokens.refreshToken, {}, { at: url }))
+    },
+  )
+
+  test('stays worthless though requests were under way (EXP: the engine saves a session back)', async () => {
+    for (let round = 0; round < 5; round++) {
+      const browser = new EndUser(server.issuer)
+      await app.getTokens({}, browser)
+      const kept = cloneBrowser(browser)
+      const page = await openLogout({}, browser)
+      const racing = Array.from({ length: 6 }, async () => {
+        const clone = cloneBrowser(browser)
+        await clone.open((await app.request()).url)
+        return clone
+      })
+      await browser.submit(page, {}, 'approve')
+      for (const clone of [kept, browser, ...(await Promise.all(racing))])
+        expect((await app.askSilently(clone)).get('error')).toBe('login_required')
+    }
+  })
+})

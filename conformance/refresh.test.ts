@@ -1,0 +1,201 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import {
+  createWireApp,
+  expectRefreshed,
+  expectTokenError,
+  type Tokens,
+  tokensOf,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { sql, statuses } from './support/wire.ts'
+
+const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
+
+let server: TestServer
+let app: WireApp
+let ada: EndUser
+
+beforeAll(async () => {
+  server = await startTestServer()
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  app = await createWireApp(server)
+})
+afterAll(() => server?.remove())
+// A session of its own for every test: ending one family must not touch the next test.
+beforeEach(() => {
+  ada = new EndUser(server.issuer)
+})
+
+/** Lets the time pass in which an honest duplicate is refused without further harm. */
+const leaveReplayWindow = () =>
+  sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+
+describe('rotation (RFC 9700 §4.14.2)', () => {
+  test('every refresh gives a new refresh token, and the ID token is about the same sign-in (OIDC Core §12.2)', async () => {
+    const request = await app.request({ max_age: '3600' })
+    const page = await ada.signInAndAgree(request.url)
+    const first = await request.redeem(page.leftTo)
+    const second = expectRefreshed(await app.refresh(first.refresh_token ?? ''))
+    expect(second.refreshToken).not.toBe(first.refresh_token)
+    expect(second.accessToken).not.toBe(first.access_token)
+    const claims = JSON.parse(Buffer.from(second.idToken.split('.')[1] ?? '', 'base64url').toString())
+    const original = first.claims()
+    expect(original?.auth_time).toBeGreaterThan(0)
+    for (const name of ['iss', 'sub', 'aud', 'auth_time', 'sid'])
+      expect(claims[name]).toEqual(original?.[name])
+    expectRefreshed(await app.refresh(second.refreshToken))
+  })
+
+  test('a spent token within the window is refused or answered as before, and its successor lives', async () => {
+    const { refreshToken } = await app.getTokens({}, ada)
+    const successor = expectRefreshed(await app.refresh(refreshToken))
+    const again = await app.refresh(refreshToken)
+    if (again.status === 200) expect(tokensOf(again)).toEqual(successor)
+    else expectTokenError(again)
+    expect(await userinfoStatus(server, successor.accessToken)).toBe(200)
+    expectRefreshed(await app.refresh(successor.refreshToken))
+  })
+
+  test.skipIf(isPglite)(
+    'a spent token after the window ends the whole family (SQL lets time pass, on Postgres)',
+    async () => {
+      const tokens = await app.getTokens({}, ada)
+      const second = expectRefreshed(await app.refresh(tokens.refreshToken))
+      const third = expectRefreshed(await app.refresh(second.refreshToken))
+      await leaveReplayWindow()
+      expectTokenError(await app.refresh(tokens.refreshToken))
+      for (const { accessToken, refreshToken } of [tokens, second, third]) {
+        expect(await userinfoStatus(server, accessToken)).toBe(401)
+        expectTokenError(await app.refresh(refreshToken))
+      }
+      expect(server.logged()).toMatch(/"event":"grant\.revoked"/)
+    },
+  )
+
+  test.skipIf(isPglite)(
+    'a thief who refreshes first is locked out with the victim (SQL lets time pass, on Postgres)',
+    async () => {
+      const { refreshToken: stolen } = await app.getTokens(OFFLINE, ada)
+      const thief = expectRefreshed(await app.refresh(stolen))
+      await leaveReplayWindow()
+      expectTokenError(await app.refresh(stolen))
+      expect(await userinfoStatus(server, thief.accessToken)).toBe(401)
+      expectTokenError(await app.refresh(thief.refreshToken))
+    },
+  )
+
+  test.skipIf(isPglite)(
+    'a replay is noticed by an instance that started since (the embedded database takes one server)',
+    async () => {
+      const tokens = await app.getTokens({}, ada)
+      const { url: at } = await server.startAnother()
+      const successor = expectRefreshed(await app.refresh(tokens.refreshToken, {}, { at }))
+      await leaveReplayWindow()
+      const { url: third } = await server.startAnother()
+      expectTokenError(await app.refresh(tokens.refreshToken, {}, { at: third }))
+      expectTokenError(await app.refresh(successor.refreshToken))
+      expect(await userinfoStatus(server, successor.accessToken)).toBe(401)
+    },
+  )
+
+  test('twenty refreshes at once give at most one successor, which lives', async () => {
+    const { refreshToken } = await app.getTokens({}, ada)
+    const answers = await Promise.all(Array.from({ length: 20 }, () => app.refresh(refreshToken)))
+    expect(Object.keys(statuses(answers)).every((status) => ['200', '400'].includes(status))).toBe(true)
+    const successors = new Set(answers.flatMap(({ body }) => body.refresh_token ?? []))
+    expect(successors.size).toBe(1)
+    for (const successor of successors) expectRefreshed(await app.refresh(String(successor)))
+  })
+
+  test.skipIf(isPglite)('so too across instances (the embedded database takes one server)', async () => {
+    const { url } = await server.startAnother()
+    const { refreshToken } = await app.getTokens(OFFLINE, ada)
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        app.refresh(refreshToken, {}, { at: index % 2 ? url : server.url }),
+      ),
+    )
+    const successors = new Set(answers.flatMap(({ body }) => body.refresh_token ?? []))
+    expect(successors.size).toBe(1)
+    for (const successor of successors) expectRefreshed(await app.refresh(String(successor)))
+  })
+})
+
+describe('scope (RFC 6749 §6)', () => {
+  const scopes = ({ scope }: Tokens) => scope.split(' ').toSorted()
+
+  test('may be narrowed, and comes back to what was granted, never beyond', async () => {
+    const { refreshToken, scope } = await app.getTokens({ scope: 'openid profile' }, ada)
+    expect(scope.split(' ').toSorted()).toEqual(['openid', 'profile'])
+    const narrow = expectRefreshed(await app.refresh(refreshToken, { scope: 'openid' }))
+    expect(scopes(narrow)).toEqual(['openid'])
+    const whole = expectRefreshed(await app.refresh(narrow.refreshToken, { scope: 'openid profile' }))
+    expect(scopes(whole)).toEqual(['openid', 'profile'])
+  })
+
+  test.for(['openid profile email', 'openid offline_access', 'openid email'])(
+    'cannot become %s when profile was granted, and asking does not spend the token',
+    async (wider) => {
+      const { refreshToken } = await app.getTokens({ scope: 'openid profile' }, ada)
+      expectTokenError(await app.refresh(refreshToken, { scope: wider }), 'invalid_scope')
+      expectRefreshed(await app.refresh(refreshToken))
+    },
+  )
+
+  test('cannot reach what the same person granted in another request', async () => {
+    const small = await app.getTokens({ scope: 'openid' }, ada)
+    await app.getTokens({ scope: 'openid email' }, ada)
+    expectTokenError(await app.refresh(small.refreshToken, { scope: 'openid email' }), 'invalid_scope')
+  })
+})
+
+describe('a refresh token that is not quite one (RFC 6749 §10.4)', () => {
+  test('is refused, and the true one stays good', async () => {
+    const { refreshToken, accessToken, idToken, code } = await app.getTokens({}, ada)
+    const flipped = (refreshToken.startsWith('A') ? 'B' : 'A') + refreshToken.slice(1)
+    for (const forged of [
+      refreshToken.slice(0, -1),
+      `${refreshToken}A`,
+      refreshToken.slice(1),
+      flipped,
+      refreshToken.toUpperCase(),
+      ` ${refreshToken}`,
+      accessToken,
+      idToken,
+      code,
+      `' or 1=1 --`,
+      'é',
+      'r'.repeat(50_000),
+    ])
+      expectTokenError(await app.refresh(forged))
+    for (const [hostile, expected] of [
+      ['', [400]],
+      [`${refreshToken}\0`, [400]],
+      ['r'.repeat(1_000_000), [400, 413]],
+    ] as const)
+      expect(expected).toContain((await app.refresh(hostile)).status)
+    expectRefreshed(await app.refresh(refreshToken))
+  })
+
+  test('is that of another client, whose own it stays (RFC 6749 §10.4)', async () => {
+    const other = await createWireApp(server, { client_name: 'Other App' })
+    const { refreshToken } = await app.getTokens({}, ada)
+    expectTokenError(await other.refresh(refreshToken))
+    const successor = expectRefreshed(await app.refresh(refreshToken))
+    // A spent one in foreign hands ends nothing either.
+    expectTokenError(await other.refresh(refreshToken))
+    expectRefreshed(await app.refresh(successor.refreshToken))
+  })
+
+  test('needs the client’s authentication (RFC 6749 §6)', async () => {
+    const { refreshToken } = await app.getTokens({}, ada)
+    const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
+    const { client_id } = app.client
+    for (const as of [{ client_id }, { client_id, client_secret: 'wrong' }])
+      expectTokenError(await app.token(form, { as }), 'invalid_client', 401)
+    expectRefreshed(await app.refresh(refreshToken))
+  })
+})

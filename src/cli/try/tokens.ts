@@ -1,0 +1,96 @@
+import { createRemoteJWKSet, customFetch, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
+import * as openid from 'openid-client'
+import type { RelyingParty } from './relying-party.ts'
+
+export type Tokens = openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
+type Claims = Readonly<Record<string, unknown>>
+
+/** What a flow ended with, in the names of the specs; every claim was verified. */
+export type Outcome = Readonly<{
+  access_token: string
+  token_type: string
+  expires_in?: number
+  scope?: string
+  refresh_token?: string
+  id_token?: string
+  id_token_claims?: Claims
+  access_token_claims?: Claims
+  userinfo?: Claims
+}>
+
+/** RFC 9068 §2.2 */
+const PROFILE_CLAIMS = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti']
+
+/** Reads what the tokens say, and asks userinfo when the access token is for it. */
+export async function examineTokens(party: RelyingParty, tokens: Tokens): Promise<Outcome> {
+  const idTokenClaims = tokens.claims()
+  const accessTokenClaims = await verifyAccessToken(party, tokens.access_token)
+  const userinfo = isForUserinfo(party, tokens)
+    ? await openid.fetchUserInfo(
+        party.server,
+        tokens.access_token,
+        idTokenClaims?.sub ?? openid.skipSubjectCheck,
+      )
+    : undefined
+  return {
+    access_token: tokens.access_token,
+    token_type: tokens.token_type,
+    ...pick(tokens, ['expires_in', 'scope', 'refresh_token', 'id_token']),
+    ...(idTokenClaims ? { id_token_claims: idTokenClaims } : {}),
+    ...(accessTokenClaims ? { access_token_claims: accessTokenClaims } : {}),
+    ...(userinfo ? { userinfo } : {}),
+  }
+}
+
+/** Whether a scope (a string) holds this one. */
+export function has(scope: string, one: string): boolean {
+  return scope.split(' ').includes(one)
+}
+
+/** A token that names a resource is for that alone (RFC 8707 §2). Without `scope` all was granted (RFC 6749 §5.1). */
+function isForUserinfo({ server, resource, scope }: RelyingParty, tokens: Tokens): boolean {
+  return (
+    resource === undefined &&
+    server.serverMetadata().userinfo_endpoint !== undefined &&
+    has(tokens.scope ?? scope, 'openid')
+  )
+}
+
+/** @returns undefined for an opaque token. Rejects when a JWT is not this server's, not in time or for another API. */
+async function verifyAccessToken(
+  { server, resource, fetch }: RelyingParty,
+  token: string,
+): Promise<JWTPayload | undefined> {
+  const type = findJwtType(token)
+  if (type === undefined) return undefined
+  const { issuer, jwks_uri } = server.serverMetadata()
+  if (!jwks_uri) throw new Error('The access token is a JWT, but the server publishes no keys to verify it.')
+  const keys = createRemoteJWKSet(new URL(jwks_uri), {
+    [customFetch]: (url, { headers, ...init }) =>
+      fetch(url, { ...init, headers: Object.fromEntries(headers), body: undefined }),
+  })
+  try {
+    const { payload } = await jwtVerify(token, keys, {
+      issuer,
+      requiredClaims: /^(application\/)?at\+jwt$/i.test(type) ? PROFILE_CLAIMS : ['exp'],
+      ...(resource === undefined ? {} : { audience: resource }),
+    })
+    return payload
+  } catch (error) {
+    throw new Error('The access token is a JWT that does not verify', { cause: error })
+  }
+}
+
+function findJwtType(token: string): string | undefined {
+  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined
+  try {
+    return decodeProtectedHeader(token).typ ?? ''
+  } catch {
+    return undefined // Three parts do not make a JWT: an opaque token may look as it likes.
+  }
+}
+
+function pick<T extends object, K extends keyof T>(object: T, names: readonly K[]): Partial<Pick<T, K>> {
+  const present = names.filter((name) => object[name] !== undefined).map((name) => [name, object[name]])
+  return Object.fromEntries(present)
+}
