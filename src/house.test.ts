@@ -7,6 +7,7 @@ const SOURCE = import.meta.dirname
 /** Rooms from the bottom up: a file imports from its own room and from rooms before it. */
 const ROOMS = [
   'time',
+  'settings',
   'config',
   'log',
   'vault',
@@ -17,6 +18,7 @@ const ROOMS = [
   'admin',
   'http',
   'master-key',
+  'installation',
   'server',
   'demo',
   'cli',

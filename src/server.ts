@@ -1,47 +1,22 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Provider } from 'oidc-provider'
-import { createPasswordHasher } from './accounts/password.ts'
 import { createSignIn } from './accounts/sign-in.ts'
-import { type Admin, createAdmin } from './admin/admin.ts'
-import { answerAdminRequests } from './admin/socket.ts'
+import type { Admin } from './admin/admin.ts'
 import type { Config } from './config.ts'
 import { createApp } from './http/app.ts'
 import { createHealthApp } from './http/health.ts'
 import { createViews } from './http/views.ts'
-import { createCleanup } from './jobs/cleanup.ts'
+import { openInstallation } from './installation.ts'
 import type { Log } from './log.ts'
-import { loadMasterKeys } from './master-key.ts'
-import { createKeyring } from './oidc/keyring.ts'
-import { createOutbound } from './oidc/outbound.ts'
 import { createEngine } from './oidc/provider.ts'
-import { createAccountStore } from './store/account.ts'
-import { createArtifactStore } from './store/artifact.ts'
-import { createClientStore } from './store/client.ts'
-import { claimDataFolder, DATABASE_FOLDER, type DataFolder } from './store/data-folder.ts'
-import {
-  type Database,
-  openEmbeddedPostgres,
-  openPostgres,
-  openPostgresForMigrations,
-  ping,
-} from './store/database.ts'
-import { isUnavailable } from './store/fault.ts'
-import { createGrantStore } from './store/grant.ts'
-import { migrate, pendingMigrations } from './store/migrate.ts'
-import { createResourceStore } from './store/resource.ts'
-import { createSessionStore } from './store/session.ts'
-import { createSigningKeyStore } from './store/signing-key.ts'
-import { createTokenStore } from './store/token.ts'
+import { ping } from './store/database.ts'
 import type { Clock } from './time.ts'
-import { createVault } from './vault.ts'
 
 const BRAND = 'Sallyport'
 const DRAIN_MILLISECONDS = 25_000
 const START_ATTEMPTS = 30
-const RETRY_MILLISECONDS = 1_000
 const SWEEP_MILLISECONDS = 100
 
 export type RunningServer = Readonly<{
@@ -57,66 +32,6 @@ type Needs = { log: Log; now?: Clock }
 
 /** Done after the installation is open and before anything listens. */
 type Prepare = (admin: Admin) => Promise<void>
-
-/**
- * Everything behind the two listeners and the command line: the database brought up to date, the stores on it, and
- * what works on them.
- *
- * @throws when the database cannot be opened or migrated, or the master key does not fit it.
- */
-export async function openInstallation(
-  config: Config,
-  { log, now = () => new Date(), attempts = 1 }: Needs & { attempts?: number },
-) {
-  const folder = config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir) : undefined
-  let database: Database | undefined
-  try {
-    database = await openDatabase(config, { folder, log, attempts })
-    const vault = createVault(await loadMasterKeys(config))
-    const stores = {
-      accounts: createAccountStore(database),
-      clients: createClientStore(database),
-      resources: createResourceStore(database),
-      tokens: createTokenStore(database),
-      grants: createGrantStore(database),
-      sessions: createSessionStore(database),
-      artifacts: createArtifactStore(database),
-    }
-    const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
-    const jwks = await keyring.load()
-    const hasher = createPasswordHasher()
-    const outbound = createOutbound(config.outboundAllowedNetworks)
-    const cleanup = createCleanup({ ...stores, now })
-    const opened = database
-    const admin = createAdmin({
-      ...stores,
-      hasher,
-      keyring,
-      cleanup,
-      outbound,
-      pendingMigrations: () => pendingMigrations(opened),
-    })
-    folder?.answerWith(answerAdminRequests(admin))
-    return {
-      database,
-      vault,
-      stores,
-      jwks,
-      hasher,
-      outbound,
-      admin,
-      async close() {
-        await folder?.release()
-        await outbound.close()
-        await opened.destroy()
-      },
-    }
-  } catch (error) {
-    await folder?.release()
-    await database?.destroy()
-    throw error
-  }
-}
 
 /** Starts the server: opens the installation, listens on both ports, and says how to stop. */
 export async function startServer(
@@ -194,43 +109,6 @@ export async function startServer(
       log.info({ event: 'stopped' })
     },
   }
-}
-
-type Opening = { folder: DataFolder | undefined; log: Log; attempts: number }
-
-async function openDatabase(
-  { database, dataDir }: Config,
-  { folder, log, attempts }: Opening,
-): Promise<Database> {
-  if (database.kind === 'embedded') {
-    const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER))
-    logMigrations(await migrate(embedded), log)
-    return embedded
-  }
-  await migratePostgres(database.url, log, attempts)
-  return openPostgres(database.url, {
-    onConnectionError: (error) => log.warn({ event: 'database.connection_lost', error: error.message }),
-  })
-}
-
-async function migratePostgres(url: string, log: Log, attempts: number): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const database = openPostgresForMigrations(url)
-    try {
-      logMigrations(await migrate(database), log)
-      return
-    } catch (error) {
-      if (attempt >= attempts || !isUnavailable(error)) throw error
-      log.warn({ event: 'database.unavailable', attempt, of: attempts })
-      await pause(RETRY_MILLISECONDS)
-    } finally {
-      await database.destroy()
-    }
-  }
-}
-
-function logMigrations(names: readonly string[], log: Log): void {
-  for (const migration of names) log.info({ event: 'migrated', migration })
 }
 
 /** Limits of both listeners: slow or idle connections are closed, the rest is Koa's. */

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { isOidcScope, OIDC_SCOPES } from '../oidc/client-metadata.ts'
 import { SIGNING_ALGS } from '../oidc/keyring.ts'
 import type { Outbound } from '../oidc/outbound.ts'
 import type { Client, ClientStore } from '../store/client.ts'
@@ -8,41 +7,8 @@ import type { ResourceStore } from '../store/resource.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { randomSecret, sha256 } from '../vault.ts'
 import { AdminError, parseInput } from './admin-error.ts'
-import { CLIENT_TYPES, type ClientType } from './client-types.ts'
-import { redirectUriFault } from './redirect-uri.ts'
-import { parseScope } from './scope.ts'
-
-const CODE = 'authorization_code'
-const REFRESH = 'refresh_token'
-const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
-const SECRET_METHODS = ['client_secret_basic', 'client_secret_post'] as const
-const AUTH_METHODS = [...SECRET_METHODS, 'private_key_jwt', 'none'] as const
-
-type AuthMethod = (typeof AUTH_METHODS)[number]
-
-/** What each type of client starts from. The first authentication method is the default. */
-const PRESETS = {
-  web: {
-    application_type: 'web',
-    grant_types: [CODE, REFRESH],
-    authMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-  },
-  spa: { application_type: 'web', grant_types: [CODE, REFRESH], authMethods: ['none'] },
-  native: { application_type: 'native', grant_types: [CODE, REFRESH], authMethods: ['none'] },
-  device: {
-    application_type: 'native',
-    grant_types: [DEVICE, REFRESH],
-    authMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-  },
-  service: {
-    application_type: 'web',
-    grant_types: ['client_credentials'],
-    authMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-  },
-} as const satisfies Record<
-  string,
-  { application_type: 'web' | 'native'; grant_types: string[]; authMethods: AuthMethod[] }
->
+import { AUTH_METHODS, CLIENT_TYPES, CODE, PRESETS, SECRET_METHODS } from './client-presets.ts'
+import { type ClientMetadata, defaultScope, validateClient } from './client-validation.ts'
 
 const clientId = z
   .string()
@@ -96,8 +62,6 @@ const rotation = z.strictObject({
 /** A client as operators see it: standard metadata names. `client_secret` only when it was just made. */
 export type ClientDocument = { client_id: string; client_secret?: string; [metadata: string]: unknown }
 
-type Metadata = Record<string, unknown> & { type: ClientType }
-
 /** What operators do with clients. Every function takes parsed JSON and gives JSON. */
 export function createClientsAdmin(needs: {
   clients: ClientStore
@@ -117,7 +81,7 @@ export function createClientsAdmin(needs: {
       const { type, client_id = randomUUID(), ...given } = parseInput(newClient, input)
       const preset = PRESETS[type]
       const isInteractive = preset.grant_types.some((grant) => grant === CODE)
-      const metadata = await validate(needs, {
+      const metadata = await validateClient(needs, {
         type,
         application_type: preset.application_type,
         grant_types: [...preset.grant_types],
@@ -152,7 +116,7 @@ export function createClientsAdmin(needs: {
       const kept = { ...before.metadata }
       if (given.jwks) delete kept.jwks_uri
       if (given.jwks_uri) delete kept.jwks
-      const metadata = await validate(needs, { ...kept, ...given } as Metadata)
+      const metadata = await validateClient(needs, { ...kept, ...given } as ClientMetadata)
       await clients.update(client_id, metadata)
       let secret: string | undefined
       if (needsSecret(metadata) && !before.secretHash) {
@@ -177,84 +141,6 @@ export function createClientsAdmin(needs: {
       return toDocument(await getOrThrow(client_id), secret)
     },
   }
-}
-
-/** Checks the whole of a client's metadata. @throws {AdminError} listing every fault. */
-async function validate(
-  { resources, outbound }: { resources: ResourceStore; outbound: Pick<Outbound, 'fault'> },
-  given: Metadata,
-): Promise<Metadata> {
-  const metadata = Object.fromEntries(
-    Object.entries(given).filter(([, value]) => value !== undefined),
-  ) as Metadata
-  const { type } = metadata
-  const preset = PRESETS[type]
-  const faults: string[] = []
-  const strings = (name: string) => (metadata[name] as string[] | undefined) ?? []
-
-  const isNative = preset.application_type === 'native'
-  for (const name of ['redirect_uris', 'post_logout_redirect_uris']) {
-    for (const uri of strings(name)) {
-      const fault = redirectUriFault(uri, { isNative })
-      if (fault) faults.push(`${name}: ${uri} ${fault}`)
-    }
-  }
-  const isInteractive = strings('grant_types').includes(CODE)
-  if (isInteractive && strings('redirect_uris').length === 0)
-    faults.push(`redirect_uris: a ${type} client needs at least one`)
-  if (!isInteractive && strings('redirect_uris').length > 0)
-    faults.push(`redirect_uris: a ${type} client has none`)
-
-  const method = metadata.token_endpoint_auth_method as AuthMethod
-  if (!(preset.authMethods as readonly AuthMethod[]).includes(method)) {
-    faults.push(
-      `token_endpoint_auth_method: a ${type} client authenticates by ${preset.authMethods.join(', ')}`,
-    )
-  }
-  if (method === 'private_key_jwt' && !metadata.jwks && !metadata.jwks_uri)
-    faults.push('jwks: private_key_jwt needs the client’s public keys, as jwks or jwks_uri')
-  if (metadata.jwks && metadata.jwks_uri) faults.push('jwks: give keys either as jwks or as jwks_uri')
-  if (metadata.require_pkce === false && method === 'none')
-    faults.push('require_pkce: a public client cannot do without PKCE')
-  for (const name of ['jwks_uri', 'backchannel_logout_uri']) {
-    const uri = metadata[name]
-    const fault = typeof uri === 'string' ? outbound.fault(uri) : undefined
-    if (fault) faults.push(`${name}: ${fault}`)
-  }
-  faults.push(...(await scopeFaults(metadata, resources)))
-  if (faults.length > 0) throw new AdminError(faults.join('\n'))
-  return metadata
-}
-
-async function scopeFaults(metadata: Metadata, resources: ResourceStore): Promise<string[]> {
-  const faults: string[] = []
-  const available = new Set<string>(metadata.type === 'service' ? [] : OIDC_SCOPES)
-  for (const identifier of (metadata.resources as string[] | undefined) ?? []) {
-    const resource = await resources.find(identifier)
-    if (!resource)
-      faults.push(`resources: there is no resource ${identifier} (make it with: sallyport resources create)`)
-    for (const scope of resource?.scope.split(' ') ?? []) available.add(scope)
-  }
-  for (const scope of parseScope(metadata.scope)) {
-    if (metadata.type === 'service' && isOidcScope(scope))
-      faults.push(`scope: ${scope} is about a person, and a service acts for itself`)
-    else if (!available.has(scope)) faults.push(`scope: ${scope} belongs to none of the client’s resources`)
-  }
-  return faults
-}
-
-/** Everything that the type may have: sign-in for those with people, and all scopes of the named resources. */
-async function defaultScope(
-  { resources }: { resources: ResourceStore },
-  type: ClientType,
-  identifiers: readonly string[] = [],
-): Promise<string> {
-  const scopes: string[] = type === 'service' ? [] : [...OIDC_SCOPES]
-  for (const identifier of identifiers) {
-    const resource = await resources.find(identifier)
-    if (resource) scopes.push(...resource.scope.split(' '))
-  }
-  return [...new Set(scopes)].join(' ')
 }
 
 function needsSecret(metadata: Readonly<Record<string, unknown>>): boolean {

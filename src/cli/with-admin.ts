@@ -16,7 +16,7 @@ export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => P
   if (isEmbedded && (await isHeld(config.dataDir))) return await work(createRemoteAdmin(config.dataDir))
 
   // The engine and the databases are loaded only when no server does the work.
-  const { openInstallation } = await import('../server.ts')
+  const { openInstallation } = await import('../installation.ts')
   const log = createLog({ level: 'warn', format: 'json' }, pino.destination(2))
   try {
     const installation = await openInstallation(config, { log })

@@ -1,0 +1,87 @@
+import { isOidcScope, OIDC_SCOPES } from '../oidc/client-metadata.ts'
+import type { Outbound } from '../oidc/outbound.ts'
+import type { ResourceStore } from '../store/resource.ts'
+import { AdminError } from './admin-error.ts'
+import { type AuthMethod, type ClientType, CODE, PRESETS } from './client-presets.ts'
+import { redirectUriFault } from './redirect-uri.ts'
+import { parseScope } from './scope.ts'
+
+export type ClientMetadata = Record<string, unknown> & { type: ClientType }
+
+/** Checks the whole of a client's metadata. @throws {AdminError} listing every fault. */
+export async function validateClient(
+  { resources, outbound }: { resources: ResourceStore; outbound: Pick<Outbound, 'fault'> },
+  given: ClientMetadata,
+): Promise<ClientMetadata> {
+  const metadata = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as ClientMetadata
+  const { type } = metadata
+  const preset = PRESETS[type]
+  const faults: string[] = []
+  const strings = (name: string) => (metadata[name] as string[] | undefined) ?? []
+
+  const isNative = preset.application_type === 'native'
+  for (const name of ['redirect_uris', 'post_logout_redirect_uris']) {
+    for (const uri of strings(name)) {
+      const fault = redirectUriFault(uri, { isNative })
+      if (fault) faults.push(`${name}: ${uri} ${fault}`)
+    }
+  }
+  const isInteractive = strings('grant_types').includes(CODE)
+  if (isInteractive && strings('redirect_uris').length === 0)
+    faults.push(`redirect_uris: a ${type} client needs at least one`)
+  if (!isInteractive && strings('redirect_uris').length > 0)
+    faults.push(`redirect_uris: a ${type} client has none`)
+
+  const method = metadata.token_endpoint_auth_method as AuthMethod
+  if (!(preset.authMethods as readonly AuthMethod[]).includes(method)) {
+    faults.push(
+      `token_endpoint_auth_method: a ${type} client authenticates by ${preset.authMethods.join(', ')}`,
+    )
+  }
+  if (method === 'private_key_jwt' && !metadata.jwks && !metadata.jwks_uri)
+    faults.push('jwks: private_key_jwt needs the client’s public keys, as jwks or jwks_uri')
+  if (metadata.jwks && metadata.jwks_uri) faults.push('jwks: give keys either as jwks or as jwks_uri')
+  if (metadata.require_pkce === false && method === 'none')
+    faults.push('require_pkce: a public client cannot do without PKCE')
+  for (const name of ['jwks_uri', 'backchannel_logout_uri']) {
+    const uri = metadata[name]
+    const fault = typeof uri === 'string' ? outbound.fault(uri) : undefined
+    if (fault) faults.push(`${name}: ${fault}`)
+  }
+  faults.push(...(await scopeFaults(metadata, resources)))
+  if (faults.length > 0) throw new AdminError(faults.join('\n'))
+  return metadata
+}
+
+async function scopeFaults(metadata: ClientMetadata, resources: ResourceStore): Promise<string[]> {
+  const faults: string[] = []
+  const available = new Set<string>(metadata.type === 'service' ? [] : OIDC_SCOPES)
+  for (const identifier of (metadata.resources as string[] | undefined) ?? []) {
+    const resource = await resources.find(identifier)
+    if (!resource)
+      faults.push(`resources: there is no resource ${identifier} (make it with: sallyport resources create)`)
+    for (const scope of resource?.scope.split(' ') ?? []) available.add(scope)
+  }
+  for (const scope of parseScope(metadata.scope)) {
+    if (metadata.type === 'service' && isOidcScope(scope))
+      faults.push(`scope: ${scope} is about a person, and a service acts for itself`)
+    else if (!available.has(scope)) faults.push(`scope: ${scope} belongs to none of the client’s resources`)
+  }
+  return faults
+}
+
+/** Everything that the type may have: sign-in for those with people, and all scopes of the named resources. */
+export async function defaultScope(
+  { resources }: { resources: ResourceStore },
+  type: ClientType,
+  identifiers: readonly string[] = [],
+): Promise<string> {
+  const scopes: string[] = type === 'service' ? [] : [...OIDC_SCOPES]
+  for (const identifier of identifiers) {
+    const resource = await resources.find(identifier)
+    if (resource) scopes.push(...resource.scope.split(' '))
+  }
+  return [...new Set(scopes)].join(' ')
+}

@@ -1,0 +1,38 @@
+import { type Adapter, type AdapterPayload, errors } from 'oidc-provider'
+import type { ArtifactKind, ArtifactStore } from '../../store/artifact.ts'
+import { sha256, type Vault } from '../../vault.ts'
+import { expiryOf, withoutId } from './payload.ts'
+
+/**
+ * Interactions and pushed requests are sealed whole: they carry session ids, device codes and whatever the app sent.
+ * Both are finished once.
+ */
+export function artifactAdapter(
+  kind: ArtifactKind,
+  { artifacts, vault }: { artifacts: ArtifactStore; vault: Vault },
+): Partial<Adapter> {
+  const consume = async (id: string) => {
+    if (!(await artifacts.consume(kind, sha256(id)))) throw alreadyFinished(kind)
+  }
+  return {
+    async upsert(id, payload) {
+      const sealed = vault.seal(JSON.stringify(withoutId(payload)), kind)
+      if (!(await artifacts.upsert(kind, sha256(id), sealed, expiryOf(payload)))) throw alreadyFinished(kind)
+    },
+    async find(id) {
+      const row = await artifacts.find(kind, sha256(id))
+      if (!row || (row.consumed && kind === 'Interaction')) return undefined
+      const payload: AdapterPayload = JSON.parse(vault.open(row.sealedPayload, kind))
+      return { ...payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
+    },
+    consume,
+    // Only resuming destroys an interaction. Its row stays, spent, so that a second form cannot bring it back.
+    destroy: consume,
+  }
+}
+
+function alreadyFinished(kind: ArtifactKind): Error {
+  return kind === 'Interaction'
+    ? new errors.SessionNotFound('the interaction was finished already')
+    : new errors.InvalidRequestUri('request_uri was already used')
+}

@@ -1,0 +1,49 @@
+import { type Adapter, errors, Provider } from 'oidc-provider'
+import { sha256, type Vault } from '../../vault.ts'
+import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
+import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
+import { type TokenNeeds, tokenAdapter } from './token.ts'
+
+export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial<Adapter> {
+  const { tokens, vault } = needs
+  const purpose = 'device code'
+  const fingerprint = (userCode: string) => vault.fingerprint(userCode, 'user code')
+  const common = tokenAdapter('DeviceCode', needs)
+
+  return {
+    ...common,
+    async upsert(id, { userCode, ...payload }) {
+      await tokens
+        .upsert({
+          idHash: sha256(id),
+          kind: 'DeviceCode',
+          grantId: payload.grantId,
+          clientId: payload.clientId ?? '',
+          payload: withoutId(payload),
+          expiresAt: expiryOf(payload),
+          device:
+            userCode === undefined
+              ? undefined
+              : { userCodeHash: fingerprint(userCode), sealedId: vault.seal(id, purpose) },
+        })
+        .catch(refuseWhenParentIsGone)
+    },
+    async find(id) {
+      const found = await common.find?.(id)
+      const { route, client } = Provider.ctx?.oidc ?? {}
+      // Another client's poll is refused by the engine, and must not slow the owner down.
+      if (found && route === 'token' && !found.consumed && found.clientId === client?.clientId) {
+        const poll = await tokens.poll(sha256(id), {
+          intervalSeconds: DEVICE_POLL_INTERVAL_SECONDS,
+          stepSeconds: DEVICE_POLL_STEP_SECONDS,
+        })
+        if (poll === 'too-soon') throw new errors.SlowDown('polled before the interval had passed')
+      }
+      return found
+    },
+    async findByUserCode(userCode) {
+      const found = await tokens.findByUserCode(fingerprint(userCode))
+      return found && { ...found.payload, jti: vault.open(found.sealedId, purpose), userCode }
+    },
+  }
+}

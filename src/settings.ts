@@ -1,0 +1,200 @@
+import { BlockList, isIP } from 'node:net'
+import { z } from 'zod'
+import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from './time.ts'
+
+export const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
+const MASTER_KEY_BYTES = 32
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+const LOG_FORMATS = ['json', 'pretty'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
+const port = z.coerce
+  .number('must be a number')
+  .int()
+  .min(0, 'must be 0 to 65535')
+  .max(65535, 'must be 0 to 65535')
+const seconds = (least: number, most: number) =>
+  z.coerce
+    .number('must be a whole number of seconds')
+    .int('must be a whole number of seconds')
+    .min(least, `must be at least ${least} seconds`)
+    .max(most, `must be at most ${most} seconds`)
+
+const issuer = z.string().transform((value, context) => {
+  const fault = (message: string) => {
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  const url = URL.parse(value)
+  if (!url || !/^https?:$/.test(url.protocol))
+    return fault('must be an http(s) URL such as https://login.example.com')
+  if (url.pathname !== '/' || url.search || url.hash || url.username || url.password) {
+    return fault('must be an origin alone: no path, query, fragment or credentials')
+  }
+  if (url.protocol === 'http:' && !LOOPBACK_HOSTS.has(url.hostname)) {
+    return fault('must use https, except on localhost')
+  }
+  return url.origin
+})
+
+const networks = z.string().transform((value, context) => {
+  const list = splitList(value)
+  for (const network of list) {
+    const fault = networkFault(network)
+    if (fault) context.addIssue({ code: 'custom', message: `${network}: ${fault}` })
+  }
+  return list
+})
+
+const trustedProxies = networks.refine((list) => !list.some((network) => network.endsWith('/0')), {
+  message: 'must not trust every address (/0): anybody could then forge where a request came from',
+})
+
+const masterKeys = z.string().transform((value, context) => {
+  const keys = splitList(value).map((key) => Buffer.from(key, 'base64'))
+  if (keys.length === 0 || keys.some((key) => key.length !== MASTER_KEY_BYTES)) {
+    context.addIssue({
+      code: 'custom',
+      message:
+        'must be 32 bytes in base64 (make one with: openssl rand -base64 32); several, newest first, separated by commas',
+    })
+  }
+  return keys
+})
+
+const databaseUrl = z.string().refine((value) => /^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? ''), {
+  message: 'must be a postgres:// URL',
+})
+
+/**
+ * Every setting: its schema, the default as the table in README shows it, and what it means.
+ * `secret` gives it a `_FILE` twin.
+ */
+export const SETTINGS = {
+  ISSUER: setting(
+    issuer.optional(),
+    '`http://localhost:4000`',
+    'The origin people and apps reach Sallyport at. Must be https, except on localhost.',
+  ),
+  HOST: setting(
+    z.string().min(1).optional(),
+    '`127.0.0.1` while ISSUER is on localhost, else every address',
+    'Address the public listener binds.',
+  ),
+  PORT: setting(port.default(4000), '`4000`', 'Port of the public listener.'),
+  MANAGEMENT_HOST: setting(
+    z.string().min(1).default('127.0.0.1'),
+    '`127.0.0.1`',
+    'Address of the private listener (health). Never expose it.',
+  ),
+  MANAGEMENT_PORT: setting(port.default(4001), '`4001`', 'Port of the private listener.'),
+  DATABASE_URL: setting(
+    databaseUrl.optional(),
+    'none: the embedded Postgres',
+    'Postgres 15 or newer, as a postgres:// URL.',
+    { secret: true },
+  ),
+  DATA_DIR: setting(
+    z.string().min(1).default('./data'),
+    '`./data`',
+    'Folder of the embedded database and its generated key.',
+  ),
+  ENCRYPTION_KEY: setting(
+    masterKeys.optional(),
+    'generated into DATA_DIR on localhost',
+    'Master key that seals secrets at rest: 32 bytes in base64. Several, newest first, separated by commas. Required with DATABASE_URL and outside localhost.',
+    { secret: true },
+  ),
+  TRUSTED_PROXIES: setting(
+    trustedProxies.default([]),
+    'none',
+    'Comma-separated addresses or CIDR networks whose X-Forwarded-For is believed.',
+  ),
+  OUTBOUND_ALLOWED_NETWORKS: setting(
+    networks.default([]),
+    'none',
+    'Private networks (CIDR) that requests to clients’ own URLs, such as jwks_uri, may reach; http is accepted there too.',
+  ),
+  LOG_LEVEL: setting(
+    z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+    '`info`',
+    `One of ${LOG_LEVELS.join(', ')}.`,
+  ),
+  LOG_FORMAT: setting(
+    z.enum(LOG_FORMATS, { error: 'must be json or pretty' }).optional(),
+    '`pretty` on a terminal, else `json`',
+    '`json` (one object a line) or `pretty`.',
+  ),
+  ACCESS_TOKEN_SECONDS: setting(
+    seconds(30, DAY_SECONDS).default(15 * MINUTE_SECONDS),
+    '`900`',
+    'Lifetime of a person’s access tokens.',
+  ),
+  REFRESH_TOKEN_IDLE_SECONDS: setting(
+    seconds(60, 365 * DAY_SECONDS).default(14 * DAY_SECONDS),
+    '`1209600` (14 days)',
+    'A refresh token unused this long ends.',
+  ),
+  REFRESH_TOKEN_ABSOLUTE_SECONDS: setting(
+    seconds(60, 365 * DAY_SECONDS).default(30 * DAY_SECONDS),
+    '`2592000` (30 days)',
+    'A family of rotated refresh tokens ends after this, used or not.',
+  ),
+  REFRESH_REPLAY_SECONDS: setting(
+    seconds(0, 60).default(10),
+    '`10`',
+    'How long after its use a spent refresh token is refused without ending its family (0 to 60).',
+  ),
+  SESSION_IDLE_SECONDS: setting(
+    seconds(60, 30 * DAY_SECONDS).default(30 * MINUTE_SECONDS),
+    '`1800` (30 minutes)',
+    'A browser session unused this long ends.',
+  ),
+  SESSION_ABSOLUTE_SECONDS: setting(
+    seconds(60, 30 * DAY_SECONDS).default(24 * HOUR_SECONDS),
+    '`86400` (24 hours)',
+    'A browser session ends this long after sign-in, used or not.',
+  ),
+}
+
+type Setting<Schema extends z.ZodType> = {
+  schema: Schema
+  byDefault: string
+  meaning: string
+  secret: boolean
+}
+
+function setting<Schema extends z.ZodType>(
+  schema: Schema,
+  byDefault: string,
+  meaning: string,
+  { secret = false } = {},
+): Setting<Schema> {
+  return { schema, byDefault, meaning, secret }
+}
+
+function splitList(value: string): string[] {
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean)
+}
+
+function networkFault(network: string): string | undefined {
+  const [address = '', prefix, ...rest] = network.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return 'not an IP address or CIDR network'
+  if (prefix === undefined) return undefined
+  try {
+    new BlockList().addSubnet(
+      address,
+      /^\d+$/.test(prefix) ? Number(prefix) : -1,
+      family === 6 ? 'ipv6' : 'ipv4',
+    )
+    return undefined
+  } catch {
+    return 'not a valid prefix length'
+  }
+}
