@@ -23,7 +23,8 @@ export function serveCommand(terminal: Terminal): Command {
         if (config.database.kind === 'embedded' && options.demo) seeded = await seedDemo(admin)
       }
       const server = await startServer(config, { log, prepare })
-      print(terminal, welcome(config.issuer, seeded))
+      // On Postgres the log says that it listens, and nothing but the log is on stdout.
+      if (config.database.kind === 'embedded') print(terminal, welcome(config.issuer, seeded))
       await aborted(terminal.signal)
       await server.stop({ pauseMilliseconds: config.isLocal ? 0 : PAUSE_BEFORE_CLOSING_MILLISECONDS })
     })
