@@ -83,14 +83,16 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       outbound,
       admin,
       async close() {
-        await folder?.release()
+        await folder?.finishAnswering()
         await outbound.close()
         await opened.destroy()
+        // Last: whoever gets the folder next finds the database closed.
+        await folder?.release()
       },
     }
   } catch (error) {
-    await folder?.release()
     await database?.destroy()
+    await folder?.release()
     throw error
   }
 }

@@ -1,9 +1,12 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
 import getRawBody from 'raw-body'
 import { askHolder } from '../store/data-folder.ts'
 import type { Admin } from './admin.ts'
 import { AdminError } from './admin-error.ts'
 
+const BUSY_ATTEMPTS = 100
+const BUSY_MILLISECONDS = 100
 const MAX_BODY_BYTES = 256 * 1024
 
 type Operation = (input?: unknown) => Promise<unknown>
@@ -57,13 +60,18 @@ export async function isHeld(dataDir: string): Promise<boolean> {
 }
 
 async function ask(dataDir: string, path: string, input: unknown): Promise<unknown> {
-  const answered = await askHolder(dataDir, path, input)
-  if (!answered) throw new AdminError('The server that held the database ended meanwhile. Try again.')
-  const document: unknown = answered.body === '' ? null : JSON.parse(answered.body)
-  if (answered.status === 200) return document
-  throw new AdminError(
-    hasMessage(document) ? document.message : 'The running server is starting or stopping. Try again.',
-  )
+  for (let attempt = 1; ; attempt++) {
+    const answered = await askHolder(dataDir, path, input)
+    if (!answered) throw new AdminError('The server that held the database ended meanwhile. Try again.')
+    // It is starting or stopping.
+    if (answered.status === 503 && attempt < BUSY_ATTEMPTS) {
+      await pause(BUSY_MILLISECONDS)
+      continue
+    }
+    const document: unknown = answered.body === '' ? null : JSON.parse(answered.body)
+    if (answered.status === 200) return document
+    throw new AdminError(hasMessage(document) ? document.message : 'The server is still starting. Try again.')
+  }
 }
 
 function findOperation(admin: Admin, noun: string, verb: string): Operation | undefined {

@@ -50,7 +50,7 @@ export function createApp(needs: Needs): Koa {
   app.use(createInteractionRoutes({ ...needs, render: views.render }).routes()) // /interaction/:uid
   app.use(translateRequests(needs))
   app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
-  app.use((ctx, next) => compose(engine().middleware as Middleware[])(ctx, next)) // everything else
+  app.use(mount(engine)) //                                everything else
   return app
 }
 
@@ -64,4 +64,14 @@ function createHomeRoutes({ issuer, views }: Pick<Needs, 'issuer' | 'views'>): R
 
 function onlyFor(applies: (ctx: Koa.Context) => boolean, middleware: Middleware): Middleware {
   return (ctx, next) => (applies(ctx) ? middleware(ctx, next) : next())
+}
+
+function mount(engine: () => Provider): Middleware {
+  let mounted: { engine: Provider; handle: Middleware } | undefined
+  return (ctx, next) => {
+    const current = engine()
+    if (mounted?.engine !== current)
+      mounted = { engine: current, handle: compose(current.middleware as Middleware[]) }
+    return mounted.handle(ctx, next)
+  }
 }

@@ -14,16 +14,16 @@ const CLIENT_ROUTES = new Set([
 ])
 
 /**
- * Mends what the engine's answers lack: where the forms of its own pages lead, and against the RFCs the poll interval (RFC 8628 §3.2), `unauthorized_client` for
- * a grant outside a client's registration, and 401 `invalid_client` when nobody authenticated (RFC 6749 §5.2), both
- * of which it calls `invalid_request`.
+ * Mends what the engine's answers lack: where the forms of its own pages lead; the poll interval (RFC 8628 §3.2);
+ * `unauthorized_client` for a grant outside a client's registration and 401 `invalid_client` when nobody
+ * authenticated (RFC 6749 §5.2), both of which it calls `invalid_request`.
  */
 export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds: number }): Middleware {
   return async (ctx, next) => {
     await next()
     const { oidc } = ctx as Context & { oidc?: Oidc }
     if (!oidc) return
-    if (ctx.type === 'text/html') widenFormTargets(ctx, oidc)
+    if (ctx.type === 'text/html' && ctx.status === 200) widenFormTargets(ctx, oidc)
     if (!CLIENT_ROUTES.has(oidc.route)) return
     if (oidc.route === 'device_authorization' && ctx.status === 200)
       addToBody(ctx, { interval: pollIntervalSeconds })

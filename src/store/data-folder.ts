@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { link, mkdir, rename, unlink } from 'node:fs/promises'
 import { createServer, type RequestListener, request, type Server } from 'node:http'
 import { relative, resolve } from 'node:path'
@@ -23,7 +24,9 @@ export type DataFolder = Readonly<{
   path: string
   /** Sets what answers other processes; before, they get 503. */
   answerWith(listener: RequestListener): void
-  /** Finishes answering and lets go. */
+  /** Refuses whatever comes next with 503, and waits for what is being answered. */
+  finishAnswering(): Promise<void>
+  /** Lets go: the next process may have the folder. */
   release(): Promise<void>
 }>
 
@@ -31,8 +34,14 @@ export type DataFolder = Readonly<{
 export async function claimDataFolder(folder: string): Promise<DataFolder> {
   await mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER })
   const path = socketPath(folder)
-  let listener: RequestListener = (_request, response) => response.writeHead(503).end()
-  const server = createServer((incoming, response) => listener(incoming, response))
+  const notNow: RequestListener = (_request, response) => response.writeHead(503).end()
+  let listener = notNow
+  const answering = new Set<Promise<unknown>>()
+  const server = createServer((incoming, response) => {
+    const answered = once(response, 'close').finally(() => answering.delete(answered))
+    answering.add(answered)
+    listener(incoming, response)
+  })
   await listenOrTakeOver(server, path)
   // The lock alone keeps no process alive.
   server.unref()
@@ -41,6 +50,10 @@ export async function claimDataFolder(folder: string): Promise<DataFolder> {
     path: folder,
     answerWith(next) {
       listener = next
+    },
+    async finishAnswering() {
+      listener = notNow
+      await Promise.allSettled(answering)
     },
     release: () =>
       new Promise((done) => {
