@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -312,6 +313,31 @@ describe('the process', () => {
     await starting.prints('migrated')
     starting.child.kill('SIGTERM')
     expect(await starting.exit).toBe(0)
+  })
+
+  test('a port that is taken costs the first start nothing: the next one shows the secrets', async () => {
+    const taken = createServer()
+    await new Promise<void>((done) => taken.listen(Number(environment.PORT), '127.0.0.1', done))
+    const fresh = { DATA_DIR: join(folder, 'taken') }
+    expect(await sallyport(['serve'], '', fresh)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('another program listens there'),
+    })
+    await new Promise((done) => taken.close(done))
+    const running = start(['serve'], fresh)
+    await running.prints('Sallyport is ready')
+    await running.prints('Stop with Ctrl-C')
+    expect(running.stdout()).toMatch(/password +\S{40}/)
+    running.child.kill('SIGTERM')
+    await running.exit
+  })
+
+  test('commands at once without a server take turns', async () => {
+    const alone = { DATA_DIR: join(folder, 'taken') }
+    const results = await Promise.all([1, 2, 3, 4].map(() => sallyport(['users', 'list'], '', alone)))
+    expect(results.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
+      Array(4).fill({ code: 0, stderr: '' }),
+    )
   })
 
   test('--no-demo leaves an empty database empty', async () => {

@@ -104,14 +104,15 @@ describe('signing out', () => {
     const { refreshToken, accessToken } = await other.getTokens({}, ada)
     const page = await openLogout({ id_token_hint: tokens.idToken, post_logout_redirect_uri: SIGNED_OUT })
     const answer = await ada.submit(page, {}, 'deny')
-    expect(answer.leftTo?.origin ?? new URL(SIGNED_OUT).origin).toBe(new URL(SIGNED_OUT).origin)
+    expect(answer.leftTo?.href).toBe(SIGNED_OUT)
     expect(await isSignedIn(ada, other)).toBe(true)
     expect(await userinfoStatus(server, accessToken)).toBe(200)
     expect((await other.refresh(refreshToken)).status).toBe(200)
   })
 
   test('can be declined without an app in question: everything stays (RP-Initiated Logout §2)', async () => {
-    await ada.submit(await openLogout(), {}, 'deny')
+    const answer = await ada.submit(await openLogout(), {}, 'deny')
+    expect(answer.$('h1').text()).toBe('You are still signed in')
     expect(await isSignedIn()).toBe(true)
     expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
     expect((await app.refresh(tokens.refreshToken)).status).toBe(200)
@@ -203,4 +204,28 @@ describe('the session cookie after sign-out', () => {
         expect((await app.askSilently(clone)).get('error')).toBe('login_required')
     }
   })
+})
+
+describe('tokens with offline_access', () => {
+  const offline = { scope: 'openid offline_access', prompt: 'consent' }
+
+  test('end when the person signs out (decision: people mean it)', async () => {
+    const { refreshToken, accessToken } = await app.getTokens(offline, ada)
+    await ada.submit(await openLogout(), {}, 'approve')
+    expect(await userinfoStatus(server, accessToken)).toBe(401)
+    await expectTokenError(await app.refresh(refreshToken), 'invalid_grant')
+  })
+
+  test('outlive that for a client registered with keep_offline_access', async () => {
+    const keeper = await createWireApp(server, { first_party: true, keep_offline_access: true })
+    const { refreshToken } = await keeper.getTokens(offline, ada)
+    await ada.submit(await openLogout(), {}, 'approve')
+    expect((await keeper.refresh(refreshToken)).status).toBe(200)
+  })
+})
+
+test('a POST of the app to the logout endpoint is a question too (RP-Initiated Logout §2)', async () => {
+  const page = await ada.post(logoutUrl(), new URLSearchParams({ id_token_hint: tokens.idToken }))
+  expect(page.status).toBe(200)
+  expect(page.$('h1').text()).toBe('Sign out?')
 })

@@ -205,3 +205,37 @@ describe('a request for a resource', () => {
     ).toEqual(['tides:write'])
   })
 })
+
+describe('two APIs that know a scope of the same name', () => {
+  const [LEFT, RIGHT] = ['https://left.api.example.test', 'https://right.api.example.test']
+
+  test('are agreed to one by one (OIDC Core §3.1.2.4)', async () => {
+    for (const identifier of [LEFT, RIGHT])
+      await server.admin.resources.create({ identifier, scope: 'read', format: 'jwt' })
+    const settings = { type: 'web', client_name: 'Both', redirect_uris: [CALLBACK], resources: [LEFT, RIGHT] }
+    const both = await server.admin.clients.create(settings)
+    const request = await (await createRelyingParty(server.issuer, both)).request({ scope: 'openid read' })
+    for (const resource of [LEFT, RIGHT]) request.url.searchParams.append('resource', resource)
+    const ada = new EndUser(server.issuer)
+    const consent = await ada.submit(await ada.open(request.url), { username: 'ada', password: PASSWORD })
+    const values = consent
+      .$('input[name=scope]')
+      .get()
+      .map((box) => consent.$(box).attr('value') ?? '')
+    const ticked = values.filter((value) => value.includes(LEFT))
+    expect({ values: values.length, ticked: ticked.length }).toEqual({ values: 2, ticked: 1 })
+    const page = await ada.submit(consent, { scope: ticked }, 'approve')
+    const answer = await redeem({ page, verifier: request.verifier, as: both }, { resource: RIGHT })
+    expect(decodeJwt(String(answer.body.access_token)).scope).toBeUndefined()
+  })
+
+  test('deleting one leaves the client with the other, and changeable', async () => {
+    const settings = { type: 'service', client_name: 'Robot', resources: [LEFT, TIDES] }
+    const robot = await server.admin.clients.create(settings)
+    await server.admin.resources.delete({ identifier: LEFT })
+    const updated = await server.admin.clients.update({ client_id: robot.client_id, client_name: 'Robot 2' })
+    expect(updated).toMatchObject({ resources: [TIDES], scope: 'tides:read tides:write' })
+    const form = { grant_type: 'client_credentials', resource: LEFT }
+    expect((await post(`${server.issuer}/token`, form, { as: robot })).body.error).toBe('invalid_target')
+  })
+})

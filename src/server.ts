@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Provider } from 'oidc-provider'
@@ -30,7 +30,7 @@ export type RunningServer = Readonly<{
 
 type Needs = { log: Log; now?: Clock }
 
-/** Done after the installation is open and before anything listens. */
+/** Done after the ports are bound and before anything is answered. */
 type Prepare = (admin: Admin) => Promise<void>
 
 /** Starts the server: opens the installation, listens on both ports, and says how to stop. */
@@ -38,6 +38,7 @@ export async function startServer(
   config: Config,
   { log, now = () => new Date(), prepare }: Needs & { prepare?: Prepare },
 ): Promise<RunningServer> {
+  let isPrepared = false
   let isStopping = false
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
@@ -78,13 +79,21 @@ export async function startServer(
 
   const listeners: Server[] = []
   try {
-    await prepare?.(admin)
     for (const [callback, { host, port }] of [
       [health.callback(), config.management],
       [app.callback(), config.listen],
     ] as const) {
-      listeners.push(await listen(callback, host, port))
+      listeners.push(
+        await listen(
+          (request, response) => (isPrepared ? callback(request, response) : notYet(response)),
+          host,
+          port,
+        ),
+      )
     }
+    // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
+    await prepare?.(admin)
+    isPrepared = true
   } catch (error) {
     await Promise.all(listeners.map(close))
     await installation.close()
@@ -109,6 +118,10 @@ export async function startServer(
       log.info({ event: 'stopped' })
     },
   }
+}
+
+function notYet(response: ServerResponse): void {
+  response.writeHead(503, { 'Retry-After': '1' }).end()
 }
 
 /** Limits of both listeners: slow or idle connections are closed, the rest is Koa's. */

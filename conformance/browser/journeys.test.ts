@@ -241,13 +241,13 @@ describe('with the keyboard alone', () => {
   test('signing in: the name has the focus, Tab goes on, Enter signs in; Enter in a check box allows', async () => {
     const request = await webApp.request({ scope: 'openid profile email' })
     await page.goto(request.url.href)
-    expect(await focused()).toBe('Username or e-mail')
+    await expect.poll(focused).toBe('Username or e-mail')
     await page.keyboard.type('ada')
     await page.keyboard.press('Tab')
-    expect(await focused()).toBe('Password')
+    await expect.poll(focused).toBe('Password')
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press('Tab')
-    expect(await focused()).toBe('Sign in')
+    await expect.poll(focused).toBe('Sign in')
     await page.keyboard.press('Shift+Tab')
     await page.keyboard.press('Enter')
 
@@ -271,7 +271,7 @@ describe('with the keyboard alone', () => {
     await signIn()
     await page.getByRole('heading', { name: 'Let Harbour Dashboard' }).waitFor()
     for (let stop = 0; stop < 2; stop++) await page.keyboard.press('Tab')
-    expect(await focused()).toBe('Cancel')
+    await expect.poll(focused).toBe('Cancel')
     await page.keyboard.press('Enter')
     await waitForApp()
     expect(new URL(page.url()).searchParams.get('error')).toBe('access_denied')
@@ -279,11 +279,11 @@ describe('with the keyboard alone', () => {
 
   test('connecting a device: the code has the focus, Enter goes on', async () => {
     await page.goto(`${server.issuer}/device`)
-    expect(await focused()).toBe('Code on your device')
+    await expect.poll(focused).toBe('Code on your device')
     await page.keyboard.type('bcdfghjk')
     await page.keyboard.press('Enter')
     await page.getByRole('alert').waitFor()
-    expect(await focused()).toBe('Code on your device')
+    await expect.poll(focused).toBe('Code on your device')
   })
 })
 

@@ -36,6 +36,7 @@ const settings = z.strictObject({
   resources: z.array(z.string()).max(50).optional(),
   first_party: z.boolean().optional(),
   require_pkce: z.boolean().optional(),
+  keep_offline_access: z.boolean().optional(),
   token_endpoint_auth_method: z.enum(AUTH_METHODS).optional(),
   id_token_signed_response_alg: z.enum(SIGNING_ALGS).optional(),
   jwks: z.object({ keys: z.array(publicJwk).min(1).max(20) }).optional(),

@@ -51,6 +51,24 @@ export function createResourcesAdmin({
     return resource
   }
 
+  /** Clients that named it go on without it and its scopes. */
+  async function forgetResource(identifier: string): Promise<void> {
+    for (const { clientId, metadata } of await clients.list()) {
+      const named = Array.isArray(metadata.resources) ? metadata.resources.map(String) : []
+      if (!named.includes(identifier)) continue
+      const kept = named.filter((other) => other !== identifier)
+      const found = await Promise.all(kept.map((other) => resources.find(other)))
+      const known = new Set<string>([
+        ...OIDC_SCOPES,
+        ...found.flatMap((resource) => parseScope(resource?.scope)),
+      ])
+      const scope = parseScope(metadata.scope)
+        .filter((name) => known.has(name))
+        .join(' ')
+      await clients.update(clientId, { ...metadata, resources: kept, scope })
+    }
+  }
+
   return {
     async create(input: unknown): Promise<ResourceDocument> {
       const { identifier, scope, format, signing_alg, access_token_seconds, introspection_client_ids } =
@@ -77,6 +95,7 @@ export function createResourcesAdmin({
     async delete(input: unknown): Promise<ResourceDocument> {
       const resource = await getOrThrow(parseInput(byIdentifier, input).identifier)
       await resources.delete(resource.identifier)
+      await forgetResource(resource.identifier)
       return toDocument(resource)
     },
   }

@@ -44,6 +44,9 @@ async function answer(
   return { status: 200, document: await operation(JSON.parse(body) ?? undefined) }
 }
 
+/** Nobody holds the data folder any more; what was asked was not delivered. */
+export class HolderGoneError extends AdminError {}
+
 /** The same operations, carried out by the process that holds the data folder. */
 export function createRemoteAdmin(dataDir: string): Admin {
   const noun = (name: string) =>
@@ -62,7 +65,7 @@ export async function isHeld(dataDir: string): Promise<boolean> {
 async function ask(dataDir: string, path: string, input: unknown): Promise<unknown> {
   for (let attempt = 1; ; attempt++) {
     const answered = await askHolder(dataDir, path, input)
-    if (!answered) throw new AdminError('The server that held the database ended meanwhile. Try again.')
+    if (!answered) throw new HolderGoneError('The server that held the database ended meanwhile. Try again.')
     // It is starting or stopping.
     if (answered.status === 503 && attempt < BUSY_ATTEMPTS) {
       await pause(BUSY_MILLISECONDS)

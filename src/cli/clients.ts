@@ -16,6 +16,7 @@ type SettingOptions = {
   resource?: string[]
   firstParty?: boolean
   pkce?: boolean
+  keepOfflineAccess?: boolean
   authMethod?: string
   idTokenAlg?: string
   jwksFile?: string
@@ -74,6 +75,8 @@ export function clientsCommand(terminal: Terminal): Command {
   withSettings(clients.command('update <client_id>'))
     .description('change a client: what is given replaces what was, the rest stays')
     .option('--no-first-party', 'ask people for consent again')
+    .option('--no-keep-offline-access', 'end its offline_access tokens with signing out again')
+    .option('--pkce', 'demand PKCE again')
     .option('--disable', 'refuse every request of this client')
     .option('--enable', 'end that')
     .action(
@@ -134,6 +137,7 @@ function withSettings(command: Command): Command {
       'it is ours: people are not asked for consent (native and device clients always ask)',
     )
     .option('--no-pkce', 'let this confidential client do without PKCE')
+    .option('--keep-offline-access', 'its offline_access tokens outlive signing out')
     .option('--auth-method <method>', 'client_secret_basic, client_secret_post, private_key_jwt or none')
     .option('--jwks-file <path>', 'its public keys, a JWKS in a file')
     .option('--jwks-uri <uri>', 'its public keys, a JWKS at an https URL')
@@ -157,6 +161,7 @@ async function toSettings(options: SettingOptions): Promise<Record<string, unkno
     resources: options.resource,
     first_party: options.firstParty,
     // commander gives `true` when --no-pkce is absent: then nothing is said about it.
+    keep_offline_access: options.keepOfflineAccess,
     require_pkce: options.pkce === false ? false : undefined,
     token_endpoint_auth_method: options.authMethod,
     id_token_signed_response_alg: options.idTokenAlg,

@@ -18,9 +18,10 @@ export function serveCommand(terminal: Terminal): Command {
       // The engine and the databases are loaded by the commands that need them alone.
       const { startServer } = await import('../server.ts')
       let seeded: Demo | undefined
-      // Before anything listens: what is printed afterwards works at once.
+      // Known names and a printed password are for this machine alone.
       const prepare = async (admin: Admin) => {
-        if (config.database.kind === 'embedded' && options.demo) seeded = await seedDemo(admin)
+        if (config.database.kind === 'embedded' && config.isLocal && options.demo)
+          seeded = await seedDemo(admin)
       }
       const server = await startServer(config, { log, prepare })
       // On Postgres the log says that it listens, and nothing but the log is on stdout.

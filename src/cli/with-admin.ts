@@ -1,10 +1,12 @@
 import { pino } from 'pino'
 import type { Admin } from '../admin/admin.ts'
-import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
-import { parseConfig } from '../config.ts'
+import { createRemoteAdmin, HolderGoneError, isHeld } from '../admin/socket.ts'
+import { type Config, parseConfig } from '../config.ts'
 import { createLog } from '../log.ts'
 import { DataFolderInUseError } from '../store/data-folder.ts'
 import type { Terminal } from './terminal.ts'
+
+const MOST_ATTEMPTS = 20
 
 /**
  * Runs an operator's command on the installation that the environment names: on Postgres directly, on the embedded
@@ -12,22 +14,28 @@ import type { Terminal } from './terminal.ts'
  */
 export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => Promise<T>): Promise<T> {
   const config = parseConfig(terminal.env)
-  const isEmbedded = config.database.kind === 'embedded'
-  if (isEmbedded && (await isHeld(config.dataDir))) return await work(createRemoteAdmin(config.dataDir))
+  for (let attempt = 1; ; attempt++) {
+    const isElsewhere = config.database.kind === 'embedded' && (await isHeld(config.dataDir))
+    try {
+      return isElsewhere
+        ? await work(createRemoteAdmin(config.dataDir))
+        : await withInstallation(config, work)
+    } catch (error) {
+      // Another process took the folder, or let it go, between the question and the act.
+      const isOvertaken = error instanceof DataFolderInUseError || error instanceof HolderGoneError
+      if (!isOvertaken || attempt >= MOST_ATTEMPTS) throw error
+    }
+  }
+}
 
+async function withInstallation<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const log = createLog({ level: 'warn', format: 'json' }, pino.destination(2))
   // The engine and the databases are loaded only when no server does the work.
   const { openInstallation } = await import('../installation.ts')
-  const log = createLog({ level: 'warn', format: 'json' }, pino.destination(2))
+  const installation = await openInstallation(config, { log })
   try {
-    const installation = await openInstallation(config, { log })
-    try {
-      return await work(installation.admin)
-    } finally {
-      await installation.close()
-    }
-  } catch (error) {
-    // Another process took the folder between the question and the claim.
-    if (error instanceof DataFolderInUseError) return await work(createRemoteAdmin(config.dataDir))
-    throw error
+    return await work(installation.admin)
+  } finally {
+    await installation.close()
   }
 }

@@ -17,12 +17,14 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
   return (ctx, next) => {
     const path = normalPath(ctx)
     if (POST_ONLY.has(path)) requirePost(ctx)
-    if (ctx.method === 'POST' && path === ROUTES.authorization) return redirectToGet(ctx)
+    if (PROGRAMS_ONLY.has(path)) ctx.req.headers.accept = 'application/json'
+    if (ctx.method === 'POST' && (path === ROUTES.authorization || path === ROUTES.end_session))
+      return redirectToGet(ctx, path)
     if (ctx.method === 'POST' && path === ROUTES.code_verification) requireCookies(ctx, [cookies.session])
     const names = ctx.method === 'POST' ? approveOrDeny[path] : undefined
     if (names) translateAction(ctx, names)
     if (ctx.method === 'GET' && path === ROUTES.code_verification) prefillUserCode(ctx)
-    if (ctx.method === 'GET' && path.startsWith(`${ROUTES.code_verification}/`))
+    if (ctx.method !== 'POST' && path.startsWith(`${ROUTES.code_verification}/`))
       requireCookies(ctx, [cookies.session, cookies.resume])
     return next()
   }
@@ -36,6 +38,9 @@ const POST_ONLY = new Set<string>([
   ROUTES.pushed_authorization_request,
   ROUTES.device_authorization,
 ])
+
+/** Nobody looks at these in a browser: errors are JSON, whatever the request accepts (RFC 6749 §5.2). */
+const PROGRAMS_ONLY = new Set<string>([...POST_ONLY, ROUTES.userinfo, ROUTES.jwks])
 
 function requirePost(ctx: Context): void {
   if (ctx.method === 'POST' || ctx.method === 'OPTIONS') return
@@ -54,12 +59,12 @@ export function isOwnForm(ctx: Context): boolean {
 }
 
 /**
- * OpenID Connect Core §3.1.2.1 asks for POST too. The session cookie is SameSite=Lax, so only the GET that the
+ * OpenID Connect Core §3.1.2.1 and RP-Initiated Logout §2 ask for POST too. The session cookie is SameSite=Lax, so only the GET that the
  * browser makes next carries it.
  */
-function redirectToGet(ctx: Context): void {
+function redirectToGet(ctx: Context, path: string): void {
   ctx.status = 303
-  ctx.redirect(`${ROUTES.authorization}?${formOf(ctx).toString()}`)
+  ctx.redirect(`${path}?${formOf(ctx).toString()}`)
 }
 
 /** `verification_uri_complete` fills the field; the person still presses the button (RFC 8628 §3.3.1, §5.4). */

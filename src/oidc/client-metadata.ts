@@ -11,6 +11,7 @@ export const EXTRA_CLIENT_METADATA = [
   'resources',
   'allowed_scope',
   'require_pkce',
+  'keep_offline_access',
   'secret_hashes',
 ] as const
 
@@ -23,6 +24,8 @@ export type ExtraClientMetadata = {
   /** Every scope the client may ask for, of the engine and of resources; space-separated. */
   allowed_scope?: string
   require_pkce?: boolean
+  /** Its `offline_access` tokens outlive the person's logout. */
+  keep_offline_access?: boolean
   /** SHA-256 of each accepted secret in base64url, with its end in epoch seconds where it has one. */
   secret_hashes?: { hash: string; until?: number }[]
 }

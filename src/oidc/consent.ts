@@ -92,12 +92,16 @@ export function describeScopes({
 }: MissingConsent): ScopeOnPage[] {
   const ours = missingOIDCScope.map((value) => {
     const [title, description] = SCOPE_WORDS[value] ?? [value, '']
-    return { value, title, description, required: value === 'openid', resource: undefined }
+    return { value, scope: value, title, description, required: value === 'openid', resource: undefined }
   })
+  const everyScope = Object.values(missingResourceScopes).flat()
+  const isShared = (scope: string) => everyScope.indexOf(scope) !== everyScope.lastIndexOf(scope)
   const theirs = Object.entries(missingResourceScopes).flatMap(([resource, scopes]) =>
-    scopes.map((value) => ({
-      value,
-      title: value,
+    scopes.map((scope) => ({
+      // Two APIs may know a scope of the same name: ticking it at one says nothing about the other.
+      value: isShared(scope) ? `${scope} ${resource}` : scope,
+      scope,
+      title: scope,
       description: '',
       required: false,
       resource,
@@ -113,12 +117,12 @@ export function describeScopes({
  * @param ticked scopes as the form sent them; what was not asked for is ignored.
  */
 export function applyConsent(grant: Grant, missing: MissingConsent, ticked: readonly string[]): void {
-  for (const { value, required, resource } of describeScopes(missing)) {
+  for (const { value, scope, required, resource } of describeScopes(missing)) {
     const granted = required || ticked.includes(value)
     // The latest answer counts: the engine's grant would remember an earlier refusal beside it.
-    for (const answers of [grant, grant.rejected ?? {}]) forgetAnswer(answers, value, resource)
-    if (resource === undefined) granted ? grant.addOIDCScope(value) : grant.rejectOIDCScope(value)
-    else granted ? grant.addResourceScope(resource, value) : grant.rejectResourceScope(resource, value)
+    for (const answers of [grant, grant.rejected ?? {}]) forgetAnswer(answers, scope, resource)
+    if (resource === undefined) granted ? grant.addOIDCScope(scope) : grant.rejectOIDCScope(scope)
+    else granted ? grant.addResourceScope(resource, scope) : grant.rejectResourceScope(resource, scope)
   }
 }
 

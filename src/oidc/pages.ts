@@ -48,7 +48,9 @@ export type ClientOnPage = {
 }
 
 export type ScopeOnPage = {
+  /** What the form sends when it is ticked. */
   value: string
+  scope: string
   title: string
   description: string
   required: boolean
@@ -157,10 +159,9 @@ export function createEnginePages({
       )
     },
 
-    postLogoutSuccessSource(ctx: KoaContextWithOIDC): void {
-      // The engine names a client here only when its session alone was ended, and the person stays signed in.
-      const clientName = nameOf(ctx.oidc.client)
-      render(ctx, 'logout-done', { clientName, signedOut: clientName === undefined })
+    async postLogoutSuccessSource(ctx: KoaContextWithOIDC): Promise<void> {
+      const { accountId } = await ctx.oidc.provider.Session.get(ctx)
+      render(ctx, 'logout-done', { clientName: nameOf(ctx.oidc.client), signedOut: accountId === undefined })
     },
   }
 }

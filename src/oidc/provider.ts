@@ -166,7 +166,7 @@ function createConfiguration(needs: Needs): Configuration {
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx) => pages.logoutSource(ctx),
-        postLogoutSuccessSource: async (ctx) => pages.postLogoutSuccessSource(ctx),
+        postLogoutSuccessSource: (ctx) => pages.postLogoutSuccessSource(ctx),
       },
       backchannelLogout: { enabled: true },
       userinfo: { enabled: true },
@@ -202,10 +202,13 @@ function createIntrospectionPolicy(resources: ResourceStore) {
       token: { clientId?: string | undefined; aud?: string | string[] | undefined },
     ) => {
       if (client.clientAuthMethod === 'none') return false
-      if (token.clientId === client.clientId) return true
+      const isOwn = token.clientId === client.clientId
+      const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
+      // A token for an API that was deleted is for nobody.
+      if (token.aud !== undefined && !resource) return false
+      if (isOwn) return true
       // A client that was disabled or deleted has no active tokens.
       if (!(await oidc.provider.Client.find(token.clientId ?? ''))) return false
-      const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
       return resource?.introspectionClientIds.includes(client.clientId) ?? false
     },
   )

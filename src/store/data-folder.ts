@@ -91,9 +91,7 @@ export async function askHolder(
         response.on('error', fail)
       },
     )
-    outgoing.on('error', (error: NodeJS.ErrnoException) =>
-      isNobodyThere(error) ? done(undefined) : fail(error),
-    )
+    outgoing.on('error', (error: NodeJS.ErrnoException) => (isRefused(error) ? done(undefined) : fail(error)))
     outgoing.end(JSON.stringify(document ?? null))
   })
 }
@@ -146,6 +144,11 @@ function isAnswered(path: string): Promise<boolean> {
     probe.on('error', (error: NodeJS.ErrnoException) => done(!isNobodyThere(error)))
     probe.end()
   })
+}
+
+/** It was not delivered. */
+function isRefused({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNREFUSED' || code === 'ENOENT'
 }
 
 function isNobodyThere({ code }: NodeJS.ErrnoException): boolean {

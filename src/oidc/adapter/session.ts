@@ -1,15 +1,19 @@
-import type { Adapter, AdapterPayload } from 'oidc-provider'
+import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
 import { isForeignKeyViolation } from '../../store/fault.ts'
+import type { GrantStore } from '../../store/grant.ts'
 import type { Payload } from '../../store/schema.ts'
 import type { SessionStore } from '../../store/session.ts'
 import { sha256, type Vault } from '../../vault.ts'
+import { endOfflineGrants } from '../logout.ts'
 import { expiryOf, withoutId } from './payload.ts'
 
 export function sessionAdapter({
   sessions,
+  grants,
   vault,
 }: {
   sessions: SessionStore
+  grants: GrantStore
   vault: Vault
 }): Partial<Adapter> {
   const purpose = 'session state'
@@ -47,6 +51,12 @@ export function sessionAdapter({
       const payload = await sessions.findByUid(uid)
       return payload && open(payload)
     },
-    destroy: (id) => sessions.end(sha256(id)),
+    async destroy(id) {
+      const { ctx } = Provider
+      // The engine destroys a session's old row when its id rotates too.
+      if (ctx?.oidc?.route === 'end_session_confirm' && ctx.oidc.params?.logout)
+        await endOfflineGrants(ctx, grants)
+      await sessions.end(sha256(id))
+    },
   }
 }

@@ -1,4 +1,4 @@
-import { type Adapter, errors } from 'oidc-provider'
+import { type Adapter, errors, Provider } from 'oidc-provider'
 import type { TokenKind, TokenStore } from '../../store/token.ts'
 import { sha256 } from '../../vault.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
@@ -29,7 +29,9 @@ export function tokenAdapter(
         .catch(refuseWhenParentIsGone)
     },
     async find(id) {
-      const row = await tokens.find(kind, sha256(id), graceSeconds)
+      // Only who redeems it may have sent it twice; to everybody else a spent token is spent.
+      const grace = Provider.ctx?.oidc?.route === 'token' ? graceSeconds : 0
+      const row = await tokens.find(kind, sha256(id), grace)
       return row && { ...row.payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
     },
     async consume(id) {
