@@ -9,6 +9,7 @@ export const DEMO = {
   resource: 'https://api.example.test',
 } as const
 
+const DEFAULT_ISSUER = 'http://localhost:4000'
 const CALLBACKS = ['http://127.0.0.1/callback', 'http://localhost/callback', 'http://[::1]/callback']
 
 /** What the first start on an empty embedded database made; the secrets exist nowhere else in clear. */
@@ -71,6 +72,8 @@ export function welcome(issuer: string, demo: Demo | undefined): string {
     '',
   ]
   if (!demo) return start.join('\n')
+  // A second terminal does not have this one's PORT.
+  const elsewhere = issuer === DEFAULT_ISSUER ? '' : ` --issuer ${issuer}`
   return [
     ...start,
     '  This is the first start, so there is something to try. These two secrets are shown this once:',
@@ -81,9 +84,9 @@ export function welcome(issuer: string, demo: Demo | undefined): string {
     '',
     '  In a second terminal, in this folder:',
     '',
-    '    npx sallyport try code',
-    '    npx sallyport try device',
-    `    npx sallyport try service --client-secret ${demo.clientSecret}`,
+    `    npx sallyport try code${elsewhere}`,
+    `    npx sallyport try device${elsewhere}`,
+    `    npx sallyport try service${elsewhere} --client-secret ${demo.clientSecret}`,
     '',
     '  Or by hand:',
     '',

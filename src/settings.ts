@@ -75,7 +75,7 @@ const databaseUrl = z.string().refine((value) => /^postgres(ql)?:$/.test(URL.par
 export const SETTINGS = {
   ISSUER: setting(
     issuer.optional(),
-    '`http://localhost:4000`',
+    '`http://localhost:4000` (with PORT, if that is set)',
     'The origin people and apps reach Sallyport at. Must be https, except on localhost.',
   ),
   HOST: setting(

@@ -76,7 +76,7 @@ export function clientsCommand(terminal: Terminal): Command {
     .description('change a client: what is given replaces what was, the rest stays')
     .option('--no-first-party', 'ask people for consent again')
     .option('--no-keep-offline-access', 'end its offline_access tokens with signing out again')
-    .option('--pkce', 'demand PKCE again')
+
     .option('--disable', 'refuse every request of this client')
     .option('--enable', 'end that')
     .action(
@@ -136,6 +136,7 @@ function withSettings(command: Command): Command {
       '--first-party',
       'it is ours: people are not asked for consent (native and device clients always ask)',
     )
+    .option('--pkce', 'demand PKCE (the default)')
     .option('--no-pkce', 'let this confidential client do without PKCE')
     .option('--keep-offline-access', 'its offline_access tokens outlive signing out')
     .option('--auth-method <method>', 'client_secret_basic, client_secret_post, private_key_jwt or none')
