@@ -340,6 +340,43 @@ describe('the process', () => {
     )
   })
 
+  test('without a server, commands do the same work', async () => {
+    const alone = { DATA_DIR: join(folder, 'taken') }
+    const words = [
+      'clients',
+      'create',
+      '--type',
+      'web',
+      '--name',
+      'X',
+      '--client-id',
+      'x',
+      '--redirect-uri',
+      'https://x.test/cb',
+    ]
+    expect(
+      JSON.parse((await sallyport([...words, '--no-pkce', '--json'], '', alone)).stdout).require_pkce,
+    ).toBe(false)
+    const renamed = await sallyport(['clients', 'update', 'x', '--name', 'Y', '--json'], '', alone)
+    expect(JSON.parse(renamed.stdout)).toMatchObject({ client_name: 'Y', require_pkce: false })
+    const strict = await sallyport(['clients', 'update', 'x', '--pkce', '--json'], '', alone)
+    expect(JSON.parse(strict.stdout)).toMatchObject({ client_name: 'Y', require_pkce: true })
+    const person = await sallyport(['users', 'create', '--username', 'solo', '--json'], '', alone)
+    expect(JSON.parse(person.stdout)).toMatchObject({ username: 'solo', profile: {} })
+    const api = [
+      'resources',
+      'create',
+      '--identifier',
+      'https://solo.test',
+      '--scope',
+      'a',
+      '--format',
+      'jwt',
+      '--json',
+    ]
+    expect(JSON.parse((await sallyport(api, '', alone)).stdout).signing_alg).toBe('RS256')
+  })
+
   test('--no-demo leaves an empty database empty', async () => {
     const empty = { DATA_DIR: join(folder, 'empty') }
     const running = start(['serve', '--no-demo'], empty)

@@ -161,9 +161,8 @@ async function toSettings(options: SettingOptions): Promise<Record<string, unkno
     scope: options.scope,
     resources: options.resource,
     first_party: options.firstParty,
-    // commander gives `true` when --no-pkce is absent: then nothing is said about it.
     keep_offline_access: options.keepOfflineAccess,
-    require_pkce: options.pkce === false ? false : undefined,
+    require_pkce: options.pkce,
     token_endpoint_auth_method: options.authMethod,
     id_token_signed_response_alg: options.idTokenAlg,
     jwks: options.jwksFile === undefined ? undefined : await readJson(options.jwksFile),
