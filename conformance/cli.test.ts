@@ -297,6 +297,18 @@ describe('the process', () => {
     expect(stderr).not.toMatch(/\n +at /)
   })
 
+  test('a lost key is a clear refusal to start, and no other is made in its place', async () => {
+    const lost = { DATA_DIR: join(folder, 'lost') }
+    expect((await sallyport(['users', 'list'], '', lost)).code).toBe(0)
+    await rm(join(folder, 'lost', 'encryption.key'))
+    const { code, stderr } = await sallyport(['users', 'list'], '', lost)
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('encryption.key is missing'),
+    })
+    expect(await readdir(join(folder, 'lost'))).not.toContain('encryption.key')
+  })
+
   test('faults of the configuration are told together', async () => {
     const { code, stderr } = await sallyport(['serve'], '', {
       ISUER: 'x',

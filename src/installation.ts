@@ -48,8 +48,8 @@ export async function openInstallation(config: Config, { log, now = () => new Da
   const folder = config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir) : undefined
   let database: Database | undefined
   try {
-    database = await openDatabase(config, { folder, log, attempts })
     const vault = createVault(await loadMasterKeys(config))
+    database = await openDatabase(config, { folder, log, attempts })
     const stores = {
       accounts: createAccountStore(database),
       clients: createClientStore(database),

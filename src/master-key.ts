@@ -1,17 +1,24 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
+import { DATABASE_FOLDER } from './store/data-folder.ts'
 import { randomMasterKey } from './vault.ts'
 
 const FILE_NAME = 'encryption.key'
 const MASTER_KEY_BYTES = 32
 
+/** The database is there, its generated key is not. */
+export class MissingKeyError extends Error {
+  override name = 'MissingKeyError'
+}
+
 /**
  * The keys that seal secrets at rest, newest first. On localhost with the embedded database one is made and kept in
  * the data folder, for its owner's eyes only.
  *
- * @throws when the file is there but holds no key.
+ * @throws {MissingKeyError} rather than make a key that opens nothing; also when the file is there but holds no key.
  */
 export async function loadMasterKeys({
   masterKeys,
@@ -21,6 +28,11 @@ export async function loadMasterKeys({
   const path = join(dataDir, FILE_NAME)
   const existing = await readKey(path)
   if (existing) return [existing]
+  if (existsSync(join(dataDir, DATABASE_FOLDER))) {
+    throw new MissingKeyError(
+      `${path} is missing, and the database beside it is sealed under it. Put it back.`,
+    )
+  }
 
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   // Written aside and linked: two processes that start together agree, and a crash leaves no half a key.

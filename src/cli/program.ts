@@ -69,6 +69,7 @@ const EXPECTED = new Set([
   'ConfigError',
   'DataFolderInUseError',
   'MigrationError',
+  'MissingKeyError',
   'UnhealthyError',
   'UsageError',
   'WrongMasterKeyError',
