@@ -66,7 +66,7 @@ export async function claimDataFolder(folder: string): Promise<DataFolder> {
 /**
  * Sends a JSON document to the process that holds the folder.
  *
- * @returns undefined when nobody holds it.
+ * @returns undefined when nobody holds it, or its holder let go before it looked at the document.
  */
 export async function askHolder(
   folder: string,
@@ -146,13 +146,9 @@ function isAnswered(path: string): Promise<boolean> {
   })
 }
 
-/** It was not delivered. */
-function isRefused({ code }: NodeJS.ErrnoException): boolean {
-  return code === 'ECONNREFUSED' || code === 'ENOENT'
-}
-
+/** A holder that lets go answers what it began, and resets the connections that it had not looked at. */
 function isNobodyThere({ code }: NodeJS.ErrnoException): boolean {
-  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET'
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET' || code === 'EPIPE'
 }
 
 function inUse(path: string): DataFolderInUseError {
