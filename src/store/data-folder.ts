@@ -34,7 +34,8 @@ export type DataFolder = Readonly<{
 export async function claimDataFolder(folder: string): Promise<DataFolder> {
   await mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER })
   const path = socketPath(folder)
-  const notNow: RequestListener = (_request, response) => response.writeHead(503).end()
+  const notNow: RequestListener = (_request, response) =>
+    response.writeHead(503, { connection: 'close' }).end()
   let listener = notNow
   const answering = new Set<Promise<unknown>>()
   const server = createServer((incoming, response) => {
@@ -58,7 +59,8 @@ export async function claimDataFolder(folder: string): Promise<DataFolder> {
     release: () =>
       new Promise((done) => {
         server.close(() => done())
-        server.closeIdleConnections()
+        // Whoever asks again on a kept connection would hold the folder for us.
+        server.closeAllConnections()
       }),
   }
 }
@@ -91,7 +93,9 @@ export async function askHolder(
         response.on('error', fail)
       },
     )
-    outgoing.on('error', (error: NodeJS.ErrnoException) => (isRefused(error) ? done(undefined) : fail(error)))
+    outgoing.on('error', (error: NodeJS.ErrnoException) =>
+      isNobodyThere(error) ? done(undefined) : fail(error),
+    )
     outgoing.end(JSON.stringify(document ?? null))
   })
 }
