@@ -10,6 +10,7 @@ const ROOMS = [
   'settings',
   'config',
   'log',
+  'metrics',
   'vault',
   'store',
   'accounts',
@@ -37,6 +38,9 @@ const PACKAGE_ROOMS: Record<string, string[]> = {
   'openid-client': ['cli/'],
   eta: ['http/'],
   undici: ['oidc/'],
+  'lru-cache': ['store/'],
+  uuid: ['store/'],
+  'prom-client': ['metrics.ts'],
 }
 
 type Import = { file: string; from: string; isType: boolean }

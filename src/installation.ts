@@ -11,7 +11,9 @@ import { createKeyring } from './oidc/keyring.ts'
 import { createOutbound } from './oidc/outbound.ts'
 import { createAccountStore } from './store/account.ts'
 import { createArtifactStore } from './store/artifact.ts'
+import { type Changes, createLocalChanges, listenForChanges } from './store/changes.ts'
 import { createClientStore } from './store/client.ts'
+import { createConsentStore } from './store/consent.ts'
 import { claimDataFolder, DATABASE_FOLDER, type DataFolder } from './store/data-folder.ts'
 import {
   type Database,
@@ -19,13 +21,18 @@ import {
   openPostgres,
   openPostgresForMigrations,
 } from './store/database.ts'
+import { createEnding } from './store/ending.ts'
+import { createEventStore } from './store/event.ts'
 import { isUnavailable } from './store/fault.ts'
 import { createGrantStore } from './store/grant.ts'
 import { migrate, pendingMigrations } from './store/migrate.ts'
+import { createRefreshAnswerStore } from './store/refresh-answer.ts'
 import { createResourceStore } from './store/resource.ts'
 import { createSessionStore } from './store/session.ts'
 import { createSigningKeyStore } from './store/signing-key.ts'
 import { createTokenStore } from './store/token.ts'
+import { createTokenCommit } from './store/token-commit.ts'
+import { createLocalWorkerLock, createWorkerLock, type RunAlone } from './store/worker-lock.ts'
 import type { Clock } from './time.ts'
 import { createVault } from './vault.ts'
 
@@ -47,50 +54,62 @@ type Needs = {
 export async function openInstallation(config: Config, { log, now = () => new Date(), attempts = 1 }: Needs) {
   const folder = config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir) : undefined
   let database: Database | undefined
+  let changes: Changes | undefined
   try {
     const vault = createVault(await loadMasterKeys(config))
-    database = await openDatabase(config, { folder, log, attempts })
+    const opened = await openDatabase(config, { folder, log, attempts })
+    database = opened.database
+    changes = opened.changes
     const stores = {
       accounts: createAccountStore(database),
-      clients: createClientStore(database),
-      resources: createResourceStore(database),
+      clients: createClientStore(database, changes),
+      resources: createResourceStore(database, changes),
       tokens: createTokenStore(database),
       grants: createGrantStore(database),
       sessions: createSessionStore(database),
       artifacts: createArtifactStore(database),
+      consents: createConsentStore(database),
+      refreshAnswers: createRefreshAnswerStore(database),
+      events: createEventStore(database),
+      commitTokens: createTokenCommit(database),
+      end: createEnding(database),
     }
     const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
     const jwks = await keyring.load()
     const hasher = createPasswordHasher()
     const outbound = createOutbound(config.outboundAllowedNetworks)
-    const cleanup = createCleanup({ ...stores, now })
-    const opened = database
+    const cleanup = createCleanup({ ...stores, runAlone: opened.runAlone, now })
     const admin = createAdmin({
       ...stores,
       hasher,
       keyring,
       cleanup,
       outbound,
-      pendingMigrations: () => pendingMigrations(opened),
+      pendingMigrations: () => pendingMigrations(opened.database),
     })
     folder?.answerWith(answerAdminRequests(admin))
     return {
       database,
       vault,
       stores,
+      changes,
+      keyring,
       jwks,
+      cleanup,
       hasher,
       outbound,
       admin,
       async close() {
         await folder?.finishAnswering()
         await outbound.close()
-        await opened.destroy()
+        await opened.changes.close()
+        await opened.database.destroy()
         // Last: whoever gets the folder next finds the database closed.
         await folder?.release()
       },
     }
   } catch (error) {
+    await changes?.close()
     await database?.destroy()
     await folder?.release()
     throw error
@@ -102,16 +121,17 @@ type Opening = { folder: DataFolder | undefined; log: Log; attempts: number }
 async function openDatabase(
   { database, dataDir }: Config,
   { folder, log, attempts }: Opening,
-): Promise<Database> {
+): Promise<{ database: Database; changes: Changes; runAlone: RunAlone }> {
   if (database.kind === 'embedded') {
     const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER))
     logMigrations(await migrate(embedded), log)
-    return embedded
+    return { database: embedded, changes: createLocalChanges(), runAlone: createLocalWorkerLock() }
   }
   await migratePostgres(database.url, log, attempts)
-  return openPostgres(database.url, {
+  const pool = openPostgres(database.url, {
     onConnectionError: (error) => log.warn({ event: 'database.connection_lost', error: error.message }),
   })
+  return { database: pool, changes: listenForChanges(database.url), runAlone: createWorkerLock(pool) }
 }
 
 async function migratePostgres(url: string, log: Log, attempts: number): Promise<void> {

@@ -1,7 +1,6 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Provider } from 'oidc-provider'
 import { createSignIn } from './accounts/sign-in.ts'
 import type { Admin } from './admin/admin.ts'
 import type { Config } from './config.ts'
@@ -9,8 +8,13 @@ import { createApp } from './http/app.ts'
 import { createHealthApp } from './http/health.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
+import { maintenanceJobs } from './jobs/maintenance.ts'
+import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
-import { createEngine } from './oidc/provider.ts'
+import { createMetrics } from './metrics.ts'
+import { createEngines } from './oidc/engines.ts'
+import { createEngine, ROUTES } from './oidc/provider.ts'
+import { createUnitOfWork } from './oidc/token-request.ts'
 import { ping } from './store/database.ts'
 import type { Clock } from './time.ts'
 
@@ -42,35 +46,37 @@ export async function startServer(
   let isStopping = false
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
-  const { database, vault, stores, jwks, hasher, outbound, admin } = installation
+  const { database, vault, stores, hasher, outbound, admin } = installation
+  const metrics = createMetrics()
   const views = createViews({ brand: BRAND, issuer: config.issuer })
-  const engine: Provider = createEngine({
-    ...config,
-    ...stores,
-    ...views,
-    jwks,
-    vault,
-    outbound,
-    log,
-    now,
-  })
+  const engines = createEngines({ ...installation, log }, (jwks) =>
+    createEngine({ ...config, ...stores, ...views, jwks, vault, outbound, log, now }),
+  )
   const app = createApp({
     ...config,
-    engine: () => engine,
+    engine: engines.current,
     signIn: createSignIn({ ...stores, hasher }),
     accounts: stores.accounts,
+    consents: stores.consents,
+    unitOfWork: createUnitOfWork({
+      ...stores,
+      ...config.lifetimes,
+      tokenPath: ROUTES.token,
+      vault,
+    }),
     vault,
     views,
     log,
     now,
   })
   const health = createHealthApp({
+    metrics,
     async readiness() {
       // Migrations ran and keys were loaded before anything listened.
       const checks = {
         database: await ping(database),
         migrations: true,
-        keys: jwks.keys.length > 0,
+        keys: installation.jwks.keys.length > 0,
         accepting: !isStopping,
       }
       return { ready: Object.values(checks).every(Boolean), checks }
@@ -99,6 +105,7 @@ export async function startServer(
     await installation.close()
     throw error
   }
+  const jobs = startJobs(maintenanceJobs({ cleanup: installation.cleanup, metrics, log }), { log })
   const [management, main] = listeners as [Server, Server]
   log.info({ event: 'listening', issuer: config.issuer, address: urlOf(main), management: urlOf(management) })
 
@@ -114,6 +121,7 @@ export async function startServer(
       await pause(pauseMilliseconds)
       await close(main)
       await close(management)
+      await jobs.stop()
       await installation.close()
       log.info({ event: 'stopped' })
     },

@@ -5,6 +5,7 @@ import type { Outbound } from '../oidc/outbound.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ClientStore } from '../store/client.ts'
 import type { ResourceStore } from '../store/resource.ts'
+import { AdminError } from './admin-error.ts'
 import { createClientsAdmin } from './clients.ts'
 import { createPeopleAdmin } from './people.ts'
 import { createResourcesAdmin } from './resources.ts'
@@ -46,7 +47,11 @@ export function createAdmin(needs: Needs) {
     },
     schema: { pending: (): Promise<string[]> => needs.pendingMigrations() },
     cleanup: {
-      run: (): Promise<CleanupReport> => cleanup.run(),
+      async run(): Promise<CleanupReport> {
+        const deleted = await cleanup.run()
+        if (!deleted) throw new AdminError('A clean-up is running already. Try again when it has finished.')
+        return deleted
+      },
       count: (): Promise<CleanupReport> => cleanup.count(),
     },
   }

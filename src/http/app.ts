@@ -7,6 +7,7 @@ import type { Log } from '../log.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/policy.ts'
 import { cookieKeys } from '../oidc/provider.ts'
 import type { AccountStore } from '../store/account.ts'
+import type { ConsentStore } from '../store/consent.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { mendEngineAnswers } from './engine-answers.ts'
@@ -26,6 +27,9 @@ type Needs = {
   engine: () => Provider
   signIn: VerifySignIn
   accounts: AccountStore
+  consents: ConsentStore
+  /** Runs what is behind it in a unit of work, and commits that. */
+  unitOfWork: Middleware
   vault: Vault
   views: Views
   log: Log
@@ -50,6 +54,7 @@ export function createApp(needs: Needs): Koa {
   app.use(createInteractionRoutes({ ...needs, render: views.render }).routes()) // /interaction/:uid
   app.use(translateRequests(needs))
   app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
+  app.use(needs.unitOfWork)
   app.use(mount(engine)) //                                everything else
   return app
 }

@@ -1,20 +1,31 @@
 import Router from '@koa/router'
 import Koa from 'koa'
+import type { Metrics } from '../metrics.ts'
 
 /** What readiness looks at; each check says whether it is well. */
 export type Readiness = () => Promise<{ ready: boolean; checks: Record<string, boolean> }>
 
 /** The private listener: for the orchestrator, never for the public. */
-export function createHealthApp({ readiness }: { readiness: Readiness }): Koa {
-  const router = new Router({ prefix: '/health' })
+export function createHealthApp({
+  readiness,
+  metrics,
+}: {
+  readiness: Readiness
+  metrics: Pick<Metrics, 'contentType' | 'render'>
+}): Koa {
+  const router = new Router()
   // Alive means: the process answers. A database that is away is no reason to restart it.
-  router.get('/live', (ctx) => {
+  router.get('/health/live', (ctx) => {
     ctx.body = { status: 'ok' }
   })
-  router.get('/ready', async (ctx) => {
+  router.get('/health/ready', async (ctx) => {
     const { ready, checks } = await readiness()
     ctx.status = ready ? 200 : 503
     ctx.body = { status: ready ? 'ok' : 'unavailable', checks }
+  })
+  router.get('/metrics', async (ctx) => {
+    ctx.type = metrics.contentType
+    ctx.body = await metrics.render()
   })
   const app = new Koa()
   app.use(async (ctx, next) => {

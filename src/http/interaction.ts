@@ -4,10 +4,11 @@ import type { Client, Provider } from 'oidc-provider'
 import { z } from 'zod'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { Log } from '../log.ts'
-import { applyConsent, describeScopes, type MissingConsent, whatIsAsked } from '../oidc/consent.ts'
+import { applyConsent, consentIn, describeScopes, type MissingConsent, whatIsAsked } from '../oidc/consent.ts'
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
 import type { AccountStore } from '../store/account.ts'
+import type { ConsentStore } from '../store/consent.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
@@ -19,6 +20,7 @@ type Needs = {
   engine: () => Provider
   signIn: VerifySignIn
   accounts: AccountStore
+  consents: ConsentStore
   vault: Vault
   render: RenderPage
   log: Log
@@ -26,6 +28,7 @@ type Needs = {
 }
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
+type ConsentGrant = InstanceType<Provider['Grant']>
 
 const credentials = z.object({
   username: z.string().trim().min(1).max(256),
@@ -40,6 +43,7 @@ export function createInteractionRoutes({
   engine,
   signIn,
   accounts,
+  consents,
   vault,
   render,
   log,
@@ -143,7 +147,15 @@ export function createInteractionRoutes({
     }
     const { grant, asked } = await findConsent(interaction)
     applyConsent(grant, asked, form.getAll('scope'))
-    await finish(ctx, interaction, { consent: { grantId: await grant.save() } })
+    const grantId = await grant.save()
+    await rememberConsent(grant)
+    await finish(ctx, interaction, { consent: { grantId } })
+  }
+
+  async function rememberConsent(grant: ConsentGrant): Promise<void> {
+    const { accountId, clientId } = grant
+    if (!accountId || !clientId) return
+    await consents.upsert(accountId, clientId, consentIn(grant, await consents.find(accountId, clientId)))
   }
 
   async function findConsent(interaction: Interaction) {

@@ -1,59 +1,75 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ArtifactStore } from '../store/artifact.ts'
-import type { GrantStore } from '../store/grant.ts'
-import type { SessionStore } from '../store/session.ts'
-import type { TokenStore } from '../store/token.ts'
-import { type Clock, MINUTE_SECONDS } from '../time.ts'
+import type { EventStore } from '../store/event.ts'
+import type { Expiry } from '../store/expired.ts'
+import type { RunAlone } from '../store/worker-lock.ts'
+import { type Clock, DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
 
 /** Rows stay this long after they expired: the engine tells an expired code from an unknown one, and detects replays. */
 const GRACE_SECONDS = 30 * MINUTE_SECONDS
+/** What happened stays on record this long. */
+const EVENT_SECONDS = 90 * DAY_SECONDS
 const BATCH_ROWS = 500
 const PAUSE_MILLISECONDS = 20
+/** A backlog is counted up to here: beyond, it is large, and counting it would cost more than knowing it is worth. */
+const MOST_COUNTED = 100_000
+
+const TABLES = ['tokens', 'sessions', 'artifacts', 'refreshAnswers', 'grants', 'events'] as const
 
 /** How many rows of each table had expired. */
-export type CleanupReport = { grants: number; tokens: number; sessions: number; artifacts: number }
+export type CleanupReport = Record<(typeof TABLES)[number], number>
 
-type Needs = {
-  grants: GrantStore
-  tokens: TokenStore
-  sessions: SessionStore
-  artifacts: ArtifactStore
+type Needs = Record<Exclude<(typeof TABLES)[number], 'events'>, Expiry> & {
+  events: EventStore
+  runAlone: RunAlone
   now: Clock
 }
 
+export type Cleanup = ReturnType<typeof createCleanup>
+
 /** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
-export function createCleanup({ grants, tokens, sessions, artifacts, now }: Needs) {
-  // Tokens first: a grant's own deletion would cascade over all of its tokens in one statement.
-  const tables = { tokens, sessions, artifacts, grants }
+export function createCleanup(needs: Needs) {
+  const { refreshAnswers, runAlone, now } = needs
 
   return {
-    async run(): Promise<CleanupReport> {
-      return await forEachTable(async (table) => {
-        let deleted = 0
-        for (;;) {
-          const batch = await table.deleteExpired(cutoff(), BATCH_ROWS)
-          deleted += batch
-          if (batch < BATCH_ROWS) return deleted
-          await pause(PAUSE_MILLISECONDS)
-        }
-      })
-    },
+    /** @returns undefined when another worker is at it. */
+    run: (signal?: AbortSignal): Promise<CleanupReport | undefined> =>
+      // Tokens first: a grant's own deletion would cascade over all of its tokens in one statement.
+      runAlone(() => forEachTable((table) => deleteAll(table, signal))),
 
-    /** What {@link run} would delete. */
-    count: (): Promise<CleanupReport> => forEachTable((table) => table.countExpired(cutoff())),
+    /** What {@link run} would delete; a number that is not exact is {@link MOST_COUNTED}. */
+    count: (): Promise<CleanupReport> =>
+      forEachTable((table) => needs[table].countExpired(cutoffOf(table), MOST_COUNTED)),
+
+    /** Answers that could be repeated are deleted as soon as they cannot be. By every instance: they are few. */
+    forgetAnswers: (): Promise<number> => refreshAnswers.deleteExpired(now(), BATCH_ROWS),
   }
 
-  function cutoff(): Date {
-    return new Date(now().getTime() - GRACE_SECONDS * 1000)
+  async function deleteAll(table: keyof CleanupReport, signal: AbortSignal | undefined): Promise<number> {
+    let deleted = 0
+    while (!signal?.aborted) {
+      const batch = await needs[table].deleteExpired(cutoffOf(table), BATCH_ROWS)
+      deleted += batch
+      if (batch < BATCH_ROWS) break
+      await pause(PAUSE_MILLISECONDS)
+    }
+    return deleted
   }
 
-  async function forEachTable(
-    work: (table: (typeof tables)[keyof typeof tables]) => Promise<number>,
-  ): Promise<CleanupReport> {
-    const report = { grants: 0, tokens: 0, sessions: 0, artifacts: 0 }
-    for (const name of Object.keys(tables) as (keyof typeof tables)[]) report[name] = await work(tables[name])
-    return report
+  function cutoffOf(table: keyof CleanupReport): Date {
+    const ageSeconds = table === 'events' ? EVENT_SECONDS : table === 'refreshAnswers' ? 0 : GRACE_SECONDS
+    return new Date(now().getTime() - ageSeconds * 1000)
   }
 }
 
-export type Cleanup = ReturnType<typeof createCleanup>
+async function forEachTable(work: (table: keyof CleanupReport) => Promise<number>): Promise<CleanupReport> {
+  const report: CleanupReport = {
+    tokens: 0,
+    sessions: 0,
+    artifacts: 0,
+    refreshAnswers: 0,
+    grants: 0,
+    events: 0,
+  }
+  for (const table of TABLES) report[table] = await work(table)
+  return report
+}

@@ -2,6 +2,7 @@ import type { FindAccount } from 'oidc-provider'
 import type { Account, AccountStore } from '../store/account.ts'
 import { toEpochSeconds } from '../time.ts'
 import { withUnavailable } from './unavailable.ts'
+import { currentUnit } from './unit-of-work.ts'
 
 /** The standard claims that a person's profile may hold (OpenID Connect Core §5.1); the rest have columns. */
 export const PROFILE_CLAIMS = [
@@ -31,7 +32,7 @@ export const CLAIMS_BY_SCOPE = {
  */
 export function createFindAccount(accounts: AccountStore): FindAccount {
   return withUnavailable(async (_ctx, sub: string) => {
-    const account = await accounts.find(sub)
+    const account = currentUnit()?.read.accounts.get(sub) ?? (await accounts.find(sub))
     if (account?.status !== 'active') return undefined
     return { accountId: account.sub, claims: () => toClaims(account) }
   })

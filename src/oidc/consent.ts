@@ -1,6 +1,8 @@
 import type { Client, Grant, KoaContextWithOIDC } from 'oidc-provider'
+import type { Consent, ConsentStore, ScopeSet } from '../store/consent.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
 import type { ScopeOnPage } from './pages.ts'
+import { withUnavailable } from './unavailable.ts'
 
 /** What a prompt says is not granted yet: the engine's `prompt.details`. */
 export type MissingConsent = {
@@ -9,31 +11,84 @@ export type MissingConsent = {
 }
 
 /**
- * The grant that a request goes on with, if there is one. First-party clients get theirs without being asked for:
- * the operator vouched for them. (Native clients are asked for all the same, RFC 8252 §8.6: the engine sees to it.)
+ * The grant that a request goes on with, if there is one. A grant belongs to one browser session or device, so that
+ * ending it touches no other; what the person consented to elsewhere is carried over. First-party clients get
+ * theirs without being asked for: the operator vouched for them. (Native clients are asked for all the same,
+ * RFC 8252 §8.6: the engine sees to it.)
  */
-export async function loadExistingGrant(ctx: KoaContextWithOIDC): Promise<Grant | undefined> {
-  const { oidc } = ctx
-  const { client, session, account } = oidc
-  if (!client || !session) return undefined
-  const consented = oidc.result?.consent?.grantId
-  const grantId = consented ?? session.grantIdFor(client.clientId)
-  const existing = grantId ? await oidc.provider.Grant.find(grantId) : undefined
-  // A device gets a grant of its own, made when the person consents: ending it must end nothing else.
-  const isDevice = oidc.route === 'code_verification' || oidc.route === 'device_resume'
-  if (isDevice && !consented) return undefined
-  if (!account || (client as Client & ExtraClientMetadata).first_party !== true) return existing
+export function createLoadExistingGrant(consents: ConsentStore) {
+  return withUnavailable(async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
+    const { oidc } = ctx
+    const { client, session, account } = oidc
+    if (!client || !session) return undefined
+    const consented = oidc.result?.consent?.grantId
+    const grantId = consented ?? session.grantIdFor(client.clientId)
+    const existing = grantId ? await oidc.provider.Grant.find(grantId) : undefined
+    // A device gets a grant of its own, made when the person consents: ending it must end nothing else.
+    const isDevice = oidc.route === 'code_verification' || oidc.route === 'device_resume'
+    if (isDevice && !consented) return undefined
+    if (!account) return existing
 
-  const grant =
-    existing ?? new oidc.provider.Grant({ accountId: account.accountId, clientId: client.clientId })
-  const missing = missingScopes(ctx, grant)
-  if (existing && missing.length === 0) return existing
-  for (const { resource, scope } of missing) {
-    if (resource === undefined) grant.addOIDCScope(scope)
-    else grant.addResourceScope(resource, scope)
+    const { accountId } = account
+    const grant = existing ?? new oidc.provider.Grant({ accountId, clientId: client.clientId })
+    const missing = missingScopes(ctx, grant)
+    if (existing && missing.length === 0) return existing
+    const isFirstParty = (client as Client & ExtraClientMetadata).first_party === true
+    const consent = isFirstParty ? undefined : await consents.find(accountId, client.clientId)
+    let answered = 0
+    for (const { resource, scope } of missing) {
+      const answer = isFirstParty ? 'granted' : answerTo(consent, scope, resource)
+      if (answer === undefined) continue
+      answerScope(grant, { scope, resource, isGranted: answer === 'granted' })
+      answered++
+    }
+    if (answered === 0 && !isFirstParty) return existing
+    await grant.save()
+    return grant
+  })
+}
+
+/** What a person answered about a scope before, in any browser. */
+function answerTo(
+  consent: Consent | undefined,
+  scope: string,
+  resource: string | undefined,
+): 'granted' | 'rejected' | undefined {
+  const has = (scopes: ScopeSet | undefined) =>
+    words((resource === undefined ? scopes?.openid : scopes?.resources[resource]) ?? '').includes(scope)
+  return has(consent?.granted) ? 'granted' : has(consent?.rejected) ? 'rejected' : undefined
+}
+
+/** A person's answers as they stand in a grant, to be remembered beyond it. */
+export function consentIn(grant: Grant, before: Consent | undefined): Consent {
+  const { openid, resources, rejected } = grant
+  const answers = {
+    granted: { openid: openid?.scope ?? '', resources: resources ?? {} },
+    rejected: { openid: rejected?.openid?.scope ?? '', resources: rejected?.resources ?? {} },
   }
-  await grant.save()
-  return grant
+  // What this grant does not speak of stays as it was answered before.
+  const isOpen = (scope: string, resource: string | undefined) =>
+    answerTo(answers, scope, resource) === undefined
+  return {
+    granted: mergeScopes(answers.granted, before?.granted, isOpen),
+    rejected: mergeScopes(answers.rejected, before?.rejected, isOpen),
+  }
+}
+
+function mergeScopes(
+  now: ScopeSet,
+  before: ScopeSet = { openid: '', resources: {} },
+  isOpen: (scope: string, resource: string | undefined) => boolean,
+): ScopeSet {
+  const merge = (resource: string | undefined, current = '', earlier = '') =>
+    [...new Set([...words(current), ...words(earlier).filter((scope) => isOpen(scope, resource))])].join(' ')
+  const names = new Set([...Object.keys(now.resources), ...Object.keys(before.resources)])
+  return {
+    openid: merge(undefined, now.openid, before.openid),
+    resources: Object.fromEntries(
+      [...names].map((name) => [name, merge(name, now.resources[name], before.resources[name])]),
+    ),
+  }
 }
 
 function missingScopes(
@@ -121,9 +176,16 @@ export function applyConsent(grant: Grant, missing: MissingConsent, ticked: read
     const granted = required || ticked.includes(value)
     // The latest answer counts: the engine's grant would remember an earlier refusal beside it.
     for (const answers of [grant, grant.rejected ?? {}]) forgetAnswer(answers, scope, resource)
-    if (resource === undefined) granted ? grant.addOIDCScope(scope) : grant.rejectOIDCScope(scope)
-    else granted ? grant.addResourceScope(resource, scope) : grant.rejectResourceScope(resource, scope)
+    answerScope(grant, { scope, resource, isGranted: granted })
   }
+}
+
+function answerScope(
+  grant: Grant,
+  { scope, resource, isGranted }: { scope: string; resource: string | undefined; isGranted: boolean },
+): void {
+  if (resource === undefined) isGranted ? grant.addOIDCScope(scope) : grant.rejectOIDCScope(scope)
+  else isGranted ? grant.addResourceScope(resource, scope) : grant.rejectResourceScope(resource, scope)
 }
 
 type Answers = Pick<Grant, 'openid' | 'resources'>

@@ -2,3 +2,6 @@ import { errors } from 'oidc-provider'
 
 /** The engine's errors that our own pages raise or meet, so that `oidc/` alone imports the engine's values. */
 export const { InvalidClient, OIDCProviderError, SessionNotFound } = errors
+
+/** The client's just-spent token again: answered as before, not by what the engine makes of it. */
+export class AnsweredBefore extends errors.InvalidGrant {}

@@ -1,5 +1,10 @@
 import type { Client, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Log } from '../log.ts'
+import { AnsweredBefore } from './errors.ts'
+import { currentUnit } from './unit-of-work.ts'
+
+/** Ours: a refresh whose answer was repeated. */
+export const REPEATED = 'grant.repeated'
 
 const REQUEST_ERRORS = [
   'authorization.error',
@@ -21,7 +26,7 @@ const REQUEST_ERRORS = [
 const REQUEST_SUCCESSES = [
   'authorization.accepted',
   'authorization.success',
-  'grant.success',
+  REPEATED,
   'device_authorization.success',
   'pushed_authorization_request.success',
   'interaction.started',
@@ -37,8 +42,16 @@ export function logEngineEvents(engine: Provider, log: Log): void {
   for (const event of REQUEST_SUCCESSES) {
     on(engine, event, (ctx) => log.info({ event, ...requestFields(ctx) }))
   }
+  on(engine, 'grant.success', (ctx) => {
+    const tell = () => log.info({ event: 'grant.success', ...requestFields(ctx) })
+    // The engine says so when it has made its answer; it is true when that is stored.
+    currentUnit()?.tokenRequest?.whenCommitted.push(tell)
+  })
   for (const event of REQUEST_ERRORS) {
-    on(engine, event, (ctx, error) => log.info({ event, ...requestFields(ctx), ...errorFields(error) }))
+    on(engine, event, (ctx, error) => {
+      if (error instanceof AnsweredBefore) return
+      log.info({ event, ...requestFields(ctx), ...errorFields(error) })
+    })
   }
   on(engine, 'server_error', (ctx, error) => {
     const fields = { event: 'server_error', ...requestFields(ctx) }

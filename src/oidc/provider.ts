@@ -5,6 +5,8 @@ import type { Log } from '../log.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ArtifactStore } from '../store/artifact.ts'
 import type { ClientStore } from '../store/client.ts'
+import type { ConsentStore } from '../store/consent.ts'
+import type { Ending } from '../store/ending.ts'
 import type { GrantStore } from '../store/grant.ts'
 import type { ResourceStore } from '../store/resource.ts'
 import type { SessionStore } from '../store/session.ts'
@@ -14,7 +16,7 @@ import type { Vault } from '../vault.ts'
 import { createAdapterFactory } from './adapter/factory.ts'
 import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
 import { EXTRA_CLIENT_METADATA, type ExtraClientMetadata, verifyClientSecret } from './client-metadata.ts'
-import { loadExistingGrant } from './consent.ts'
+import { createLoadExistingGrant } from './consent.ts'
 import { logEngineEvents } from './events.ts'
 import type { Outbound } from './outbound.ts'
 import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
@@ -58,6 +60,8 @@ type Needs = {
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore
+  consents: ConsentStore
+  end: (ending: Ending) => Promise<void>
   render: RenderPage
   renderError: RenderErrorPage
   log: Log
@@ -117,7 +121,7 @@ function createConfiguration(needs: Needs): Configuration {
     extraParams: { scope: assertScopeAllowed },
 
     findAccount,
-    loadExistingGrant,
+    loadExistingGrant: createLoadExistingGrant(needs.consents),
     interactions: {
       policy: createInteractionPolicy(),
       url: (_ctx, interaction) => `/interaction/${interaction.uid}`,

@@ -17,7 +17,7 @@ export function withUnavailable<Parameters extends unknown[], Result>(
   }
 }
 
-function unavailable(cause: unknown): errors.OIDCProviderError {
+export function unavailable(cause: unknown): errors.OIDCProviderError {
   const error = new errors.TemporarilyUnavailable('the database cannot answer now')
   error.statusCode = 503
   error.status = 503

@@ -160,7 +160,16 @@ async function endAccess(transaction: Database, sub: string): Promise<{ sessions
   return { sessions: Number(sessions.numUpdatedRows), grants: Number(grants.numDeletedRows) }
 }
 
-function toAccount(row: Selectable<AccountTable>): Account {
+/** What {@link toAccount} reads, for statements that bring an account along. */
+export type AccountRow = Pick<
+  Selectable<AccountTable>,
+  'sub' | 'username' | 'email' | 'email_verified' | 'profile' | 'status' | 'created_at' | 'updated_at'
+>
+
+export const ACCOUNT_COLUMNS =
+  'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.created_at, account.updated_at'
+
+export function toAccount(row: AccountRow): Account {
   return {
     sub: row.sub,
     username: row.username,

@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
+import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
-import { countRows } from './grant.ts'
+import { expiryOf } from './expired.ts'
+import { columnsOf, defineStatement } from './statement.ts'
 
 /** What lives for minutes, by the engine's model names. The numbers are stored: never reuse one. */
 export const ARTIFACT_KINDS = { Interaction: 1, PushedAuthorizationRequest: 2, ReplayDetection: 3 } as const
@@ -32,16 +34,26 @@ export function createArtifactStore(database: Database) {
       return (numInsertedOrUpdatedRows ?? 0n) > 0n
     },
 
-    /** Remembers that something may be used once (RFC 7523 §3, RFC 9449 §11.1). @returns false when it was seen before. */
-    async insertOnce(kind: ArtifactKind, idHash: Uint8Array, expiresAt: Date): Promise<boolean> {
-      const { rows } = await sql`
-        insert into oidc_artifact as seen (kind, id_hash, expires_at)
-        values (${ARTIFACT_KINDS[kind]}, ${idHash}, ${expiresAt})
-        on conflict (kind, id_hash) do update set expires_at = excluded.expires_at where seen.expires_at < now()
-        returning 1
-      `.execute(database)
-      return rows.length > 0
-    },
+    /** Remembers that something may be used once (RFC 7523 §3, RFC 9449 §11.1). Gives false when it was seen before. */
+    insertOnce: createBatcher<{ kind: ArtifactKind; idHash: Uint8Array; expiresAt: Date }, boolean>(
+      async (artifacts) => {
+        const rows = await insertUnseen(
+          database,
+          columnsOf(
+            artifacts,
+            ({ kind }) => ARTIFACT_KINDS[kind],
+            ({ idHash }) => idHash,
+            ({ expiresAt }) => expiresAt.getTime() / 1000,
+          ),
+        )
+        const unseen = new Set(rows.map((row) => `${row.kind} ${Buffer.from(row.id_hash).toString('hex')}`))
+        // `delete` gives true once: the same identifier twice in one statement has one winner, too.
+        return artifacts.map(({ kind, idHash }) =>
+          unseen.delete(`${ARTIFACT_KINDS[kind]} ${Buffer.from(idHash).toString('hex')}`),
+        )
+      },
+      { isRepeatable: false },
+    ),
 
     async find(
       kind: ArtifactKind,
@@ -70,18 +82,16 @@ export function createArtifactStore(database: Database) {
       return numUpdatedRows > 0n
     },
 
-    /** @returns how many rows went; at most `limit`. */
-    async deleteExpired(before: Date, limit: number): Promise<number> {
-      const { rows } = await sql`
-        delete from oidc_artifact
-        where (kind, id_hash) in (select kind, id_hash from oidc_artifact where expires_at < ${before} limit ${limit})
-        returning 1
-      `.execute(database)
-      return rows.length
-    },
-
-    async countExpired(before: Date): Promise<number> {
-      return await countRows(database, 'oidc_artifact', before)
-    },
+    ...expiryOf(database, 'oidc_artifact'),
   }
 }
+
+const insertUnseen = defineStatement<{ kind: number; id_hash: Uint8Array }>(
+  'artifact_insert_once',
+  `insert into oidc_artifact as seen (kind, id_hash, expires_at)
+    select distinct on (kind, id_hash) kind, id_hash, to_timestamp(expires_at)
+    from unnest($1::smallint[], $2::bytea[], $3::float8[]) as given (kind, id_hash, expires_at)
+    order by kind, id_hash, expires_at desc
+    on conflict (kind, id_hash) do update set expires_at = excluded.expires_at where seen.expires_at < now()
+    returning kind, id_hash`,
+)

@@ -1,4 +1,6 @@
 import { type Selectable, sql } from 'kysely'
+import { createCache } from './cache.ts'
+import type { Changes } from './changes.ts'
 import type { Database } from './database.ts'
 import { isUniqueViolation } from './fault.ts'
 import type { ClientTable } from './schema.ts'
@@ -16,91 +18,103 @@ export type Client = Readonly<{
 
 export type ClientStore = ReturnType<typeof createClientStore>
 
-export function createClientStore(database: Database) {
+export function createClientStore(database: Database, changes: Changes) {
+  const cache = createCache(findClient, { table: 'oidc_client', changes })
   return {
-    /** @returns false when the client_id is taken. */
-    async insert({
-      clientId,
-      metadata,
-      secretHash,
-    }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
-      try {
-        await database
-          .insertInto('oidc_client')
-          .values({
-            client_id: clientId,
-            metadata: JSON.stringify(metadata),
-            secret_hash: secretHash ?? null,
-            previous_secret_hash: null,
-          })
-          .execute()
-        return true
-      } catch (error) {
-        if (isUniqueViolation(error)) return false
-        throw error
-      }
-    },
-
-    async find(clientId: string): Promise<Client | undefined> {
-      const row = await database
-        .selectFrom('oidc_client')
-        .selectAll()
-        .where('client_id', '=', clientId)
-        .executeTakeFirst()
-      return row && toClient(row)
-    },
-
-    async list(): Promise<Client[]> {
-      const rows = await database
-        .selectFrom('oidc_client')
-        .selectAll()
-        .orderBy('created_at')
-        .orderBy('client_id')
+    /** From memory, where a change by any instance arrives within a second. */
+    find: cache.find,
+    insert: cache.changing(insert),
+    list,
+    update: cache.changing(update),
+    rotateSecret: cache.changing(rotateSecret),
+    delete: cache.changing(deleteClient),
+  }
+  /** @returns false when the client_id is taken. */
+  async function insert({
+    clientId,
+    metadata,
+    secretHash,
+  }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
+    try {
+      await database
+        .insertInto('oidc_client')
+        .values({
+          client_id: clientId,
+          metadata: JSON.stringify(metadata),
+          secret_hash: secretHash ?? null,
+          previous_secret_hash: null,
+        })
         .execute()
-      return rows.map(toClient)
-    },
+      return true
+    } catch (error) {
+      if (isUniqueViolation(error)) return false
+      throw error
+    }
+  }
 
-    /** @returns false when there is no such client. */
-    async update(clientId: string, metadata: Client['metadata']): Promise<boolean> {
-      const { numUpdatedRows } = await database
-        .updateTable('oidc_client')
-        .set({ metadata: JSON.stringify(metadata), updated_at: new Date() })
+  async function findClient(clientId: string): Promise<Client | undefined> {
+    const row = await database
+      .selectFrom('oidc_client')
+      .selectAll()
+      .where('client_id', '=', clientId)
+      .executeTakeFirst()
+    return row && toClient(row)
+  }
+
+  async function list(): Promise<Client[]> {
+    const rows = await database
+      .selectFrom('oidc_client')
+      .selectAll()
+      .orderBy('created_at')
+      .orderBy('client_id')
+      .execute()
+    return rows.map(toClient)
+  }
+
+  /** @returns false when there is no such client. */
+  async function update(clientId: string, metadata: Client['metadata']): Promise<boolean> {
+    const { numUpdatedRows } = await database
+      .updateTable('oidc_client')
+      .set({ metadata: JSON.stringify(metadata), updated_at: new Date() })
+      .where('client_id', '=', clientId)
+      .executeTakeFirst()
+    return numUpdatedRows > 0n
+  }
+
+  /** @param overlapSeconds how long the secret of before is still accepted. @returns false when there is no such client. */
+  async function rotateSecret(
+    clientId: string,
+    secretHash: Uint8Array,
+    overlapSeconds: number,
+  ): Promise<boolean> {
+    const { numUpdatedRows } = await database
+      .updateTable('oidc_client')
+      .set((table) => ({
+        previous_secret_hash: overlapSeconds > 0 ? table.ref('secret_hash') : null,
+        previous_secret_until:
+          overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
+        secret_hash: secretHash,
+        updated_at: new Date(),
+      }))
+      .where('client_id', '=', clientId)
+      .executeTakeFirst()
+    return numUpdatedRows > 0n
+  }
+
+  /** With the client go its grants and every token. @returns false when there is no such client. */
+  async function deleteClient(clientId: string): Promise<boolean> {
+    return await database.transaction().execute(async (transaction) => {
+      const { numDeletedRows } = await transaction
+        .deleteFrom('oidc_client')
         .where('client_id', '=', clientId)
         .executeTakeFirst()
-      return numUpdatedRows > 0n
-    },
-
-    /** @param overlapSeconds how long the secret of before is still accepted. @returns false when there is no such client. */
-    async rotateSecret(clientId: string, secretHash: Uint8Array, overlapSeconds: number): Promise<boolean> {
-      const { numUpdatedRows } = await database
-        .updateTable('oidc_client')
-        .set((table) => ({
-          previous_secret_hash: overlapSeconds > 0 ? table.ref('secret_hash') : null,
-          previous_secret_until:
-            overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
-          secret_hash: secretHash,
-          updated_at: new Date(),
-        }))
+      await transaction
+        .deleteFrom('oidc_token')
         .where('client_id', '=', clientId)
-        .executeTakeFirst()
-      return numUpdatedRows > 0n
-    },
-
-    /** With the client go its grants and every token. @returns false when there is no such client. */
-    async delete(clientId: string): Promise<boolean> {
-      return await database.transaction().execute(async (transaction) => {
-        const { numDeletedRows } = await transaction
-          .deleteFrom('oidc_client')
-          .where('client_id', '=', clientId)
-          .executeTakeFirst()
-        await transaction
-          .deleteFrom('oidc_token')
-          .where('client_id', '=', clientId)
-          .where('grant_id', 'is', null)
-          .execute()
-        return numDeletedRows > 0n
-      })
-    },
+        .where('grant_id', 'is', null)
+        .execute()
+      return numDeletedRows > 0n
+    })
   }
 }
 

@@ -1,13 +1,24 @@
 import { PGlite } from '@electric-sql/pglite'
-import { type DatabaseConnection, type Driver, Kysely, PGliteDialect, PostgresDialect, sql } from 'kysely'
+import {
+  type DatabaseConnection,
+  type Driver,
+  Kysely,
+  PGliteDialect,
+  PostgresDialect,
+  type PostgresDialectConfig,
+  sql,
+} from 'kysely'
 import pg from 'pg'
+import { isConnectionUseless } from './fault.ts'
 import type { Schema } from './schema.ts'
 
 export type Database = Kysely<Schema>
 
 const POOL_SIZE = 10
 const WAIT_MILLISECONDS = 2_000
-const STATEMENT_MILLISECONDS = 5_000
+const STATEMENT_MILLISECONDS = 4_000
+/** Longer than the server's own limit: reached only when the server is silent. */
+const SILENCE_MILLISECONDS = 5_000
 const LOCK_MILLISECONDS = 2_000
 const MIGRATION_LOCK_MILLISECONDS = 60_000
 const IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
@@ -26,7 +37,7 @@ export function openPostgres(
     connectionString: url,
     max: POOL_SIZE,
     statement_timeout: STATEMENT_MILLISECONDS,
-    query_timeout: STATEMENT_MILLISECONDS + WAIT_MILLISECONDS,
+    query_timeout: SILENCE_MILLISECONDS,
     lock_timeout: LOCK_MILLISECONDS,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MILLISECONDS,
     onConnectionError,
@@ -56,7 +67,37 @@ function openPool({
   pool.on('error', onConnectionError)
   // The pool listens to idle connections only: one that is lost while somebody holds it would end the process.
   pool.on('connect', (client) => client.on('error', onConnectionError))
-  return new Kysely({ dialect: new PostgresDialect({ pool }) })
+  return new Kysely({ dialect: new PostgresDialect({ pool: preparing(pool) }) })
+}
+
+type Pool = Exclude<PostgresDialectConfig['pool'], (...parameters: never) => unknown>
+
+/**
+ * A pool whose clients prepare the statements that begin with a comment, under the name in it: those are sent for
+ * nearly every request, so the server need not parse and plan them again. A client that cannot be used any more is
+ * not given back.
+ */
+function preparing(pool: pg.Pool): Pool {
+  return {
+    options: pool.options,
+    end: () => pool.end(),
+    async connect() {
+      const client = await pool.connect()
+      let isUseless = false
+      return {
+        async query(text: string, values: readonly unknown[]) {
+          const name = /^\/\* (\w+) \*\//.exec(text)?.[1]
+          try {
+            return await client.query({ ...(name ? { name } : {}), text, values: [...values] })
+          } catch (error) {
+            isUseless ||= isConnectionUseless(error)
+            throw error
+          }
+        },
+        release: (destroy?: boolean) => client.release(destroy || isUseless),
+      } as unknown as Awaited<ReturnType<Pool['connect']>>
+    },
+  }
 }
 
 /**

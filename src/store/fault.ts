@@ -18,6 +18,30 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof Error && UNAVAILABLE_MESSAGE.test(error.message)
 }
 
+/** Lost to a concurrent transaction and rolled back: deadlock, serialization failure. */
+export function isConflict(error: unknown): boolean {
+  return /^(40001|40P01)$/.test(codeOf(error) ?? '')
+}
+
+/** The connection broke or was ended, so that nobody knows what became of the statement. */
+export function isConnectionLost(error: unknown): boolean {
+  if (/^(08...|25006|57P0[1-3]|ECONNRESET|EPIPE)$/.test(codeOf(error) ?? '')) return true
+  return (
+    error instanceof Error &&
+    /^(Connection terminated( unexpectedly)?$|Client has encountered)/.test(error.message)
+  )
+}
+
+/** The connection cannot be used again: lost, silent, or to a server that became read-only. */
+export function isConnectionUseless(error: unknown): boolean {
+  return isConnectionLost(error) || (error instanceof Error && error.message === 'Query read timeout')
+}
+
+/** Of several rows in one statement, one may be to blame: bad data, a broken constraint, a row that another holds. */
+export function mayBeOneRow(error: unknown): boolean {
+  return !isUnavailable(error) || /^(55P03|57014)$/.test(codeOf(error) ?? '')
+}
+
 /** A row that this one refers to is gone. */
 export function isForeignKeyViolation(error: unknown): boolean {
   return codeOf(error) === FOREIGN_KEY_VIOLATION

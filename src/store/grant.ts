@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
 
 /** What a person let a client do (the engine's Grant). Tokens hang on it: deleting it deletes them. */
@@ -32,37 +33,6 @@ export function createGrantStore(database: Database) {
       return row?.payload
     },
 
-    async delete(id: string): Promise<void> {
-      await database.deleteFrom('oidc_grant').where('id', '=', id).execute()
-    },
-
-    /** @returns how many rows went; at most `limit`. */
-    async deleteExpired(before: Date, limit: number): Promise<number> {
-      const { numDeletedRows } = await database
-        .deleteFrom('oidc_grant')
-        .where('id', 'in', (select) =>
-          select.selectFrom('oidc_grant').select('id').where('expires_at', '<', before).limit(limit),
-        )
-        .executeTakeFirst()
-      return Number(numDeletedRows)
-    },
-
-    async countExpired(before: Date): Promise<number> {
-      return await countRows(database, 'oidc_grant', before)
-    },
+    ...expiryOf(database, 'oidc_grant'),
   }
-}
-
-/** Counts rows of a table that expired before an instant. */
-export async function countRows(
-  database: Database,
-  table: 'oidc_grant' | 'oidc_token' | 'oidc_session' | 'oidc_artifact',
-  before: Date,
-): Promise<number> {
-  const { count } = await database
-    .selectFrom(table)
-    .select((select) => select.fn.countAll<string | number>().as('count'))
-    .where('expires_at', '<', before)
-    .executeTakeFirstOrThrow()
-  return Number(count)
 }

@@ -1,4 +1,6 @@
 import type { Selectable } from 'kysely'
+import { createCache } from './cache.ts'
+import type { Changes } from './changes.ts'
 import type { Database } from './database.ts'
 import { isUniqueViolation } from './fault.ts'
 import type { ResourceTable } from './schema.ts'
@@ -18,51 +20,57 @@ export type Resource = Readonly<{
 
 export type ResourceStore = ReturnType<typeof createResourceStore>
 
-export function createResourceStore(database: Database) {
+export function createResourceStore(database: Database, changes: Changes) {
+  const cache = createCache(findResource, { table: 'resource', changes })
   return {
-    /** @returns false when the identifier is taken. */
-    async insert(resource: Omit<Resource, 'createdAt'>): Promise<boolean> {
-      try {
-        await database
-          .insertInto('resource')
-          .values({
-            identifier: resource.identifier,
-            scope: resource.scope,
-            format: resource.format,
-            signing_alg: resource.signingAlg,
-            access_token_seconds: resource.accessTokenSeconds ?? null,
-            introspection_client_ids: [...resource.introspectionClientIds],
-          })
-          .execute()
-        return true
-      } catch (error) {
-        if (isUniqueViolation(error)) return false
-        throw error
-      }
-    },
+    /** From memory, where a change by any instance arrives within a second. */
+    find: cache.find,
+    insert: cache.changing(insert),
+    list,
+    delete: cache.changing(deleteResource),
+  }
+  /** @returns false when the identifier is taken. */
+  async function insert(resource: Omit<Resource, 'createdAt'>): Promise<boolean> {
+    try {
+      await database
+        .insertInto('resource')
+        .values({
+          identifier: resource.identifier,
+          scope: resource.scope,
+          format: resource.format,
+          signing_alg: resource.signingAlg,
+          access_token_seconds: resource.accessTokenSeconds ?? null,
+          introspection_client_ids: [...resource.introspectionClientIds],
+        })
+        .execute()
+      return true
+    } catch (error) {
+      if (isUniqueViolation(error)) return false
+      throw error
+    }
+  }
 
-    async find(identifier: string): Promise<Resource | undefined> {
-      const row = await database
-        .selectFrom('resource')
-        .selectAll()
-        .where('identifier', '=', identifier)
-        .executeTakeFirst()
-      return row && toResource(row)
-    },
+  async function findResource(identifier: string): Promise<Resource | undefined> {
+    const row = await database
+      .selectFrom('resource')
+      .selectAll()
+      .where('identifier', '=', identifier)
+      .executeTakeFirst()
+    return row && toResource(row)
+  }
 
-    async list(): Promise<Resource[]> {
-      const rows = await database.selectFrom('resource').selectAll().orderBy('identifier').execute()
-      return rows.map(toResource)
-    },
+  async function list(): Promise<Resource[]> {
+    const rows = await database.selectFrom('resource').selectAll().orderBy('identifier').execute()
+    return rows.map(toResource)
+  }
 
-    /** @returns false when there is no such resource. */
-    async delete(identifier: string): Promise<boolean> {
-      const { numDeletedRows } = await database
-        .deleteFrom('resource')
-        .where('identifier', '=', identifier)
-        .executeTakeFirst()
-      return numDeletedRows > 0n
-    },
+  /** @returns false when there is no such resource. */
+  async function deleteResource(identifier: string): Promise<boolean> {
+    const { numDeletedRows } = await database
+      .deleteFrom('resource')
+      .where('identifier', '=', identifier)
+      .executeTakeFirst()
+    return numDeletedRows > 0n
   }
 }
 

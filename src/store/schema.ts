@@ -1,6 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 
-/** The tables as kysely sees them: column spelling stays in this room. */
+/** The tables that kysely builds statements for, as it sees them: column spelling stays in this room. */
 export type Schema = {
   account: AccountTable
   oidc_client: ClientTable
@@ -10,6 +10,7 @@ export type Schema = {
   oidc_token: TokenTable
   oidc_session: SessionTable
   oidc_artifact: ArtifactTable
+  consent: ConsentTable
 }
 
 /** JSON as the engine hands it over; written as text. */
@@ -81,6 +82,7 @@ export type TokenTable = {
   sealed_id: Uint8Array | null
   polled_at: OptionalInstant
   poll_interval_seconds: number | null
+  consumed_by: Generated<string | null>
 }
 
 export type SessionTable = {
@@ -98,4 +100,12 @@ export type ArtifactTable = {
   sealed_payload: Uint8Array | null
   consumed_at: OptionalInstant
   expires_at: Instant
+}
+
+export type ConsentTable = {
+  account_sub: string
+  client_id: string
+  scopes: Json<Payload>
+  created_at: ColumnType<Date, never, never>
+  updated_at: ColumnType<Date, never, Date>
 }

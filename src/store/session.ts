@@ -1,7 +1,10 @@
 import { sql } from 'kysely'
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
+import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
-import { countRows } from './grant.ts'
+import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
+import { defineStatement } from './statement.ts'
 
 /** A browser's session with us, signed in or not. Known by the hash of its cookie. */
 export type Session = Readonly<{
@@ -10,6 +13,13 @@ export type Session = Readonly<{
   accountSub: string | undefined
   payload: Payload
   expiresAt: Date
+}>
+
+/** A session with who signed in and what they let clients do, as one statement found them. */
+export type FoundSession = Readonly<{
+  payload: Payload
+  account: Account | undefined
+  grants: readonly Readonly<{ id: string; payload: Payload }>[]
 }>
 
 export type SessionStore = ReturnType<typeof createSessionStore>
@@ -35,15 +45,15 @@ export function createSessionStore(database: Database) {
       `.execute(database)
     },
 
-    async find(idHash: Uint8Array): Promise<Payload | undefined> {
-      const row = await database
-        .selectFrom('oidc_session')
-        .select('payload')
-        .where('id_hash', '=', idHash)
-        .where('ended_at', 'is', null)
-        .executeTakeFirst()
-      return row?.payload
-    },
+    /** Finds a session that has not ended, together with its account and the grants that it refers to. */
+    find: createBatcher<Uint8Array, FoundSession | undefined>(async (idHashes) => {
+      const rows = await findSessions(database, [idHashes])
+      const byHash = new Map(rows.map((row) => [Buffer.from(row.id_hash).toString('hex'), row]))
+      return idHashes.map((idHash) => {
+        const row = byHash.get(Buffer.from(idHash).toString('hex'))
+        return row && toFoundSession(row)
+      })
+    }),
 
     async findByUid(uid: string): Promise<Payload | undefined> {
       const row = await database
@@ -67,19 +77,34 @@ export function createSessionStore(database: Database) {
         .execute()
     },
 
-    /** @returns how many rows went; at most `limit`. */
-    async deleteExpired(before: Date, limit: number): Promise<number> {
-      const { numDeletedRows } = await database
-        .deleteFrom('oidc_session')
-        .where('id_hash', 'in', (select) =>
-          select.selectFrom('oidc_session').select('id_hash').where('expires_at', '<', before).limit(limit),
-        )
-        .executeTakeFirst()
-      return Number(numDeletedRows)
-    },
+    ...expiryOf(database, 'oidc_session'),
+  }
+}
 
-    async countExpired(before: Date): Promise<number> {
-      return await countRows(database, 'oidc_session', before)
-    },
+const findSessions = defineStatement<SessionRow>(
+  'session_find',
+  `select session.id_hash, session.payload::text as payload, ${ACCOUNT_COLUMNS},
+      (
+        select jsonb_agg(jsonb_build_object('id', oidc_grant.id, 'payload', oidc_grant.payload))::text from oidc_grant
+        where oidc_grant.id in (select value ->> 'grantId' from jsonb_each(session.payload -> 'authorizations'))
+      ) as grants
+    from oidc_session as session left join account on account.sub = session.account_sub
+    where session.id_hash = any($1::bytea[]) and session.ended_at is null`,
+)
+
+type SessionRow = Omit<AccountRow, 'sub'> & {
+  id_hash: Uint8Array
+  payload: string
+  sub: string | null
+  grants: string | null
+}
+
+/** JSON is parsed for each taker: the engine changes what it is given. */
+function toFoundSession(row: SessionRow): FoundSession {
+  const { sub } = row
+  return {
+    payload: JSON.parse(row.payload),
+    account: sub === null ? undefined : toAccount({ ...row, sub }),
+    grants: row.grants === null ? [] : JSON.parse(row.grants),
   }
 }

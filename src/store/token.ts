@@ -1,7 +1,9 @@
-import { sql } from 'kysely'
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
+import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
-import { countRows } from './grant.ts'
+import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
+import { columnsOf, defineStatement } from './statement.ts'
 
 /** The kinds of token in the table, by the engine's model names. The numbers are stored: never reuse one. */
 export const TOKEN_KINDS = {
@@ -21,22 +23,62 @@ export type Token = Readonly<{
   clientId: string
   payload: Payload
   expiresAt: Date
-  /** Device codes only: the user code's fingerprint and the sealed device code. */
-  device?: Readonly<{ userCodeHash: Uint8Array; sealedId: Uint8Array }> | undefined
 }>
+
+/** A device code with the fingerprint of its user code, and itself sealed: devices are told it once, people never. */
+export type DeviceCode = Token &
+  Readonly<{ device?: Readonly<{ userCodeHash: Uint8Array; sealedId: Uint8Array }> | undefined }>
+
+/** A token and what it hangs on, as one statement found them. Expired ones are found, too. */
+export type FoundToken = Readonly<{
+  kind: number
+  payload: Payload
+  /** undefined: it was not spent. By the clock of the database. */
+  spentSecondsAgo: number | undefined
+  grant: Readonly<{ id: string; payload: Payload }> | undefined
+  account: Account | undefined
+  /** Of a token that ends with its session; `payload` is undefined when the session has ended. */
+  session: Readonly<{ uid: string; payload: Payload | undefined }> | undefined
+}>
+
+export type Poll = 'in-time' | 'too-soon'
+type PollRequest = Readonly<{ idHash: Uint8Array; intervalSeconds: number; stepSeconds: number }>
 
 export type TokenStore = ReturnType<typeof createTokenStore>
 
 export function createTokenStore(database: Database) {
   return {
-    /** Stores a token, or the new state of one (device codes are stored three times). Whether it was spent is kept. */
-    async upsert({ idHash, kind, grantId, clientId, payload, expiresAt, device }: Token): Promise<void> {
+    /** Finds a token together with its grant, that grant's account, and the session that it ends with. */
+    find: createBatcher<Uint8Array, FoundToken | undefined>(async (idHashes) => {
+      const rows = await findTokens(database, [idHashes])
+      const byHash = new Map(rows.map((row) => [hex(row.id_hash), row]))
+      return idHashes.map((idHash) => {
+        const row = byHash.get(hex(idHash))
+        return row && toFoundToken(row)
+      })
+    }),
+
+    /** Stores a new token. Rejects with a foreign key violation when its grant has ended. */
+    insert: createBatcher<Token, void>(async (tokens) => {
+      await insertTokens(database, tokenColumns(tokens))
+      return []
+    }),
+
+    /** Stores a device code, or its new state: it is stored three times. Whether it was spent is kept. */
+    async upsertDeviceCode({
+      idHash,
+      grantId,
+      clientId,
+      payload,
+      expiresAt,
+      device,
+    }: DeviceCode): Promise<void> {
       const changing = { grant_id: grantId ?? null, payload: JSON.stringify(payload), expires_at: expiresAt }
       await database
         .insertInto('oidc_token')
         .values({
           id_hash: idHash,
-          kind: TOKEN_KINDS[kind],
+          kind: TOKEN_KINDS.DeviceCode,
           client_id: clientId,
           user_code_hash: device?.userCodeHash ?? null,
           sealed_id: device?.sealedId ?? null,
@@ -45,24 +87,6 @@ export function createTokenStore(database: Database) {
         })
         .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
         .execute()
-    },
-
-    /**
-     * Finds a token, expired or not. A spent one counts as spent only `graceSeconds` after it was: until then a
-     * duplicate request falls through to {@link consume} and loses there, without harming the winner.
-     */
-    async find(
-      kind: TokenKind,
-      idHash: Uint8Array,
-      graceSeconds: number,
-    ): Promise<{ payload: Payload; consumed: boolean } | undefined> {
-      const row = await database
-        .selectFrom('oidc_token')
-        .select(['payload', consumedFor(graceSeconds).as('consumed')])
-        .where('id_hash', '=', idHash)
-        .where('kind', '=', TOKEN_KINDS[kind])
-        .executeTakeFirst()
-      return row && { payload: row.payload, consumed: row.consumed }
     },
 
     /** Finds the device code that a person was told the user code of (RFC 8628 §3.3). */
@@ -82,67 +106,123 @@ export function createTokenStore(database: Database) {
      *
      * @returns 'too-soon' when it did not wait for the interval, which then grows by `stepSeconds`.
      */
-    async poll(
-      idHash: Uint8Array,
-      { intervalSeconds, stepSeconds }: { intervalSeconds: number; stepSeconds: number },
-    ): Promise<'in-time' | 'too-soon'> {
-      const { rows } = await sql<{ too_soon: boolean }>`
-        update oidc_token as current
-        set polled_at = now(),
-            poll_interval_seconds = case when before.too_soon then least(before.interval + ${stepSeconds}, 300) else before.interval end
-        from (
-          select id_hash, coalesce(poll_interval_seconds, ${intervalSeconds}::int) as interval,
-                 coalesce(polled_at + make_interval(secs => coalesce(poll_interval_seconds, ${intervalSeconds}::int)) > now(), false) as too_soon
-          from oidc_token where id_hash = ${idHash} and kind = ${TOKEN_KINDS.DeviceCode} for update
-        ) as before
-        where current.id_hash = before.id_hash
-        returning before.too_soon
-      `.execute(database)
-      return rows[0]?.too_soon ? 'too-soon' : 'in-time'
-    },
-
-    /** Spends a single-use token (RFC 6749 §4.1.2). Of any number of concurrent calls exactly one gets `true`. */
-    async consume(kind: TokenKind, idHash: Uint8Array): Promise<boolean> {
-      const { numUpdatedRows } = await database
-        .updateTable('oidc_token')
-        .set({ consumed_at: sql<Date>`now()` })
-        .where('id_hash', '=', idHash)
-        .where('kind', '=', TOKEN_KINDS[kind])
-        .where('consumed_at', 'is', null)
-        .executeTakeFirst()
-      return numUpdatedRows > 0n
-    },
-
-    async delete(idHash: Uint8Array): Promise<void> {
-      await database.deleteFrom('oidc_token').where('id_hash', '=', idHash).execute()
-    },
-
-    /** Deletes a grant's tokens of one kind, the grant itself stays. */
-    async deleteByGrant(kind: TokenKind, grantId: string): Promise<void> {
-      await database
-        .deleteFrom('oidc_token')
-        .where('grant_id', '=', grantId)
-        .where('kind', '=', TOKEN_KINDS[kind])
-        .execute()
-    },
-
-    /** @returns how many rows went; at most `limit`. */
-    async deleteExpired(before: Date, limit: number): Promise<number> {
-      const { numDeletedRows } = await database
-        .deleteFrom('oidc_token')
-        .where('id_hash', 'in', (select) =>
-          select.selectFrom('oidc_token').select('id_hash').where('expires_at', '<', before).limit(limit),
+    poll: createBatcher<PollRequest, Poll>(
+      async (polls) => {
+        const parameters = columnsOf(
+          polls,
+          ({ idHash }) => idHash,
+          ({ intervalSeconds }) => intervalSeconds,
+          ({ stepSeconds }) => stepSeconds,
         )
-        .executeTakeFirst()
-      return Number(numDeletedRows)
-    },
+        const tooSoon = new Map<string, boolean>()
+        for (const row of await notePolls(database, parameters)) tooSoon.set(hex(row.id_hash), row.too_soon)
+        return polls.map(({ idHash }) => {
+          const answer = tooSoon.get(hex(idHash)) ? 'too-soon' : 'in-time'
+          // A second poll of the same device in the same statement did not wait.
+          tooSoon.set(hex(idHash), true)
+          return answer
+        })
+      },
+      { isRepeatable: false },
+    ),
 
-    async countExpired(before: Date): Promise<number> {
-      return await countRows(database, 'oidc_token', before)
-    },
+    ...expiryOf(database, 'oidc_token'),
   }
 }
 
-function consumedFor(graceSeconds: number) {
-  return sql<boolean>`coalesce(consumed_at <= now() - make_interval(secs => ${graceSeconds}), false)`
+/** The parameters that rows of new tokens are made of, in the order of {@link TOKEN_ROW}. */
+export function tokenColumns(tokens: readonly Token[]): unknown[][] {
+  return columnsOf(
+    tokens,
+    ({ idHash }) => idHash,
+    ({ kind }) => TOKEN_KINDS[kind],
+    ({ grantId }) => grantId ?? null,
+    ({ clientId }) => clientId,
+    ({ payload }) => JSON.stringify(payload),
+    ({ expiresAt }) => expiresAt.getTime() / 1000,
+  )
+}
+
+const findTokens = defineStatement<FoundRow>(
+  'token_find',
+  `select token.id_hash, token.kind, token.payload::text as payload,
+      extract(epoch from now() - token.consumed_at)::float8 as spent_seconds_ago,
+      token.grant_id, oidc_grant.payload::text as grant_payload,
+      ${ACCOUNT_COLUMNS},
+      case when token.payload -> 'expiresWithSession' = 'true' then token.payload ->> 'sessionUid' end as session_uid,
+      session.payload::text as session_payload
+    from oidc_token as token
+    left join oidc_grant on oidc_grant.id = token.grant_id
+    left join account on account.sub = oidc_grant.account_sub
+    left join lateral (
+      select payload from oidc_session
+      where token.payload -> 'expiresWithSession' = 'true' and uid = token.payload ->> 'sessionUid' and ended_at is null
+      order by expires_at desc limit 1
+    ) as session on true
+    where token.id_hash = any($1::bytea[])`,
+)
+
+const insertTokens = defineStatement(
+  'token_insert',
+  `insert into oidc_token (id_hash, kind, grant_id, client_id, payload, expires_at)
+    select id_hash, kind, grant_id, client_id, payload::jsonb, to_timestamp(expires_at)
+    from unnest($1::bytea[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::float8[])
+      as new_token (id_hash, kind, grant_id, client_id, payload, expires_at)
+    on conflict (id_hash) do nothing`,
+)
+
+const notePolls = defineStatement<{ id_hash: Uint8Array; too_soon: boolean }>(
+  'device_poll',
+  `update oidc_token as current
+    set polled_at = now(),
+        poll_interval_seconds = case when before.too_soon then least(before.interval + before.step, 300) else before.interval end
+    from (
+      select token.id_hash, poll.step, coalesce(poll_interval_seconds, poll.interval) as interval,
+             coalesce(polled_at + make_interval(secs => coalesce(poll_interval_seconds, poll.interval)) > now(), false) as too_soon
+      from unnest($1::bytea[], $2::int[], $3::int[]) as poll (id_hash, interval, step)
+      join oidc_token as token on token.id_hash = poll.id_hash
+      where token.kind = ${TOKEN_KINDS.DeviceCode}
+      order by token.id_hash
+      for update of token
+    ) as before
+    where current.id_hash = before.id_hash
+    returning current.id_hash, before.too_soon`,
+)
+
+type FoundRow = Omit<AccountRow, 'sub'> & {
+  id_hash: Uint8Array
+  kind: number
+  payload: string
+  spent_seconds_ago: number | null
+  grant_id: string | null
+  grant_payload: string | null
+  sub: string | null
+  session_uid: string | null
+  session_payload: string | null
+}
+
+/** JSON is parsed for each taker: the engine changes what it is given. */
+function toFoundToken(row: FoundRow): FoundToken {
+  const { sub } = row
+  return {
+    kind: row.kind,
+    payload: JSON.parse(row.payload),
+    spentSecondsAgo: row.spent_seconds_ago ?? undefined,
+    grant:
+      row.grant_id !== null && row.grant_payload !== null
+        ? { id: row.grant_id, payload: JSON.parse(row.grant_payload) }
+        : undefined,
+    account: sub === null ? undefined : toAccount({ ...row, sub }),
+    session:
+      row.session_uid === null
+        ? undefined
+        : {
+            uid: row.session_uid,
+            payload: row.session_payload === null ? undefined : JSON.parse(row.session_payload),
+          },
+  }
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

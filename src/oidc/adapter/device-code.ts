@@ -14,7 +14,7 @@ export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial
     ...common,
     async upsert(id, { userCode, ...payload }) {
       await tokens
-        .upsert({
+        .upsertDeviceCode({
           idHash: sha256(id),
           kind: 'DeviceCode',
           grantId: payload.grantId,
@@ -31,9 +31,11 @@ export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial
     async find(id) {
       const found = await common.find?.(id)
       const { route, client } = Provider.ctx?.oidc ?? {}
+      const isPending = found && !found.accountId && !found.error
       // Another client's poll is refused by the engine, and must not slow the owner down.
-      if (found && route === 'token' && !found.consumed && found.clientId === client?.clientId) {
-        const poll = await tokens.poll(sha256(id), {
+      if (isPending && route === 'token' && found.clientId === client?.clientId) {
+        const poll = await tokens.poll({
+          idHash: sha256(id),
           intervalSeconds: DEVICE_POLL_INTERVAL_SECONDS,
           stepSeconds: DEVICE_POLL_STEP_SECONDS,
         })

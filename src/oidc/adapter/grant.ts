@@ -1,11 +1,17 @@
-import type { Adapter, AdapterPayload } from 'oidc-provider'
+import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
+import type { Ending } from '../../store/ending.ts'
 import type { GrantStore } from '../../store/grant.ts'
+import { reuseOf } from '../record.ts'
+import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 
-export function grantAdapter({ grants }: { grants: GrantStore }): Partial<Adapter> {
+type Needs = { grants: GrantStore; end: (ending: Ending) => Promise<void> }
+
+export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)
+      currentUnit()?.read.grants.delete(id)
       await grants
         .upsert({
           id,
@@ -16,11 +22,22 @@ export function grantAdapter({ grants }: { grants: GrantStore }): Partial<Adapte
         })
         .catch(refuseWhenParentIsGone)
     },
+
     async find(id) {
-      const payload = await grants.find(id)
+      // A copy: the engine changes what it is given.
+      const payload = structuredClone(currentUnit()?.read.grants.get(id)) ?? (await grants.find(id))
       return payload && { ...payload, jti: id }
     },
-    destroy: (id) => grants.delete(id),
+
+    async destroy(id) {
+      const unit = currentUnit()
+      unit?.read.grants.delete(id)
+      const { event, sessionUid } = reuseOf(Provider.ctx, unit?.tokenRequest)
+      await Promise.all([
+        end({ what: 'grant', grantId: id, event }),
+        sessionUid === undefined ? undefined : end({ what: 'session', uid: sessionUid }),
+      ])
+    },
   }
 }
 

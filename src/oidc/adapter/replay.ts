@@ -16,7 +16,7 @@ export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Part
       const expiresAt = expiryOf(payload)
       // The engine forgets a proof that is ahead of our clock while it would still accept it.
       if (!isAssertion) expiresAt.setSeconds(expiresAt.getSeconds() + DPOP_PROOF_SECONDS)
-      if (await artifacts.insertOnce('ReplayDetection', sha256(id), expiresAt)) return
+      if (await artifacts.insertOnce({ kind: 'ReplayDetection', idHash: sha256(id), expiresAt })) return
       throw isAssertion
         ? new errors.InvalidClientAuth('client assertion was used before')
         : new errors.InvalidDpopProof('DPoP proof was used before')

@@ -1,44 +1,74 @@
-import { type Adapter, errors, Provider } from 'oidc-provider'
-import type { TokenKind, TokenStore } from '../../store/token.ts'
+import type { Adapter } from 'oidc-provider'
+import type { Ending } from '../../store/ending.ts'
+import { type FoundToken, TOKEN_KINDS, type TokenKind, type TokenStore } from '../../store/token.ts'
 import { sha256 } from '../../vault.ts'
+import { AnsweredBefore } from '../errors.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
+import { currentUnit, rememberToken } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 
 export type TokenNeeds = {
   tokens: TokenStore
-  /** How long a spent refresh token is refused without ending its family. */
+  end: (ending: Ending) => Promise<void>
+  /** How long a spent refresh token is answered again instead of ending its family. */
   refreshReplaySeconds: number
 }
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, refreshReplaySeconds }: TokenNeeds,
+  { tokens, end, refreshReplaySeconds }: TokenNeeds,
 ): Partial<Adapter> {
   const graceSeconds = kind === 'RefreshToken' ? refreshReplaySeconds : CONSUMED_GRACE_SECONDS
+
   return {
     async upsert(id, payload) {
-      await tokens
-        .upsert({
-          idHash: sha256(id),
-          kind,
-          grantId: payload.grantId,
-          clientId: payload.clientId ?? '',
-          payload: withoutId(payload),
-          expiresAt: expiryOf(payload),
-        })
-        .catch(refuseWhenParentIsGone)
+      const token = {
+        idHash: sha256(id),
+        kind,
+        grantId: payload.grantId,
+        clientId: payload.clientId ?? '',
+        payload: withoutId(payload),
+        expiresAt: expiryOf(payload),
+      }
+      const request = currentUnit()?.tokenRequest
+      if (request) request.tokens.push(token)
+      else await tokens.insert(token).catch(refuseWhenParentIsGone)
     },
+
     async find(id) {
+      const idHash = sha256(id)
+      const found = await findOnce(id, idHash)
+      if (found?.kind !== TOKEN_KINDS[kind]) return undefined
+      const unit = currentUnit()
+      if (unit) rememberToken(unit, found)
+      if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
+      const { payload, spentSecondsAgo } = found
+      const token = { ...payload, jti: id }
+      if (spentSecondsAgo === undefined) return token
       // Only who redeems it may have sent it twice; to everybody else a spent token is spent.
-      const grace = Provider.ctx?.oidc?.route === 'token' ? graceSeconds : 0
-      const row = await tokens.find(kind, sha256(id), grace)
-      return row && { ...row.payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
+      const isRepeat = unit?.tokenRequest !== undefined && spentSecondsAgo < graceSeconds
+      return isRepeat ? token : { ...token, consumed: true }
     },
-    async consume(id) {
-      if (await tokens.consume(kind, sha256(id))) return
-      throw new errors.InvalidGrant(`${kind} was used by a concurrent request`)
+
+    /** The engine calls this when every check has passed. */
+    async consume() {
+      const request = currentUnit()?.tokenRequest
+      if (!request?.source) throw new TypeError('a token is spent by a token request that found it')
+      request.isSpending = true
+      if (request.source.spentSecondsAgo === undefined) return
+      request.isRepeat = true
+      throw new AnsweredBefore(`${kind} was used moments ago`)
     },
-    destroy: (id) => tokens.delete(sha256(id)),
-    revokeByGrantId: (grantId) => tokens.deleteByGrant(kind, grantId),
+
+    destroy: (id) => end({ what: 'token', idHash: sha256(id) }),
+    revokeByGrantId: (grantId) => end({ what: 'tokens', grantId, kind }),
+  }
+
+  /** Introspection and revocation ask for one token as each kind that it may be: one statement answers all. */
+  function findOnce(id: string, idHash: Uint8Array): Promise<FoundToken | undefined> {
+    const read = currentUnit()?.read.tokens
+    const reading = read?.get(id) ?? tokens.find(idHash)
+    read?.set(id, reading)
+    return reading
   }
 }

@@ -1,0 +1,25 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** What `/metrics` on the private listener tells, in the Prometheus format. No label carries anything of a person. */
+export function createMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  return {
+    cleanupBacklogRows: new Gauge({
+      name: 'sallyport_cleanup_backlog_rows',
+      help: 'Rows that expired and are not deleted yet (counted up to 100000)',
+      labelNames: ['table'],
+      registers,
+    }),
+    cleanupDeletedRows: new Counter({
+      name: 'sallyport_cleanup_deleted_rows_total',
+      help: 'Expired rows that this instance deleted',
+      labelNames: ['table'],
+      registers,
+    }),
+    contentType: registry.contentType,
+    render: (): Promise<string> => registry.metrics(),
+  }
+}

@@ -1,0 +1,39 @@
+import type { JWK } from 'jose'
+import type { Provider } from 'oidc-provider'
+import type { Log } from '../log.ts'
+import type { Changes } from '../store/changes.ts'
+import type { Keyring } from './keyring.ts'
+
+type Jwks = { keys: JWK[] }
+type Needs = { jwks: Jwks; keyring: Keyring; changes: Changes; log: Log }
+
+/**
+ * The engine of this moment. Its keys are fixed when it is made, so when an instance changes the signing keys, all
+ * make another engine; requests that are running finish on the one they began on.
+ */
+export function createEngines(
+  { jwks, keyring, changes, log }: Needs,
+  create: (jwks: Jwks) => Provider,
+): { current: () => Provider } {
+  let known = JSON.stringify(jwks)
+  let engine = create(jwks)
+  let reloading = Promise.resolve()
+
+  async function reload(): Promise<void> {
+    try {
+      const changed = await keyring.load()
+      if (JSON.stringify(changed) === known) return
+      known = JSON.stringify(changed)
+      engine = create(changed)
+      log.info({ event: 'keys.reloaded', keys: changed.keys.map(({ kid }) => kid) })
+    } catch (error) {
+      // The keys of before go on signing; the next notice tries again.
+      log.debug({ event: 'keys.reload_failed', error: error instanceof Error ? error.message : error })
+    }
+  }
+
+  changes.subscribe('signing_key', () => {
+    reloading = reloading.then(reload)
+  })
+  return { current: () => engine }
+}

@@ -1,0 +1,119 @@
+import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose'
+import type { Middleware } from 'koa'
+import { errors, type KoaContextWithOIDC } from 'oidc-provider'
+import { newEventId } from '../store/event.ts'
+import { isUnavailable } from '../store/fault.ts'
+import type { RefreshAnswerStore } from '../store/refresh-answer.ts'
+import type { TokenStore } from '../store/token.ts'
+import type { CommitOutcome, TokenCommit } from '../store/token-commit.ts'
+import type { Vault } from '../vault.ts'
+import { REPEATED } from './events.ts'
+import { tokenEvent } from './record.ts'
+import { unavailable } from './unavailable.ts'
+import { type TokenRequest, withUnitOfWork } from './unit-of-work.ts'
+
+const PURPOSE = 'refresh answer'
+
+type Needs = {
+  tokenPath: string
+  commitTokens: (commit: TokenCommit) => Promise<CommitOutcome>
+  tokens: TokenStore
+  refreshAnswers: RefreshAnswerStore
+  refreshReplaySeconds: number
+  vault: Vault
+}
+
+/** A token response, and the request that it answered: only a retry of that same request gets it again. */
+type Answer = { body: unknown; scope: unknown; resource: unknown; proofKey: string | undefined }
+
+/**
+ * Runs the engine in a unit of work. A token request is committed after the engine has made its answer and before
+ * anybody sees it: what is spent, what is issued and what is recorded, in one statement, all or nothing.
+ */
+export function createUnitOfWork(needs: Needs): Middleware {
+  const { tokenPath, commitTokens, tokens, refreshAnswers, refreshReplaySeconds, vault } = needs
+
+  return async (ctx, next) => {
+    const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
+    await withUnitOfWork({ isTokenRequest }, async ({ tokenRequest }) => {
+      await next()
+      if (!tokenRequest) return
+      try {
+        await finish(ctx as unknown as KoaContextWithOIDC, tokenRequest)
+      } catch (error) {
+        if (!isUnavailable(error)) throw error
+        refuse(ctx as unknown as KoaContextWithOIDC, unavailable(error))
+      }
+    })
+  }
+
+  async function finish(ctx: KoaContextWithOIDC, request: TokenRequest): Promise<void> {
+    if (request.isRepeat) return await answerAgain(ctx, request)
+    // What the engine refused changes nothing, even if it was refused after something was to be spent.
+    if (ctx.status !== 200) return
+    const outcome = await store(ctx, request)
+    if (outcome === 'ended')
+      return refuse(ctx, new errors.InvalidGrant('the grant ended during this request'))
+    if (outcome === 'spent') return await answerAgain(ctx, request)
+    for (const tell of request.whenCommitted) tell()
+  }
+
+  async function store(ctx: KoaContextWithOIDC, request: TokenRequest): Promise<CommitOutcome> {
+    const { source, isSpending } = request
+    if (!isSpending || !source?.grant) {
+      await Promise.all(request.tokens.map((token) => tokens.insert(token)))
+      return 'committed'
+    }
+    const isRefresh = source.kindName === 'RefreshToken'
+    const repeats = isRefresh && refreshReplaySeconds > 0
+    return await commitTokens({
+      id: newEventId(),
+      spends: source.idHash,
+      grantId: source.grant.id,
+      tokens: request.tokens,
+      answer: repeats ? { sealed: await sealAnswer(ctx), seconds: refreshReplaySeconds } : undefined,
+      events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source)],
+    })
+  }
+
+  /**
+   * A just-spent refresh token again: its answer was lost, or two tabs sent it. The same client with the same
+   * request and DPoP key gets the same answer; everything else about it the engine has checked by now. Codes are
+   * never answered twice.
+   */
+  async function answerAgain(ctx: KoaContextWithOIDC, { source }: TokenRequest): Promise<void> {
+    const sealed = source?.kindName === 'RefreshToken' ? await refreshAnswers.find(source.idHash) : undefined
+    const answer: Answer | undefined = sealed && JSON.parse(vault.open(sealed, PURPOSE))
+    if (!answer || !isSameRequest(answer, await describeRequest(ctx)))
+      return refuse(ctx, new errors.InvalidGrant(`${source?.kindName} was used by a concurrent request`))
+    ctx.status = 200
+    ctx.body = answer.body
+    ctx.oidc.provider.emit(REPEATED, ctx)
+  }
+
+  async function sealAnswer(ctx: KoaContextWithOIDC): Promise<Buffer> {
+    const answer: Answer = { body: ctx.body, ...(await describeRequest(ctx)) }
+    return vault.seal(JSON.stringify(answer), PURPOSE)
+  }
+}
+
+async function describeRequest(ctx: KoaContextWithOIDC): Promise<Omit<Answer, 'body'>> {
+  const { scope, resource } = ctx.oidc.params ?? {}
+  // The engine has verified the proof: its key is the one that signed it.
+  const proof = ctx.get('dpop')
+  const { jwk } = proof ? decodeProtectedHeader(proof) : {}
+  return { scope, resource, proofKey: jwk && (await calculateJwkThumbprint(jwk)) }
+}
+
+function isSameRequest(answer: Answer, request: Omit<Answer, 'body'>): boolean {
+  const key = ({ scope, resource, proofKey }: Omit<Answer, 'body'>) =>
+    JSON.stringify([scope ?? null, resource ?? null, proofKey ?? null])
+  return key(answer) === key(request)
+}
+
+/** Answers as the engine would have, had it known. */
+function refuse(ctx: KoaContextWithOIDC, error: errors.OIDCProviderError): void {
+  ctx.status = error.statusCode
+  ctx.body = { error: error.error, error_description: error.error_description }
+  ctx.oidc.provider.emit('grant.error', ctx, error)
+}

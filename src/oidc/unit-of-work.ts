@@ -1,0 +1,77 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Account } from '../store/account.ts'
+import type { Payload } from '../store/schema.ts'
+import type { FoundSession } from '../store/session.ts'
+import type { FoundToken, Token, TokenKind } from '../store/token.ts'
+
+/**
+ * What one request to the engine knows and is about to write. The engine asks for a token, its grant, its session
+ * and its person one after the other; the first question reads them all, the others are answered from here.
+ */
+export type UnitOfWork = Readonly<{
+  read: Reading
+  /** Token requests only: what they write is gathered here, and committed when the engine has made its answer. */
+  tokenRequest: TokenRequest | undefined
+}>
+
+export type TokenRequest = {
+  /** What the client presented, if the engine found it. */
+  source: (FoundToken & { kindName: TokenKind; idHash: Uint8Array }) | undefined
+  /** The engine checked everything and wants the source spent. */
+  isSpending: boolean
+  /** It was spent moments ago: this is a retry or a duplicate, and is answered as such. */
+  isRepeat: boolean
+  readonly tokens: Token[]
+  /** Done when all of it is stored. */
+  readonly whenCommitted: (() => void)[]
+}
+
+type Reading = Readonly<{
+  tokens: Map<string, Promise<FoundToken | undefined>>
+  grants: Map<string, Payload>
+  /** Sessions that tokens end with, by `uid`. */
+  sessions: Map<string, Payload | undefined>
+  /** The browser's session as it is stored, by its cookie. */
+  storedSessions: Map<string, Payload>
+  accounts: Map<string, Account>
+}>
+
+const storage = new AsyncLocalStorage<UnitOfWork>()
+
+/** Runs a request with a unit of work of its own. */
+export function withUnitOfWork<Result>(
+  { isTokenRequest }: { isTokenRequest: boolean },
+  run: (unit: UnitOfWork) => Promise<Result>,
+): Promise<Result> {
+  const unit: UnitOfWork = {
+    read: {
+      tokens: new Map(),
+      grants: new Map(),
+      sessions: new Map(),
+      storedSessions: new Map(),
+      accounts: new Map(),
+    },
+    tokenRequest: isTokenRequest
+      ? { source: undefined, isSpending: false, isRepeat: false, tokens: [], whenCommitted: [] }
+      : undefined,
+  }
+  return storage.run(unit, () => run(unit))
+}
+
+/** The unit of work of this request; none outside the engine. */
+export function currentUnit(): UnitOfWork | undefined {
+  return storage.getStore()
+}
+
+/** Keeps what a token brought along. */
+export function rememberToken({ read }: UnitOfWork, { grant, session, account }: FoundToken): void {
+  if (grant) read.grants.set(grant.id, grant.payload)
+  if (session) read.sessions.set(session.uid, session.payload)
+  if (account) read.accounts.set(account.sub, account)
+}
+
+/** Keeps what a session brought along. */
+export function rememberSession({ read }: UnitOfWork, { grants, account }: FoundSession): void {
+  for (const { id, payload } of grants) read.grants.set(id, payload)
+  if (account) read.accounts.set(account.sub, account)
+}

@@ -1,0 +1,38 @@
+import { sql } from 'kysely'
+import type { Database } from './database.ts'
+
+/** Space-separated scopes, of OpenID Connect and of each resource. */
+export type ScopeSet = Readonly<{ openid: string; resources: Readonly<Record<string, string>> }>
+
+/** What a person answered a client, whichever browser it was in. Grants are made from it, and do not change it. */
+export type Consent = Readonly<{ granted: ScopeSet; rejected: ScopeSet }>
+
+export type ConsentStore = ReturnType<typeof createConsentStore>
+
+export function createConsentStore(database: Database) {
+  return {
+    async find(accountSub: string, clientId: string): Promise<Consent | undefined> {
+      const row = await database
+        .selectFrom('consent')
+        .select('scopes')
+        .where('account_sub', '=', accountSub)
+        .where('client_id', '=', clientId)
+        .executeTakeFirst()
+      return row?.scopes as Consent | undefined
+    },
+
+    /** Remembers the latest answer. Rejects with a foreign key violation when person or client is gone. */
+    async upsert(accountSub: string, clientId: string, consent: Consent): Promise<void> {
+      const changing = { scopes: JSON.stringify(consent) }
+      await database
+        .insertInto('consent')
+        .values({ account_sub: accountSub, client_id: clientId, ...changing })
+        .onConflict((conflict) =>
+          conflict
+            .columns(['account_sub', 'client_id'])
+            .doUpdateSet({ ...changing, updated_at: sql<Date>`now()` }),
+        )
+        .execute()
+    },
+  }
+}
