@@ -188,6 +188,8 @@ describe('the command line beside a running server', () => {
       tokens: 0,
       sessions: 0,
       artifacts: 0,
+      answers: 0,
+      events: 0,
     })
     expect(JSON.parse((await sallyport(['migrate', '--plan', '--json'])).stdout)).toEqual({ migrations: [] })
     expect(JSON.parse((await sallyport(['doctor', '--json'])).stdout).healthy).toBe(true)

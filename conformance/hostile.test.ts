@@ -452,7 +452,7 @@ describe('signing in', () => {
     // Form data normalises line breaks, and an input of one line drops them.
     const shown = String(page.$('input[name=username]').val()).replaceAll(/[\r\n]/g, '')
     expect(shown).toBe(username.replaceAll(/[\r\n]/g, ''))
-    expect((await attempt('ada', PASSWORD)).page.status).toBe(200)
+    expect((await attempt('ada', PASSWORD)).page.status).toBeLessThan(400)
   })
 
   test('with fields missing, huge or repeated is 400 and the form again (ASVS 2.2)', async () => {

@@ -21,6 +21,8 @@ beforeAll(async () => {
 afterAll(() => server?.remove())
 
 const newUser = () => new EndUser(server.issuer)
+/** An app that nobody has consented to yet. */
+const newApp = () => createWireApp(server)
 
 async function openLogin(user: EndUser, from: WireApp = app): Promise<Page> {
   const page = await user.open((await from.request()).url)
@@ -29,7 +31,7 @@ async function openLogin(user: EndUser, from: WireApp = app): Promise<Page> {
 }
 
 async function openConsent(user: EndUser): Promise<Page> {
-  const page = await user.submit(await openLogin(user), CREDENTIALS)
+  const page = await user.submit(await openLogin(user, await newApp()), CREDENTIALS)
   expect(page.$('button[name=action][value=approve]')).toHaveLength(1)
   return page
 }
@@ -92,7 +94,7 @@ describe('a page between request and answer', () => {
 
   test('sign-in submitted again, with the back button, changes nothing (RFC 6749 §4.1.2)', async () => {
     const user = newUser()
-    const login = await openLogin(user)
+    const login = await openLogin(user, await newApp())
     const consent = await user.submit(login, CREDENTIALS)
     expectFinishedPage(await user.submit(login, CREDENTIALS))
     const { leftTo } = await user.submit(consent, {}, 'approve')
@@ -136,9 +138,9 @@ describe('a page between request and answer', () => {
 
 describe('two tabs of one browser', () => {
   test('that sign in for two apps, interleaved, both finish with their own parameters (OIDC Core §3.1.2.5)', async () => {
-    const other = await createWireApp(server, { client_name: 'Other App' })
+    const [one, other] = [await newApp(), await newApp()]
     const user = newUser()
-    const [first, second] = [await app.request(), await other.request()]
+    const [first, second] = [await one.request(), await other.request()]
     const logins = [await user.open(first.url), await user.open(second.url)] as const
     const consents = [
       await user.submit(logins[0], CREDENTIALS),
@@ -149,8 +151,8 @@ describe('two tabs of one browser', () => {
       await user.submit(consents[0], {}, 'approve'),
     ] as const
     expect((await second.redeem(answers[0].leftTo)).claims()?.aud).toBe(other.client.client_id)
-    expect((await first.redeem(answers[1].leftTo)).claims()?.aud).toBe(app.client.client_id)
-    for (const known of [app, other]) expect((await known.askSilently(user)).get('code')).toBeTruthy()
+    expect((await first.redeem(answers[1].leftTo)).claims()?.aud).toBe(one.client.client_id)
+    for (const known of [one, other]) expect((await known.askSilently(user)).get('code')).toBeTruthy()
   })
 
   test('that open ten apps at once keep every one of them in the session (OIDC Core §3.1.2.3)', async () => {
@@ -182,13 +184,13 @@ describe('a person who is signed in', () => {
   })
 
   test('prompt=none shows no page: login_required, then consent_required (OIDC Core §3.1.2.6)', async () => {
-    const user = newUser()
-    expect((await app.askSilently(user)).get('error')).toBe('login_required')
+    const [user, unknown] = [newUser(), await newApp()]
+    expect((await unknown.askSilently(user)).get('error')).toBe('login_required')
     await trusted.getCode({}, user)
-    expect((await app.askSilently(user)).get('error')).toBe('consent_required')
-    await app.getCode({}, user)
-    expect((await app.askSilently(user)).get('code')).toBeTruthy()
-    expect((await app.askSilently(user, { scope: 'openid email' })).get('error')).toBe('consent_required')
+    expect((await unknown.askSilently(user)).get('error')).toBe('consent_required')
+    await unknown.getCode({}, user)
+    expect((await unknown.askSilently(user)).get('code')).toBeTruthy()
+    expect((await unknown.askSilently(user, { scope: 'openid email' })).get('error')).toBe('consent_required')
   })
 
   test.for<[what: string, parameters: Record<string, string>]>([

@@ -1,5 +1,5 @@
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
@@ -16,6 +16,8 @@ let web: ClientDocument
 let trusted: ClientDocument
 let app: RelyingParty
 let sub: string
+
+const SETTINGS = { type: 'web', redirect_uris: [CALLBACK], resources: [TIDES, BERTHS] }
 
 beforeAll(async () => {
   server = await startTestServer()
@@ -34,9 +36,11 @@ beforeAll(async () => {
     access_token_seconds: 60,
   })
   await resources.create({ identifier: FOREIGN, scope: 'foreign:read', format: 'jwt' })
-  const settings = { type: 'web', redirect_uris: [CALLBACK], resources: [TIDES, BERTHS] }
-  web = await clients.create({ ...settings, client_name: 'Dashboard' })
-  trusted = await clients.create({ ...settings, client_name: 'House', first_party: true })
+  trusted = await clients.create({ ...SETTINGS, client_name: 'House', first_party: true })
+})
+// Consent is remembered: every test asks for a client that nobody has consented to.
+beforeEach(async () => {
+  web = await server.admin.clients.create({ ...SETTINGS, client_name: 'Dashboard' })
   app = await createRelyingParty(server.issuer, web)
 })
 afterAll(() => server?.remove())

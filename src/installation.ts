@@ -78,7 +78,12 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const jwks = await keyring.load()
     const hasher = createPasswordHasher()
     const outbound = createOutbound(config.outboundAllowedNetworks)
-    const cleanup = createCleanup({ ...stores, runAlone: opened.runAlone, now })
+    const cleanup = createCleanup({
+      ...stores,
+      answers: stores.refreshAnswers,
+      runAlone: opened.runAlone,
+      now,
+    })
     const admin = createAdmin({
       ...stores,
       hasher,

@@ -13,7 +13,7 @@ const PAUSE_MILLISECONDS = 20
 /** A backlog is counted up to here: beyond, it is large, and counting it would cost more than knowing it is worth. */
 const MOST_COUNTED = 100_000
 
-const TABLES = ['tokens', 'sessions', 'artifacts', 'refreshAnswers', 'grants', 'events'] as const
+const TABLES = ['tokens', 'sessions', 'artifacts', 'answers', 'grants', 'events'] as const
 
 /** How many rows of each table had expired. */
 export type CleanupReport = Record<(typeof TABLES)[number], number>
@@ -28,7 +28,7 @@ export type Cleanup = ReturnType<typeof createCleanup>
 
 /** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
 export function createCleanup(needs: Needs) {
-  const { refreshAnswers, runAlone, now } = needs
+  const { answers, runAlone, now } = needs
 
   return {
     /** @returns undefined when another worker is at it. */
@@ -41,7 +41,7 @@ export function createCleanup(needs: Needs) {
       forEachTable((table) => needs[table].countExpired(cutoffOf(table), MOST_COUNTED)),
 
     /** Answers that could be repeated are deleted as soon as they cannot be. By every instance: they are few. */
-    forgetAnswers: (): Promise<number> => refreshAnswers.deleteExpired(now(), BATCH_ROWS),
+    forgetAnswers: (): Promise<number> => answers.deleteExpired(now(), BATCH_ROWS),
   }
 
   async function deleteAll(table: keyof CleanupReport, signal: AbortSignal | undefined): Promise<number> {
@@ -56,7 +56,7 @@ export function createCleanup(needs: Needs) {
   }
 
   function cutoffOf(table: keyof CleanupReport): Date {
-    const ageSeconds = table === 'events' ? EVENT_SECONDS : table === 'refreshAnswers' ? 0 : GRACE_SECONDS
+    const ageSeconds = table === 'events' ? EVENT_SECONDS : table === 'answers' ? 0 : GRACE_SECONDS
     return new Date(now().getTime() - ageSeconds * 1000)
   }
 }
@@ -66,7 +66,7 @@ async function forEachTable(work: (table: keyof CleanupReport) => Promise<number
     tokens: 0,
     sessions: 0,
     artifacts: 0,
-    refreshAnswers: 0,
+    answers: 0,
     grants: 0,
     events: 0,
   }
