@@ -75,11 +75,30 @@ export function statuses(answers: readonly Answer[]): Record<number, number> {
 
 /** Changes the database of a test server behind its back (Postgres only): to let time pass. */
 export async function sql(server: TestServer, statement: string, values: unknown[] = []): Promise<number> {
+  return (await query(server, statement, values)).rowCount ?? 0
+}
+
+/** What the database of a test server holds (Postgres only). */
+export async function rows<Row extends pg.QueryResultRow>(
+  server: TestServer,
+  statement: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  return (await query<Row>(server, statement, values)).rows
+}
+
+async function query<Row extends pg.QueryResultRow>(
+  server: TestServer,
+  statement: string,
+  values: unknown[],
+): Promise<pg.QueryResult<Row>> {
   const client = new pg.Client(server.env.DATABASE_URL)
   await client.connect()
-  const { rowCount } = await client.query(statement, values)
-  await client.end()
-  return rowCount ?? 0
+  try {
+    return await client.query<Row>(statement, values)
+  } finally {
+    await client.end()
+  }
 }
 
 /** Makes every device wait long enough for its next poll; the embedded database has to sit it out. */
