@@ -9,6 +9,9 @@ export type Job = Readonly<{
   run: (signal: AbortSignal) => Promise<unknown>
 }>
 
+/** The first pause is this part of the others: a server that is restarted often does its jobs, too. */
+const FIRST_PART = 0.1
+
 /**
  * Runs jobs in the background, each after its own pause (spread, so that instances started together do not act
  * together). One that fails is logged and tried again after the next pause.
@@ -18,9 +21,9 @@ export function startJobs(jobs: readonly Job[], { log }: { log: Log }): { stop: 
   const { signal } = stopping
 
   async function repeat({ name, everySeconds, run }: Job): Promise<void> {
-    for (;;) {
+    for (let pauseSeconds = everySeconds * FIRST_PART; ; pauseSeconds = everySeconds) {
       const spread = 0.75 + Math.random() / 2
-      await pause(everySeconds * 1000 * spread, undefined, { signal, ref: false }).catch(() => {})
+      await pause(pauseSeconds * 1000 * spread, undefined, { signal, ref: false }).catch(() => {})
       if (signal.aborted) return
       try {
         await run(signal)

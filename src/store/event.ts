@@ -89,7 +89,7 @@ const deleteOldest = defineStatement<{ deleted: number }>(
 
 const countOldest = defineStatement<{ count: number }>(
   'event_count',
-  `select count(*)::int as count from (select from event where id < $1::uuid limit $2) as some`,
+  `select count(*)::int as count from (select from event where id < $1::uuid limit $2) as counted`,
 )
 
 /** The smallest identifier that an event of that instant can have. */

@@ -23,7 +23,7 @@ export function expiryOf(database: Database, table: ExpiringTable): Expiry {
   )
   const countRows = defineStatement<{ count: number }>(
     `${table}_count_expired`,
-    `select count(*)::int as count from (select from ${table} where expires_at < to_timestamp($1) limit $2) as some`,
+    `select count(*)::int as count from (select from ${table} where expires_at < to_timestamp($1) limit $2) as counted`,
   )
   return {
     async deleteExpired(before, limit) {

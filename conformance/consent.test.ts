@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import {
+  createWireApp,
+  expectRefreshed,
+  expectTokenError,
+  tokensOf,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, rows, sql } from './support/wire.ts'
+
+let server: TestServer
+let app: WireApp
+
+beforeAll(async () => {
+  server = await startTestServer()
+  for (const username of ['ada', 'grace']) await server.admin.users.create({ username, password: PASSWORD })
+})
+afterAll(() => server?.remove())
+beforeEach(async () => {
+  app = await createWireApp(server)
+})
+
+const newBrowser = () => new EndUser(server.issuer)
+
+/** Signs in, and stops at whatever page comes next, if one does. */
+async function signIn(user: EndUser, parameters: Record<string, string> = {}, username = 'ada') {
+  const page = await user.open((await app.request(parameters)).url)
+  return page.$('input[name=password]').length > 0
+    ? await user.submit(page, { username, password: PASSWORD })
+    : page
+}
+
+const boxesOf = (page: Awaited<ReturnType<typeof signIn>>) =>
+  page
+    .$('input[name=scope]')
+    .map((_, box) => page.$(box).val())
+    .toArray()
+
+describe('what a person agreed to', () => {
+  test('is not asked again in another browser (OIDC Core §3.1.2.4)', async () => {
+    await app.getCode({ scope: 'openid profile' })
+    const page = await signIn(newBrowser(), { scope: 'openid profile' })
+    expect(page.leftTo?.searchParams.get('code')).toBeTruthy()
+  })
+
+  test('is asked for anew by prompt=consent, and of another person', async () => {
+    await app.getCode()
+    const user = newBrowser()
+    expect((await signIn(user, { prompt: 'consent' })).$('button[value=approve]')).toHaveLength(1)
+    expect((await signIn(newBrowser(), {}, 'grace')).$('button[value=approve]')).toHaveLength(1)
+  })
+
+  test('leaves only the new scopes to ask for (OIDC Core §3.1.2.4)', async () => {
+    await app.getCode({ scope: 'openid profile' })
+    const user = newBrowser()
+    const page = await signIn(user, { scope: 'openid profile email' })
+    expect(boxesOf(page)).toEqual(['email'])
+    await user.submit(page, {}, 'approve')
+    expect((await signIn(newBrowser(), { scope: 'openid profile email' })).leftTo).toBeDefined()
+  })
+
+  test('and what they refused both carry over, until they answer anew', async () => {
+    const user = newBrowser()
+    const page = await signIn(user, { scope: 'openid profile email' })
+    await user.submit(page, { scope: ['openid', 'profile'] }, 'approve')
+    const other = newBrowser()
+    const { scope } = await app.getTokens({ scope: 'openid profile email' }, other)
+    expect(scope.split(' ').toSorted()).toEqual(['openid', 'profile'])
+    const anew = await other.open(
+      (await app.request({ scope: 'openid profile email', prompt: 'consent' })).url,
+    )
+    await other.submit(anew, { scope: ['openid', 'profile', 'email'] }, 'approve')
+    const later = await app.getTokens({ scope: 'openid profile email' })
+    expect(later.scope.split(' ').toSorted()).toEqual(['email', 'openid', 'profile'])
+  })
+
+  test('ends with the person and with the client', async () => {
+    await server.admin.users.create({ username: 'brief', password: PASSWORD })
+    await app.getCode({}, newBrowser(), 'brief')
+    await server.admin.users.delete({ username: 'brief' })
+    await server.admin.users.create({ username: 'brief', password: PASSWORD })
+    expect((await signIn(newBrowser(), {}, 'brief')).$('button[value=approve]')).toHaveLength(1)
+    await server.admin.clients.delete({ client_id: app.client.client_id })
+    if (!isPglite)
+      expect(
+        await rows(server, 'select 1 from consent where client_id = $1', [app.client.client_id]),
+      ).toHaveLength(0)
+  })
+})
+
+describe('a grant belongs to one browser', () => {
+  test('so revoking a token in one leaves the other signed in (RFC 7009 §2.1)', async () => {
+    const [first, second] = [await app.getTokens({}, newBrowser()), await app.getTokens({}, newBrowser())]
+    const answer = await post(`${server.issuer}/revoke`, { token: first.refreshToken }, { as: app.client })
+    expect(answer.status).toBe(200)
+    expectTokenError(await app.refresh(first.refreshToken))
+    expect(await userinfoStatus(server, first.accessToken)).toBe(401)
+    expect(await userinfoStatus(server, second.accessToken)).toBe(200)
+    expectRefreshed(await app.refresh(second.refreshToken))
+  })
+
+  test.skipIf(isPglite)(
+    'so a reused token in one ends that one alone (SQL lets time pass, on Postgres)',
+    async () => {
+      const [first, second] = [await app.getTokens({}, newBrowser()), await app.getTokens({}, newBrowser())]
+      expectRefreshed(await app.refresh(first.refreshToken))
+      await sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+      expectTokenError(await app.refresh(first.refreshToken))
+      expect((await app.askSilently(first.user)).get('error')).toBe('login_required')
+      expect((await app.askSilently(second.user)).get('code')).toBeTruthy()
+      expectRefreshed(await app.refresh(second.refreshToken))
+    },
+  )
+
+  test.skipIf(isPglite)(
+    'and a reused token of a device leaves the browser that approved it signed in',
+    async () => {
+      const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+      const phone = newBrowser()
+      await app.getTokens({}, phone)
+      const { body } = await post(
+        `${server.issuer}/device/authorize`,
+        { scope: 'openid offline_access' },
+        { as: tv },
+      )
+      let page = await phone.submit(await phone.open('/device'), { user_code: String(body.user_code) })
+      page = await phone.submit(page, {}, 'approve')
+      if (page.$('button[value=approve]').length > 0) page = await phone.submit(page, {}, 'approve')
+      const form = {
+        grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+        device_code: String(body.device_code),
+      }
+      const first = tokensOf(await app.token(form, { as: tv }))
+      const refresh = () =>
+        app.token({ grant_type: 'refresh_token', refresh_token: first.refreshToken }, { as: tv })
+      expectRefreshed(await refresh())
+      await sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+      expectTokenError(await refresh())
+      expect(await userinfoStatus(server, first.accessToken)).toBe(401)
+      expect((await app.askSilently(phone)).get('code')).toBeTruthy()
+    },
+  )
+})
