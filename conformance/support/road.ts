@@ -11,13 +11,20 @@ type When = Readonly<{
 }>
 
 export type Trap = Readonly<{
-  /** How often it struck so far. */
-  struck: () => number
+  /** The statements that it struck so far. */
+  struck: () => readonly string[]
   disarm: () => void
 }>
 
 type Filter = (statement: Statement) => boolean
-type Armed = { matches: Filter; point: Point; fault: Fault; toSkip: number; toStrike: number; struck: number }
+type Armed = {
+  matches: Filter
+  point: Point
+  fault: Fault
+  toSkip: number
+  toStrike: number
+  struck: string[]
+}
 
 const everything: Filter = () => true
 
@@ -93,7 +100,7 @@ export class Road {
       fault,
       toSkip: nth - 1,
       toStrike: times,
-      struck: 0,
+      struck: [],
     }
     this.#armed.add(armed)
     return { struck: () => armed.struck, disarm: () => this.#armed.delete(armed) }
@@ -143,8 +150,8 @@ export class Road {
         armed.toSkip--
         continue
       }
-      armed.struck++
-      if (armed.struck === armed.toStrike) this.#armed.delete(armed)
+      armed.struck.push(statement.text)
+      if (armed.struck.length === armed.toStrike) this.#armed.delete(armed)
       return armed
     }
     return undefined
