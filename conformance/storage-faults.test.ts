@@ -1,51 +1,8 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
-
-/** A road to the database that can be blocked. */
-class Road {
-  readonly #sockets = new Set<Socket>()
-  readonly #server: Server
-  #isBlocked = false
-
-  constructor(to: { host: string; port: number }) {
-    this.#server = createServer((incoming) => {
-      if (this.#isBlocked) {
-        incoming.destroy()
-        return
-      }
-      const outgoing = connect(to)
-      for (const socket of [incoming, outgoing]) {
-        this.#sockets.add(socket)
-        socket.on('error', () => {})
-        socket.on('close', () => this.#sockets.delete(socket))
-      }
-      incoming.pipe(outgoing).pipe(incoming)
-    })
-  }
-
-  async open(): Promise<number> {
-    await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done))
-    const address = this.#server.address()
-    return typeof address === 'object' && address ? address.port : 0
-  }
-
-  block(): void {
-    this.#isBlocked = true
-    for (const socket of this.#sockets) socket.destroy()
-  }
-
-  unblock(): void {
-    this.#isBlocked = false
-  }
-
-  close(): void {
-    this.block()
-    this.#server.close()
-  }
-}
+import { Road } from './support/road.ts'
 
 describe.skipIf(isPglite)('a database that goes away', () => {
   let server: TestServer

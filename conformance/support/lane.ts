@@ -1,0 +1,269 @@
+import type { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import {
+  closedBy,
+  createMessageReader,
+  errorResponse,
+  type Message,
+  readyForQuery,
+  simpleQuery,
+  statusOf,
+  stringsOf,
+  type TransactionStatus,
+} from './postgres-wire.ts'
+
+/** What a server asks of Postgres in one go: a simple Query, or an extended one up to its Sync. */
+export type Statement = Readonly<{
+  /** The SQL; of a prepared statement too, whose text is on the wire only once a connection. */
+  text: string
+}>
+
+/** Before Postgres sees the statement, or after it executed it: only then the work is done, and nobody knows. */
+export type Point = 'before' | 'after'
+
+export type Fault =
+  /**
+   * An error in place of the answer. After the statement it is a lie for codes that promise a rollback: worse than
+   * any Postgres, and what must hold holds even so. Class 57P ends the connection.
+   */
+  | Readonly<{ kind: 'error'; sqlState: string }>
+  | Readonly<{ kind: 'delay'; milliseconds: number }>
+  /** The connection is gone without a word. What is done meanwhile is over before either side notices. */
+  | Readonly<{ kind: 'drop'; meanwhile?: () => Promise<void> }>
+
+const ENDS_TRANSACTION = /^\s*(commit|end|rollback|abort)\b(?!\s+to\b)/i
+/** What of an answer comes before a statement is executed, and is true of one that fails in it. */
+const BEFORE_EXECUTION = ['1', '2', '3', 't', 'T', 'n']
+
+/** One connection of a server to Postgres. */
+export class Lane {
+  readonly #incoming: Socket
+  readonly #outgoing: Socket
+  readonly #faultOf: (statement: Statement) => { point: Point; fault: Fault } | undefined
+  readonly #waiting: Message[][] = []
+  readonly #prepared = new Map<string, string>()
+  #gathered: Message[] = []
+  /** Takes the messages of the answer to the statement that Postgres is working on. */
+  #answered: ((answer: Message[] | undefined) => void) | undefined
+  #answer: Message[] = []
+  #status: TransactionStatus = 'I'
+  /** The server was told of an error in a transaction that Postgres knows nothing of. */
+  #isFailed = false
+  #isCarrying = false
+  #isSwallowed = false
+
+  constructor(
+    incoming: Socket,
+    outgoing: Socket,
+    faultOf: (statement: Statement) => { point: Point; fault: Fault } | undefined,
+  ) {
+    this.#incoming = incoming
+    this.#outgoing = outgoing
+    this.#faultOf = faultOf
+    for (const socket of [incoming, outgoing]) {
+      socket.setNoDelay(true)
+      socket.on('error', () => {})
+    }
+    const fromServer = createMessageReader({ startsUntyped: true })
+    const fromPostgres = createMessageReader({ startsUntyped: false })
+    incoming.on('data', (chunk) => {
+      if (!this.#isSwallowed) for (const message of fromServer(chunk)) this.#hearServer(message)
+    })
+    outgoing.on('data', (chunk) => {
+      if (!this.#isSwallowed) for (const message of fromPostgres(chunk)) this.#hearPostgres(message)
+    })
+    incoming.on('close', () => {
+      // Postgres would not hear through a black hole that the server gave up.
+      if (!this.#isSwallowed) outgoing.destroy()
+    })
+    outgoing.on('close', () => {
+      if (this.#isSwallowed) return
+      this.#send(this.#answer)
+      this.#finish(undefined)
+      incoming.end()
+    })
+  }
+
+  whenClosed(then: () => void): void {
+    let open = 2
+    for (const socket of [this.#incoming, this.#outgoing])
+      socket.on('close', () => {
+        open--
+        if (open === 0) then()
+      })
+  }
+
+  cut(): void {
+    this.#incoming.destroy()
+    this.#outgoing.destroy()
+  }
+
+  swallow(): void {
+    this.#isSwallowed = true
+  }
+
+  terminate(sqlState: string): void {
+    this.#incoming.end(
+      errorResponse('FATAL', sqlState, 'terminating connection due to administrator command'),
+    )
+    this.#answer = []
+    this.#outgoing.destroy()
+  }
+
+  #hearServer(message: Message): void {
+    switch (message.type) {
+      case 'Q':
+        this.#waiting.push([message])
+        void this.#carryOn()
+        return
+      case 'P':
+      case 'B':
+      case 'D':
+      case 'E':
+      case 'C':
+      case 'H':
+        this.#gathered.push(message)
+        return
+      case 'S':
+        this.#waiting.push([...this.#gathered, message])
+        this.#gathered = []
+        void this.#carryOn()
+        return
+      default:
+        // Start-up, passwords, goodbye.
+        this.#outgoing.write(message.bytes)
+    }
+  }
+
+  #hearPostgres(message: Message): void {
+    // Notices, notifications and parameters come when they come; anything does while nothing is asked.
+    const isUnasked = this.#answered === undefined || ['N', 'A'].includes(message.type)
+    if (isUnasked || message.type === 'S') {
+      this.#send([message])
+      return
+    }
+    this.#answer.push(message)
+    if (message.type === 'Z') this.#finish(this.#answer)
+  }
+
+  #finish(answer: Message[] | undefined): void {
+    const answered = this.#answered
+    this.#answered = undefined
+    this.#answer = []
+    answered?.(answer)
+  }
+
+  async #carryOn(): Promise<void> {
+    if (this.#isCarrying) return
+    this.#isCarrying = true
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) await this.#carry(next)
+    this.#isCarrying = false
+  }
+
+  async #carry(messages: Message[]): Promise<void> {
+    const statement = { text: this.#textOf(messages) }
+    const struck = this.#faultOf(statement)
+    const wasInTransaction = this.#status !== 'I'
+    if (struck?.point === 'before' && (await this.#suffer(struck.fault)) === 'over') {
+      if (struck.fault.kind === 'error')
+        await this.#fail(struck.fault.sqlState, [], wasInTransaction, statement)
+      return
+    }
+    if (this.#isFailed) {
+      await this.#refuse(statement)
+      return
+    }
+    const answer = await this.#ask(Buffer.concat(messages.map(({ bytes }) => bytes)))
+    if (!answer) return
+    if (struck?.point === 'after' && (await this.#suffer(struck.fault)) === 'over') {
+      if (struck.fault.kind === 'error')
+        await this.#fail(struck.fault.sqlState, answer, wasInTransaction, statement)
+      return
+    }
+    this.#send(answer)
+  }
+
+  async #suffer(fault: Fault): Promise<'goes on' | 'over'> {
+    switch (fault.kind) {
+      case 'delay':
+        await pause(fault.milliseconds)
+        return 'goes on'
+      case 'drop':
+        await fault.meanwhile?.()
+        this.cut()
+        return 'over'
+      case 'error':
+        return 'over'
+    }
+  }
+
+  /** Answers with an error as Postgres would, and keeps Postgres at what the server then believes. */
+  async #fail(
+    sqlState: string,
+    answer: Message[],
+    wasInTransaction: boolean,
+    { text }: Statement,
+  ): Promise<void> {
+    if (sqlState.startsWith('57P')) {
+      this.terminate(sqlState)
+      return
+    }
+    const isOver = !wasInTransaction || ENDS_TRANSACTION.test(text)
+    if (isOver && this.#status !== 'I') await this.#ask(simpleQuery('rollback'))
+    this.#isFailed = !isOver
+    // A statement fails while it is executed: that it was parsed and bound has been said before.
+    this.#send(answer.filter(({ type }) => BEFORE_EXECUTION.includes(type)))
+    this.#write(errorResponse('ERROR', sqlState, `a fault of the test, ${sqlState}`))
+    this.#write(readyForQuery(isOver ? 'I' : 'E'))
+  }
+
+  /** In a failed transaction everything is refused but its end, which undoes it. */
+  async #refuse({ text }: Statement): Promise<void> {
+    if (/^\s*(commit|end|rollback|abort)\b/i.test(text)) {
+      this.#isFailed = false
+      const answer = await this.#ask(simpleQuery(/\bto\b/i.test(text) ? text : 'rollback'))
+      if (answer) this.#send(answer)
+      return
+    }
+    const words = 'current transaction is aborted, commands ignored until end of transaction block'
+    this.#write(errorResponse('ERROR', '25P02', words))
+    this.#write(readyForQuery('E'))
+  }
+
+  /** @returns the whole answer, undefined when the connection is lost. */
+  async #ask(question: Buffer): Promise<Message[] | undefined> {
+    if (this.#outgoing.destroyed) return undefined
+    const { promise, resolve } = Promise.withResolvers<Message[] | undefined>()
+    this.#answered = resolve
+    this.#outgoing.write(question)
+    const answer = await promise
+    const ready = answer?.at(-1)
+    if (ready) this.#status = statusOf(ready)
+    return answer
+  }
+
+  #textOf(messages: readonly Message[]): string {
+    const texts: string[] = []
+    for (const message of messages) {
+      if (message.type === 'Q') texts.push(...stringsOf(message, 1))
+      if (message.type === 'P') {
+        const [name = '', text = ''] = stringsOf(message, 2)
+        this.#prepared.set(name, text)
+      }
+      if (message.type === 'B') texts.push(this.#prepared.get(stringsOf(message, 2)[1] ?? '') ?? '')
+      if (message.type === 'C') {
+        const { kind, name } = closedBy(message)
+        if (kind === 'S') this.#prepared.delete(name)
+      }
+    }
+    return texts.join('; ')
+  }
+
+  #send(messages: readonly Message[]): void {
+    if (messages.length > 0) this.#write(Buffer.concat(messages.map(({ bytes }) => bytes)))
+  }
+
+  #write(bytes: Buffer): void {
+    if (!this.#isSwallowed && this.#incoming.writable) this.#incoming.write(bytes)
+  }
+}
