@@ -1,69 +1,85 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { chmod, mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import type { ContenderNeeds } from './contenders/contender.ts'
 import { createEngineContender } from './contenders/engine.ts'
 import { createSallyport } from './contenders/sallyport.ts'
+import { measureGrowth } from './growth/measure.ts'
+import { withInstallation } from './installation.ts'
 import { SCENARIO_NAMES } from './load/scenarios.ts'
-import { benchCommand, type CommonOptions, type SpeedCommandOptions } from './options.ts'
-import { startPostgres } from './postgres.ts'
-import { createProcesses } from './processes.ts'
-import { drawSpeedChart } from './report/chart.ts'
-import { describeMachine, formatMachine, type Machine } from './report/machine.ts'
+import {
+  benchCommand,
+  type CommonOptions,
+  type GrowthCommandOptions,
+  type SpeedCommandOptions,
+} from './options.ts'
+import { drawGrowthChart, formatGrowthReport, judgeGrowth } from './report/growth-report.ts'
+import { formatMachine, type Machine } from './report/machine.ts'
+import { drawSpeedChart } from './report/speed-chart.ts'
 import { formatSpeedReport } from './report/speed-report.ts'
 import { judge } from './report/targets.ts'
 import { measureSpeed } from './speed.ts'
 
+const EXPIRED_ROWS = 1_000_000
 const RESULTS_FOLDER = join(import.meta.dirname, '../bench-results')
 
-type Installed = ContenderNeeds & { machine: Machine; tell: (progress: string) => void }
-
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
-await benchCommand({ speed }).parseAsync()
+try {
+  await benchCommand({ speed, growth }).parseAsync()
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+}
 
-async function speed({ scenario = SCENARIO_NAMES, ...options }: SpeedCommandOptions): Promise<void> {
-  await withInstallation(options, async (installed) => {
-    const { machine } = installed
+async function speed(options: SpeedCommandOptions): Promise<void> {
+  await withInstallation(options.alg, async (installation) => {
+    const { machine } = installation
     const contenders = {
-      engine: await createEngineContender('engine', installed),
-      plain: await createEngineContender('plain', installed),
-      sallyport: await createSallyport(installed),
+      engine: await createEngineContender('engine', installation),
+      plain: await createEngineContender('plain', installation),
+      sallyport: await createSallyport(installation),
     }
-    const settings = { ...options, scenarios: scenario }
-    const results = await measureSpeed(settings, { ...installed, contenders })
+    const { scenario: scenarios = SCENARIO_NAMES, ...settings } = options
+    const results = await measureSpeed({ ...settings, scenarios }, { ...installation, contenders })
     const verdicts = results.flatMap((result) => judge(result, machine.cores))
-    if (options.json)
-      print(JSON.stringify({ machine, settings, scenarios: results, targets: verdicts }, null, 2))
-    else {
-      const chart = drawSpeedChart(results, formatMachine(machine).replaceAll('\n', ' · '))
-      print(
-        `${formatMachine(machine)}\n${formatSettings(options)}\n\n${formatSpeedReport(results, verdicts)}`,
-      )
-      print(`\nChart: ${save('speed.svg', chart)}`)
-    }
+    report(options, machine, {
+      document: { settings, scenarios: results, targets: verdicts },
+      text: () => formatSpeedReport(results, verdicts),
+      chart: { name: 'speed.svg', draw: (caption) => drawSpeedChart(results, caption) },
+    })
     if (results.some(({ valid }) => !valid)) process.exitCode = 1
   })
 }
 
-/** Lends a Postgres and a folder, and takes both away again whatever happens. */
-async function withInstallation(
-  { alg }: CommonOptions,
-  work: (installed: Installed) => Promise<void>,
-): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'sallyport-bench-'))
-  // Postgres may run as another user than ours, and its folder lies in this one.
-  await chmod(folder, 0o755)
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-  const processes = createProcesses()
-  const tell = (progress: string) => process.stderr.write(`${progress}\n`)
-  tell('starting Postgres and registering people and clients')
-  const postgres = await startPostgres(folder, process.env.BENCH_DATABASE_URL)
-  try {
-    await work({ processes, postgres, folder, alg, machine: describeMachine(postgres), tell })
-  } finally {
-    await postgres.stop()
+async function growth(options: GrowthCommandOptions): Promise<void> {
+  await withInstallation(options.alg, async (installation) => {
+    const expiredRows = options.expiredRows ?? Math.min(EXPIRED_ROWS, Math.max(...options.rows))
+    const settings = { ...options, expiredRows }
+    const result = await measureGrowth(settings, {
+      ...installation,
+      sallyport: await createSallyport(installation),
+    })
+    const verdicts = judgeGrowth(result)
+    report(options, installation.machine, {
+      document: { settings, ...result, targets: verdicts },
+      text: () => formatGrowthReport(result, verdicts),
+      chart: { name: 'growth.svg', draw: (caption) => drawGrowthChart(result, caption) },
+    })
+  })
+}
+
+type Report = {
+  document: object
+  text: () => string
+  chart: { name: string; draw: (caption: string) => string }
+}
+
+/** One JSON document for scripts; tables and a chart for people. */
+function report(options: CommonOptions, machine: Machine, { document, text, chart }: Report): void {
+  if (options.json) {
+    print(JSON.stringify({ machine, ...document }, null, 2))
+    return
   }
+  print(`${formatMachine(machine)}\n${formatSettings(options)}\n\n${text()}\n`)
+  print(`Chart: ${save(chart.name, chart.draw(formatMachine(machine).replaceAll('\n', ' · ')))}`)
 }
 
 function formatSettings({ seconds, connections, rounds, alg }: CommonOptions): string {

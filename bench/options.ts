@@ -12,18 +12,45 @@ export type CommonOptions = {
 }
 export type SpeedCommandOptions = CommonOptions & { scenario?: ScenarioName[] }
 
-type Actions = { speed: (options: SpeedCommandOptions) => Promise<void> }
+export type GrowthCommandOptions = CommonOptions & { rows: number[]; expiredRows?: number }
+
+type Actions = {
+  speed: (options: SpeedCommandOptions) => Promise<void>
+  growth: (options: GrowthCommandOptions) => Promise<void>
+}
 
 /** What `npm run bench` understands. */
-export function benchCommand({ speed }: Actions): Command {
-  return withCommonOptions(new Command('bench'))
-    .description('compare the speed of Sallyport with the bare engine and with a plain adapter')
+export function benchCommand({ speed, growth }: Actions): Command {
+  return (
+    withCommonOptions(new Command('bench'))
+      .description('compare the speed of Sallyport with the bare engine and with a plain adapter')
+      .option(
+        `--scenario <name>`,
+        `only this one, may be repeated: ${SCENARIO_NAMES.join(', ')}`,
+        collectScenario,
+      )
+      .action(speed)
+      // Options behind the name of a command are that command's; both know --seconds.
+      .enablePositionalOptions()
+      .addCommand(growthCommand(growth))
+  )
+}
+
+function growthCommand(growth: Actions['growth']): Command {
+  return withCommonOptions(new Command('growth'))
+    .description('compare the latency of Sallyport on databases of several sizes, and clean up under load')
     .option(
-      `--scenario <name>`,
-      `only this one, may be repeated: ${SCENARIO_NAMES.join(', ')}`,
-      collectScenario,
+      '--rows <list>',
+      'token rows of each database, made by SQL',
+      rowCounts,
+      [10_000, 1_000_000, 5_000_000],
     )
-    .action(speed)
+    .option(
+      '--expired-rows <n>',
+      'rows to clean up (default: 1000000, or as many as the most of --rows)',
+      wholeNumber,
+    )
+    .action(growth)
 }
 
 function withCommonOptions(command: Command): Command {
@@ -44,6 +71,13 @@ function collectScenario(value: string, before: ScenarioName[] = []): ScenarioNa
   const name = SCENARIO_NAMES.find((known) => known === value)
   if (!name) throw new InvalidArgumentError(`It is one of ${SCENARIO_NAMES.join(', ')}.`)
   return [...before, name]
+}
+
+function rowCounts(value: string): number[] {
+  return value
+    .split(',')
+    .map(wholeNumber)
+    .sort((one, other) => one - other)
 }
 
 function positive(value: string): number {

@@ -13,7 +13,8 @@ export type Postgres = Readonly<{
   version: string
   /** The settings that make a commit slow or fast, for the report. */
   durability: string
-  createDatabase(name: string): Promise<string>
+  /** @param template a database to copy; nobody may be connected to it. @returns its URL. */
+  createDatabase(name: string, template?: string): Promise<string>
   /** CPU seconds of the whole cluster; undefined when it runs elsewhere. */
   cpuSeconds(): number | undefined
   /** Counts the statements that run in a database meanwhile; undefined when the server cannot. */
@@ -59,9 +60,9 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
     version: await show(administration, 'server_version'),
     durability: `fsync ${await show(administration, 'fsync')}, synchronous_commit ${await show(administration, 'synchronous_commit')}, shared_buffers ${await show(administration, 'shared_buffers')}`,
 
-    async createDatabase(name) {
+    async createDatabase(name, template = 'template1') {
       await administration.query(`drop database if exists ${name} with (force)`)
-      await administration.query(`create database ${name}`)
+      await administration.query(`create database ${name} template ${template}`)
       return databaseUrl(cluster.url, name)
     },
 

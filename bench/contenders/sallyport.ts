@@ -9,6 +9,7 @@ import {
   PEOPLE,
   RESOURCE,
   RESOURCE_SCOPE,
+  type RunningContender,
   SCOPE,
 } from './contender.ts'
 
@@ -16,7 +17,14 @@ const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const DATABASE = 'bench_sallyport'
 const PEOPLE_AT_A_TIME = 4
 
-export type Sallyport = Contender & Readonly<{ databaseUrl: string; cli(...args: string[]): Promise<string> }>
+export type Sallyport = Contender &
+  Readonly<{
+    database: string
+    /** Starts it on another database, which must be a copy of its own. */
+    startOn(databaseUrl: string): Promise<RunningContender>
+    /** Runs its command line beside the server, on whichever database. @returns what it printed. */
+    cli(databaseUrl: string, ...args: string[]): Promise<string>
+  }>
 
 /** Sallyport as it is installed: its own process, its defaults, set up through its command line. */
 export async function createSallyport({
@@ -70,18 +78,19 @@ export async function createSallyport({
     )
   }
 
+  const startOn = async (url: string): Promise<RunningContender> => {
+    const server = await processes.startServer([MAIN, 'serve'], {
+      env: { ...env, DATABASE_URL: url },
+      readyUrl: `${origin}/.well-known/openid-configuration`,
+      logFile: join(folder, 'sallyport.log'),
+    })
+    return { ...server, target: { origin, clients, people: PEOPLE } }
+  }
   return {
     name: 'sallyport',
     database: DATABASE,
-    databaseUrl,
-    cli: (...args) => cli(args),
-    async start() {
-      const server = await processes.startServer([MAIN, 'serve'], {
-        env,
-        readyUrl: `${origin}/.well-known/openid-configuration`,
-        logFile: join(folder, 'sallyport.log'),
-      })
-      return { ...server, target: { origin, clients, people: PEOPLE } }
-    },
+    start: () => startOn(databaseUrl),
+    startOn,
+    cli: (url, ...args) => processes.run([MAIN, ...args], { env: { ...env, DATABASE_URL: url } }),
   }
 }

@@ -1,7 +1,7 @@
 import { load } from 'cheerio'
 import { expect, test } from 'vitest'
-import { drawSpeedChart } from './chart.ts'
 import { type Figures, summarise } from './figures.ts'
+import { drawSpeedChart } from './speed-chart.ts'
 
 const figures = (requestsPerSecond: number): Figures => ({
   requests: 1,
