@@ -12,7 +12,7 @@ export default defineConfig({
     // Two cores: a server, its database and its client share them.
     maxWorkers: 2,
     projects: [
-      { test: { name: 'unit', include: ['src/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['src/**/*.test.ts', 'bench/**/*.test.ts'] } },
       { test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
       // The command line's own tests run on the embedded database in any case.
       {

@@ -1,0 +1,56 @@
+import type { Postgres } from '../postgres.ts'
+import type { Processes } from '../processes.ts'
+
+export const CONTENDERS = ['engine', 'plain', 'sallyport'] as const
+export type ContenderName = (typeof CONTENDERS)[number]
+
+/** What each column of the report stands for. */
+export const CONTENDER_WORDS: Record<ContenderName, string> = {
+  engine: 'the engine alone, storage in a Map',
+  plain: 'the engine with a plain adapter: every call a kysely query on Postgres',
+  sallyport: 'Sallyport on Postgres',
+}
+
+export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const
+export type SigningAlg = (typeof SIGNING_ALGS)[number]
+
+export type Client = Readonly<{ id: string; secret: string | undefined }>
+export type Person = Readonly<{ username: string; password: string }>
+
+/** Everything that the load generator needs to know of a server. It is sent to another process as JSON. */
+export type Target = Readonly<{
+  origin: string
+  clients: Readonly<{ web: Client; service: Client; device: Client }>
+  people: readonly Person[]
+}>
+
+/** One of the servers that are compared. */
+export type Contender = Readonly<{
+  name: ContenderName
+  /** Its database, for counting statements. */
+  database: string | undefined
+  /** Starts it afresh: nothing that an earlier scenario left in its memory slows it. */
+  start(): Promise<RunningContender>
+}>
+
+export type RunningContender = Readonly<{ target: Target; pid: number; stop(): Promise<void> }>
+
+export type ContenderNeeds = Readonly<{
+  processes: Processes
+  postgres: Postgres
+  /** For logs. */
+  folder: string
+  alg: SigningAlg
+}>
+
+/** Registered alike with every contender. */
+export const CALLBACK = 'https://app.example/callback'
+export const RESOURCE = 'https://api.example'
+export const RESOURCE_SCOPE = 'read'
+export const SCOPE = 'openid profile email'
+
+/** Several people, so that the requests of a moment do not all lock and read the rows of one. */
+export const PEOPLE: readonly Person[] = Array.from({ length: 16 }, (_, index) => ({
+  username: `person-${index}`,
+  password: 'correct horse battery staple',
+}))

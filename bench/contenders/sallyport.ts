@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { freePort } from '../free-port.ts'
+import {
+  CALLBACK,
+  type Client,
+  type Contender,
+  type ContenderNeeds,
+  PEOPLE,
+  RESOURCE,
+  RESOURCE_SCOPE,
+  type RunningContender,
+  SCOPE,
+} from './contender.ts'
+
+const MAIN = join(import.meta.dirname, '../../src/main.ts')
+const DATABASE = 'bench_sallyport'
+const PEOPLE_AT_A_TIME = 4
+
+export type Sallyport = Contender &
+  Readonly<{
+    database: string
+    /** Starts it on another database, which must be a copy of its own. */
+    startOn(databaseUrl: string): Promise<RunningContender>
+    /** Runs its command line beside the server, on whichever database. @returns what it printed. */
+    cli(databaseUrl: string, ...args: string[]): Promise<string>
+  }>
+
+/** Sallyport as it is installed: its own process, its defaults, set up through its command line. */
+export async function createSallyport({
+  processes,
+  postgres,
+  folder,
+  alg,
+}: ContenderNeeds): Promise<Sallyport> {
+  const databaseUrl = await postgres.createDatabase(DATABASE)
+  const port = await freePort()
+  const origin = `http://127.0.0.1:${port}`
+  const env = {
+    ISSUER: origin,
+    PORT: String(port),
+    MANAGEMENT_PORT: '0',
+    DATABASE_URL: databaseUrl,
+    ENCRYPTION_KEY: randomBytes(32).toString('base64'),
+  }
+  const cli = (args: readonly string[], input = '') => processes.run([MAIN, ...args], { env, input })
+  const createClient = async (...args: string[]): Promise<Client> => {
+    const document: { client_id: string; client_secret?: string } = JSON.parse(
+      await cli(['clients', 'create', '--json', '--name', 'Bench', ...args]),
+    )
+    return { id: document.client_id, secret: document.client_secret }
+  }
+
+  await cli(['migrate'])
+  await cli([
+    ...['resources', 'create', '--identifier', RESOURCE, '--scope', RESOURCE_SCOPE],
+    ...['--format', 'jwt', '--signing-alg', alg],
+  ])
+  const clients = {
+    web: await createClient(
+      ...['--type', 'web', '--first-party', '--redirect-uri', CALLBACK],
+      ...['--scope', `${SCOPE} offline_access`, '--id-token-alg', alg],
+    ),
+    service: await createClient('--type', 'service', '--resource', RESOURCE),
+    device: await createClient('--type', 'device', '--id-token-alg', alg),
+  }
+  for (let first = 0; first < PEOPLE.length; first += PEOPLE_AT_A_TIME) {
+    await Promise.all(
+      PEOPLE.slice(first, first + PEOPLE_AT_A_TIME).map(({ username, password }) =>
+        cli(
+          [
+            ...['users', 'create', '--username', username, '--name', username],
+            ...['--email', `${username}@example.com`, '--password-stdin'],
+          ],
+          password,
+        ),
+      ),
+    )
+  }
+
+  const startOn = async (url: string): Promise<RunningContender> => {
+    const server = await processes.startServer([MAIN, 'serve'], {
+      env: { ...env, DATABASE_URL: url },
+      readyUrl: `${origin}/.well-known/openid-configuration`,
+      logFile: join(folder, 'sallyport.log'),
+    })
+    return { ...server, target: { origin, clients, people: PEOPLE } }
+  }
+  return {
+    name: 'sallyport',
+    database: DATABASE,
+    start: () => startOn(databaseUrl),
+    startOn,
+    cli: (url, ...args) => processes.run([MAIN, ...args], { env: { ...env, DATABASE_URL: url } }),
+  }
+}

@@ -1,0 +1,54 @@
+import type { CountedStatement } from '../postgres.ts'
+import { withClient } from './fill.ts'
+
+/** Reading a table of this size from end to end is what Postgres does best. */
+const SMALL_TABLE_ROWS = 1_000
+/** A statement that few requests send is not hot. */
+const HOT_SHARE = 0.1
+const EXPLAINABLE = /^\s*(select|insert|update|delete|with|merge)\b/i
+
+export type Plan = Readonly<{
+  text: string
+  callsPerRequest: number
+  /** As EXPLAIN prints it, or why it could not. */
+  lines: readonly string[]
+  /** Tables that grow and are read from end to end. Undefined when there is no plan. */
+  scanned: readonly string[] | undefined
+}>
+
+/** Asks for the plan of every statement that the load really sent (EXPLAIN with GENERIC_PLAN: Postgres 16 or newer). */
+export async function explainHot(
+  databaseUrl: string,
+  statements: readonly CountedStatement[],
+  requests: number,
+): Promise<Plan[]> {
+  const hot = statements.filter(({ text, calls }) => EXPLAINABLE.test(text) && calls >= requests * HOT_SHARE)
+  return await withClient(databaseUrl, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `select relname as name from pg_class where relkind in ('r', 'p') and reltuples > ${SMALL_TABLE_ROWS}`,
+    )
+    const large = new Set(rows.map(({ name }) => name))
+    const plans: Plan[] = []
+    for (const { text, calls } of hot) {
+      const explained = await client
+        .query<{ 'QUERY PLAN': string }>(`explain (generic_plan, costs off) ${text}`)
+        .then(
+          (result) => result.rows.map((row) => row['QUERY PLAN']),
+          (error: Error) => error,
+        )
+      const isPlan = !(explained instanceof Error)
+      plans.push({
+        text,
+        callsPerRequest: calls / requests,
+        lines: isPlan ? explained : [`no plan: ${explained.message}`],
+        scanned: isPlan ? findScanned(explained).filter((table) => large.has(table)) : undefined,
+      })
+    }
+    return plans
+  })
+}
+
+/** The tables that a plan reads from end to end. */
+export function findScanned(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => /\bSeq Scan on (\S+)/.exec(line)?.[1] ?? [])
+}

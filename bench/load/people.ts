@@ -1,0 +1,48 @@
+import { CALLBACK, type Target } from '../contenders/contender.ts'
+import { createBrowser } from './browser.ts'
+import { authorizePath, codeOf, redeemCode } from './requests.ts'
+
+export type SignedIn = Readonly<{
+  /** The request that gives another code without a page, and the cookies that it needs. */
+  authorize: { path: string; cookie: string }
+  accessToken: string
+  refreshToken: string
+}>
+
+const SIGN_INS_AT_A_TIME = 4
+
+/** Signs people in, each in a browser of their own, and redeems the code they come back with. */
+export async function signIn(target: Target, count: number): Promise<SignedIn[]> {
+  const all: SignedIn[] = []
+  while (all.length < count) {
+    const batch = Math.min(SIGN_INS_AT_A_TIME, count - all.length)
+    const first = all.length
+    all.push(
+      ...(await Promise.all(Array.from({ length: batch }, (_, index) => signInOne(target, first + index)))),
+    )
+  }
+  return all
+}
+
+/** @param offline asks for a refresh token that outlives the session. */
+export async function signInOne(target: Target, index: number, { offline = false } = {}): Promise<SignedIn> {
+  const person = target.people[index % target.people.length]
+  if (!person) throw new Error('nobody is registered')
+  const browser = createBrowser(target.origin)
+  const url = new URL(authorizePath(target, { username: person.username, offline }), target.origin)
+  const end = await browser.signIn(url, person)
+  const code = codeOf({ location: end.href })
+  if (code === undefined || !end.href.startsWith(CALLBACK)) throw new Error(`no code in ${end.href}`)
+  const { path, ...request } = redeemCode(target, code)
+  const response = await fetch(new URL(path, target.origin), request)
+  const tokens: { access_token?: string; refresh_token?: string } = JSON.parse(await response.text())
+  if (!tokens.access_token || !tokens.refresh_token) throw new Error(`no tokens: ${JSON.stringify(tokens)}`)
+  return {
+    authorize: {
+      path: authorizePath(target, { username: person.username }),
+      cookie: browser.cookiesFor(url),
+    },
+    accessToken: tokens.access_token,
+    refreshToken: tokens.refresh_token,
+  }
+}

@@ -1,0 +1,172 @@
+import { RESOURCE, RESOURCE_SCOPE, type Target } from '../contenders/contender.ts'
+import { runClosedLoop } from './closed-loop.ts'
+import { type SignedIn, signIn } from './people.ts'
+import { codeOf, expectStatus, formRequest, introspect, redeemCode, redeemRefreshToken } from './requests.ts'
+import type { Scenario } from './scenario.ts'
+
+/** Sessions per connection: every request finds other rows than the one before. */
+const SESSIONS_PER_CONNECTION = 2
+/** Enough for the rows not to be the same ones all the time; any device polls too soon at this pace. */
+const DEVICE_CODES = 512
+/** Codes live 60 s: what is stocked must be used up within that. */
+const STOCK_SECONDS = 40
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+export const SCENARIOS = {
+  'client-credentials-opaque': clientCredentials({}),
+  'client-credentials-jwt': clientCredentials({ resource: RESOURCE, scope: RESOURCE_SCOPE }),
+
+  'code-exchange': {
+    async prepare(target, connections) {
+      const people = await signIn(target, connections * SESSIONS_PER_CONNECTION)
+      const codes: string[] = []
+      return {
+        async stock(count) {
+          codes.length = 0 // What is left of the stock before is about to expire.
+          const pick = createPicker(people, connections)
+          const making = await runClosedLoop(
+            target.origin,
+            {
+              next: (connection) => (codes.length < count ? authorize(pick(connection)) : undefined),
+              check(answer) {
+                const code = codeOf(answer)
+                if (code === undefined) return `no code: ${answer.status} ${answer.location}`
+                codes.push(code)
+                return undefined
+              },
+            },
+            { connections, seconds: STOCK_SECONDS },
+          )
+          if (making.firstFault) throw new Error(making.firstFault)
+          codes.reverse() // The oldest goes first.
+        },
+        next() {
+          const code = codes.pop()
+          return code === undefined ? undefined : redeemCode(target, code)
+        },
+        check: (answer) => expectStatus(answer, 200),
+      }
+    },
+  },
+
+  'refresh-rotation': {
+    async prepare(target, connections) {
+      const tokens = (await signIn(target, connections)).map(({ refreshToken }) => refreshToken)
+      return {
+        next: (connection) => redeemRefreshToken(target, tokens[connection] ?? ''),
+        check(answer, connection) {
+          const fault = expectStatus(answer, 200)
+          if (fault !== undefined) return fault
+          const { refresh_token: next } = JSON.parse(answer.text) as { refresh_token?: string }
+          if (next === undefined || next === tokens[connection]) return 'the refresh token was not rotated'
+          tokens[connection] = next
+          return undefined
+        },
+      }
+    },
+  },
+
+  introspection: {
+    async prepare(target, connections) {
+      const people = await signIn(target, connections * SESSIONS_PER_CONNECTION)
+      const pick = createPicker(people, connections)
+      return {
+        next: (connection) => introspect(target, pick(connection).accessToken),
+        check: (answer) =>
+          expectStatus(answer, 200) ??
+          (answer.text.includes('"active":true') ? undefined : `not active: ${answer.text}`),
+      }
+    },
+  },
+
+  userinfo: {
+    async prepare(target, connections) {
+      const people = await signIn(target, connections * SESSIONS_PER_CONNECTION)
+      const pick = createPicker(people, connections)
+      return {
+        next: (connection) => ({
+          method: 'GET',
+          path: '/userinfo',
+          headers: { authorization: `Bearer ${pick(connection).accessToken}` },
+        }),
+        check: (answer) =>
+          expectStatus(answer, 200) ??
+          (answer.text.includes('"email"') ? undefined : `no claims: ${answer.text}`),
+      }
+    },
+  },
+
+  'device-poll-pending': {
+    async prepare(target, connections) {
+      const codes = await createDeviceCodes(target)
+      const pick = createPicker(codes, connections)
+      return {
+        next: (connection) =>
+          formRequest('/token', target.clients.device, {
+            grant_type: DEVICE_GRANT,
+            device_code: pick(connection),
+          }),
+        check: ({ status, text }) =>
+          status === 400 && /"(authorization_pending|slow_down)"/.test(text)
+            ? undefined
+            : `${status} instead of 400: ${text}`,
+      }
+    },
+  },
+
+  'sso-authorize': {
+    async prepare(target, connections) {
+      const people = await signIn(target, connections * SESSIONS_PER_CONNECTION)
+      const pick = createPicker(people, connections)
+      return {
+        next: (connection) => authorize(pick(connection)),
+        check: (answer) =>
+          codeOf(answer) === undefined ? `no code: ${answer.status} ${answer.location}` : undefined,
+      }
+    },
+  },
+} as const satisfies Record<string, Scenario>
+
+export type ScenarioName = keyof typeof SCENARIOS
+export const SCENARIO_NAMES = Object.keys(SCENARIOS) as ScenarioName[]
+
+function clientCredentials(parameters: Record<string, string>): Scenario {
+  return {
+    async prepare({ clients }) {
+      const request = formRequest('/token', clients.service, {
+        grant_type: 'client_credentials',
+        ...parameters,
+      })
+      return { next: () => request, check: (answer) => expectStatus(answer, 200) }
+    },
+  }
+}
+
+/** Deals items out in turn; no two connections ever use the same one, as no two browsers share a session. */
+function createPicker<Item>(items: readonly Item[], connections: number): (connection: number) => Item {
+  const rounds = Math.floor(items.length / connections)
+  const turns = new Array<number>(connections).fill(0)
+  return (connection) => {
+    const turn = turns[connection] ?? 0
+    turns[connection] = (turn + 1) % rounds
+    const item = items[turn * connections + connection]
+    if (item === undefined) throw new Error('there are more connections than items')
+    return item
+  }
+}
+
+function authorize({ authorize: { path, cookie } }: SignedIn) {
+  return { method: 'GET', path, headers: { cookie, accept: 'text/html' } } as const
+}
+
+async function createDeviceCodes({ origin, clients }: Target): Promise<string[]> {
+  const codes: string[] = []
+  while (codes.length < DEVICE_CODES) {
+    const { path, ...request } = formRequest('/device/authorize', clients.device, { scope: 'openid' })
+    const response = await fetch(new URL(path, origin), request)
+    const { device_code: code } = JSON.parse(await response.text()) as { device_code?: string }
+    if (code === undefined) throw new Error(`no device code: ${response.status}`)
+    codes.push(code)
+  }
+  return codes
+}

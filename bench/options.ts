@@ -1,0 +1,94 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { SIGNING_ALGS, type SigningAlg } from './contenders/contender.ts'
+import { SCENARIO_NAMES, type ScenarioName } from './load/scenarios.ts'
+
+export type CommonOptions = {
+  seconds: number
+  warmUp: number
+  connections: number
+  rounds: number
+  alg: SigningAlg
+  json?: boolean
+}
+export type SpeedCommandOptions = CommonOptions & { scenario?: ScenarioName[] }
+
+export type GrowthCommandOptions = CommonOptions & { rows: number[]; expiredRows?: number }
+
+type Actions = {
+  speed: (options: SpeedCommandOptions) => Promise<void>
+  growth: (options: GrowthCommandOptions) => Promise<void>
+}
+
+/** What `npm run bench` understands. */
+export function benchCommand({ speed, growth }: Actions): Command {
+  return (
+    withCommonOptions(new Command('bench'))
+      .description('compare the speed of Sallyport with the bare engine and with a plain adapter')
+      .option(
+        `--scenario <name>`,
+        `only this one, may be repeated: ${SCENARIO_NAMES.join(', ')}`,
+        collectScenario,
+      )
+      .action(speed)
+      // Options behind the name of a command are that command's; both know --seconds.
+      .enablePositionalOptions()
+      .addCommand(growthCommand(growth))
+  )
+}
+
+function growthCommand(growth: Actions['growth']): Command {
+  return withCommonOptions(new Command('growth'))
+    .description('compare the latency of Sallyport on databases of several sizes, and clean up under load')
+    .option(
+      '--rows <list>',
+      'token rows of each database, made by SQL',
+      rowCounts,
+      [10_000, 1_000_000, 5_000_000],
+    )
+    .option(
+      '--expired-rows <n>',
+      'rows to clean up (default: 1000000, or as many as the most of --rows)',
+      wholeNumber,
+    )
+    .action(growth)
+}
+
+function withCommonOptions(command: Command): Command {
+  return command
+    .option('--seconds <n>', 'measured seconds per scenario and server', positive, 10)
+    .option('--warm-up <n>', 'seconds before that', positive, 3)
+    .option('--connections <n>', 'requests under way at a time', wholeNumber, 16)
+    .option('--rounds <n>', 'how often to measure everything; the median counts', wholeNumber, 1)
+    .addOption(
+      new Option('--alg <alg>', 'what ID tokens and JWT access tokens are signed with')
+        .choices([...SIGNING_ALGS])
+        .default('RS256'),
+    )
+    .option('--json', 'print one JSON document instead of tables')
+}
+
+function collectScenario(value: string, before: ScenarioName[] = []): ScenarioName[] {
+  const name = SCENARIO_NAMES.find((known) => known === value)
+  if (!name) throw new InvalidArgumentError(`It is one of ${SCENARIO_NAMES.join(', ')}.`)
+  return [...before, name]
+}
+
+function rowCounts(value: string): number[] {
+  return value
+    .split(',')
+    .map(wholeNumber)
+    .sort((one, other) => one - other)
+}
+
+function positive(value: string): number {
+  const number = Number(value)
+  if (!(number > 0)) throw new InvalidArgumentError('It is a number above 0.')
+  return number
+}
+
+function wholeNumber(value: string): number {
+  const number = Number(value)
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new InvalidArgumentError('It is a whole number above 0.')
+  return number
+}

