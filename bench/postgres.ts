@@ -50,7 +50,6 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
   async function track(setting: 'top' | 'none'): Promise<void> {
     if (!isOurs) return
     await administration.query(`alter system set pg_stat_statements.track = ${setting}`)
-    await administration.query(`alter system set compute_query_id = ${setting === 'top' ? 'auto' : 'off'}`)
     await administration.query('select pg_reload_conf()')
     await pause(RELOAD_MILLISECONDS)
   }

@@ -52,7 +52,7 @@ describe.skipIf(isPglite)('a token request', () => {
       async () => expect((await request.send(at)).status).toBe(200),
       (statement) => !isHousekeeping(statement),
     )
-    expect(statements).toHaveLength(2)
+    expect(statements, statements.join('\n')).toHaveLength(2)
   })
 
   describe.for(GRANTS)('of the %s grant', (name) => {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hash, hkdfSync, randomBytes } from 'node:crypto'
 
 /**
  * Sealing: what must come back in clear (device codes, private keys, pending requests) is stored under
@@ -75,7 +75,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
 
 /** SHA-256, for secrets of 256 random bits: no salt is needed, nothing can be guessed. */
 export function sha256(value: string | Uint8Array): Buffer {
-  return createHash('sha256').update(value).digest()
+  return hash('sha256', value, 'buffer')
 }
 
 /** A new secret of 256 random bits, as 43 URL-safe characters. */

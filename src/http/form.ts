@@ -66,7 +66,13 @@ export function replayForm(ctx: Context, form: URLSearchParams): void {
   }
   delete headers['transfer-encoding']
   const { method, url, socket, httpVersion } = req
-  const replayed = Object.assign(Readable.from([body], { objectMode: false }), {
+  const stream = new Readable({
+    read() {
+      this.push(body)
+      this.push(null)
+    },
+  })
+  const replayed = Object.assign(stream, {
     headers,
     method,
     url,

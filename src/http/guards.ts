@@ -13,7 +13,7 @@ export const refuseHostileRequests: Middleware = async (ctx, next) => {
   if (ctx.req.rawHeaders.join('').length > MAX_HEADER_CHARACTERS)
     throw new BadRequestError(431, 'the headers are too long')
   refuseNul(ctx.url)
-  refuseLongEchoes(new URLSearchParams(ctx.querystring))
+  if (ctx.querystring) refuseLongEchoes(new URLSearchParams(ctx.querystring))
   if (ctx.method === 'POST' && isForm(ctx)) {
     ctx.state.form = await readForm(ctx)
     refuseLongEchoes(ctx.state.form)
