@@ -74,7 +74,7 @@ function contentSecurityPolicy(): string {
     "img-src 'self' data:",
     "font-src 'self'",
     // No page has a script of its own; the engine adds the hash of the one that posts a response back to an app.
-    `script-src 'nonce-${randomUUID()}'`,
+    `script-src 'nonce-${randomUUID().replaceAll('-', '')}'`,
     "connect-src 'self'",
     "base-uri 'none'",
     "frame-ancestors 'none'",
