@@ -81,14 +81,14 @@ export function createEventStore(database: Database) {
 }
 
 const deleteOldest = defineStatement<{ deleted: number }>(
-  'event_delete',
+  'event_delete_expired',
   `with gone as (
     delete from event where id in (select id from event where id < $1::uuid order by id limit $2) returning 1
   ) select count(*)::int as deleted from gone`,
 )
 
 const countOldest = defineStatement<{ count: number }>(
-  'event_count',
+  'event_count_expired',
   `select count(*)::int as count from (select from event where id < $1::uuid limit $2) as counted`,
 )
 
