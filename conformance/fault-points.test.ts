@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
@@ -37,7 +38,8 @@ describe.skipIf(isPglite)('a token request', () => {
     database.port = String(await road.open())
     env = { ...server.env, DATABASE_URL: database.href }
     at = (await server.startAnother({ DATABASE_URL: database.href })).url
-    // What a server looks up once is no part of every request.
+    // Until a server hears of changes it remembers nothing for long; what it looks up once is no part of every request.
+    await pause(1_500)
     for (const name of GRANTS) await (await grants[name].prepare()).send(at)
   })
   afterAll(async () => {
@@ -52,7 +54,7 @@ describe.skipIf(isPglite)('a token request', () => {
       async () => expect((await request.send(at)).status).toBe(200),
       (statement) => !isHousekeeping(statement),
     )
-    expect(statements, statements.join('\n')).toHaveLength(2)
+    expect(statements).toHaveLength(2)
   })
 
   describe.for(GRANTS)('of the %s grant', (name) => {

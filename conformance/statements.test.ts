@@ -1,0 +1,145 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { isHousekeeping, Road } from './support/road.ts'
+import { type Answer, later, post, send, statuses } from './support/wire.ts'
+
+const API = 'https://tides.example.test'
+
+/** What a request costs the database. A number that grows here is paid for by every request of every installation. */
+describe.skipIf(isPglite)('the statements of a request', () => {
+  let server: TestServer
+  let road: Road
+  let app: WireApp
+  let service: ClientDocument
+  let tv: ClientDocument
+  let ada: EndUser
+
+  beforeAll(async () => {
+    server = await startTestServer({}, async (url) => {
+      const database = new URL(url)
+      road = new Road({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await road.open())
+      return database.href
+    })
+    const { clients, resources, users } = server.admin
+    await users.create({ username: 'ada', password: PASSWORD })
+    await resources.create({ identifier: API, scope: 'tides:read', format: 'jwt' })
+    service = await clients.create({ type: 'service', client_name: 'Robot', resources: [API] })
+    tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
+    app = await createWireApp(server, { first_party: true })
+    ada = new EndUser(server.issuer)
+    // Until it hears of changes, a server remembers nothing for long.
+    await pause(1_500)
+  })
+  // Clients and resources are in memory, and are no part of what is counted.
+  beforeEach(async () => {
+    await app.getTokens({}, ada)
+    await credentials()
+    await credentials({ resource: API })
+    await post(`${server.url}/device/authorize`, {}, { as: tv })
+  })
+  afterAll(async () => {
+    await server?.remove()
+    road?.close()
+  })
+
+  const credentials = (more: Record<string, string> = {}) =>
+    post(`${server.url}/token`, { grant_type: 'client_credentials', ...more }, { as: service })
+  const introspect = (token: string, as: ClientDocument | WireApp['client'], more = {}) =>
+    post(`${server.url}/introspect`, { token, ...more }, { as })
+
+  /** @returns the names of the statements that something took. */
+  async function statementsOf(work: () => Promise<Answer | URLSearchParams>): Promise<string[]> {
+    const statements = await road.watch(
+      async () => {
+        const answer = await work()
+        if ('status' in answer) expect(answer.status, answer.text).toBeLessThan(400)
+      },
+      (statement) => !isHousekeeping(statement),
+    )
+    return statements.map((text) => /^\/\* (\w+) \*\//.exec(text)?.[1] ?? text)
+  }
+
+  test('client credentials: one; with a JWT none', async () => {
+    expect(await statementsOf(() => credentials())).toEqual(['token_insert'])
+    expect(await statementsOf(() => credentials({ resource: API }))).toEqual([])
+  })
+
+  test('a code, a refresh: one look and one commit', async () => {
+    const { form } = await app.getCode({}, ada)
+    let refreshToken = ''
+    const redeem = async () => {
+      const answer = await app.token(form)
+      refreshToken = String(answer.body.refresh_token)
+      return answer
+    }
+    expect(await statementsOf(redeem)).toEqual(['token_find', 'token_commit'])
+    expect(await statementsOf(() => app.refresh(refreshToken))).toEqual(['token_find', 'token_commit'])
+  })
+
+  test('introspection, with and without a hint, of a token that is, was or never was; userinfo: one', async () => {
+    const { accessToken, refreshToken } = await app.getTokens({}, ada)
+    const { body } = await credentials()
+    for (const [token, as] of [
+      [accessToken, app.client],
+      [refreshToken, app.client],
+      [String(body.access_token), service],
+      ['never-was', service],
+    ] as const) {
+      expect(await statementsOf(() => introspect(token, as))).toEqual(['token_find'])
+      for (const token_type_hint of ['access_token', 'refresh_token'])
+        expect(await statementsOf(() => introspect(token, as, { token_type_hint }))).toEqual(['token_find'])
+    }
+    const headers = { authorization: `Bearer ${accessToken}` }
+    expect(await statementsOf(() => send(`${server.url}/userinfo`, { headers }))).toEqual(['token_find'])
+  })
+
+  test('a signed-in browser at another request: a look and the code; the session once a minute', async () => {
+    expect(await statementsOf(() => app.askSilently(ada))).toEqual(['session_find', 'token_insert'])
+    await later(61, async () => {
+      expect(await statementsOf(() => app.askSilently(ada))).toHaveLength(3)
+      expect(await statementsOf(() => app.askSilently(ada))).toHaveLength(2)
+    })
+  })
+
+  test('a device that waits: a look and a note of when it asked', async () => {
+    const { body } = await post(`${server.url}/device/authorize`, {}, { as: tv })
+    const form = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+      device_code: String(body.device_code),
+    }
+    const poll = async () => {
+      const answer = await post(`${server.url}/token`, form, { as: tv })
+      expect(answer.body.error).toBe('authorization_pending')
+      return { ...answer, status: 200 }
+    }
+    expect(await statementsOf(poll)).toEqual(['token_find', 'device_poll'])
+  })
+
+  test('the end of a family: one for all that it ends', async () => {
+    const { refreshToken } = await app.getTokens({}, ada)
+    expect((await app.refresh(refreshToken)).status).toBe(200)
+    const revoke = () => post(`${server.url}/revoke`, { token: refreshToken }, { as: app.client })
+    const statements = await statementsOf(revoke)
+    expect(statements.filter((name) => name !== 'token_find')).toEqual(['end', 'end'])
+  })
+
+  test('of many at once are shared: each costs a fraction', async () => {
+    const answers: Answer[] = []
+    // While the first two are slow, everybody else gathers.
+    road.onStatement('before', { kind: 'delay', milliseconds: 300 }, { times: 2 }, ({ text }) =>
+      text.includes('token_insert'),
+    )
+    const statements = await statementsOf(async () => {
+      answers.push(...(await Promise.all(Array.from({ length: 60 }, () => credentials()))))
+      return answers[0] as Answer
+    })
+    expect(statuses(answers)).toEqual({ 200: 60 })
+    expect(new Set(answers.map(({ body }) => body.access_token)).size).toBe(60)
+    expect(statements.length).toBeLessThan(10)
+  })
+})
