@@ -25,7 +25,7 @@ export type TestServer = RunningServer &
     /** Stops this server, its further instances, and removes its database. */
     remove: () => Promise<void>
     /** Another instance on the same database (Postgres only). */
-    startAnother: () => Promise<RunningServer & { issuer: string }>
+    startAnother: (settings?: Record<string, string>) => Promise<RunningServer & { issuer: string }>
   }>
 
 /** Starts a real server on a database of its own. */
@@ -56,11 +56,10 @@ export async function startTestServer(
     env,
     logged: () => lines.join(''),
     dump: database.dump,
-    async startAnother() {
+    async startAnother(otherSettings = {}) {
       const otherPort = await freePort()
-      const other = await startServer(parseConfig({ ...env, PORT: String(otherPort) }), {
-        log: pino({ level: 'silent' }),
-      })
+      const config = parseConfig({ ...env, PORT: String(otherPort), ...otherSettings })
+      const other = await startServer(config, { log: pino({ level: 'silent' }) })
       others.push(other)
       return { ...other, issuer: env.ISSUER ?? '' }
     },

@@ -11,13 +11,20 @@ type When = Readonly<{
 }>
 
 export type Trap = Readonly<{
-  /** How often it struck so far. */
-  struck: () => number
+  /** The statements that it struck so far. */
+  struck: () => readonly string[]
   disarm: () => void
 }>
 
 type Filter = (statement: Statement) => boolean
-type Armed = { matches: Filter; point: Point; fault: Fault; toSkip: number; toStrike: number; struck: number }
+type Armed = {
+  matches: Filter
+  point: Point
+  fault: Fault
+  toSkip: number
+  toStrike: number
+  struck: string[]
+}
 
 const everything: Filter = () => true
 
@@ -37,6 +44,7 @@ export class Road {
   #isBlocked = false
   #isBlackHole = false
   #count = 0
+  #connections = 0
 
   constructor(to: { host: string; port: number }) {
     this.#to = to
@@ -53,6 +61,11 @@ export class Road {
   /** How many statements went along here. */
   get count(): number {
     return this.#count
+  }
+
+  /** How many connections were made so far; a statement carries the number of its own. */
+  get connections(): number {
+    return this.#connections
   }
 
   /** Cuts every connection and refuses new ones: nobody is there. */
@@ -93,7 +106,7 @@ export class Road {
       fault,
       toSkip: nth - 1,
       toStrike: times,
-      struck: 0,
+      struck: [],
     }
     this.#armed.add(armed)
     return { struck: () => armed.struck, disarm: () => this.#armed.delete(armed) }
@@ -124,7 +137,9 @@ export class Road {
       incoming.destroy()
       return
     }
-    const lane = new Lane(incoming, connect(this.#to), (statement) => this.#faultOf(statement))
+    const lane = new Lane(++this.#connections, incoming, connect(this.#to), (statement) =>
+      this.#faultOf(statement),
+    )
     this.#lanes.add(lane)
     lane.whenClosed(() => this.#lanes.delete(lane))
     if (this.#isBlackHole) lane.swallow()
@@ -143,8 +158,8 @@ export class Road {
         armed.toSkip--
         continue
       }
-      armed.struck++
-      if (armed.struck === armed.toStrike) this.#armed.delete(armed)
+      armed.struck.push(statement.text)
+      if (armed.struck.length === armed.toStrike) this.#armed.delete(armed)
       return armed
     }
     return undefined
