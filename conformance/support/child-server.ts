@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as pause } from 'node:timers/promises'
+import { freePort } from './database-server.ts'
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
+const START_MILLISECONDS = 20_000
+const LOOK_MILLISECONDS = 20
+
+export type ChildServer = Readonly<{
+  url: string
+  managementUrl: string
+  /** Everything that it wrote so far, over all its lives. */
+  output: () => string
+  /** Ends it as a power cut does. Resolves when it is gone. */
+  kill: () => Promise<void>
+  /** Whether it still runs; one that crashed does not. */
+  isAlive: () => boolean
+  /** Starts it again where it was, and waits until it is ready. */
+  start: () => Promise<void>
+}>
+
+/** Starts a server as operators do, in a process of its own that can be killed; it goes with this process at the latest. */
+export async function startChildServer(settings: Record<string, string>): Promise<ChildServer> {
+  const [port, managementPort] = [await freePort(), await freePort()]
+  const managementUrl = `http://127.0.0.1:${managementPort}`
+  const env = {
+    PATH: process.env.PATH ?? '',
+    ...settings,
+    PORT: String(port),
+    MANAGEMENT_PORT: String(managementPort),
+  }
+  const written: string[] = []
+  let child: ChildProcess | undefined
+  const end = () => void child?.kill('SIGKILL')
+  process.once('exit', end)
+
+  const isAlive = () => child !== undefined && child.exitCode === null && child.signalCode === null
+
+  async function kill(): Promise<void> {
+    const dying = child
+    if (!dying || !isAlive()) return
+    const gone = new Promise((done) => dying.once('exit', done))
+    dying.kill('SIGKILL')
+    await gone
+  }
+
+  async function start(): Promise<void> {
+    child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => written.push(chunk.toString()))
+    const deadline = Date.now() + START_MILLISECONDS
+    while (!(await isReady(managementUrl))) {
+      if (!isAlive() || Date.now() > deadline)
+        throw new Error(`the child server does not start:\n${written.join('')}`)
+      await pause(LOOK_MILLISECONDS)
+    }
+  }
+
+  await start()
+  const output = () => written.join('')
+  return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start }
+}
+
+async function isReady(managementUrl: string): Promise<boolean> {
+  try {
+    return (await fetch(`${managementUrl}/health/ready`)).ok
+  } catch {
+    return false
+  }
+}

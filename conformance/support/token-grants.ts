@@ -1,0 +1,109 @@
+import { createWireApp } from './code-flow.ts'
+import { EndUser } from './end-user.ts'
+import { PASSWORD, type TestServer } from './harness.ts'
+import type { Oracle } from './oracle.ts'
+import { type Answer, exchange, post, posting } from './wire.ts'
+
+const DEVICE_GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
+/** Longer than any timeout of a server that answers 503 in time; a client would give up here. */
+const PATIENCE_MILLISECONDS = 10_000
+
+/** A token request that has all it needs to succeed once. */
+export type TokenRequest = Readonly<{
+  /** The code, device code or refresh token that it spends. */
+  spends: string
+  /** Sends it, the same each time. Rejects when the server is gone, or does not answer within 10 s. */
+  send: (at: string) => Promise<Answer>
+}>
+
+/** One of the grants that people's tokens come from. */
+export type GrantInUse = Readonly<{
+  /** Whether the same request again, within seconds, gets the same answer again: only a refresh does. */
+  isRepeatable: boolean
+  /** Goes all the way to a request that can be sent, at the server that is well. */
+  prepare: () => Promise<TokenRequest>
+  refresh: (refreshToken: string, at: string) => Promise<Answer>
+  revoke: (token: string, at: string) => Promise<Answer>
+  introspect: (token: string, at: string) => Promise<Answer>
+}>
+
+export const GRANT_NAMES = ['code', 'refresh', 'device'] as const
+
+export type GrantsInUse = Readonly<Record<(typeof GRANT_NAMES)[number], GrantInUse>>
+
+type Caller = NonNullable<Parameters<typeof posting>[1]>['as']
+
+/** The three grants, each used by a client of its own and by a person who stays signed in. */
+export async function createGrantsInUse(server: TestServer, oracle: Oracle): Promise<GrantsInUse> {
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  const app = await createWireApp(server, { first_party: true })
+  const tv = await server.admin.clients.create({
+    type: 'device',
+    client_name: 'Bridge TV',
+    first_party: true,
+  })
+  const ada = new EndUser(server.issuer)
+
+  const send = (url: string, form: Record<string, string>, as: Caller) =>
+    exchange(url, { ...posting(form, { as }), signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) })
+
+  /** What every client does with its tokens. */
+  const useOf = (as: Caller) => ({
+    async refresh(refresh_token: string, at: string) {
+      oracle.present(refresh_token)
+      return await send(`${at}/token`, { grant_type: 'refresh_token', refresh_token }, as)
+    },
+    revoke: (token: string, at: string) => send(`${at}/revoke`, { token }, as),
+    introspect: (token: string, at: string) => send(`${at}/introspect`, { token }, as),
+  })
+  const ofApp = useOf(app.client)
+  const ofTv = useOf(tv)
+
+  async function prepareCode(): Promise<TokenRequest> {
+    const { code, form } = await app.getCode({}, ada)
+    return { spends: code, send: (at) => send(`${at}/token`, form, app.client) }
+  }
+
+  async function prepareRefresh(): Promise<TokenRequest> {
+    const { form } = await app.getCode({}, ada)
+    const answer = await app.token(form)
+    const { refreshToken } = oracle.record(answer)
+    return { spends: refreshToken, send: (at) => ofApp.refresh(refreshToken, at) }
+  }
+
+  async function prepareDevice(): Promise<TokenRequest> {
+    const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
+    const { device_code, user_code, verification_uri } = body as Record<string, string>
+    let page = await ada.submit(await ada.open(verification_uri ?? ''), { user_code: user_code ?? '' })
+    page = await ada.submit(page, {}, 'approve')
+    if (page.$('input[name=password]').length > 0)
+      page = await ada.submit(page, { username: 'ada', password: PASSWORD })
+    if (page.$('button[value=approve]').length > 0) await ada.submit(page, {}, 'approve')
+    const form = { grant_type: DEVICE_GRANT_TYPE, device_code: device_code ?? '' }
+    return {
+      spends: device_code ?? '',
+      async send(at) {
+        const poll = () => send(`${at}/token`, form, tv)
+        const answer = await poll()
+        if (answer.body.error !== 'slow_down') return answer
+        // It would wait and poll again (RFC 8628 §3.5); here the time is let pass.
+        await oracle.change(`update oidc_token set polled_at = polled_at - interval '1 hour'`)
+        return await poll()
+      },
+    }
+  }
+
+  // The person has one browser, and does one thing in it after the other.
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = (prepare: () => Promise<TokenRequest>) => () => {
+    const prepared = last.then(prepare, prepare)
+    last = prepared
+    return prepared
+  }
+
+  return {
+    code: { isRepeatable: false, prepare: inTurn(prepareCode), ...ofApp },
+    refresh: { isRepeatable: true, prepare: inTurn(prepareRefresh), ...ofApp },
+    device: { isRepeatable: false, prepare: inTurn(prepareDevice), ...ofTv },
+  }
+}

@@ -1,0 +1,168 @@
+import { tokensOf } from './code-flow.ts'
+import type { Mark, Oracle } from './oracle.ts'
+import type { Fault, Point, Road } from './road.ts'
+import type { GrantInUse, TokenRequest } from './token-grants.ts'
+import { type Answer, exchange, INSIDE } from './wire.ts'
+
+const MOST_STATEMENTS = 50
+
+/** Does something on which the fault strikes. */
+type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result | Error; isStruck: boolean }>
+
+/**
+ * Does the same again and again, with the fault at the first of its statements, then at the second, until there is
+ * none to strike.
+ *
+ * @param attempt returns what went against the promise, in words.
+ */
+export async function atEveryStatement(
+  { road, point, fault }: { road: Road; point: Point; fault: Fault },
+  attempt: (strike: Strike) => Promise<readonly string[]>,
+): Promise<{ statements: number; complaints: string[] }> {
+  const complaints: string[] = []
+  for (let nth = 1; nth <= MOST_STATEMENTS; nth++) {
+    let struck: string | undefined
+    const said = await attempt(async (work) => {
+      const trap = road.onStatement(point, fault, { nth })
+      const result = await work().catch((error: unknown) => error as Error)
+      trap.disarm()
+      struck = trap.struck()[0]
+      return { result, isStruck: struck !== undefined }
+    })
+    const where = struck === undefined ? 'without a fault' : `${nth} (${struck.slice(0, 60)})`
+    complaints.push(...said.map((complaint) => `${where}: ${complaint}`))
+    if (struck === undefined) return { statements: nth - 1, complaints }
+  }
+  return { statements: MOST_STATEMENTS, complaints: [...complaints, 'there is no end of statements'] }
+}
+
+type Trial = Readonly<{
+  grant: GrantInUse
+  oracle: Oracle
+  /** The server that the request is sent to, on the other side of the road. */
+  at: string
+  strike: Strike
+  /** The fault is none that a client should notice. */
+  isHarmless?: boolean
+  /** Has the server answer again if the fault ended it; the client then got no answer at all. */
+  revive?: () => Promise<void>
+}>
+
+/**
+ * Sends a token request into a fault, tries again as an honest client does, and judges what is left: no or one token
+ * set, never half of one, never two; and the client gets somewhere.
+ *
+ * @returns what went against the promise, in words.
+ */
+export async function tryTokenRequest({
+  grant,
+  oracle,
+  at,
+  strike,
+  isHarmless = false,
+  revive,
+}: Trial): Promise<string[]> {
+  const complaints: string[] = []
+  const complain = (text: string | undefined) => {
+    if (text !== undefined) complaints.push(text)
+  }
+  const request = await grant.prepare()
+  const mark = await oracle.mark()
+  const { result: first, isStruck } = await strike(() => request.send(at))
+  if (revive && isStruck) await revive()
+  else complain(whatIsWrongWith(first, { mayFail: isStruck && !isHarmless }))
+
+  const judge = async (answer: Answer | Error, when: string) => {
+    const winner = success(answer)
+    if (winner) oracle.record(winner)
+    complain(await halfDone(oracle, mark, request, when))
+    if (winner) complain(await orphans(oracle, mark))
+    return winner
+  }
+  let winner = await judge(first, 'at once')
+  if (!winner) {
+    const second = await answerTo(request, at)
+    winner = await judge(second, 'after the retry')
+    if (!winner) {
+      if (grant.isRepeatable || !isRefusal(second)) complain(`the retry got ${inWords(second)}`)
+      const third = await answerTo(await grant.prepare(), at)
+      winner = success(third)
+      if (winner) oracle.record(winner)
+      else complain(`a fresh start got ${inWords(third)}`)
+    }
+  }
+  if (winner) complain(await whatIsDeadOf(winner, grant, oracle, at))
+  for (const lost of await oracle.lost()) complain(`a client's ${lost} is gone`)
+  return complaints
+}
+
+async function answerTo(request: TokenRequest, at: string): Promise<Answer | Error> {
+  return await request.send(at).catch((error: unknown) => error as Error)
+}
+
+function success(answer: Answer | Error): Answer | undefined {
+  return !(answer instanceof Error) && answer.status === 200 ? answer : undefined
+}
+
+export function isRefusal(answer: Answer | Error): boolean {
+  return !(answer instanceof Error) && answer.status === 400 && answer.body.error === 'invalid_grant'
+}
+
+export function inWords(answer: Answer | Error): string {
+  return answer instanceof Error
+    ? `no answer (${answer.name}: ${answer.message})`
+    : `${answer.status} ${answer.text.slice(0, 200)}`
+}
+
+/** RFC 9110 §15.6.4: what cannot be done now is 503, and says when to come back. */
+export function whatIsWrongWith(
+  answer: Answer | Error,
+  { mayFail }: { mayFail: boolean },
+): string | undefined {
+  if (success(answer)) return undefined
+  if (answer instanceof Error || !mayFail) return `got ${inWords(answer)}`
+  const isHonest =
+    answer.status === 503 &&
+    answer.body.error === 'temporarily_unavailable' &&
+    /^\d+$/.test(answer.headers.get('retry-after') ?? '') &&
+    answer.headers.get('content-type')?.startsWith('application/json') &&
+    !INSIDE.test(answer.text)
+  return isHonest
+    ? undefined
+    : `got ${inWords(answer)} (Retry-After: ${answer.headers.get('retry-after') ?? 'none'})`
+}
+
+async function halfDone(
+  oracle: Oracle,
+  mark: Mark,
+  { spends }: TokenRequest,
+  when: string,
+): Promise<string | undefined> {
+  const { access, refresh } = await oracle.bornSince(mark)
+  if (access !== refresh) return `${when} half a set: ${access} access and ${refresh} refresh tokens`
+  if (refresh > 1) return `${when} ${refresh} token sets`
+  const isSpent = await oracle.isSpent(spends)
+  if (isSpent && refresh === 0) return `${when} spent, and there are no tokens`
+  if (!isSpent && refresh === 1) return `${when} tokens, and what they were given for can be used again`
+  return undefined
+}
+
+async function orphans(oracle: Oracle, mark: Mark): Promise<string | undefined> {
+  const { orphans } = await oracle.bornSince(mark)
+  return orphans > 0 ? `${orphans} good tokens that no answer carried` : undefined
+}
+
+async function whatIsDeadOf(
+  winner: Answer,
+  grant: GrantInUse,
+  oracle: Oracle,
+  at: string,
+): Promise<string | undefined> {
+  const { accessToken, refreshToken } = tokensOf(winner)
+  const userinfo = await exchange(`${at}/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } })
+  if (userinfo.status !== 200) return `the access token is worth ${inWords(userinfo)}`
+  const refreshed = await grant.refresh(refreshToken, at)
+  if (refreshed.status !== 200) return `the refresh token is worth ${inWords(refreshed)}`
+  oracle.record(refreshed)
+  return undefined
+}
