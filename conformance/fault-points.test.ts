@@ -1,12 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
+import { tokensOf } from './support/code-flow.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
 import { type Fault, isHousekeeping, type Point, Road } from './support/road.ts'
-import { createGrantsInUse, type GrantInUse, type GrantName } from './support/token-grants.ts'
-import { tryAtEveryStatement } from './support/trial.ts'
+import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
+import { atEveryStatement, inWords, isRefusal, tryTokenRequest, whatIsWrongWith } from './support/trial.ts'
+import { type Answer, exchange } from './support/wire.ts'
 
+const LOST: Fault = { kind: 'drop' }
 const FAULTS: Record<string, Fault> = {
   'its backend terminated (57P01)': { kind: 'error', sqlState: '57P01' },
   'a deadlock (40P01)': { kind: 'error', sqlState: '40P01' },
@@ -14,25 +17,24 @@ const FAULTS: Record<string, Fault> = {
   'a statement timeout (57014)': { kind: 'error', sqlState: '57014' },
   'a lock timeout (55P03)': { kind: 'error', sqlState: '55P03' },
   'a full disk (53100)': { kind: 'error', sqlState: '53100' },
-  'a lost connection': { kind: 'drop' },
+  'a lost connection': LOST,
   'a delay': { kind: 'delay', milliseconds: 300 },
 }
 const POINTS: readonly Point[] = ['before', 'after']
-const GRANTS: readonly GrantName[] = ['code', 'refresh', 'device']
 
 // One server is well: there people sign in, and the oracle looks. The other one has its database at the end of a road.
-describe.skipIf(isPglite)('a token request', () => {
+describe.skipIf(isPglite)('when the database fails', () => {
   let server: TestServer
   let road: Road
   let oracle: Oracle
-  let grants: Record<GrantName, GrantInUse>
+  let grants: GrantsInUse
   let env: Record<string, string>
   let at: string
 
   beforeAll(async () => {
     server = await startTestServer()
     const database = new URL(server.env.DATABASE_URL ?? '')
-    oracle = await createOracle(database.href)
+    oracle = createOracle(database.href)
     grants = await createGrantsInUse(server, oracle)
     road = new Road({ host: database.hostname, port: Number(database.port) })
     database.port = String(await road.open())
@@ -40,7 +42,7 @@ describe.skipIf(isPglite)('a token request', () => {
     at = (await server.startAnother({ DATABASE_URL: database.href })).url
     // Until a server hears of changes it remembers nothing for long; what it looks up once is no part of every request.
     await pause(1_500)
-    for (const name of GRANTS) await (await grants[name].prepare()).send(at)
+    for (const name of GRANT_NAMES) await (await grants[name].prepare()).send(at)
   })
   afterAll(async () => {
     await oracle?.close()
@@ -48,26 +50,25 @@ describe.skipIf(isPglite)('a token request', () => {
     road?.close()
   })
 
-  test.for(GRANTS)('is one look and one commit: %s', async (name) => {
-    const request = await grants[name].prepare()
-    const statements = await road.watch(
-      async () => expect((await request.send(at)).status).toBe(200),
-      (statement) => !isHousekeeping(statement),
-    )
-    expect(statements).toHaveLength(2)
-  })
+  const statementsOf = (work: () => Promise<unknown>) =>
+    road.watch(work, (statement) => !isHousekeeping(statement))
 
-  describe.for(GRANTS)('of the %s grant', (name) => {
+  describe.for(GRANT_NAMES)('at a token request of the %s grant', (name) => {
+    test('there is one look and one commit that could', async () => {
+      const request = await grants[name].prepare()
+      const statements = await statementsOf(async () => expect((await request.send(at)).status).toBe(200))
+      expect(statements).toHaveLength(2)
+    })
+
     describe.for(POINTS)('%s any of its statements', (point) => {
       test.for(Object.entries(FAULTS))(
-        '%s yields tokens once, and a retry gets somewhere (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
+        '%s: tokens once, and a retry gets somewhere (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
         async ([, fault]) => {
-          const { statements, complaints } = await tryAtEveryStatement(grants[name], oracle, {
-            at,
-            road,
-            point,
-            fault,
-          })
+          const grant = grants[name]
+          const isHarmless = fault.kind === 'delay'
+          const { statements, complaints } = await atEveryStatement({ road, point, fault }, (strike) =>
+            tryTokenRequest({ grant, oracle, at, strike, isHarmless }),
+          )
           expect(complaints).toEqual([])
           expect(statements).toBeGreaterThan(0)
         },
@@ -75,7 +76,92 @@ describe.skipIf(isPglite)('a token request', () => {
     })
   })
 
-  describe('of a server that is killed', () => {
+  test.for(['code', 'device'] as const)(
+    'a %s whose answer was lost is refused at once, and its later use ends the tokens that nobody has (RFC 6749 §4.1.2)',
+    async (name) => {
+      const known = await grants[name].prepare()
+      const { length: statements } = await statementsOf(() => known.send(at))
+      const request = await grants[name].prepare()
+      const mark = await oracle.mark()
+      road.onStatement('after', LOST, { nth: statements })
+      const first = await request.send(at)
+      if (first.status === 200) {
+        // Looked, and found its own commit.
+        oracle.record(first)
+        expect(await oracle.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 0 })
+        return
+      }
+      expect(whatIsWrongWith(first, { mayFail: true })).toBeUndefined()
+      expect(await request.send(at)).toSatisfy(isRefusal)
+      expect(await oracle.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 2 })
+      await oracle.change(`update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+      oracle.release()
+      expect(await request.send(at)).toSatisfy(isRefusal)
+      expect(await oracle.bornSince(mark)).toEqual({ access: 0, refresh: 0, orphans: 0 })
+    },
+  )
+
+  describe.for(POINTS)('%s any statement', (point) => {
+    const faults = Object.entries(FAULTS).filter(([, { kind }]) => kind !== 'delay')
+
+    test.for(faults)(
+      '%s: a revocation is done, or 503 and then done (RFC 7009 §2.2.1)',
+      async ([, fault]) => {
+        const { statements, complaints } = await atEveryStatement({ road, point, fault }, async (strike) => {
+          const mark = await oracle.mark()
+          const { spends: token } = await grants.refresh.prepare()
+          const said: string[] = []
+          const sayUnlessDead = async (when: string) => {
+            const { access, refresh } = await oracle.bornSince(mark)
+            // A refresh token takes the access tokens of its grant along (RFC 7009 §2.1).
+            if (access + refresh > 0)
+              said.push(`${when}, and ${access} access and ${refresh} refresh tokens live`)
+          }
+          const { result: first, isStruck } = await strike(() => grants.refresh.revoke(token, at))
+          const wrong = whatIsWrongWith(first, { mayFail: isStruck })
+          if (wrong) said.push(wrong)
+          if (isSuccess(first)) await sayUnlessDead('200')
+          else {
+            const second = await grants.refresh.revoke(token, at)
+            if (second.status !== 200) said.push(`the retry got ${inWords(second)}`)
+            await sayUnlessDead('200 for the retry')
+          }
+          oracle.release()
+          return said
+        })
+        expect(complaints).toEqual([])
+        expect(statements).toBeGreaterThan(0)
+      },
+    )
+
+    test.for(faults)(
+      '%s: a good token is never called bad (RFC 6750 §3.1, RFC 7662 §2.2)',
+      async ([, fault]) => {
+        const answer = await (await grants.code.prepare()).send(server.url)
+        const { accessToken } = tokensOf(answer)
+        const headers = { authorization: `Bearer ${accessToken}` }
+        const uses = {
+          userinfo: () => exchange(`${at}/userinfo`, { headers }),
+          introspection: () => grants.code.introspect(accessToken, at),
+        }
+        for (const [name, use] of Object.entries(uses)) {
+          const { statements, complaints } = await atEveryStatement(
+            { road, point, fault },
+            async (strike) => {
+              const { result, isStruck } = await strike(use)
+              const wrong = whatIsWrongWith(result, { mayFail: isStruck })
+              const isInactive = isSuccess(result) && result.body.active === false
+              return [wrong, isInactive ? 'called inactive' : undefined].filter((text) => text !== undefined)
+            },
+          )
+          expect(complaints, name).toEqual([])
+          expect(statements, name).toBeGreaterThan(0)
+        }
+      },
+    )
+  })
+
+  describe('and the server is killed at a token request', () => {
     let child: ChildServer
 
     beforeAll(async () => {
@@ -83,17 +169,15 @@ describe.skipIf(isPglite)('a token request', () => {
     })
     afterAll(() => child?.kill())
 
-    describe.for(GRANTS)('in the %s grant', (name) => {
+    describe.for(GRANT_NAMES)('of the %s grant', (name) => {
       test.for(POINTS)(
-        '%s any of its statements yields tokens once, and a retry gets somewhere',
+        '%s any of its statements: tokens once, and a retry gets somewhere (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
         async (point) => {
-          const { statements, complaints } = await tryAtEveryStatement(grants[name], oracle, {
-            at: child.url,
-            road,
-            point,
-            fault: { kind: 'drop', meanwhile: child.kill },
-            revive: child.start,
-          })
+          const fault: Fault = { kind: 'drop', meanwhile: child.kill }
+          const grant = grants[name]
+          const { statements, complaints } = await atEveryStatement({ road, point, fault }, (strike) =>
+            tryTokenRequest({ grant, oracle, at: child.url, strike, revive: child.start }),
+          )
           expect(complaints).toEqual([])
           expect(statements).toBeGreaterThan(0)
         },
@@ -101,3 +185,7 @@ describe.skipIf(isPglite)('a token request', () => {
     })
   })
 })
+
+function isSuccess(answer: Answer | Error): answer is Answer {
+  return !(answer instanceof Error) && answer.status === 200
+}

@@ -1,36 +1,116 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { getTokens } from './support/honest-client.ts'
+import { createOracle, type Oracle } from './support/oracle.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
-import { Road } from './support/road.ts'
+import { Road, type Statement } from './support/road.ts'
+import {
+  createGrantsInUse,
+  GRANT_NAMES,
+  type GrantsInUse,
+  type TokenRequest,
+} from './support/token-grants.ts'
+import { whatIsWrongWith } from './support/trial.ts'
+import type { Answer } from './support/wire.ts'
 
-describe.skipIf(isPglite)('a database that goes away', () => {
+/** What is up again serves again after this long, without a restart. */
+const RECOVERY_MILLISECONDS = 5_000
+const isWrite = ({ text }: Statement) => /\b(insert into|update|delete from)\b/i.test(text)
+
+type Request = TokenRequest & { name: (typeof GRANT_NAMES)[number] }
+
+describe.skipIf(isPglite)('a database that', () => {
   let server: TestServer
   let road: Road
-  let tokenRequest: () => Promise<Response>
+  let directUrl: string
+  let oracle: Oracle
+  let grants: GrantsInUse
+  /** An administrator of the database, who takes no road. */
+  let witness: pg.Client
 
   beforeAll(async () => {
     server = await startTestServer({}, async (url) => {
+      directUrl = url
       const database = new URL(url)
       road = new Road({ host: database.hostname, port: Number(database.port) })
       database.port = String(await road.open())
       return database.href
     })
-    const service = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
-    tokenRequest = () =>
-      fetch(`${server.issuer}/token`, {
-        method: 'POST',
-        headers: { authorization: `Basic ${btoa(`${service.client_id}:${service.client_secret}`)}` },
-        body: new URLSearchParams({ grant_type: 'client_credentials' }),
-      })
+    oracle = createOracle(directUrl)
+    grants = await createGrantsInUse(server, oracle)
   })
   afterAll(async () => {
+    await oracle?.close()
     await server?.remove()
     road?.close()
   })
+  beforeEach(async () => {
+    witness = new pg.Client(directUrl)
+    await witness.connect()
+  })
+  afterEach(async () => {
+    await witness.end()
+    // What a server did not recover from is no fault of the next test.
+    road.block()
+    road.unblock()
+  })
 
-  test('is 503 with Retry-After to programs and people, and the server goes on when it is back', async () => {
-    await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  /** Token requests of every grant, prepared while all is well. */
+  async function prepare(each = 1): Promise<Request[]> {
+    const requests: Request[] = []
+    for (const name of GRANT_NAMES)
+      for (let count = 0; count < each; count++) requests.push({ name, ...(await grants[name].prepare()) })
+    return requests
+  }
+
+  const sendAll = (requests: readonly Request[]) => Promise.all(requests.map(({ send }) => send(server.url)))
+
+  function expectUnavailable(answers: readonly Answer[]): void {
+    for (const answer of answers) {
+      expect(answer.status, answer.text).toBe(503)
+      expect(whatIsWrongWith(answer, { mayFail: true })).toBeUndefined()
+    }
+  }
+
+  /** What needs no database, and is asked for all the time, is there at once. */
+  async function expectServedMeanwhile(): Promise<void> {
+    for (const url of [
+      `${server.issuer}/jwks`,
+      `${server.issuer}/.well-known/openid-configuration`,
+      `${server.managementUrl}/health/live`,
+    ])
+      expect((await fetch(url, { signal: AbortSignal.timeout(1_000) })).status, url).toBe(200)
+  }
+
+  /** Every honest client has tokens, and each of its requests made one set. */
+  async function expectRecovered(requests: readonly Request[]): Promise<void> {
+    const before = await oracle.mark()
+    const all = requests.map(async ({ name, ...request }) => {
+      const { startedAfresh } = await getTokens(grants[name], request, {
+        at: server.url,
+        oracle,
+        withinMilliseconds: RECOVERY_MILLISECONDS,
+      })
+      return startedAfresh
+    })
+    // Nothing of theirs was done before, so nobody has to start afresh.
+    expect(await Promise.all(all)).toEqual(requests.map(() => 0))
+    const { length } = requests
+    expect(await oracle.bornSince(before)).toEqual({ access: length, refresh: length, orphans: 0 })
+    expect(await oracle.lost()).toEqual([])
+    await expectReady()
+  }
+
+  async function expectReady(): Promise<void> {
+    await vi.waitFor(
+      async () => expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(200),
+      { timeout: RECOVERY_MILLISECONDS },
+    )
+  }
+
+  test('goes away is 503 with Retry-After to programs and people, and the server goes on when it is back', async () => {
     const client = await server.admin.clients.create({
       type: 'web',
       client_name: 'App',
@@ -39,62 +119,143 @@ describe.skipIf(isPglite)('a database that goes away', () => {
     const app = await createRelyingParty(server.issuer, client)
     const user = new EndUser(server.issuer)
     const login = await user.open((await app.request()).url)
-    expect((await tokenRequest()).status).toBe(200)
+    const requests = await prepare()
 
     road.block()
-    const refused = await tokenRequest()
-    expect(refused.status).toBe(503)
-    expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
-    expect(await refused.json()).toMatchObject({ error: 'temporarily_unavailable' })
+    expectUnavailable(await sendAll(requests))
     const page = await user.submit(login, { username: 'ada', password: PASSWORD })
     expect(page.status).toBe(503)
     expect(page.$('h1').text()).toBe('We cannot answer just now')
-    expect((await fetch(`${server.issuer}/jwks`)).status).toBe(200)
-    expect((await fetch(`${server.issuer}/.well-known/openid-configuration`)).status).toBe(200)
-    expect((await fetch(`${server.managementUrl}/health/live`)).status).toBe(200)
+    await expectServedMeanwhile()
     expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(503)
 
     road.unblock()
-    expect((await tokenRequest()).status).toBe(200)
-    expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(200)
+    await expectRecovered(requests)
     expect(
       (await user.signInAndAgree((await app.request()).url)).leftTo?.searchParams.get('code'),
     ).toBeTruthy()
   })
-})
 
-describe.skipIf(isPglite)('two instances on one database', () => {
-  test('sign in on one, agree on the other, redeem on the first, all with one set of keys', async () => {
-    const server = await startTestServer()
-    const other = await server.startAnother()
-    await server.admin.users.create({ username: 'ada', password: PASSWORD })
-    const client = await other.admin.clients.create({
-      type: 'web',
-      client_name: 'App',
-      redirect_uris: [CALLBACK],
-    })
-    expect(await (await fetch(`${server.url}/jwks`)).json()).toEqual(
-      await (await fetch(`${other.url}/jwks`)).json(),
+  test('terminates every connection, again and again, is 503 at worst', async () => {
+    const requests = await prepare(4)
+    const before = await oracle.mark()
+    let isOver = false
+    const terminating = (async () => {
+      while (!isOver) {
+        await witness.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity
+           where datname = current_database() and application_name = 'sallyport'`,
+        )
+        await expectServedMeanwhile()
+      }
+    })()
+    const storm = requests.map(({ name, ...request }) =>
+      getTokens(grants[name], request, { at: server.url, oracle, withinMilliseconds: 10_000 }),
     )
-
-    const app = await createRelyingParty(server.issuer, client)
-    const request = await app.request()
-    const onFirst = new EndUser(server.issuer, server.url)
-    const onSecond = Object.assign(new EndUser(server.issuer, other.url), { jar: onFirst.jar })
-    const login = await onSecond.open(request.url)
-    const consent = await onFirst.submit(login, { username: 'ada', password: PASSWORD })
-    const answer = await onSecond.submit(consent, {}, 'approve')
-    expect((await request.redeem(answer.leftTo)).claims()?.iss).toBe(server.issuer)
-    await server.remove()
+    setTimeout(() => {
+      isOver = true
+    }, 1_000)
+    const done = await Promise.all([...storm, terminating.then(() => undefined)])
+    const afresh = done.reduce((sum, one) => sum + (one?.startedAfresh ?? 0), 0)
+    const { access, refresh, orphans } = await oracle.bornSince(before)
+    // Who started afresh left a set that nobody has.
+    expect({ access, refresh }).toEqual({
+      access: requests.length + afresh,
+      refresh: requests.length + afresh,
+    })
+    expect(orphans).toBe(2 * afresh)
+    expect(await oracle.lost()).toEqual([])
+    await expectReady()
   })
 
-  test('instances that start together on an empty database agree on one set of keys', async () => {
-    const server = await startTestServer()
-    const others = await Promise.all([server.startAnother(), server.startAnother(), server.startAnother()])
-    const sets = await Promise.all(
-      [server, ...others].map(async ({ url }) => JSON.stringify(await (await fetch(`${url}/jwks`)).json())),
+  test('makes everybody wait for a lock leaves no connection, is 503 soon, and serves when the lock goes', async () => {
+    const requests = await prepare(5)
+    await witness.query('begin')
+    await witness.query('lock table oidc_token in access exclusive mode')
+    const answers = sendAll(requests)
+    await expectServedMeanwhile()
+    expectUnavailable(await answers)
+    await expectServedMeanwhile()
+    await witness.query('rollback')
+    await expectRecovered(requests)
+  })
+
+  test('takes too long for a statement is 503, and the statement is undone', async () => {
+    const requests = await prepare()
+    await witness.query(
+      `create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$`,
     )
-    expect(new Set(sets).size).toBe(1)
-    await server.remove()
+    await witness.query(
+      `create trigger dawdle before insert or update on oidc_token for each statement execute function dawdle()`,
+    )
+    try {
+      const answers = sendAll(requests)
+      await expectServedMeanwhile()
+      expectUnavailable(await answers)
+    } finally {
+      await witness.query('drop function dawdle() cascade')
+    }
+    await expectRecovered(requests)
+  })
+
+  test('is never heard of again is 503 within 8 s; its connections are given up for new ones', async () => {
+    const requests = await prepare(5)
+    road.blackhole()
+    try {
+      // Whoever comes later does not queue behind the dead.
+      for (const _attempt of ['at once', 'later']) {
+        const start = Date.now()
+        const answers = sendAll(requests)
+        await expectServedMeanwhile()
+        expectUnavailable(await answers)
+        expect(Date.now() - start).toBeLessThan(8_000)
+      }
+    } finally {
+      road.restore()
+    }
+    await expectRecovered(requests)
+  })
+
+  test.for([
+    ['has no room on its disk', '53100'],
+    ['has no connections left', '53300'],
+    ['is shutting down', '57P01'],
+    ['loses every statement to a deadlock', '40P01'],
+    ['cannot serialize', '40001'],
+  ] as const)('%s (%s at every write) is 503 until it has', async ([, sqlState]) => {
+    const requests = await prepare()
+    const trap = road.onStatement(
+      'before',
+      { kind: 'error', sqlState },
+      { times: Number.POSITIVE_INFINITY },
+      isWrite,
+    )
+    try {
+      expectUnavailable(await sendAll(requests))
+      await expectServedMeanwhile()
+    } finally {
+      trap.disarm()
+    }
+    // Tried again a few times at most.
+    expect(trap.struck().length).toBeLessThanOrEqual(4 * requests.length)
+    await expectRecovered(requests)
+  })
+
+  test('became a standby (25006) is left for the one that new connections lead to', async () => {
+    const requests = await prepare(4)
+    // Fills the pool.
+    await sendAll(await prepare(4))
+    const last = road.connections
+    const trap = road.onStatement(
+      'before',
+      { kind: 'error', sqlState: '25006' },
+      { times: Number.POSITIVE_INFINITY },
+      (statement) => isWrite(statement) && statement.connection <= last,
+    )
+    try {
+      await expectRecovered(requests)
+    } finally {
+      trap.disarm()
+    }
   })
 })

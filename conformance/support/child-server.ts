@@ -13,6 +13,8 @@ export type ChildServer = Readonly<{
   output: () => string
   /** Ends it as a power cut does. Resolves when it is gone. */
   kill: () => Promise<void>
+  /** Whether it still runs; one that crashed does not. */
+  isAlive: () => boolean
   /** Starts it again where it was, and waits until it is ready. */
   start: () => Promise<void>
 }>
@@ -32,9 +34,11 @@ export async function startChildServer(settings: Record<string, string>): Promis
   const end = () => void child?.kill('SIGKILL')
   process.once('exit', end)
 
+  const isAlive = () => child !== undefined && child.exitCode === null && child.signalCode === null
+
   async function kill(): Promise<void> {
     const dying = child
-    if (!dying || dying.exitCode !== null || dying.signalCode !== null) return
+    if (!dying || !isAlive()) return
     const gone = new Promise((done) => dying.once('exit', done))
     dying.kill('SIGKILL')
     await gone
@@ -46,14 +50,15 @@ export async function startChildServer(settings: Record<string, string>): Promis
       stream?.on('data', (chunk: Buffer) => written.push(chunk.toString()))
     const deadline = Date.now() + START_MILLISECONDS
     while (!(await isReady(managementUrl))) {
-      if (child.exitCode !== null || Date.now() > deadline)
+      if (!isAlive() || Date.now() > deadline)
         throw new Error(`the child server does not start:\n${written.join('')}`)
       await pause(LOOK_MILLISECONDS)
     }
   }
 
   await start()
-  return { url: `http://localhost:${port}`, managementUrl, output: () => written.join(''), kill, start }
+  const output = () => written.join('')
+  return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start }
 }
 
 async function isReady(managementUrl: string): Promise<boolean> {

@@ -72,6 +72,18 @@ function keepExitCode(): void {
 }
 
 async function startPostgres(databaseDir: string): Promise<{ url: string; stop: () => Promise<void> }> {
+  const { server, url } = await createPostgres(databaseDir, { persistent: false })
+  await server.initialise()
+  await server.start()
+  return { url, stop: () => server.stop() }
+}
+
+/** A Postgres server in a folder of its own, to be initialised and started. */
+export async function createPostgres(
+  databaseDir: string,
+  /** Whether stopping leaves the data. */
+  { persistent }: { persistent: boolean },
+): Promise<{ server: EmbeddedPostgres; url: string }> {
   const port = await freePort()
   const password = 'test'
   const server = new EmbeddedPostgres({
@@ -79,16 +91,15 @@ async function startPostgres(databaseDir: string): Promise<{ url: string; stop: 
     port,
     user: 'postgres',
     password,
-    persistent: false,
+    persistent,
     // Postgres refuses to run as root; the package then runs it as a user of its own.
     createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--no-sync'],
     postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off', '-c', 'max_connections=200'],
     onLog: () => {},
     onError: () => {},
   })
-  await server.initialise()
-  await server.start()
-  return { url: `postgres://postgres:${password}@127.0.0.1:${port}`, stop: () => server.stop() }
+  return { server, url: `postgres://postgres:${password}@127.0.0.1:${port}` }
 }
 
 /** A port that nobody uses, below those that the system gives to outgoing connections while a server starts. */

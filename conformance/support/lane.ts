@@ -16,6 +16,8 @@ import {
 export type Statement = Readonly<{
   /** The SQL; of a prepared statement too, whose text is on the wire only once a connection. */
   text: string
+  /** The connection that it came on: a number that grows. */
+  connection: number
 }>
 
 /** Before Postgres sees the statement, or after it executed it: only then the work is done, and nobody knows. */
@@ -39,6 +41,7 @@ const BEFORE_EXECUTION = ['1', '2', '3', 't', 'T', 'n']
 export class Lane {
   readonly #incoming: Socket
   readonly #outgoing: Socket
+  readonly #number: number
   readonly #faultOf: (statement: Statement) => { point: Point; fault: Fault } | undefined
   readonly #waiting: Message[][] = []
   readonly #prepared = new Map<string, string>()
@@ -53,10 +56,12 @@ export class Lane {
   #isSwallowed = false
 
   constructor(
+    number: number,
     incoming: Socket,
     outgoing: Socket,
     faultOf: (statement: Statement) => { point: Point; fault: Fault } | undefined,
   ) {
+    this.#number = number
     this.#incoming = incoming
     this.#outgoing = outgoing
     this.#faultOf = faultOf
@@ -161,7 +166,7 @@ export class Lane {
   }
 
   async #carry(messages: Message[]): Promise<void> {
-    const statement = { text: this.#textOf(messages) }
+    const statement = { text: this.#textOf(messages), connection: this.#number }
     const struck = this.#faultOf(statement)
     const wasInTransaction = this.#status !== 'I'
     if (struck?.point === 'before' && (await this.#suffer(struck.fault)) === 'over') {

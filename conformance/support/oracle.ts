@@ -12,7 +12,7 @@ type Row = Readonly<{ hash: string; kind: Kind; isLive: boolean; isSpent: boolea
 /** The moment from which tokens are new. */
 export type Mark = Readonly<{ known: ReadonlySet<string> }>
 
-export type Oracle = Awaited<ReturnType<typeof createOracle>>
+export type Oracle = ReturnType<typeof createOracle>
 
 /**
  * Knows every token that any answer ever carried, and what the database must therefore hold: what the clients hold is
@@ -20,9 +20,10 @@ export type Oracle = Awaited<ReturnType<typeof createOracle>>
  *
  * @param databaseUrl leads straight to Postgres, past every fault.
  */
-export async function createOracle(databaseUrl: string) {
-  const client = new pg.Client(databaseUrl)
-  await client.connect()
+export function createOracle(databaseUrl: string) {
+  // A pool, for it connects anew when Postgres was restarted.
+  const client = new pg.Pool({ connectionString: databaseUrl, max: 1 })
+  client.on('error', () => {})
   const carried = new Set<string>()
   /** Carried, and neither spent nor ended since, each with what it is. */
   const held = new Map<string, Kind>()

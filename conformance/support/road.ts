@@ -45,6 +45,7 @@ export class Road {
   #isBlocked = false
   #isBlackHole = false
   #count = 0
+  #connections = 0
 
   constructor(to: { host: string; port: number }) {
     this.#to = to
@@ -61,6 +62,11 @@ export class Road {
   /** How many statements went along here. */
   get count(): number {
     return this.#count
+  }
+
+  /** How many connections were made so far; a statement carries the number of its own. */
+  get connections(): number {
+    return this.#connections
   }
 
   /** Cuts every connection and refuses new ones: nobody is there. */
@@ -132,7 +138,9 @@ export class Road {
       incoming.destroy()
       return
     }
-    const lane = new Lane(incoming, connect(this.#to), (statement) => this.#faultOf(statement))
+    const lane = new Lane(++this.#connections, incoming, connect(this.#to), (statement) =>
+      this.#faultOf(statement),
+    )
     this.#lanes.add(lane)
     lane.whenClosed(() => this.#lanes.delete(lane))
     if (this.#isBlackHole) lane.swallow()

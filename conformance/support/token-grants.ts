@@ -23,17 +23,18 @@ export type GrantInUse = Readonly<{
   /** Goes all the way to a request that can be sent, at the server that is well. */
   prepare: () => Promise<TokenRequest>
   refresh: (refreshToken: string, at: string) => Promise<Answer>
+  revoke: (token: string, at: string) => Promise<Answer>
+  introspect: (token: string, at: string) => Promise<Answer>
 }>
 
-export type GrantName = 'code' | 'refresh' | 'device'
+export const GRANT_NAMES = ['code', 'refresh', 'device'] as const
+
+export type GrantsInUse = Readonly<Record<(typeof GRANT_NAMES)[number], GrantInUse>>
 
 type Caller = NonNullable<Parameters<typeof posting>[1]>['as']
 
 /** The three grants, each used by a client of its own and by a person who stays signed in. */
-export async function createGrantsInUse(
-  server: TestServer,
-  oracle: Oracle,
-): Promise<Record<GrantName, GrantInUse>> {
+export async function createGrantsInUse(server: TestServer, oracle: Oracle): Promise<GrantsInUse> {
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
   const app = await createWireApp(server, { first_party: true })
   const tv = await server.admin.clients.create({
@@ -43,26 +44,31 @@ export async function createGrantsInUse(
   })
   const ada = new EndUser(server.issuer)
 
-  const sender = (form: Record<string, string>, as: Caller) => async (at: string) =>
-    await exchange(`${at}/token`, {
-      ...posting(form, { as }),
-      signal: AbortSignal.timeout(PATIENCE_MILLISECONDS),
-    })
-  const refresher = (as: Caller) => async (refreshToken: string, at: string) => {
-    oracle.present(refreshToken)
-    return await sender({ grant_type: 'refresh_token', refresh_token: refreshToken }, as)(at)
-  }
+  const send = (url: string, form: Record<string, string>, as: Caller) =>
+    exchange(url, { ...posting(form, { as }), signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) })
+
+  /** What every client does with its tokens. */
+  const useOf = (as: Caller) => ({
+    async refresh(refresh_token: string, at: string) {
+      oracle.present(refresh_token)
+      return await send(`${at}/token`, { grant_type: 'refresh_token', refresh_token }, as)
+    },
+    revoke: (token: string, at: string) => send(`${at}/revoke`, { token }, as),
+    introspect: (token: string, at: string) => send(`${at}/introspect`, { token }, as),
+  })
+  const ofApp = useOf(app.client)
+  const ofTv = useOf(tv)
 
   async function prepareCode(): Promise<TokenRequest> {
     const { code, form } = await app.getCode({}, ada)
-    return { spends: code, send: sender(form, app.client) }
+    return { spends: code, send: (at) => send(`${at}/token`, form, app.client) }
   }
 
   async function prepareRefresh(): Promise<TokenRequest> {
     const { form } = await app.getCode({}, ada)
     const answer = await app.token(form)
     const { refreshToken } = oracle.record(answer)
-    return { spends: refreshToken, send: (at) => refresher(app.client)(refreshToken, at) }
+    return { spends: refreshToken, send: (at) => ofApp.refresh(refreshToken, at) }
   }
 
   async function prepareDevice(): Promise<TokenRequest> {
@@ -74,20 +80,30 @@ export async function createGrantsInUse(
       page = await ada.submit(page, { username: 'ada', password: PASSWORD })
     if (page.$('button[value=approve]').length > 0) await ada.submit(page, {}, 'approve')
     const form = { grant_type: DEVICE_GRANT_TYPE, device_code: device_code ?? '' }
-    const send = sender(form, tv)
     return {
       spends: device_code ?? '',
       async send(at) {
-        // A device waits between polls (RFC 8628 §3.5); here the time is let pass.
+        const poll = () => send(`${at}/token`, form, tv)
+        const answer = await poll()
+        if (answer.body.error !== 'slow_down') return answer
+        // It would wait and poll again (RFC 8628 §3.5); here the time is let pass.
         await oracle.change(`update oidc_token set polled_at = polled_at - interval '1 hour'`)
-        return await send(at)
+        return await poll()
       },
     }
   }
 
+  // The person has one browser, and does one thing in it after the other.
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = (prepare: () => Promise<TokenRequest>) => () => {
+    const prepared = last.then(prepare, prepare)
+    last = prepared
+    return prepared
+  }
+
   return {
-    code: { isRepeatable: false, prepare: prepareCode, refresh: refresher(app.client) },
-    refresh: { isRepeatable: true, prepare: prepareRefresh, refresh: refresher(app.client) },
-    device: { isRepeatable: false, prepare: prepareDevice, refresh: refresher(tv) },
+    code: { isRepeatable: false, prepare: inTurn(prepareCode), ...ofApp },
+    refresh: { isRepeatable: true, prepare: inTurn(prepareRefresh), ...ofApp },
+    device: { isRepeatable: false, prepare: inTurn(prepareDevice), ...ofTv },
   }
 }

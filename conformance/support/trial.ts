@@ -4,80 +4,96 @@ import type { Fault, Point, Road } from './road.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
 import { type Answer, exchange, INSIDE } from './wire.ts'
 
-/** Where a token request goes wrong. */
-export type Mishap = Readonly<{
-  /** The server that it is sent to, on the other side of the road. */
+const MOST_STATEMENTS = 50
+
+/** Does something on which the fault strikes. */
+type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result | Error; isStruck: boolean }>
+
+/**
+ * Does the same again and again, with the fault at the first of its statements, then at the second, until there is
+ * none to strike.
+ *
+ * @param attempt returns what went against the promise, in words.
+ */
+export async function atEveryStatement(
+  { road, point, fault }: { road: Road; point: Point; fault: Fault },
+  attempt: (strike: Strike) => Promise<readonly string[]>,
+): Promise<{ statements: number; complaints: string[] }> {
+  const complaints: string[] = []
+  for (let nth = 1; nth <= MOST_STATEMENTS; nth++) {
+    let struck: string | undefined
+    const said = await attempt(async (work) => {
+      const trap = road.onStatement(point, fault, { nth })
+      const result = await work().catch((error: unknown) => error as Error)
+      trap.disarm()
+      struck = trap.struck()[0]
+      return { result, isStruck: struck !== undefined }
+    })
+    const where = struck === undefined ? 'without a fault' : `${nth} (${struck.slice(0, 60)})`
+    complaints.push(...said.map((complaint) => `${where}: ${complaint}`))
+    if (struck === undefined) return { statements: nth - 1, complaints }
+  }
+  return { statements: MOST_STATEMENTS, complaints: [...complaints, 'there is no end of statements'] }
+}
+
+type Trial = Readonly<{
+  grant: GrantInUse
+  oracle: Oracle
+  /** The server that the request is sent to, on the other side of the road. */
   at: string
-  road: Road
-  point: Point
-  /** Which of the request's statements, from 1. */
-  nth: number
-  fault: Fault
+  strike: Strike
+  /** The fault is none that a client should notice. */
+  isHarmless?: boolean
   /** Has the server answer again if the fault ended it; the client then got no answer at all. */
   revive?: () => Promise<void>
 }>
 
-type Verdict = Readonly<{
-  /** The statement that was struck; undefined when the request has fewer. */
-  struck: string | undefined
-  /** What went against the promise, in words. */
-  complaints: readonly string[]
-}>
-
 /**
- * Sends a token request into a mishap, tries again as an honest client does, and judges what is left: no or one token
+ * Sends a token request into a fault, tries again as an honest client does, and judges what is left: no or one token
  * set, never half of one, never two; and the client gets somewhere.
+ *
+ * @returns what went against the promise, in words.
  */
-export async function tryWithMishap(grant: GrantInUse, oracle: Oracle, mishap: Mishap): Promise<Verdict> {
-  const { at, road, point, nth, fault, revive } = mishap
+export async function tryTokenRequest({
+  grant,
+  oracle,
+  at,
+  strike,
+  isHarmless = false,
+  revive,
+}: Trial): Promise<string[]> {
   const complaints: string[] = []
   const complain = (text: string | undefined) => {
     if (text !== undefined) complaints.push(text)
   }
   const request = await grant.prepare()
   const mark = await oracle.mark()
-  const trap = road.onStatement(point, fault, { nth })
-  const first = await answerTo(request, at)
-  trap.disarm()
-  const [struck] = trap.struck()
-  if (revive && struck !== undefined) await revive()
-  else complain(whatIsWrongWith(first, { mayFail: struck !== undefined && fault.kind !== 'delay' }))
+  const { result: first, isStruck } = await strike(() => request.send(at))
+  if (revive && isStruck) await revive()
+  else complain(whatIsWrongWith(first, { mayFail: isStruck && !isHarmless }))
 
-  let winner = success(first)
-  if (winner) oracle.record(winner)
-  complain(await halfDone(oracle, mark, request))
+  const judge = async (answer: Answer | Error, when: string) => {
+    const winner = success(answer)
+    if (winner) oracle.record(winner)
+    complain(await halfDone(oracle, mark, request, when))
+    if (winner) complain(await orphans(oracle, mark))
+    return winner
+  }
+  let winner = await judge(first, 'at once')
   if (!winner) {
     const second = await answerTo(request, at)
-    winner = success(second)
-    if (winner) oracle.record(winner)
-    complain(await halfDone(oracle, mark, request))
+    winner = await judge(second, 'after the retry')
     if (!winner) {
       if (grant.isRepeatable || !isRefusal(second)) complain(`the retry got ${inWords(second)}`)
       const third = await answerTo(await grant.prepare(), at)
       winner = success(third)
       if (winner) oracle.record(winner)
       else complain(`a fresh start got ${inWords(third)}`)
-    } else complain(await orphans(oracle, mark))
-  } else complain(await orphans(oracle, mark))
-
+    }
+  }
   if (winner) complain(await whatIsDeadOf(winner, grant, oracle, at))
   for (const lost of await oracle.lost()) complain(`a client's ${lost} is gone`)
-  return { struck, complaints }
-}
-
-/** Tries it at every statement of the request: until the fault finds none to strike. */
-export async function tryAtEveryStatement(
-  grant: GrantInUse,
-  oracle: Oracle,
-  mishap: Omit<Mishap, 'nth'>,
-): Promise<{ statements: number; complaints: string[] }> {
-  const complaints: string[] = []
-  for (let nth = 1; ; nth++) {
-    const verdict = await tryWithMishap(grant, oracle, { ...mishap, nth })
-    const where = verdict.struck === undefined ? 'without a fault' : `${nth} (${verdict.struck.slice(0, 60)})`
-    complaints.push(...verdict.complaints.map((complaint) => `${where}: ${complaint}`))
-    if (verdict.struck === undefined) return { statements: nth - 1, complaints }
-  }
+  return complaints
 }
 
 async function answerTo(request: TokenRequest, at: string): Promise<Answer | Error> {
@@ -88,11 +104,11 @@ function success(answer: Answer | Error): Answer | undefined {
   return !(answer instanceof Error) && answer.status === 200 ? answer : undefined
 }
 
-function isRefusal(answer: Answer | Error): boolean {
+export function isRefusal(answer: Answer | Error): boolean {
   return !(answer instanceof Error) && answer.status === 400 && answer.body.error === 'invalid_grant'
 }
 
-function inWords(answer: Answer | Error): string {
+export function inWords(answer: Answer | Error): string {
   return answer instanceof Error
     ? `no answer (${answer.name}: ${answer.message})`
     : `${answer.status} ${answer.text.slice(0, 200)}`
@@ -116,13 +132,18 @@ export function whatIsWrongWith(
     : `got ${inWords(answer)} (Retry-After: ${answer.headers.get('retry-after') ?? 'none'})`
 }
 
-async function halfDone(oracle: Oracle, mark: Mark, { spends }: TokenRequest): Promise<string | undefined> {
+async function halfDone(
+  oracle: Oracle,
+  mark: Mark,
+  { spends }: TokenRequest,
+  when: string,
+): Promise<string | undefined> {
   const { access, refresh } = await oracle.bornSince(mark)
-  if (access !== refresh) return `half a set: ${access} access and ${refresh} refresh tokens`
-  if (refresh > 1) return `${refresh} token sets`
+  if (access !== refresh) return `${when} half a set: ${access} access and ${refresh} refresh tokens`
+  if (refresh > 1) return `${when} ${refresh} token sets`
   const isSpent = await oracle.isSpent(spends)
-  if (isSpent && refresh === 0) return 'spent, and there are no tokens'
-  if (!isSpent && refresh === 1) return 'tokens, and what they were given for can be used again'
+  if (isSpent && refresh === 0) return `${when} spent, and there are no tokens`
+  if (!isSpent && refresh === 1) return `${when} tokens, and what they were given for can be used again`
   return undefined
 }
 

@@ -1,0 +1,126 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type ChildServer, startChildServer } from './support/child-server.ts'
+import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { getTokens } from './support/honest-client.ts'
+import { createOracle, type Oracle } from './support/oracle.ts'
+import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
+import { createGrantsInUse, type GrantsInUse, type TokenRequest } from './support/token-grants.ts'
+
+const RECOVERY_MILLISECONDS = 5_000
+const CHAINS = 6
+const REDEMPTIONS_EACH = 12
+
+// A Postgres of its own, for it is stopped; a server that is a process of its own, for it must not end.
+describe.skipIf(isPglite)('a Postgres that is restarted', () => {
+  let postgres: OwnPostgres
+  let server: TestServer
+  let child: ChildServer
+  let oracle: Oracle
+  let grants: GrantsInUse
+
+  beforeAll(async () => {
+    postgres = await startOwnPostgres()
+    server = await startTestServer({}, async () => postgres.url)
+    child = await startChildServer(server.env)
+    oracle = createOracle(postgres.url)
+    grants = await createGrantsInUse(server, oracle)
+  })
+  afterAll(async () => {
+    await child?.kill()
+    await server?.remove()
+    await oracle?.close()
+    await postgres?.remove()
+  })
+
+  /** Clients that refresh, redeem codes and connect devices all the time, as honestly as clients can. */
+  async function startLoad() {
+    let isOver = false
+    let succeeded = 0
+    let startedAfresh = 0
+    const options = { at: child.url, oracle, withinMilliseconds: 2 * RECOVERY_MILLISECONDS }
+    const get = async (name: keyof GrantsInUse, request: TokenRequest) => {
+      const got = await getTokens(grants[name], request, options)
+      succeeded++
+      startedAfresh += got.startedAfresh
+      return String(got.answer.body.refresh_token)
+    }
+    const chain = async (first: TokenRequest) => {
+      let token = await get('refresh', first)
+      while (!isOver) {
+        await pause(20)
+        const spends = token
+        token = await get('refresh', { spends, send: (at) => grants.refresh.refresh(spends, at) })
+      }
+    }
+    const redeemAll = async (name: 'code' | 'device', requests: TokenRequest[]) => {
+      for (const request of requests) {
+        await pause(50)
+        await get(name, request)
+      }
+    }
+    const prepare = async (name: keyof GrantsInUse, count: number) =>
+      await Promise.all(Array.from({ length: count }, () => grants[name].prepare()))
+
+    const prepared = {
+      refresh: await prepare('refresh', CHAINS),
+      code: await prepare('code', REDEMPTIONS_EACH),
+      device: await prepare('device', REDEMPTIONS_EACH),
+    }
+    const mark = await oracle.mark()
+    const running = Promise.all([
+      ...prepared.refresh.map(chain),
+      redeemAll('code', prepared.code),
+      redeemAll('device', prepared.device),
+    ])
+    let failure: unknown
+    running.catch((error: unknown) => {
+      failure = error
+    })
+    return {
+      mark,
+      succeeded() {
+        if (failure) throw failure
+        return succeeded
+      },
+      async stop() {
+        isOver = true
+        await running
+        return { families: CHAINS + 2 * REDEMPTIONS_EACH, startedAfresh }
+      },
+    }
+  }
+
+  test('loses no token and makes none twice; what needs no database is served, and all within 5 s of its return', async () => {
+    const load = await startLoad()
+    for (const outageMilliseconds of [400, 0]) {
+      await pause(300)
+      await postgres.stop()
+      await pause(outageMilliseconds)
+      for (const url of [
+        `${child.url}/jwks`,
+        `${child.url}/.well-known/openid-configuration`,
+        `${child.managementUrl}/health/live`,
+      ])
+        expect((await fetch(url)).status, url).toBe(200)
+      expect((await fetch(`${child.managementUrl}/health/ready`)).status).toBe(503)
+      await postgres.start()
+      const before = load.succeeded()
+      await vi.waitFor(
+        async () => {
+          expect(load.succeeded()).toBeGreaterThan(before + CHAINS)
+          expect((await fetch(`${child.managementUrl}/health/ready`)).status).toBe(200)
+        },
+        { timeout: RECOVERY_MILLISECONDS },
+      )
+    }
+    const { families, startedAfresh } = await load.stop()
+
+    expect(child.isAlive()).toBe(true)
+    expect(await oracle.lost()).toEqual([])
+    // One good refresh token a family; who started afresh left one, with its access token, that nobody has.
+    const { refresh, orphans } = await oracle.bornSince(load.mark)
+    expect(refresh).toBe(families + startedAfresh)
+    expect(orphans).toBe(2 * startedAfresh)
+  })
+})

@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { tokensOf } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { createOracle, type Oracle } from './support/oracle.ts'
+import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
+import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
+import { statuses } from './support/wire.ts'
+
+const ROUNDS = [1, 2, 3]
+const AT_ONCE = 20
+
+describe.skipIf(isPglite)('two instances on one database', () => {
+  test('sign in on one, agree on the other, redeem on the first, all with one set of keys', async () => {
+    const server = await startTestServer()
+    const other = await server.startAnother()
+    await server.admin.users.create({ username: 'ada', password: PASSWORD })
+    const client = await other.admin.clients.create({
+      type: 'web',
+      client_name: 'App',
+      redirect_uris: [CALLBACK],
+    })
+    expect(await (await fetch(`${server.url}/jwks`)).json()).toEqual(
+      await (await fetch(`${other.url}/jwks`)).json(),
+    )
+
+    const app = await createRelyingParty(server.issuer, client)
+    const request = await app.request()
+    const onFirst = new EndUser(server.issuer, server.url)
+    const onSecond = Object.assign(new EndUser(server.issuer, other.url), { jar: onFirst.jar })
+    const login = await onSecond.open(request.url)
+    const consent = await onFirst.submit(login, { username: 'ada', password: PASSWORD })
+    const answer = await onSecond.submit(consent, {}, 'approve')
+    expect((await request.redeem(answer.leftTo)).claims()?.iss).toBe(server.issuer)
+    await server.remove()
+  })
+
+  test('instances that start together on an empty database agree on one set of keys', async () => {
+    const server = await startTestServer()
+    const others = await Promise.all([server.startAnother(), server.startAnother(), server.startAnother()])
+    const sets = await Promise.all(
+      [server, ...others].map(async ({ url }) => JSON.stringify(await (await fetch(`${url}/jwks`)).json())),
+    )
+    expect(new Set(sets).size).toBe(1)
+    await server.remove()
+  })
+
+  describe('that get the same token request many times at once', () => {
+    let server: TestServer
+    let oracle: Oracle
+    let grants: GrantsInUse
+    let addresses: string[]
+
+    beforeAll(async () => {
+      server = await startTestServer()
+      oracle = createOracle(server.env.DATABASE_URL ?? '')
+      grants = await createGrantsInUse(server, oracle)
+      addresses = [server.url, (await server.startAnother()).url]
+    })
+    afterAll(async () => {
+      await oracle?.close()
+      await server?.remove()
+    })
+
+    test.for(ROUNDS)(
+      'answer a code and a device code once, and a refresh always the same (RFC 6749 §4.1.2, RFC 9700 §4.14.2), %i',
+      async () => {
+        const prepared = await Promise.all(
+          GRANT_NAMES.map(async (name) => ({ name, request: await grants[name].prepare() })),
+        )
+        const before = await oracle.mark()
+        const storms = await Promise.all(
+          prepared.map(async ({ name, request }) => {
+            const sent = Array.from({ length: AT_ONCE }, (_, index) =>
+              request.send(addresses[index % addresses.length] ?? server.url),
+            )
+            return { name, answers: await Promise.all(sent) }
+          }),
+        )
+        for (const { name, answers } of storms) {
+          for (const answer of answers) oracle.record(answer)
+          const isRepeatable = grants[name].isRepeatable
+          expect(statuses(answers), name).toEqual(
+            isRepeatable ? { 200: AT_ONCE } : { 200: 1, 400: AT_ONCE - 1 },
+          )
+          const winners = answers.filter(({ status }) => status === 200)
+          expect(new Set(winners.map((winner) => JSON.stringify(tokensOf(winner)))).size, name).toBe(1)
+        }
+        // One set each, in the database as in the answers, and all of them good.
+        expect(await oracle.bornSince(before)).toEqual({ access: 3, refresh: 3, orphans: 0 })
+        expect(await oracle.lost()).toEqual([])
+        for (const { name, answers } of storms) {
+          const winner = answers.find(({ status }) => status === 200)
+          const refreshed = await grants[name].refresh(String(winner?.body.refresh_token), server.url)
+          expect(refreshed.status, refreshed.text).toBe(200)
+          oracle.record(refreshed)
+        }
+      },
+    )
+  })
+})

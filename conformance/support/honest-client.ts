@@ -1,0 +1,50 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Oracle } from './oracle.ts'
+import type { GrantInUse, TokenRequest } from './token-grants.ts'
+import { inWords, isRefusal, whatIsWrongWith } from './trial.ts'
+import type { Answer } from './wire.ts'
+
+const PAUSE_MILLISECONDS = 50
+
+/**
+ * Sends a token request until it has tokens: again after a 503, afresh where the answer to a code was lost.
+ *
+ * @returns the answer with tokens, and how often it had to start afresh.
+ * @throws when a server says something else, or `withinMilliseconds` have passed.
+ */
+export async function getTokens(
+  grant: GrantInUse,
+  first: TokenRequest,
+  { at, oracle, withinMilliseconds }: { at: string; oracle: Oracle; withinMilliseconds: number },
+): Promise<{ answer: Answer; startedAfresh: number }> {
+  const deadline = Date.now() + withinMilliseconds
+  let request = first
+  for (let startedAfresh = 0; ; ) {
+    const answer = await request.send(at)
+    if (answer.status === 200) {
+      oracle.record(answer)
+      return { answer, startedAfresh }
+    }
+    if (Date.now() > deadline) throw new Error(`no tokens in time, at last ${inWords(answer)}`)
+    if (isRefusal(answer) && !grant.isRepeatable) {
+      request = await prepareAgain(grant, deadline)
+      startedAfresh++
+      continue
+    }
+    const wrong = whatIsWrongWith(answer, { mayFail: true })
+    if (wrong) throw new Error(wrong)
+    await pause(PAUSE_MILLISECONDS)
+  }
+}
+
+/** People who meet a page that says "not now" try again, too. */
+async function prepareAgain(grant: GrantInUse, deadline: number): Promise<TokenRequest> {
+  for (;;) {
+    try {
+      return await grant.prepare()
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await pause(PAUSE_MILLISECONDS)
+    }
+  }
+}
