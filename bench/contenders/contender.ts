@@ -8,7 +8,7 @@ export type ContenderName = (typeof CONTENDERS)[number]
 export const CONTENDER_WORDS: Record<ContenderName, string> = {
   engine: 'the engine alone, storage in a Map',
   plain: 'the engine with a plain adapter: every call a kysely query on Postgres',
-  sallyport: 'Sallyport on Postgres',
+  sallyport: 'Sallyport on Postgres, with its defaults: a log line for each request too',
 }
 
 export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const

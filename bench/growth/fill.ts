@@ -28,6 +28,7 @@ export async function fillTokens(
   { tokens, offline }: { tokens: number; offline: SignedIn },
 ) {
   await withClient(databaseUrl, async (client) => {
+    await skipForeignKeyChecks(client)
     const template = await findTemplate(client, offline)
     const last = FIRST_GRANT + Math.ceil(tokens / TOKENS_PER_GRANT) - 1
     const copy = createCopier(client)
@@ -54,6 +55,7 @@ export async function addExpiredTokens(
   { expired, tokens, offline }: { expired: number; tokens: number; offline: SignedIn },
 ): Promise<void> {
   await withClient(databaseUrl, async (client) => {
+    await skipForeignKeyChecks(client)
     const template = await findTemplate(client, offline)
     const copy = createCopier(client)
     const grants = Math.ceil(tokens / TOKENS_PER_GRANT)
@@ -136,6 +138,11 @@ function createCopier(client: pg.Client) {
        where ${condition} and (${where})`,
     )
   }
+}
+
+/** The rows are consistent by the way they are made: looking up every parent again takes most of the time. */
+async function skipForeignKeyChecks(client: pg.Client): Promise<void> {
+  await client.query('set session_replication_role = replica').catch(() => {}) // For superusers alone.
 }
 
 export async function withClient<Result>(

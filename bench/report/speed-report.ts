@@ -8,12 +8,16 @@ const HEADINGS = [
   ...['server µs', 'Postgres µs', 'sum µs', 'statements', 'generator µs', 'req/s ratio', 'CPU ratio'],
 ]
 
+const DEVICE_NOTE =
+  'device-poll-pending: at this pace Sallyport answers slow_down and keeps the time of each poll; the engine has no such thing.'
+
 /** The tables that `npm run bench` prints. */
 export function formatSpeedReport(results: readonly ScenarioResult[], verdicts: readonly Verdict[]): string {
   return [
     formatTable([HEADINGS, ...results.flatMap(toRows)], { textColumns: 2 }),
     'CPU, statements: per request. Ratios: Sallyport’s over that line’s.',
     ...CONTENDERS.map((name) => `${name}: ${CONTENDER_WORDS[name]}`),
+    ...(results.some(({ scenario }) => scenario === 'device-poll-pending') ? [DEVICE_NOTE] : []),
     ...results.filter(({ valid }) => !valid).flatMap(toFaults),
     '',
     formatTable([['target', '', '', 'limit', 'measured'], ...verdicts.map(toVerdictRow)], { textColumns: 3 }),
