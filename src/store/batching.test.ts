@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createBatcher } from './batching.ts'
 
@@ -35,19 +36,34 @@ describe('items that come together', () => {
     expect(batches).toEqual([['a', 'b', 'a']])
   })
 
-  test('gather while two statements are in flight, and leave when one is back', async () => {
+  test('gather while a statement is in flight, and leave when it is back', async () => {
     const { batches, run, hold, release } = createStatement()
     const load = createBatcher(run)
     hold()
     const all = []
-    for (const item of ['a', 'b', 'c', 'd', 'e']) {
+    for (const item of ['a', 'b', 'c', 'd']) {
       all.push(load(item))
       await turn()
     }
-    expect(batches).toEqual([['a'], ['b']])
+    expect(batches).toEqual([['a']])
     release()
-    expect(await Promise.all(all)).toEqual(['a', 'b', 'c', 'd', 'e'])
-    expect(batches.slice(2)).toEqual([['c', 'd', 'e']])
+    expect(await Promise.all(all)).toEqual(['a', 'b', 'c', 'd'])
+    expect(batches.slice(1)).toEqual([['b', 'c', 'd']])
+  })
+
+  test('do not wait behind a statement that is slow, until four are', async () => {
+    const { batches, run, hold, release } = createStatement()
+    const load = createBatcher(run)
+    hold()
+    const all = []
+    for (const item of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      all.push(load(item))
+      await pause(40)
+    }
+    expect(batches).toEqual([['a'], ['b'], ['c'], ['d']])
+    release()
+    expect(await Promise.all(all)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+    expect(batches.slice(4)).toEqual([['e', 'f']])
   })
 
   test('are two hundred a statement at most', async () => {

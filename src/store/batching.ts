@@ -3,8 +3,13 @@ import { isConflict, isConnectionLost, isUnavailable, mayBeOneRow } from './faul
 
 /** Rows that share a statement at most: a bound on how long it holds its locks. */
 const MOST_ITEMS = 200
-/** Two statements keep the database busy while the next batch gathers; more only make the batches smaller. */
-const IN_FLIGHT = 2
+/**
+ * One statement at a time makes the largest batches, which cost both sides least. One that is slow, because it waits
+ * for a lock, lets the next one go after this time …
+ */
+const SLOW_MILLISECONDS = 20
+/** … until so many are slow. */
+const MOST_IN_FLIGHT = 4
 const TRIES = 3
 const JITTER_MILLISECONDS = 25
 
@@ -33,25 +38,34 @@ export function createBatcher<Item, Result>(
 ): (item: Item) => Promise<Result> {
   const waiting: Waiting<Item, Result>[] = []
   let inFlight = 0
+  let isWayFree = true
   let isDue = false
 
   return (item) =>
     new Promise((resolve, reject) => {
       waiting.push({ item, resolve, reject })
-      if (isDue || inFlight >= IN_FLIGHT) return
+      if (isDue || !isWayFree || inFlight >= MOST_IN_FLIGHT) return
       isDue = true
       setImmediate(depart)
     })
 
   function depart(): void {
     isDue = false
-    while (waiting.length > 0 && inFlight < IN_FLIGHT) {
-      inFlight++
-      void fly(waiting.splice(0, MOST_ITEMS)).finally(() => {
-        inFlight--
-        depart()
-      })
-    }
+    if (waiting.length === 0 || !isWayFree || inFlight >= MOST_IN_FLIGHT) return
+    inFlight++
+    isWayFree = false
+    let isSlow = false
+    const slow = setTimeout(() => {
+      isSlow = true
+      isWayFree = true
+      depart()
+    }, SLOW_MILLISECONDS)
+    void fly(waiting.splice(0, MOST_ITEMS)).finally(() => {
+      clearTimeout(slow)
+      inFlight--
+      if (!isSlow) isWayFree = true
+      depart()
+    })
   }
 
   async function fly(batch: readonly Waiting<Item, Result>[]): Promise<void> {
