@@ -6,18 +6,23 @@ const TWO_YEARS_SECONDS = 63_072_000
 /** Headers of every response, errors included (OWASP ASVS 3.4). Pages that lead elsewhere widen `form-action` alone. */
 export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
   const isSecure = issuer.startsWith('https:')
+  const headers = {
+    'X-Frame-Options': 'DENY',
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'no-referrer',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Permissions-Policy': PERMISSIONS_POLICY,
+    'Cache-Control': 'no-store',
+    ...(isSecure
+      ? { 'Strict-Transport-Security': `max-age=${TWO_YEARS_SECONDS}; includeSubDomains` }
+      : undefined),
+  }
+  const unchanging = new Map(Object.entries(headers))
   return async (ctx, next) => {
-    ctx.set({
-      'Content-Security-Policy': contentSecurityPolicy(),
-      'X-Frame-Options': 'DENY',
-      'X-Content-Type-Options': 'nosniff',
-      'Referrer-Policy': 'no-referrer',
-      'Cross-Origin-Opener-Policy': 'same-origin',
-      'Cross-Origin-Resource-Policy': 'same-origin',
-      'Permissions-Policy': PERMISSIONS_POLICY,
-      'Cache-Control': 'no-store',
-    })
-    if (isSecure) ctx.set('Strict-Transport-Security', `max-age=${TWO_YEARS_SECONDS}; includeSubDomains`)
+    // All at once: setting each by itself is among what costs most in a small answer.
+    ctx.res.setHeaders(unchanging)
+    ctx.set('Content-Security-Policy', contentSecurityPolicy())
     await next()
     if (ctx.status === 200 && PUBLIC_DOCUMENTS.has(ctx.path)) ctx.set('Cache-Control', 'public, max-age=600')
   }

@@ -7,9 +7,14 @@ const USER_AGENT_CHARACTERS = 200
 type Source = NonNullable<TokenRequest['source']>
 
 /** What a token request leaves in the record: who, for whom, from where. Never a token. */
-export function tokenEvent(type: EventType, ctx: KoaContextWithOIDC, source: Source): NewEvent {
+export function tokenEvent(
+  type: EventType,
+  ctx: KoaContextWithOIDC,
+  source: Source,
+  id = newEventId(),
+): NewEvent {
   return {
-    id: newEventId(),
+    id,
     type,
     accountSub: source.account?.sub,
     clientId: ctx.oidc.client?.clientId,

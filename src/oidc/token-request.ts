@@ -66,13 +66,14 @@ export function createUnitOfWork(needs: Needs): Middleware {
     }
     const isRefresh = source.kindName === 'RefreshToken'
     const repeats = isRefresh && refreshReplaySeconds > 0
+    const id = newEventId()
     return await commitTokens({
-      id: newEventId(),
+      id,
       spends: source.idHash,
       grantId: source.grant.id,
       tokens: request.tokens,
       answer: repeats ? { sealed: await sealAnswer(ctx), seconds: refreshReplaySeconds } : undefined,
-      events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source)],
+      events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
     })
   }
 
