@@ -87,7 +87,7 @@ export const SETTINGS = {
   MANAGEMENT_HOST: setting(
     z.string().min(1).default('127.0.0.1'),
     '`127.0.0.1`',
-    'Address of the private listener (health). Never expose it.',
+    'Address of the private listener (health, metrics). Never expose it.',
   ),
   MANAGEMENT_PORT: setting(port.default(4001), '`4001`', 'Port of the private listener.'),
   DATABASE_URL: setting(
@@ -145,7 +145,7 @@ export const SETTINGS = {
   REFRESH_REPLAY_SECONDS: setting(
     seconds(0, 60).default(10),
     '`10`',
-    'How long after its use a spent refresh token is refused without ending its family (0 to 60).',
+    'How long a spent refresh token is answered with the very same tokens again, for answers that were lost; later use ends its family and session (0 to 60, 0: at once).',
   ),
   SESSION_IDLE_SECONDS: setting(
     seconds(60, 30 * DAY_SECONDS).default(30 * MINUTE_SECONDS),
