@@ -26,8 +26,6 @@ let page: Page
 beforeAll(async () => {
   ;[server, browser, app] = await Promise.all([startTestServer(), launchBrowser(), startCallbackServer()])
   await server.admin.users.create({ username: 'ada', email: 'ada@example.test', password: PASSWORD })
-  web = await createWebClient({ client_name: 'Harbour Dashboard' })
-  webApp = await createRelyingParty(server.issuer, web, { redirectUri: callback() })
 })
 afterAll(async () => {
   await browser?.close()
@@ -35,7 +33,10 @@ afterAll(async () => {
   await server?.remove()
 })
 
+// Consent is remembered: every test signs in to an app that nobody has consented to.
 beforeEach(async () => {
+  web = await createWebClient({ client_name: 'Harbour Dashboard' })
+  webApp = await createRelyingParty(server.issuer, web, { redirectUri: callback() })
   tab = await browser.open()
   page = tab.page
 })

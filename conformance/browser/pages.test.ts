@@ -194,7 +194,7 @@ async function openDevice(page: Page): Promise<void> {
 }
 
 async function openLogout(page: Page): Promise<void> {
-  const request = await openRequest(page, dashboard, { scope: 'openid' })
+  const request = await openRequest(page, dashboard, { scope: 'openid', prompt: 'consent' })
   await signIn(page)
   await press(page, 'Allow')
   await page.waitForURL((url) => url.origin === app.origin)

@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { link, mkdir, rename, unlink } from 'node:fs/promises'
 import { createServer, type RequestListener, request, type Server } from 'node:http'
 import { relative, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 
 /** Unix socket paths end at 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100
@@ -9,6 +11,9 @@ const MAX_SOCKET_PATH_BYTES = 100
 export const DATABASE_FOLDER = 'postgres'
 const SOCKET_NAME = 'sallyport.sock'
 const PRIVATE_FOLDER = 0o700
+const HOLDER_HEADER = 'x-holder'
+/** Longer than anybody takes to look at a socket aside and put it back. */
+const SETTLE_MILLISECONDS = 100
 
 /** Another process holds the folder; it answers on the folder's socket. */
 export class DataFolderInUseError extends Error {
@@ -38,12 +43,14 @@ export async function claimDataFolder(folder: string): Promise<DataFolder> {
     response.writeHead(503, { connection: 'close' }).end()
   let listener = notNow
   const answering = new Set<Promise<unknown>>()
+  const id = randomUUID()
   const server = createServer((incoming, response) => {
+    response.setHeader(HOLDER_HEADER, id)
     const answered = once(response, 'close').finally(() => answering.delete(answered))
     answering.add(answered)
     listener(incoming, response)
   })
-  await listenOrTakeOver(server, path)
+  await listenOrTakeOver(server, path, id)
   // The lock alone keeps no process alive.
   server.unref()
 
@@ -100,11 +107,16 @@ export async function askHolder(
   })
 }
 
-async function listenOrTakeOver(server: Server, path: string): Promise<void> {
+async function listenOrTakeOver(server: Server, path: string, id: string): Promise<void> {
   if (await listen(server, path)) return
-  if (await isAnswered(path)) throw inUse(path)
+  if (await findHolder(path)) throw inUse(path)
   await removeLeftover(path)
   if (!(await listen(server, path))) throw inUse(path)
+  // While another process looked at our socket aside, a third may have found the path free: the path decides.
+  await pause(SETTLE_MILLISECONDS)
+  if ((await findHolder(path)) === id) return
+  server.close()
+  throw inUse(path)
 }
 
 /** @returns false when the path exists already. */
@@ -125,13 +137,13 @@ function listen(server: Server, path: string): Promise<boolean> {
  * file is first moved aside, where nobody else touches it, and looked at again.
  */
 async function removeLeftover(path: string): Promise<void> {
-  const aside = `${path}.${process.pid}`
+  const aside = `${path}.${randomUUID().slice(0, 8)}`
   try {
     await rename(path, aside)
   } catch {
     return // Somebody else removed it.
   }
-  if (await isAnswered(aside)) {
+  if (await findHolder(aside)) {
     await link(aside, path).catch(() => {})
     await unlink(aside)
     throw inUse(path)
@@ -139,13 +151,14 @@ async function removeLeftover(path: string): Promise<void> {
   await unlink(aside)
 }
 
-function isAnswered(path: string): Promise<boolean> {
+/** @returns who answers there, undefined when nobody does. */
+function findHolder(path: string): Promise<string | undefined> {
   return new Promise((done) => {
     const probe = request({ socketPath: path, method: 'HEAD' }, (response) => {
       response.resume()
-      done(true)
+      done(String(response.headers[HOLDER_HEADER]))
     })
-    probe.on('error', (error: NodeJS.ErrnoException) => done(!isNobodyThere(error)))
+    probe.on('error', (error: NodeJS.ErrnoException) => done(isNobodyThere(error) ? undefined : 'unknown'))
     probe.end()
   })
 }
