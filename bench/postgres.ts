@@ -8,6 +8,7 @@ import { freePort } from './free-port.ts'
 
 /** Backends take a new setting between two statements; idle ones are woken for it. */
 const RELOAD_MILLISECONDS = 300
+const LOOK_MILLISECONDS = 50
 
 export type Postgres = Readonly<{
   version: string
@@ -24,7 +25,11 @@ export type Postgres = Readonly<{
   stop(): Promise<void>
 }>
 
-export type CountedStatement = Readonly<{ text: string; calls: number }>
+export type CountedStatement = Readonly<{
+  /** As it was sent, where that was seen; else with parameters in place of its constants, too. */
+  text: string
+  calls: number
+}>
 
 type Cluster = { url: string; dataFolder: string | undefined; stop: () => Promise<void> }
 
@@ -73,12 +78,17 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
         return undefined
       }
       await track('top')
-      const before = await callsByStatement(administration, database)
-      await work()
-      const after = await callsByStatement(administration, database)
+      const before = await countCalls(administration, database)
+      const seen = new Map<string, string>()
+      const look = setInterval(() => lookAtStatements(administration, database, seen), LOOK_MILLISECONDS)
+      await work().finally(() => clearInterval(look))
+      const after = await countCalls(administration, database)
       await track('none')
       return [...after]
-        .map(([text, calls]) => ({ text, calls: calls - (before.get(text) ?? 0) }))
+        .map(([id, { text, calls }]) => ({
+          text: seen.get(id) ?? text,
+          calls: calls - (before.get(id)?.calls ?? 0),
+        }))
         .filter(({ calls }) => calls > 0)
         .sort((one, other) => other.calls - one.calls)
     },
@@ -116,6 +126,8 @@ async function startEmbedded(dataFolder: string): Promise<Cluster> {
     postgresFlags: [
       ...['-c', 'listen_addresses=127.0.0.1'],
       ...['-c', 'shared_preload_libraries=pg_stat_statements'],
+      // So that long statements are seen whole.
+      ...['-c', 'track_activity_query_size=64kB'],
     ],
     onLog: () => {},
     onError: () => {},
@@ -155,12 +167,24 @@ async function show(client: pg.Client, setting: string): Promise<string> {
 }
 
 /** BEGIN and COMMIT count like every other statement: each is a round trip. */
-async function callsByStatement(client: pg.Client, database: string): Promise<Map<string, number>> {
-  const { rows } = await client.query<{ text: string; calls: string }>(
-    `select query as text, sum(calls) as calls
+async function countCalls(
+  client: pg.Client,
+  database: string,
+): Promise<Map<string, { text: string; calls: number }>> {
+  const { rows } = await client.query<{ id: string; text: string; calls: string }>(
+    `select queryid::text as id, min(query) as text, sum(calls) as calls
      from pg_stat_statements join pg_database on pg_database.oid = dbid
-     where datname = $1 group by query`,
+     where datname = $1 group by queryid`,
     [database],
   )
-  return new Map(rows.map(({ text, calls }) => [text, Number(calls)]))
+  return new Map(rows.map(({ id, text, calls }) => [id, { text, calls: Number(calls) }]))
+}
+
+/** Notes statements in their own words: those of pg_stat_statements lost their constants and cannot all be explained. */
+async function lookAtStatements(client: pg.Client, database: string, seen: Map<string, string>) {
+  const { rows } = await client.query<{ id: string; text: string }>(
+    'select query_id::text as id, query as text from pg_stat_activity where datname = $1 and query_id is not null',
+    [database],
+  )
+  for (const { id, text } of rows) seen.set(id, text)
 }

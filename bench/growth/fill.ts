@@ -18,10 +18,10 @@ const LATER = `date_trunc('second', now() + interval '1 day' + (n % 1000) * inte
 const LONG_AGO = `date_trunc('second', now() - interval '1 day' - (n % 1000) * interval '1 minute')`
 
 /**
- * Grows a database by copies of what one sign-in left there, with other keys, owners and ends: 2.5 million people's
- * sign-ins by HTTP would take days.
+ * Grows a database by copies of what one sign-in left there, with other keys, owners and ends: by HTTP, millions of
+ * sign-ins would take days.
  *
- * @param offline somebody whose tokens do not end with the session, of which there are no copies.
+ * @param offline somebody whose tokens do not end with the session: the copies belong to none.
  */
 export async function fillTokens(
   databaseUrl: string,
@@ -34,9 +34,9 @@ export async function fillTokens(
     const copy = createCopier(client)
     for (let first = FIRST_GRANT; first <= last; first += GRANTS_PER_STATEMENT) {
       const range = { first, last: Math.min(last, first + GRANTS_PER_STATEMENT - 1) }
-      await copy('account', `t.sub = ${template.sub}`, range, PERSON_CHANGES, {
-        where: `n % ${GRANTS_PER_PERSON} = 0 or n = ${FIRST_GRANT}`,
-      })
+      const oncePerPerson = { where: `n % ${GRANTS_PER_PERSON} = 0 or n = ${FIRST_GRANT}` }
+      await copy('account', `t.sub = ${template.sub}`, range, PERSON_CHANGES, oncePerPerson)
+      await copy('oidc_session', `t.account_sub = ${template.sub}`, range, SESSION_CHANGES, oncePerPerson)
       await copy('oidc_grant', `t.id = ${template.grant}`, range, {
         id: GRANT,
         account_sub: PERSON,
@@ -75,6 +75,13 @@ const PERSON_CHANGES: Changes = {
   username_key: `'grown-person-' || n`,
   email: `'grown-person-' || n || '@example.com'`,
   email_key: `'grown-person-' || n || '@example.com'`,
+}
+
+const SESSION_CHANGES: Changes = {
+  id_hash: `sha256(convert_to('grown-session-' || n, 'UTF8'))`,
+  uid: `'grown-session-' || n`,
+  account_sub: PERSON,
+  expires_at: LATER,
 }
 
 function tokenChanges(kind: 'refresh' | 'access' | 'expired', end: string): Changes {

@@ -1,3 +1,4 @@
+import type { RunningContender } from '../contenders/contender.ts'
 import type { Sallyport } from '../contenders/sallyport.ts'
 import type { Measurement } from '../load/closed-loop.ts'
 import { type Generator, startGenerator } from '../load/generator.ts'
@@ -90,9 +91,7 @@ async function grow(
   const url = await postgres.createDatabase(database, sallyport.database)
   await fillTokens(url, { tokens, offline })
   await postgres.settle(database)
-  const server = await sallyport.startOn(url)
-  const { target } = server
-  await server.stop()
+  const target = await withServer(sallyport, url, async (server) => server.target)
   const start = async (name: LoadName) => {
     const generator = startGenerator(processes)
     await generator.order({ do: 'prepare', scenario: LOADS[name], target, connections })
@@ -109,22 +108,18 @@ async function measureOne(
   { sallyport }: GrowthNeeds,
 ): Promise<void> {
   // No checkpoint before: the first change of each page after one is written twice, and there are more pages here.
-  const server = await sallyport.startOn(url)
-  try {
+  await withServer(sallyport, url, async () => {
     for (const name of LOAD_NAMES) {
       await run(generators[name], warmUp)
       paces[name].push(toPace(await run(generators[name], seconds)))
     }
-  } finally {
-    await server.stop()
-  }
+  })
 }
 
 async function explainLoads({ database, url, generators }: Grown, needs: GrowthNeeds) {
   const { postgres, sallyport } = needs
-  const server = await sallyport.startOn(url)
   const plans: (Plan & { load: LoadName })[] = []
-  try {
+  await withServer(sallyport, url, async () => {
     for (const load of LOAD_NAMES) {
       let requests = 0
       const statements = await postgres.countStatements(database, async () => {
@@ -133,10 +128,8 @@ async function explainLoads({ database, url, generators }: Grown, needs: GrowthN
       const explained = statements ? await explainHot(url, statements, requests) : []
       plans.push(...explained.map((plan) => ({ ...plan, load })))
     }
-    return plans
-  } finally {
-    await server.stop()
-  }
+  })
+  return plans
 }
 
 async function cleanUp(
@@ -146,15 +139,28 @@ async function cleanUp(
   { postgres, sallyport, tell }: GrowthNeeds,
 ): Promise<CleanupResult> {
   tell(`adding ${expired.toLocaleString('en')} expired rows to the largest, and cleaning up under load`)
+  const load = {
+    warmUp: async () => toPace(await run(generators.refresh, warmUp)),
+    run: async () => toPace(await run(generators.refresh, seconds)),
+  }
+  const before = await withServer(sallyport, url, async () => {
+    await load.warmUp()
+    return await load.run()
+  })
   await addExpiredTokens(url, { expired, tokens, offline })
   await postgres.settle(database)
+  const cleanUp = () => sallyport.cli(url, 'cleanup', '--json')
+  return await withServer(sallyport, url, () => measureCleanup(load, { cleanUp, before }))
+}
+
+async function withServer<Result>(
+  sallyport: Sallyport,
+  url: string,
+  work: (server: RunningContender) => Promise<Result>,
+): Promise<Result> {
   const server = await sallyport.startOn(url)
   try {
-    await run(generators.refresh, warmUp)
-    return await measureCleanup({
-      run: async () => toPace(await run(generators.refresh, seconds)),
-      cleanUp: () => sallyport.cli(url, 'cleanup', '--json'),
-    })
+    return await work(server)
   } finally {
     await server.stop()
   }

@@ -3,9 +3,9 @@ import { withClient } from './fill.ts'
 
 /** Reading a table of this size from end to end is what Postgres does best. */
 const SMALL_TABLE_ROWS = 1_000
-/** A statement that few requests send is not hot. */
-const HOT_SHARE = 0.1
-const EXPLAINABLE = /^\s*(select|insert|update|delete|with|merge)\b/i
+/** What fewer requests than these send is not hot; a batch serves many of them. */
+const HOT_SHARE = 0.01
+const EXPLAINABLE = /^\s*(\/\*.*?\*\/\s*)*(select|insert|update|delete|with|merge)\b/is
 
 export type Plan = Readonly<{
   text: string
