@@ -3,6 +3,7 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, Si
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
+import { createWireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
@@ -118,6 +119,34 @@ describe('DPoP', () => {
     expect(signed.body.token_type).toBe('DPoP')
     const [, payload = ''] = String(signed.body.access_token).split('.')
     expect(JSON.parse(Buffer.from(payload, 'base64url').toString())).toMatchObject({ cnf: { jkt } })
+  })
+
+  test('lets a lost refresh answer be repeated to its own key alone (RFC 9449 §5)', async () => {
+    const { refresh_token } = await boundTokens()
+    const form = { ...refreshForm(refresh_token), client_id: spa.client_id }
+    const send = (dpop: string) => post(`${server.issuer}/token`, form, { headers: { dpop } })
+    const first = await send(await proof())
+    expect(first.status, first.text).toBe(200)
+    expect((await send(await proof())).text).toBe(first.text)
+    expect(await send(await proof({ by: otherKey }))).toMatchObject({ status: 400 })
+    expect(await post(`${server.issuer}/token`, form)).toMatchObject({ status: 400 })
+    // Whoever asked with another key has ended nothing.
+    expect((await send(await proof())).text).toBe(first.text)
+  })
+
+  test('is part of a retry for confidential clients, too, whose refresh tokens are not bound', async () => {
+    const web = await createWireApp(server)
+    const { refreshToken } = await web.getTokens()
+    const send = (dpop?: string) =>
+      post(`${server.issuer}/token`, refreshForm(refreshToken), {
+        as: web.client,
+        headers: dpop === undefined ? {} : { dpop },
+      })
+    const first = await send(await proof())
+    expect(first.status, first.text).toBe(200)
+    expect((await send(await proof())).text).toBe(first.text)
+    for (const other of [await proof({ by: otherKey }), undefined])
+      expect(await send(other)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
   })
 
   test('is announced with the algorithms that proofs may use, none of them symmetric (RFC 9449 §5.1)', () => {
