@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createBatcher } from './batching.ts'
+import { isUnavailable } from './fault.ts'
 
 const fault = (code: string) => Object.assign(new Error('a fault'), { code })
 const turn = () => new Promise((resolve) => setImmediate(resolve))
@@ -64,6 +65,24 @@ describe('items that come together', () => {
     release()
     expect(await Promise.all(all)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
     expect(batches.slice(4)).toEqual([['e', 'f']])
+  })
+
+  test('give up their place after two seconds of waiting', async () => {
+    const { run, hold, release } = createStatement()
+    const load = createBatcher(run)
+    hold()
+    const held = []
+    for (const item of ['a', 'b', 'c', 'd']) {
+      held.push(load(item))
+      await pause(40)
+    }
+    const startedAt = performance.now()
+    const error: unknown = await load('e').catch((reason: unknown) => reason)
+    expect(isUnavailable(error)).toBe(true)
+    expect(performance.now() - startedAt).toBeGreaterThan(1_900)
+    release()
+    expect(await Promise.all(held)).toEqual(['a', 'b', 'c', 'd'])
+    expect(await load('f')).toBe('f')
   })
 
   test('are two hundred a statement at most', async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { isConflict, isConnectionLost, isUnavailable, mayBeOneRow } from './fault.ts'
+import { isConflict, isConnectionLost, isUnavailable, mayBeOneRow, WaitedTooLongError } from './fault.ts'
 
 /** Rows that share a statement at most: a bound on how long it holds its locks. */
 const MOST_ITEMS = 200
@@ -10,11 +10,14 @@ const MOST_ITEMS = 200
 const SLOW_MILLISECONDS = 20
 /** … until so many are slow. */
 const MOST_IN_FLIGHT = 4
+/** Whoever has waited this long for their turn is told so: the client's next try finds a shorter queue. */
+const LONGEST_WAIT_MILLISECONDS = 2_000
 const TRIES = 3
 const JITTER_MILLISECONDS = 25
 
 type Waiting<Item, Result> = {
   item: Item
+  since: number
   resolve: (result: Result) => void
   reject: (error: unknown) => void
 }
@@ -40,11 +43,16 @@ export function createBatcher<Item, Result>(
   let inFlight = 0
   let isWayFree = true
   let isDue = false
+  let isWatched = false
 
   return (item) =>
     new Promise((resolve, reject) => {
-      waiting.push({ item, resolve, reject })
-      if (isDue || !isWayFree || inFlight >= MOST_IN_FLIGHT) return
+      waiting.push({ item, since: performance.now(), resolve, reject })
+      if (isDue) return
+      if (!isWayFree || inFlight >= MOST_IN_FLIGHT) {
+        watchQueue(LONGEST_WAIT_MILLISECONDS)
+        return
+      }
       isDue = true
       setImmediate(depart)
     })
@@ -66,6 +74,22 @@ export function createBatcher<Item, Result>(
       if (!isSlow) isWayFree = true
       depart()
     })
+  }
+
+  /** The first in the queue have waited longest. */
+  function giveUp(): void {
+    isWatched = false
+    const latest = performance.now() - LONGEST_WAIT_MILLISECONDS
+    while (waiting[0] && waiting[0].since <= latest)
+      waiting.shift()?.reject(new WaitedTooLongError('the database is too slow for the queue before it'))
+    const next = waiting[0]
+    if (next) watchQueue(next.since - latest)
+  }
+
+  function watchQueue(milliseconds: number): void {
+    if (isWatched) return
+    isWatched = true
+    setTimeout(giveUp, milliseconds)
   }
 
   async function fly(batch: readonly Waiting<Item, Result>[]): Promise<void> {

@@ -10,8 +10,14 @@ const UNAVAILABLE =
 const UNAVAILABLE_MESSAGE =
   /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error|PGlite is closed)/
 
+/** Too many wait for a database that is slow. */
+export class WaitedTooLongError extends Error {
+  override name = 'WaitedTooLongError'
+}
+
 /** The database cannot answer now: down, full, restarting, too slow, or the statement lost to another. */
 export function isUnavailable(error: unknown): boolean {
+  if (error instanceof WaitedTooLongError) return true
   if (error instanceof AggregateError) return error.errors.some(isUnavailable)
   const code = codeOf(error)
   if (code !== undefined && UNAVAILABLE.test(code)) return true

@@ -1,6 +1,7 @@
 import { type Adapter, errors, Provider } from 'oidc-provider'
 import { sha256, type Vault } from '../../vault.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
+import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
 
@@ -13,6 +14,7 @@ export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial
   return {
     ...common,
     async upsert(id, { userCode, ...payload }) {
+      currentUnit()?.read.tokens.delete(id)
       await tokens
         .upsertDeviceCode({
           idHash: sha256(id),
