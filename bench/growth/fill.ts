@@ -36,7 +36,9 @@ export async function fillTokens(
       const range = { first, last: Math.min(last, first + GRANTS_PER_STATEMENT - 1) }
       const oncePerPerson = { where: `n % ${GRANTS_PER_PERSON} = 0 or n = ${FIRST_GRANT}` }
       await copy('account', `t.sub = ${template.sub}`, range, PERSON_CHANGES, oncePerPerson)
-      await copy('oidc_session', `t.account_sub = ${template.sub}`, range, SESSION_CHANGES, oncePerPerson)
+      // The identifier changed at sign-in; the session of before is a tombstone.
+      const session = `t.id_hash = (select id_hash from oidc_session where account_sub = ${template.sub} and ended_at is null limit 1)`
+      await copy('oidc_session', session, range, SESSION_CHANGES, oncePerPerson)
       await copy('oidc_grant', `t.id = ${template.grant}`, range, {
         id: GRANT,
         account_sub: PERSON,

@@ -28,7 +28,7 @@ export type Cleanup = ReturnType<typeof createCleanup>
 
 /** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
 export function createCleanup(needs: Needs) {
-  const { answers, runAlone, now } = needs
+  const { runAlone, now } = needs
 
   return {
     /** @returns undefined when another worker is at it. */
@@ -40,8 +40,11 @@ export function createCleanup(needs: Needs) {
     count: (): Promise<CleanupReport> =>
       forEachTable((table) => needs[table].countExpired(cutoffOf(table), MOST_COUNTED)),
 
-    /** Answers that could be repeated are deleted as soon as they cannot be. By every instance: they are few. */
-    forgetAnswers: (): Promise<number> => answers.deleteExpired(now(), BATCH_ROWS),
+    /**
+     * Answers that could be repeated are deleted as soon as they cannot be. Every instance does so: rows that another
+     * one is deleting are passed over.
+     */
+    forgetAnswers: (signal?: AbortSignal): Promise<number> => deleteAll('answers', signal),
   }
 
   async function deleteAll(table: keyof CleanupReport, signal: AbortSignal | undefined): Promise<number> {
