@@ -40,7 +40,7 @@ describe('discovery', () => {
     ])
     // These two are on when they are not mentioned (OpenID Connect Discovery §3).
     expect(metadata.request_uri_parameter_supported).toBe(false)
-    expect(metadata.claims_parameter_supported).not.toBe(true)
+    expect(metadata.claims_parameter_supported).toBe(true)
     for (const name of [
       'registration_endpoint',
       'backchannel_authentication_endpoint',

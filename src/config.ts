@@ -17,6 +17,7 @@ export type Config = Readonly<{
   masterKeys: readonly Buffer[] | undefined
   trustedProxies: readonly string[]
   outboundAllowedNetworks: readonly string[]
+  eventRetentionSeconds: number
   log: Readonly<{ level: LogLevel; format: LogFormat | undefined }>
   lifetimes: Lifetimes
 }>
@@ -28,6 +29,7 @@ export type Lifetimes = Readonly<{
   refreshReplaySeconds: number
   sessionIdleSeconds: number
   sessionAbsoluteSeconds: number
+  rememberMeSeconds: number
 }>
 
 /** Thrown by {@link parseConfig}: every fault of the environment, in one message. */
@@ -106,6 +108,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     masterKeys: values.ENCRYPTION_KEY,
     trustedProxies: values.TRUSTED_PROXIES,
     outboundAllowedNetworks: values.OUTBOUND_ALLOWED_NETWORKS,
+    eventRetentionSeconds: values.EVENT_RETENTION_SECONDS,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
     lifetimes: {
       accessTokenSeconds: values.ACCESS_TOKEN_SECONDS,
@@ -114,6 +117,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       refreshReplaySeconds: values.REFRESH_REPLAY_SECONDS,
       sessionIdleSeconds: values.SESSION_IDLE_SECONDS,
       sessionAbsoluteSeconds: values.SESSION_ABSOLUTE_SECONDS,
+      rememberMeSeconds: values.REMEMBER_ME_SECONDS,
     },
   })
 }

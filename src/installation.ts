@@ -27,6 +27,7 @@ import { isUnavailable } from './store/fault.ts'
 import { createGrantStore } from './store/grant.ts'
 import { migrate, pendingMigrations } from './store/migrate.ts'
 import { createRefreshAnswerStore } from './store/refresh-answer.ts'
+import { createRememberedBrowserStore } from './store/remembered-browser.ts'
 import { createResourceStore } from './store/resource.ts'
 import { createSessionStore } from './store/session.ts'
 import { createSigningKeyStore } from './store/signing-key.ts'
@@ -69,6 +70,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       sessions: createSessionStore(database),
       artifacts: createArtifactStore(database),
       consents: createConsentStore(database),
+      rememberedBrowsers: createRememberedBrowserStore(database),
       refreshAnswers: createRefreshAnswerStore(database),
       events: createEventStore(database),
       commitTokens: createTokenCommit(database),
@@ -81,6 +83,8 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const cleanup = createCleanup({
       ...stores,
       answers: stores.refreshAnswers,
+      browsers: stores.rememberedBrowsers,
+      eventRetentionSeconds: config.eventRetentionSeconds,
       runAlone: opened.runAlone,
       now,
     })

@@ -1,17 +1,20 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { createRememberMe } from './accounts/remember-me.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import type { Admin } from './admin/admin.ts'
 import type { Config } from './config.ts'
 import { createApp } from './http/app.ts'
 import { createHealthApp } from './http/health.ts'
+import { createRememberCookies } from './http/remember-me.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import { createBrowserSessions } from './oidc/browser-session.ts'
 import { createEngines } from './oidc/engines.ts'
 import { createEngine, ROUTES } from './oidc/provider.ts'
 import { createUnitOfWork } from './oidc/token-request.ts'
@@ -52,16 +55,21 @@ export async function startServer(
   const engines = createEngines({ ...installation, log }, (jwks) =>
     createEngine({ ...config, ...stores, ...views, jwks, vault, outbound, log, now }),
   )
+  const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault, now })
   const app = createApp({
     ...config,
     engine: engines.current,
     signIn: createSignIn({ ...stores, hasher }),
     accounts: stores.accounts,
     consents: stores.consents,
+    events: stores.events,
+    rememberMe,
+    browserSessions: createBrowserSessions({ ...config, engine: engines.current, now }),
     unitOfWork: createUnitOfWork({
       ...stores,
       ...config.lifetimes,
       tokenPath: ROUTES.token,
+      rememberedIdOf: createRememberCookies(config.issuer).idOf,
       vault,
     }),
     vault,
@@ -99,6 +107,7 @@ export async function startServer(
     }
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)
+    await rememberMe.enforce()
     isPrepared = true
   } catch (error) {
     await Promise.all(listeners.map(close))

@@ -157,6 +157,16 @@ export const SETTINGS = {
     '`86400` (24 hours)',
     'A browser session ends this long after sign-in, used or not.',
   ),
+  REMEMBER_ME_SECONDS: setting(
+    seconds(0, 365 * DAY_SECONDS).default(30 * DAY_SECONDS),
+    '`2592000` (30 days)',
+    'How long a browser is remembered when a person ticks the box. `0` takes the box away and ends what was remembered (shared computers).',
+  ),
+  EVENT_RETENTION_SECONDS: setting(
+    seconds(HOUR_SECONDS, 3650 * DAY_SECONDS).default(90 * DAY_SECONDS),
+    '`7776000` (90 days)',
+    'How long what happened stays on record (`sallyport events`).',
+  ),
 }
 
 type Setting<Schema extends z.ZodType> = {

@@ -3,20 +3,20 @@ import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordH
 
 export type SignIn =
   | { outcome: 'accepted'; sub: string }
-  /** Unknown login, wrong password and disabled person must look the same. */
-  | { outcome: 'rejected' }
+  /** Unknown login, wrong password and disabled person must look the same; whose login it was is for the record. */
+  | { outcome: 'rejected'; sub: string | undefined }
   | { outcome: 'busy' }
 
 /** Whether these are the credentials of an active person. */
 export function createSignIn({ accounts, hasher }: { accounts: AccountStore; hasher: PasswordHasher }) {
   return async (login: string, password: string): Promise<SignIn> => {
-    if (!isPossiblePassword(password)) return { outcome: 'rejected' }
+    if (!isPossiblePassword(password)) return { outcome: 'rejected', sub: undefined }
     try {
       const found = await accounts.findByLogin(login)
       const passwordHash = found?.passwordHash
       const matches = await hasher.verify(passwordHash, password)
       if (!found || passwordHash === undefined || !matches || found.account.status !== 'active')
-        return { outcome: 'rejected' }
+        return { outcome: 'rejected', sub: found?.account.sub }
 
       const { sub } = found.account
       if (hasher.isOutdated(passwordHash)) {

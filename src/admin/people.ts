@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { type PasswordHasher, PasswordRuleError, parseNewPassword } from '../accounts/password.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
+import type { Ended } from '../store/ending.ts'
+import { newEvent } from '../store/event.ts'
 import { randomSecret } from '../vault.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 
@@ -35,6 +37,8 @@ const newPerson = z
         'username: with an @ it must be the person’s own e-mail address, since people sign in with either',
     },
   )
+
+const BY_OPERATOR = { by: 'operator' }
 
 const byName = z.strictObject({ username: z.string().min(1).max(254) })
 const withPassword = z.strictObject({ username: z.string().min(1).max(254), password: z.string() })
@@ -100,7 +104,10 @@ export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore
     async setPassword(input: unknown): Promise<PersonDocument> {
       const { username, password } = parseInput(withPassword, input)
       const account = await getOrThrow(username)
-      await accounts.setPassword(account.sub, await hashNew(password))
+      await accounts.setPassword(account.sub, await hashNew(password), {
+        cause: { reason: 'password_changed', by: 'operator' },
+        event: newEvent('account.password_changed', { accountSub: account.sub, detail: BY_OPERATOR }),
+      })
       return toDocument(await getOrThrow(username))
     },
 
@@ -115,19 +122,26 @@ export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore
 
     async delete(input: unknown): Promise<PersonDocument> {
       const account = await getOrThrow(parseInput(byName, input).username)
-      await accounts.delete(account.sub)
+      const about = { accountSub: account.sub, detail: { ...BY_OPERATOR, username: account.username } }
+      await accounts.delete(account.sub, newEvent('account.deleted', about))
       return toDocument(account)
     },
 
-    async signOut(input: unknown): Promise<{ username: string; sessions: number; grants: number }> {
+    async signOut(input: unknown): Promise<{ username: string } & Ended> {
       const account = await getOrThrow(parseInput(byName, input).username)
-      return { username: account.username, ...(await accounts.signOut(account.sub)) }
+      const cause = { reason: 'signed_out_everywhere', by: 'operator' } as const
+      return { username: account.username, ...(await accounts.signOut(account.sub, cause)) }
     },
   }
 
   async function setStatus(input: unknown, status: Account['status']): Promise<PersonDocument> {
     const account = await getOrThrow(parseInput(byName, input).username)
-    await accounts.setStatus(account.sub, status)
+    const type = status === 'disabled' ? 'account.disabled' : 'account.enabled'
+    await accounts.setStatus(
+      account.sub,
+      status,
+      newEvent(type, { accountSub: account.sub, detail: BY_OPERATOR }),
+    )
     return { ...toDocument(account), status }
   }
 }

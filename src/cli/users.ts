@@ -136,7 +136,8 @@ export function usersCommand(terminal: Terminal): Command {
         terminal,
         options,
         ended,
-        ({ sessions, grants }) => `Ended ${sessions} sessions and ${grants} grants of ${username}.`,
+        ({ sessions, browsers, grants }) =>
+          `Ended ${sessions} sessions, ${browsers} remembered browsers and ${grants} grants of ${username}.`,
       )
     })
 

@@ -2,12 +2,15 @@ import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
+import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { Log } from '../log.ts'
+import type { BrowserSessions } from '../oidc/browser-session.ts'
+import { cookieKeys } from '../oidc/cookies.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/policy.ts'
-import { cookieKeys } from '../oidc/provider.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
+import type { EventStore } from '../store/event.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { mendEngineAnswers } from './engine-answers.ts'
@@ -16,7 +19,9 @@ import { answerErrors } from './errors.ts'
 import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
+import { createLoginForm } from './login-form.ts'
 import { pinOrigin } from './origin.ts'
+import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
 import type { Views } from './views.ts'
 
@@ -28,6 +33,9 @@ type Needs = {
   signIn: VerifySignIn
   accounts: AccountStore
   consents: ConsentStore
+  events: EventStore
+  rememberMe: RememberMe
+  browserSessions: BrowserSessions
   /** Runs what is behind it in a unit of work, and commits that. */
   unitOfWork: Middleware
   vault: Vault
@@ -39,6 +47,7 @@ type Needs = {
 /** What the public listener answers. The order is the meaning. */
 export function createApp(needs: Needs): Koa {
   const { issuer, vault, views, log, engine } = needs
+  const checkLogin = createLoginForm(needs)
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
@@ -51,10 +60,11 @@ export function createApp(needs: Needs): Koa {
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(views.serveAssets)
   app.use(createHomeRoutes(needs).routes()) //              /
-  app.use(createInteractionRoutes({ ...needs, render: views.render }).routes()) // /interaction/:uid
+  app.use(needs.unitOfWork)
+  app.use(recogniseBrowsers(needs))
+  app.use(createInteractionRoutes({ ...needs, checkLogin, render: views.render }).routes()) // /interaction/:uid
   app.use(translateRequests(needs))
   app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
-  app.use(needs.unitOfWork)
   app.use(mount(engine)) //                                everything else
   return app
 }

@@ -1,6 +1,7 @@
 import type { Context, Middleware } from 'koa'
+import { cookieNames } from '../oidc/cookies.ts'
 import { SessionNotFound } from '../oidc/errors.ts'
-import { cookieNames, ROUTES } from '../oidc/provider.ts'
+import { ROUTES } from '../oidc/provider.ts'
 import { BadRequestError, replayForm } from './form.ts'
 import { formOf } from './guards.ts'
 

@@ -1,61 +1,58 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { Client, Provider } from 'oidc-provider'
-import { z } from 'zod'
-import type { VerifySignIn } from '../accounts/sign-in.ts'
-import type { Log } from '../log.ts'
+import type { RememberMe } from '../accounts/remember-me.ts'
+import { describeAuthentication } from '../oidc/browser-session.ts'
+import type { ExtraClientMetadata } from '../oidc/client-metadata.ts'
 import { applyConsent, consentIn, describeScopes, type MissingConsent, whatIsAsked } from '../oidc/consent.ts'
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
+import { originOf } from '../oidc/record.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
-import { type Clock, toEpochSeconds } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
-
-const RETRY_AFTER_SECONDS = 5
+import type { AnswerLogin } from './login-form.ts'
+import { createRememberCookies } from './remember-me.ts'
 
 type Needs = {
+  issuer: string
   engine: () => Provider
-  signIn: VerifySignIn
+  checkLogin: AnswerLogin
+  rememberMe: RememberMe
   accounts: AccountStore
   consents: ConsentStore
   vault: Vault
   render: RenderPage
-  log: Log
-  now: Clock
 }
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
 type ConsentGrant = InstanceType<Provider['Grant']>
-
-const credentials = z.object({
-  username: z.string().trim().min(1).max(256),
-  password: z.string().min(1).max(4096),
-})
 
 /**
  * The pages between an app's request and its answer: sign-in and consent. The engine says which is due; what the
  * person decided is saved with the interaction, and the engine goes on from there.
  */
 export function createInteractionRoutes({
+  issuer,
   engine,
-  signIn,
+  checkLogin,
+  rememberMe,
   accounts,
   consents,
   vault,
   render,
-  log,
-  now,
 }: Needs): Router {
   const router = new Router({ prefix: '/interaction' })
   const csrf = createCsrf(vault)
+  const remembering = createRememberCookies(issuer)
 
   router.get('/:uid', async (ctx) => {
     const interaction = await findInteraction(ctx)
     if (interaction.prompt.name === 'consent') return await showConsent(ctx, interaction)
-    return await showLogin(ctx, interaction, { username: loginHint(interaction), error: undefined })
+    const fresh = { username: loginHint(interaction), error: undefined, wantsRemembering: false }
+    return await showLogin(ctx, interaction, fresh)
   })
 
   router.post('/:uid', async (ctx) => {
@@ -78,49 +75,34 @@ export function createInteractionRoutes({
   async function showLogin(
     ctx: Context,
     interaction: Interaction,
-    { username, error }: Pick<Pages['login'], 'username' | 'error'>,
+    shown: Pick<Pages['login'], 'username' | 'error'> & { wantsRemembering: boolean },
   ): Promise<void> {
     const client = await findClient(interaction)
-    const page = {
+    const page: Pages['login'] = {
       csrf: csrf.tokenFor(interaction.uid),
       clientName: describeClient(client).name,
-      username,
-      error,
+      username: shown.username,
+      remember: !mayBeRemembered(client) ? undefined : shown.wantsRemembering ? 'ticked' : 'offered',
+      notice: undefined,
+      error: shown.error,
     }
     render(ctx, 'login', page, whereAppsGoOn(interaction, client))
   }
 
   async function answerLogin(ctx: Context, interaction: Interaction): Promise<void> {
-    const form = formOf(ctx)
-    const typed = form.get('username') ?? ''
-    const parsed = credentials.safeParse({ username: typed, password: form.get('password') })
-    const result = parsed.success
-      ? await signIn(parsed.data.username, parsed.data.password)
-      : ({ outcome: 'invalid' } as const)
-    const fields = {
-      event: 'sign_in',
-      request: ctx.state.requestId,
-      client: interaction.params.client_id,
-      address: ctx.ip,
-    }
-    switch (result.outcome) {
-      case 'accepted': {
-        log.info({ ...fields, outcome: 'accepted', account: result.sub })
-        // The time is set here, so that passing the consent page later does not make the sign-in look newer.
-        const login = { accountId: result.sub, ts: toEpochSeconds(now()), amr: ['pwd'] }
-        return await finish(ctx, interaction, { login })
-      }
-      case 'busy':
-        log.warn({ ...fields, outcome: 'busy' })
-        ctx.status = 503
-        ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
-        return await showLogin(ctx, interaction, { username: typed.slice(0, 256), error: 'busy' })
-      case 'rejected':
-      case 'invalid':
-        log.info({ ...fields, outcome: result.outcome })
-        ctx.status = 400
-        return await showLogin(ctx, interaction, { username: typed.slice(0, 256), error: result.outcome })
-    }
+    const answer = await checkLogin(ctx, String(interaction.params.client_id))
+    if (answer.outcome === 'refused') return await showLogin(ctx, interaction, answer)
+    const { sub, at, wantsRemembering } = answer
+    if (wantsRemembering && mayBeRemembered(await findClient(interaction)))
+      remembering.set(ctx, await rememberMe.remember(sub, originOf(ctx), remembering.idOf(ctx)))
+    // The time is set here, so that passing the consent page later does not make the sign-in look newer.
+    const login = { accountId: sub, ...describeAuthentication({ method: 'password', at }) }
+    await finish(ctx, interaction, { login })
+  }
+
+  /** Not on an app's page that refuses remembered people: they would tick in vain. */
+  function mayBeRemembered(client: Client & ExtraClientMetadata): boolean {
+    return rememberMe.isOffered && client.remember_me !== false
   }
 
   async function showConsent(ctx: Context, interaction: Interaction): Promise<void> {

@@ -2,18 +2,16 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { EventStore } from '../store/event.ts'
 import type { Expiry } from '../store/expired.ts'
 import type { RunAlone } from '../store/worker-lock.ts'
-import { type Clock, DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
+import { type Clock, MINUTE_SECONDS } from '../time.ts'
 
 /** Rows stay this long after they expired: the engine tells an expired code from an unknown one, and detects replays. */
 const GRACE_SECONDS = 30 * MINUTE_SECONDS
-/** What happened stays on record this long. */
-const EVENT_SECONDS = 90 * DAY_SECONDS
 const BATCH_ROWS = 500
 const PAUSE_MILLISECONDS = 20
 /** A backlog is counted up to here: beyond, it is large, and counting it would cost more than knowing it is worth. */
 const MOST_COUNTED = 100_000
 
-const TABLES = ['tokens', 'sessions', 'artifacts', 'answers', 'grants', 'events'] as const
+const TABLES = ['tokens', 'sessions', 'browsers', 'artifacts', 'answers', 'grants', 'events'] as const
 
 /** How many rows of each table had expired. */
 export type CleanupReport = Record<(typeof TABLES)[number], number>
@@ -21,6 +19,8 @@ export type CleanupReport = Record<(typeof TABLES)[number], number>
 type Needs = Record<Exclude<(typeof TABLES)[number], 'events'>, Expiry> & {
   events: EventStore
   runAlone: RunAlone
+  /** What happened stays on record this long. */
+  eventRetentionSeconds: number
   now: Clock
 }
 
@@ -28,7 +28,7 @@ export type Cleanup = ReturnType<typeof createCleanup>
 
 /** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
 export function createCleanup(needs: Needs) {
-  const { runAlone, now } = needs
+  const { runAlone, eventRetentionSeconds, now } = needs
 
   return {
     /** @returns undefined when another worker is at it. */
@@ -59,7 +59,7 @@ export function createCleanup(needs: Needs) {
   }
 
   function cutoffOf(table: keyof CleanupReport): Date {
-    const ageSeconds = table === 'events' ? EVENT_SECONDS : table === 'answers' ? 0 : GRACE_SECONDS
+    const ageSeconds = table === 'events' ? eventRetentionSeconds : table === 'answers' ? 0 : GRACE_SECONDS
     return new Date(now().getTime() - ageSeconds * 1000)
   }
 }
@@ -68,6 +68,7 @@ async function forEachTable(work: (table: keyof CleanupReport) => Promise<number
   const report: CleanupReport = {
     tokens: 0,
     sessions: 0,
+    browsers: 0,
     artifacts: 0,
     answers: 0,
     grants: 0,

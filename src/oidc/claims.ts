@@ -22,7 +22,8 @@ export const PROFILE_CLAIMS = [
 
 /** Which claims a scope asks for (OpenID Connect Core §5.4). */
 export const CLAIMS_BY_SCOPE = {
-  openid: ['sub'],
+  // How and when the person was authenticated is in every ID token.
+  openid: ['sub', 'auth_time', 'acr', 'amr'],
   profile: [...PROFILE_CLAIMS, 'preferred_username', 'updated_at'],
   email: ['email', 'email_verified'],
 }

@@ -12,6 +12,10 @@ export const EXTRA_CLIENT_METADATA = [
   'allowed_scope',
   'require_pkce',
   'keep_offline_access',
+  'session_idle_seconds',
+  'session_absolute_seconds',
+  'max_sessions',
+  'remember_me',
   'secret_hashes',
 ] as const
 
@@ -26,6 +30,14 @@ export type ExtraClientMetadata = {
   require_pkce?: boolean
   /** Its `offline_access` tokens outlive the person's logout. */
   keep_offline_access?: boolean
+  /** Sessions end for this client when unused so long … */
+  session_idle_seconds?: number
+  /** … and so long after the person signed in, where that is sooner than for others. */
+  session_absolute_seconds?: number
+  /** How many browsers a person may be signed in to this client with at once. */
+  max_sessions?: number
+  /** false: who was remembered must prove who they are. */
+  remember_me?: boolean
   /** SHA-256 of each accepted secret in base64url, with its end in epoch seconds where it has one. */
   secret_hashes?: { hash: string; until?: number }[]
 }

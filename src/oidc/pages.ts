@@ -8,7 +8,10 @@ export type Pages = {
     csrf: string
     clientName: string | undefined
     username: string
-    error: 'rejected' | 'busy' | 'invalid' | undefined
+    /** Whether the box "Stay signed in on this browser" is there, and whether it was ticked a moment ago. */
+    remember: 'offered' | 'ticked' | undefined
+    notice: 'session-ended' | 'confirm' | undefined
+    error: SignInError | undefined
   }
   consent: { csrf: string; client: ClientOnPage; accountLabel: string; scopes: ScopeOnPage[] }
   'device-code': {
@@ -28,6 +31,35 @@ export type Pages = {
   'device-denied': Record<never, never>
   logout: { xsrf: string; action: string; clientName: string | undefined; accountLabel: string | undefined }
   'logout-done': { clientName: string | undefined; signedOut: boolean }
+  account: {
+    csrf: string
+    username: string
+    email: string | undefined
+    /** What was done a moment ago. */
+    done: 'ended' | 'everywhere-else' | 'password' | undefined
+    /** Where the person is signed in. */
+    browsers: BrowserOnPage[]
+    /** Browsers that would sign them in again, without a session now. */
+    remembered: BrowserOnPage[]
+    /** What they approved by a code: TVs, command lines. */
+    devices: DeviceOnPage[]
+    apps: AppOnPage[]
+  }
+  /** Proof of who it is before something is changed; the form sends on what was asked for. */
+  'account-confirm': {
+    csrf: string
+    username: string
+    action: string
+    fields: { name: string; value: string }[]
+    error: SignInError | undefined
+  }
+  'account-password': {
+    csrf: string
+    username: string
+    /** The current password was wrong (or could not be checked), or the new one is not good enough. */
+    error: SignInError | 'rule' | undefined
+    rule: string | undefined
+  }
   error: {
     status: number
     title: string
@@ -35,7 +67,10 @@ export type Pages = {
     code: string | undefined
     detail: string | undefined
     requestId: string
+    /** Starts again what the person was about to do. */
     retryUrl: string | undefined
+    /** The home of the app that they came from. */
+    app: { name: string; uri: string } | undefined
   }
 }
 
@@ -45,6 +80,34 @@ export type ClientOnPage = {
   uri: string | undefined
   policyUri: string | undefined
   tosUri: string | undefined
+}
+
+export type SignInError = 'rejected' | 'busy' | 'invalid' | 'full'
+
+export type BrowserOnPage = {
+  /** What its form sends as `id`. */
+  id: string
+  /** Such as "Firefox on Linux". */
+  name: string
+  address: string | undefined
+  since: Date
+  seen: Date
+  /** The browser that shows the page. */
+  isThis: boolean
+  rememberedUntil: Date | undefined
+}
+
+export type DeviceOnPage = { id: string; name: string; since: Date; usedAt: Date | undefined; may: string[] }
+
+export type AppOnPage = {
+  id: string
+  name: string
+  host: string | undefined
+  since: Date
+  /** What it may do, in words. */
+  may: string[]
+  /** First-party apps come with the service: they are not asked for, and not taken away. */
+  isFirstParty: boolean
 }
 
 export type ScopeOnPage = {

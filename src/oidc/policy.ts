@@ -1,6 +1,11 @@
 import { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import type { Lifetimes } from '../config.ts'
-import { HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
+import { type Clock, HOUR_SECONDS, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
+import type { ExtraClientMetadata } from './client-metadata.ts'
+import { isOverFor } from './session-limits.ts'
+import { isRemembered, startOf } from './session-use.ts'
+import { isSatisfied, requestedAcrs } from './step-up.ts'
+import { storedSession } from './unit-of-work.ts'
 
 /** Authorization codes: FAPI 2.0 §5.3.2.1, OWASP ASVS 10.4.3. */
 const AUTHORIZATION_CODE_SECONDS = 60
@@ -31,7 +36,7 @@ export const DEVICE_POLL_STEP_SECONDS = 5
 export const CONSUMED_GRACE_SECONDS = 10
 
 /** How long everything lives. The engine wants synchronous functions that return whole seconds above zero. */
-export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configuration['ttl']> {
+export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNullable<Configuration['ttl']> {
   return {
     AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessTokenSeconds,
     AuthorizationCode: AUTHORIZATION_CODE_SECONDS,
@@ -52,7 +57,7 @@ export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configur
       ),
     Session(_ctx, session) {
       if (!session.accountId || session.loginTs === undefined) return ANONYMOUS_SESSION_SECONDS
-      const untilCap = session.loginTs + lifetimes.sessionAbsoluteSeconds - Math.floor(Date.now() / 1000)
+      const untilCap = startOf(session) + lifetimes.sessionAbsoluteSeconds - toEpochSeconds(now())
       return Math.max(1, Math.min(lifetimes.sessionIdleSeconds, untilCap))
     },
   }
@@ -68,16 +73,34 @@ export function createRotationPolicy({ refreshTokenAbsoluteSeconds }: Lifetimes)
   }
 }
 
-/** When a person must be asked: the engine's prompts, and one check of ours. */
-export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
+/** When a person must be asked: the engine's prompts, with checks of ours. */
+export function createInteractionPolicy(now: Clock): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base()
+  const login = policy.get('login')
   const { Check } = interactionPolicy
-  policy.get('login')?.checks.add(
+  // Ours knows which level includes which; the engine's would ask for ever for one that a better one includes.
+  for (const replaced of ['essential_acr', 'essential_acrs']) login?.checks.remove(replaced)
+
+  const checks: Record<string, (oidc: KoaContextWithOIDC['oidc']) => boolean> = {
     // Disabled or deleted while signed in: the engine would go on without an account and fail.
-    new Check('account_unavailable', 'End-User authentication is required', 'login_required', ({ oidc }) =>
-      oidc.session?.accountId && !oidc.account ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
-    ),
-  )
+    account_unavailable: ({ session, account }) => Boolean(session?.accountId && !account),
+    // Signing in answers the others, whatever the session was before.
+    session_limit: ({ session, client, result }) => {
+      const stored = session && storedSession(session.uid)
+      return !result?.login && stored !== undefined && isOverFor(client, stored, now())
+    },
+    remembered_refused: ({ session, client, result }) =>
+      !result?.login &&
+      isRemembered(session) &&
+      (client as ExtraClientMetadata | undefined)?.remember_me === false,
+    step_up: (oidc) => !oidc.result?.login && !isSatisfied(requestedAcrs(oidc), oidc.acr),
+  }
+  for (const [reason, mustAsk] of Object.entries(checks))
+    login?.checks.add(
+      new Check(reason, 'End-User authentication is required', 'login_required', ({ oidc }) =>
+        mustAsk(oidc) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
+      ),
+    )
   return policy
 }
 

@@ -17,6 +17,7 @@ import { createAdapterFactory } from './adapter/factory.ts'
 import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
 import { EXTRA_CLIENT_METADATA, type ExtraClientMetadata, verifyClientSecret } from './client-metadata.ts'
 import { createLoadExistingGrant } from './consent.ts'
+import { cookieKeys, cookieNames } from './cookies.ts'
 import { logEngineEvents } from './events.ts'
 import type { Outbound } from './outbound.ts'
 import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
@@ -27,6 +28,7 @@ import {
   createRotationPolicy,
 } from './policy.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
+import { ACR_VALUES, assertClaims, authenticationClaims } from './step-up.ts'
 import { withUnavailable } from './unavailable.ts'
 
 /** Where the engine answers. Clients find these through discovery; people type `/device`. */
@@ -44,7 +46,6 @@ export const ROUTES = {
 } as const
 
 const OUTBOUND_BODY_BYTES = 64 * 1024
-const COOKIE_PURPOSE = 'cookie signature'
 const USER_AGENT_CHARACTERS = 200
 
 type Needs = {
@@ -76,14 +77,10 @@ export function createEngine(needs: Needs): Provider {
   engine.Client.prototype.compareClientSecret = function (this: Client & ExtraClientMetadata, presented) {
     return verifyClientSecret(this, presented, now())
   }
+  engine.Client.prototype.backchannelLogout = async () => {}
   engine.keys = cookieKeys(vault)
   logEngineEvents(engine, log)
   return engine
-}
-
-/** Keys that sign cookies, newest first; the host app sets cookies for the engine and must use the same. */
-export function cookieKeys(vault: Vault): string[] {
-  return vault.deriveKeys(COOKIE_PURPOSE).map((key) => key.toString('base64url'))
 }
 
 function createConfiguration(needs: Needs): Configuration {
@@ -91,7 +88,11 @@ function createConfiguration(needs: Needs): Configuration {
   const findAccount = createFindAccount(accounts)
   const pages = createEnginePages({ ...needs, findAccount })
   return {
-    adapter: createAdapterFactory({ ...needs, refreshReplaySeconds: lifetimes.refreshReplaySeconds }),
+    adapter: createAdapterFactory({
+      ...needs,
+      refreshReplaySeconds: lifetimes.refreshReplaySeconds,
+      limits: lifetimes,
+    }),
     jwks: jwks as NonNullable<Configuration['jwks']>,
     routes: ROUTES,
     cookies: {
@@ -103,7 +104,9 @@ function createConfiguration(needs: Needs): Configuration {
 
     responseTypes: ['code'],
     scopes: ['openid', 'offline_access'],
-    claims: { ...CLAIMS_BY_SCOPE, auth_time: null, sid: null, iss: null, acr: null, amr: null },
+    claims: { ...CLAIMS_BY_SCOPE, sid: null, iss: null },
+    acrValues: [...ACR_VALUES],
+    extraTokenClaims: (ctx, token) => (token.kind === 'AccessToken' ? authenticationClaims(ctx) : undefined),
     subjectTypes: ['public'],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     enabledJWA: {
@@ -123,10 +126,10 @@ function createConfiguration(needs: Needs): Configuration {
     findAccount,
     loadExistingGrant: createLoadExistingGrant(needs.consents),
     interactions: {
-      policy: createInteractionPolicy(),
+      policy: createInteractionPolicy(needs.now),
       url: (_ctx, interaction) => `/interaction/${interaction.uid}`,
     },
-    ttl: createLifetimePolicy(lifetimes),
+    ttl: createLifetimePolicy(lifetimes, needs.now),
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: createRotationPolicy(lifetimes),
     // What a device was granted outlives the browser session of the phone that approved it.
@@ -137,7 +140,7 @@ function createConfiguration(needs: Needs): Configuration {
     fetchResponseBodyLimits: { jwks_uri: OUTBOUND_BODY_BYTES, sector_identifier_uri: OUTBOUND_BODY_BYTES },
     renderError: async (ctx, out, error) => pages.renderError(ctx, out, error),
 
-    // What is not named here is off by default: request objects, the claims parameter, registration, encryption, signed responses.
+    // What is not named here is off by default: request objects, registration, encryption, signed responses.
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
@@ -172,20 +175,14 @@ function createConfiguration(needs: Needs): Configuration {
         logoutSource: (ctx) => pages.logoutSource(ctx),
         postLogoutSuccessSource: (ctx) => pages.postLogoutSuccessSource(ctx),
       },
+      // Clients are told from an outbox, see jobs/backchannel-logout.ts: nobody's logout waits for them.
       backchannelLogout: { enabled: true },
+      claimsParameter: {
+        enabled: true,
+        assertClaimsParameter: async (ctx, claims) => assertClaims(ctx, claims),
+      },
       userinfo: { enabled: true },
     },
-  }
-}
-
-/** Over https the prefixes make a browser enforce what we set; `__Host-` needs the path `/`, which only the session has. */
-export function cookieNames(issuer: string) {
-  const isSecure = issuer.startsWith('https:')
-  const [host, secure] = isSecure ? ['__Host-', '__Secure-'] : ['', '']
-  return {
-    session: `${host}sallyport_session`,
-    interaction: `${secure}sallyport_interaction`,
-    resume: `${secure}sallyport_resume`,
   }
 }
 

@@ -1,5 +1,6 @@
+import type { Context } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { type EventType, type NewEvent, newEventId } from '../store/event.ts'
+import { type EventType, type NewEvent, newEvent, newEventId, type Origin } from '../store/event.ts'
 import type { TokenRequest } from './unit-of-work.ts'
 
 const USER_AGENT_CHARACTERS = 200
@@ -13,13 +14,19 @@ export function tokenEvent(
   source: Source,
   id = newEventId(),
 ): NewEvent {
-  return {
+  const about = {
     id,
-    type,
     accountSub: source.account?.sub,
     clientId: ctx.oidc.client?.clientId,
     grantId: source.grant?.id,
     sessionUid: textOf(source.payload.sessionUid),
+  }
+  return newEvent(type, about, originOf(ctx))
+}
+
+/** Where a request came from, for the record. */
+export function originOf(ctx: Pick<Context, 'state' | 'ip' | 'get'>): Origin {
+  return {
     requestId: textOf(ctx.state.requestId),
     address: ctx.ip,
     userAgent: ctx.get('user-agent').slice(0, USER_AGENT_CHARACTERS),

@@ -1,5 +1,5 @@
 import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose'
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { newEventId } from '../store/event.ts'
 import { isUnavailable } from '../store/fault.ts'
@@ -8,7 +8,7 @@ import type { TokenStore } from '../store/token.ts'
 import type { CommitOutcome, TokenCommit } from '../store/token-commit.ts'
 import type { Vault } from '../vault.ts'
 import { REPEATED } from './events.ts'
-import { tokenEvent } from './record.ts'
+import { originOf, tokenEvent } from './record.ts'
 import { unavailable } from './unavailable.ts'
 import { type TokenRequest, withUnitOfWork } from './unit-of-work.ts'
 
@@ -20,6 +20,8 @@ type Needs = {
   tokens: TokenStore
   refreshAnswers: RefreshAnswerStore
   refreshReplaySeconds: number
+  /** The remembered browser that a request says it comes from. */
+  rememberedIdOf: (ctx: Context) => string | undefined
   vault: Vault
 }
 
@@ -35,7 +37,8 @@ export function createUnitOfWork(needs: Needs): Middleware {
 
   return async (ctx, next) => {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
-    await withUnitOfWork({ isTokenRequest }, async ({ tokenRequest }) => {
+    const from = { origin: originOf(ctx), rememberedId: needs.rememberedIdOf(ctx) }
+    await withUnitOfWork({ isTokenRequest, ...from }, async ({ tokenRequest }) => {
       await next()
       if (!tokenRequest) return
       try {

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Account } from '../store/account.ts'
+import type { Origin } from '../store/event.ts'
 import type { Payload } from '../store/schema.ts'
-import type { FoundSession } from '../store/session.ts'
+import type { FoundSession, SessionState } from '../store/session.ts'
 import type { FoundToken, Token, TokenKind } from '../store/token.ts'
 
 /**
@@ -9,6 +10,10 @@ import type { FoundToken, Token, TokenKind } from '../store/token.ts'
  * and its person one after the other; the first question reads them all, the others are answered from here.
  */
 export type UnitOfWork = Readonly<{
+  /** Where the request came from. */
+  origin: Origin
+  /** The remembered browser that the request says it comes from. */
+  rememberedId: string | undefined
   read: Reading
   /** Token requests only: what they write is gathered here, and committed when the engine has made its answer. */
   tokenRequest: TokenRequest | undefined
@@ -30,9 +35,9 @@ type Reading = Readonly<{
   tokens: Map<string, Promise<FoundToken | undefined>>
   grants: Map<string, Payload>
   /** Sessions that tokens end with, by `uid`. */
-  sessions: Map<string, Payload | undefined>
+  sessions: Map<string, { state: SessionState | undefined; clientId: string }>
   /** The browser's session as it is stored, by its cookie. */
-  storedSessions: Map<string, Payload>
+  storedSessions: Map<string, FoundSession>
   accounts: Map<string, Account>
 }>
 
@@ -40,10 +45,11 @@ const storage = new AsyncLocalStorage<UnitOfWork>()
 
 /** Runs a request with a unit of work of its own. */
 export function withUnitOfWork<Result>(
-  { isTokenRequest }: { isTokenRequest: boolean },
+  { isTokenRequest, ...from }: { isTokenRequest: boolean } & Pick<UnitOfWork, 'origin' | 'rememberedId'>,
   run: (unit: UnitOfWork) => Promise<Result>,
 ): Promise<Result> {
   const unit: UnitOfWork = {
+    ...from,
     read: {
       tokens: new Map(),
       grants: new Map(),
@@ -58,15 +64,20 @@ export function withUnitOfWork<Result>(
   return storage.run(unit, () => run(unit))
 }
 
-/** The unit of work of this request; none outside the engine. */
+/** The unit of work of this request; none outside requests. */
 export function currentUnit(): UnitOfWork | undefined {
   return storage.getStore()
 }
 
+/** The browser's session as it was stored before this request; `uid` stays when its identifier is replaced. */
+export function storedSession(uid: string): FoundSession | undefined {
+  return [...(currentUnit()?.read.storedSessions.values() ?? [])].find((session) => session.uid === uid)
+}
+
 /** Keeps what a token brought along. */
-export function rememberToken({ read }: UnitOfWork, { grant, session, account }: FoundToken): void {
+export function rememberToken({ read }: UnitOfWork, { grant, session, account, payload }: FoundToken): void {
   if (grant) read.grants.set(grant.id, grant.payload)
-  if (session) read.sessions.set(session.uid, session.payload)
+  if (session) read.sessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
   if (account) read.accounts.set(account.sub, account)
 }
 

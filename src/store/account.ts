@@ -1,5 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { Database } from './database.ts'
+import { type Cause, type Ended, endNow } from './ending.ts'
+import { type NewEvent, recordEvents } from './event.ts'
 import { isUniqueViolation } from './fault.ts'
 import type { AccountTable } from './schema.ts'
 
@@ -86,9 +88,14 @@ export function createAccountStore(database: Database) {
     /**
      * Replaces the password and ends every session and grant: who knew the old one is out.
      *
+     * @param exceptSessionUid the session in which the person does it themselves; it goes on.
      * @returns false when nobody has this sub.
      */
-    async setPassword(sub: string, passwordHash: string): Promise<boolean> {
+    async setPassword(
+      sub: string,
+      passwordHash: string,
+      { cause, event, exceptSessionUid }: { cause: Cause; event: NewEvent; exceptSessionUid?: string },
+    ): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
         const { numUpdatedRows } = await transaction
           .updateTable('account')
@@ -96,7 +103,8 @@ export function createAccountStore(database: Database) {
           .where('sub', '=', sub)
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
-        await endAccess(transaction, sub)
+        const except = exceptSessionUid === undefined ? {} : { exceptSessionUid }
+        await endNow(transaction, [{ what: 'person', sub, cause, event, ...except }])
         return true
       })
     },
@@ -111,8 +119,12 @@ export function createAccountStore(database: Database) {
         .execute()
     },
 
-    /** Disabling ends every session and grant in the same transaction. @returns false when nobody has this sub. */
-    async setStatus(sub: string, status: Account['status']): Promise<boolean> {
+    /**
+     * Disabling ends every session and grant in the same transaction.
+     *
+     * @returns false when nobody has this sub.
+     */
+    async setStatus(sub: string, status: Account['status'], event: NewEvent): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
         const { numUpdatedRows } = await transaction
           .updateTable('account')
@@ -120,23 +132,32 @@ export function createAccountStore(database: Database) {
           .where('sub', '=', sub)
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
-        if (status === 'disabled') await endAccess(transaction, sub)
+        if (status === 'disabled')
+          await endNow(transaction, [
+            { what: 'person', sub, cause: { reason: 'account_disabled', by: 'operator' } },
+          ])
+        await recordEvents(transaction, [event])
         return true
       })
     },
 
-    /** Ends every session and grant, and with the grants every token. */
-    async signOut(sub: string): Promise<{ sessions: number; grants: number }> {
-      return await database.transaction().execute((transaction) => endAccess(transaction, sub))
+    /** Ends every session, remembered browser and grant, and with the grants every token; and tells the apps. */
+    async signOut(sub: string, cause: Cause): Promise<Ended> {
+      return await endNow(database, [{ what: 'person', sub, cause }])
     },
 
     /** Sessions, grants and tokens go with the row. @returns false when nobody has this sub. */
-    async delete(sub: string): Promise<boolean> {
-      const { numDeletedRows } = await database
-        .deleteFrom('account')
-        .where('sub', '=', sub)
-        .executeTakeFirst()
-      return numDeletedRows > 0n
+    async delete(sub: string, event: NewEvent): Promise<boolean> {
+      return await database.transaction().execute(async (transaction) => {
+        const cause = { reason: 'account_deleted', by: 'operator' } as const
+        await endNow(transaction, [{ what: 'person', sub, cause }])
+        const { numDeletedRows } = await transaction
+          .deleteFrom('account')
+          .where('sub', '=', sub)
+          .executeTakeFirst()
+        if (numDeletedRows > 0n) await recordEvents(transaction, [event])
+        return numDeletedRows > 0n
+      })
     },
   }
 }
@@ -147,17 +168,6 @@ export function createAccountStore(database: Database) {
  */
 export function loginKey(login: string): string {
   return login.normalize('NFKC').toLowerCase().normalize('NFKC')
-}
-
-async function endAccess(transaction: Database, sub: string): Promise<{ sessions: number; grants: number }> {
-  const sessions = await transaction
-    .updateTable('oidc_session')
-    .set({ ended_at: sql<Date>`now()` })
-    .where('account_sub', '=', sub)
-    .where('ended_at', 'is', null)
-    .executeTakeFirst()
-  const grants = await transaction.deleteFrom('oidc_grant').where('account_sub', '=', sub).executeTakeFirst()
-  return { sessions: Number(sessions.numUpdatedRows), grants: Number(grants.numDeletedRows) }
 }
 
 /** What {@link toAccount} reads, for statements that bring an account along. */

@@ -1,8 +1,26 @@
 import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
-import { eventParameters, insertEvents, type NewEvent } from './event.ts'
+import { eventParameters, insertEvents, type NewEvent, NO_ORIGIN, type Origin } from './event.ts'
 import { columnsOf, defineStatement } from './statement.ts'
 import { TOKEN_KINDS, type TokenKind } from './token.ts'
+
+/** Why sessions end before their time, and by whose will. */
+export type Cause = Readonly<{
+  reason:
+    | 'signed_out'
+    | 'signed_out_elsewhere'
+    | 'signed_out_everywhere'
+    | 'password_changed'
+    | 'account_disabled'
+    | 'account_deleted'
+    | 'consent_withdrawn'
+    | 'session_limit'
+    | 'remember_me_off'
+    | 'refresh_token_reused'
+    | 'browser_reused'
+  by: 'person' | 'operator' | 'server'
+  origin?: Origin
+}>
 
 /** What can be ended before its time, and what is recorded with it. */
 export type Ending = Readonly<{ event?: NewEvent | undefined }> &
@@ -12,9 +30,22 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
     /** The tokens of one kind under a grant that stays. */
     | { what: 'tokens'; grantId: string; kind: TokenKind }
     | { what: 'token'; idHash: Uint8Array }
-    /** A browser session, by its `uid`; for good, no request in flight can write it back. */
-    | { what: 'session'; uid: string }
+    /**
+     * A browser session, by its `uid`, with the tokens issued through it; for good, no request in flight can write it
+     * back. If the browser was remembered, it is not any more. Kept are the tokens of devices, and those with
+     * `offline_access` of clients with `keep_offline_access`.
+     */
+    | { what: 'session'; uid: string; cause: Cause }
+    /** A remembered browser, and the sessions that it was signed in to. */
+    | { what: 'browser'; id: string; cause: Cause }
+    /** All that a person is signed in to, devices too; except, where one is named, the session that asks for it. */
+    | { what: 'person'; sub: string; exceptSessionUid?: string; cause: Cause }
+    /** What a person let a client do, everywhere. */
+    | { what: 'consent'; sub: string; clientId: string; cause: Cause }
   >
+
+/** How much was ended. */
+export type Ended = Readonly<{ sessions: number; browsers: number; grants: number }>
 
 /**
  * Ends things (RFC 7009 §2.1). The engine asks for each kind of token and for the grant by itself, all at once: they
@@ -22,38 +53,149 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
  */
 export function createEnding(database: Database): (ending: Ending) => Promise<void> {
   return createBatcher<Ending, void>(async (endings) => {
-    const grants = endings.filter((ending) => ending.what === 'grant')
-    const kinds = endings.filter((ending) => ending.what === 'tokens')
-    const single = endings.filter((ending) => ending.what === 'token')
-    const sessions = endings.filter((ending) => ending.what === 'session')
-    const events = endings.flatMap(({ event }) => (event ? [{ event }] : []))
-    await end(database, [
-      grants.map(({ grantId }) => grantId),
-      ...columnsOf(
-        kinds,
-        ({ grantId }) => grantId,
-        ({ kind }) => TOKEN_KINDS[kind],
-      ),
-      single.map(({ idHash }) => idHash),
-      sessions.map(({ uid }) => uid),
-      ...eventParameters(events),
-    ])
+    await endNow(database, endings)
     return []
   })
 }
 
-const end = defineStatement(
+/** Ends things in one statement, which may be part of a transaction. Clients that asked for it are told (outbox). */
+export async function endNow(database: Database, endings: readonly Ending[]): Promise<Ended> {
+  const rows = endings.map(toRow)
+  const events = endings.flatMap(({ event }) => (event ? [{ event }] : []))
+  const [ended] = await end(database, [
+    ...columnsOf(
+      rows,
+      ({ what }) => what,
+      ({ grantId }) => grantId ?? null,
+      ({ kind }) => (kind === undefined ? null : TOKEN_KINDS[kind]),
+      ({ idHash }) => idHash ?? null,
+      ({ uid }) => uid ?? null,
+      ({ id }) => id ?? null,
+      ({ clientId }) => clientId ?? null,
+      ({ cause }) => cause?.reason ?? null,
+      ({ cause }) => cause?.by ?? null,
+      ({ cause }) => (cause?.origin ?? NO_ORIGIN).requestId ?? null,
+      ({ cause }) => (cause?.origin ?? NO_ORIGIN).address ?? null,
+      ({ cause }) => (cause?.origin ?? NO_ORIGIN).userAgent ?? null,
+    ),
+    ...eventParameters(events),
+  ])
+  return ended ?? { sessions: 0, browsers: 0, grants: 0 }
+}
+
+type EndingRow = {
+  what: Ending['what']
+  grantId?: string
+  kind?: TokenKind
+  idHash?: Uint8Array
+  uid?: string | undefined
+  id?: string
+  clientId?: string
+  cause?: Cause
+}
+
+function toRow(ending: Ending): EndingRow {
+  switch (ending.what) {
+    case 'person':
+      return { ...ending, id: ending.sub, uid: ending.exceptSessionUid }
+    case 'consent':
+      return { ...ending, id: ending.sub }
+    default:
+      return ending
+  }
+}
+
+/** A client whose tokens belong to a device: they do not end with the browser session that approved it. */
+const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
+
+const end = defineStatement<Ended>(
   'end',
-  `with grants as (
-      delete from oidc_grant where id in (select id from oidc_grant where id = any($1::text[]) order by id for update)
+  `with ending as (
+      select * from unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::text[], $6::uuid[], $7::text[],
+        $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+        as ending (what, grant_id, kind, id_hash, uid, id, client_id, reason, ended_by, request_id, address, user_agent)
+    ), target (session_hash, what, grant_id, kind, id_hash, uid, id, client_id, reason, ended_by, request_id, address, user_agent) as (
+      select session.id_hash, ending.* from ending join oidc_session as session on session.uid = ending.uid
+      where ending.what = 'session'
+      union all
+      select session.id_hash, ending.* from ending join oidc_session as session on session.remembered_id = ending.id
+      where ending.what = 'browser'
+      union all
+      select session.id_hash, ending.* from ending join oidc_session as session on session.account_sub = ending.id
+      where ending.what = 'person' and session.uid is distinct from ending.uid
+    ), session (uid, account_sub, remembered_id, payload, reason, ended_by, request_id, address, user_agent) as (
+      update oidc_session set ended_at = now()
+      from target
+      where oidc_session.id_hash = target.session_hash and oidc_session.ended_at is null
+      returning oidc_session.uid, oidc_session.account_sub, oidc_session.remembered_id, oidc_session.payload, target.reason,
+        target.ended_by, target.request_id, target.address, target.user_agent
+    ), part (account_sub, client_id, grant_id, sid, is_kept) as (
+      select session.account_sub, client.client_id, authorized.value ->> 'grantId', authorized.value ->> 'sid',
+        authorized.value ->> 'persistsLogout' = 'true'
+          and (${IS_DEVICE} or client.metadata ->> 'keep_offline_access' = 'true')
+      from session cross join jsonb_each(coalesce(session.payload -> 'authorizations', '{}')) as authorized
+        join oidc_client as client on client.client_id = authorized.key
+      union all
+      select session.account_sub, ending.client_id, null, session.payload -> 'authorizations' -> ending.client_id ->> 'sid', false
+      from ending join oidc_session as session on session.account_sub = ending.id
+      where ending.what = 'consent' and session.ended_at is null and session.payload -> 'authorizations' ? ending.client_id
+    ), kept (grant_id) as (
+      select authorized.value ->> 'grantId'
+      from ending join oidc_session as session on session.uid = ending.uid
+        cross join jsonb_each(coalesce(session.payload -> 'authorizations', '{}')) as authorized
+        join oidc_client as client on client.client_id = authorized.key
+      where ending.what = 'person' and session.ended_at is null and not ${IS_DEVICE}
+    ), due (grant_id) as (
+      select grant_id from ending where what = 'grant'
+      union select grant_id from part where is_kept is not true
+      union select oidc_grant.id from ending join oidc_grant on oidc_grant.account_sub = ending.id
+        where ending.what = 'person' and oidc_grant.id not in (select grant_id from kept where grant_id is not null)
+      union select oidc_grant.id from ending join oidc_grant on oidc_grant.account_sub = ending.id
+        where ending.what = 'consent' and oidc_grant.client_id = ending.client_id
+    ), gone as (
+      delete from oidc_grant
+      where id in (select id from oidc_grant where id in (select grant_id from due) order by id for update)
+      returning id, account_sub, client_id
     ), tokens as (
-      delete from oidc_token using unnest($2::text[], $3::smallint[]) as ended (grant_id, kind)
-      where oidc_token.grant_id = ended.grant_id and oidc_token.kind = ended.kind and ended.grant_id <> all($1)
+      delete from oidc_token using ending
+      where ending.what = 'tokens' and oidc_token.grant_id = ending.grant_id and oidc_token.kind = ending.kind
+        and oidc_token.grant_id not in (select grant_id from due where grant_id is not null)
     ), single as (
-      delete from oidc_token where id_hash = any($4::bytea[]) and (grant_id is null or grant_id <> all($1))
-    ), sessions as (
-      update oidc_session set ended_at = now() where uid = any($5::text[]) and ended_at is null
-    ), recorded as (${insertEvents(6)}
+      delete from oidc_token using ending
+      where ending.what = 'token' and oidc_token.id_hash = ending.id_hash
+        and (oidc_token.grant_id is null or oidc_token.grant_id not in (select grant_id from due where grant_id is not null))
+    ), browser as (
+      delete from remembered_browser where id in (
+        select id from ending where what = 'browser'
+        union all
+        select remembered_id from session
+        union all
+        select remembered.id from ending join remembered_browser as remembered on remembered.account_sub = ending.id
+        where ending.what = 'person' and not exists (
+          select from oidc_session where uid = ending.uid and remembered_id = remembered.id and ended_at is null
+        )
+      ) returning 1
+    ), withdrawn as (
+      delete from consent using ending
+      where ending.what = 'consent' and consent.account_sub = ending.id and consent.client_id = ending.client_id
+    ), told as (
+      insert into backchannel_logout (client_id, account_sub, sid)
+      select told.client_id, told.account_sub, told.sid
+      from (
+        select client_id, account_sub, sid from part
+        union
+        select gone.client_id, gone.account_sub, null from gone join ending on ending.id = gone.account_sub
+        where ending.what in ('person', 'consent')
+          and not exists (select from part where part.client_id = gone.client_id and part.account_sub = gone.account_sub)
+      ) as told join oidc_client as client on client.client_id = told.client_id
+      where client.metadata ? 'backchannel_logout_uri' and client.metadata ->> 'disabled' is distinct from 'true'
+    ), recorded as (
+      insert into event (type, account_sub, session_uid, request_id, address, user_agent, detail)
+      select distinct on (uid) 'session.ended', account_sub, uid, request_id, address, user_agent,
+        jsonb_build_object('reason', reason, 'by', ended_by)
+      from session where account_sub is not null
+    ), recorded_too as (${insertEvents(13)}
     )
-    select`,
+    select (select count(distinct uid)::int from session where account_sub is not null) as sessions,
+      (select count(*)::int from browser) as browsers, (select count(*)::int from gone) as grants`,
 )

@@ -2,7 +2,13 @@ import type { Database } from './database.ts'
 import { defineStatement } from './statement.ts'
 
 /** Tables whose rows say when they end. */
-type ExpiringTable = 'oidc_grant' | 'oidc_token' | 'oidc_session' | 'oidc_artifact' | 'oidc_refresh_answer'
+type ExpiringTable =
+  | 'oidc_grant'
+  | 'oidc_token'
+  | 'oidc_session'
+  | 'oidc_artifact'
+  | 'oidc_refresh_answer'
+  | 'remembered_browser'
 
 export type Expiry = {
   /** @returns how many rows went; at most `limit`. Rows that somebody holds are left for the next time. */

@@ -11,6 +11,7 @@ export type Schema = {
   oidc_session: SessionTable
   oidc_artifact: ArtifactTable
   consent: ConsentTable
+  remembered_browser: { id: string }
 }
 
 /** JSON as the engine hands it over; written as text. */
@@ -91,6 +92,7 @@ export type SessionTable = {
   account_sub: string | null
   payload: Json<Payload>
   ended_at: OptionalInstant
+  seen_at: ColumnType<Date, never, never>
   expires_at: Instant
 }
 

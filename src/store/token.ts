@@ -3,6 +3,7 @@ import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
 import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
+import type { SessionState } from './session.ts'
 import { columnsOf, defineStatement } from './statement.ts'
 
 /** The kinds of token in the table, by the engine's model names. The numbers are stored: never reuse one. */
@@ -37,8 +38,8 @@ export type FoundToken = Readonly<{
   spentSecondsAgo: number | undefined
   grant: Readonly<{ id: string; payload: Payload }> | undefined
   account: Account | undefined
-  /** Of a token that ends with its session; `payload` is undefined when the session has ended. */
-  session: Readonly<{ uid: string; payload: Payload | undefined }> | undefined
+  /** Of a token that ends with its session; `state` is undefined when the session has ended. */
+  session: Readonly<{ uid: string; state: SessionState | undefined }> | undefined
 }>
 
 export type Poll = 'in-time' | 'too-soon'
@@ -150,12 +151,12 @@ const findTokens = defineStatement<FoundRow>(
       token.grant_id, oidc_grant.payload::text as grant_payload,
       ${ACCOUNT_COLUMNS},
       case when token.payload -> 'expiresWithSession' = 'true' then token.payload ->> 'sessionUid' end as session_uid,
-      session.payload::text as session_payload
+      session.payload::text as session_payload, session.seen_at as session_seen_at
     from oidc_token as token
     left join oidc_grant on oidc_grant.id = token.grant_id
     left join account on account.sub = oidc_grant.account_sub
     left join lateral (
-      select payload from oidc_session
+      select payload, seen_at from oidc_session
       where token.payload -> 'expiresWithSession' = 'true' and uid = token.payload ->> 'sessionUid' and ended_at is null
       order by expires_at desc limit 1
     ) as session on true
@@ -199,6 +200,7 @@ type FoundRow = Omit<AccountRow, 'sub'> & {
   sub: string | null
   session_uid: string | null
   session_payload: string | null
+  session_seen_at: Date | null
 }
 
 /** JSON is parsed for each taker: the engine changes what it is given. */
@@ -218,7 +220,10 @@ function toFoundToken(row: FoundRow): FoundToken {
         ? undefined
         : {
             uid: row.session_uid,
-            payload: row.session_payload === null ? undefined : JSON.parse(row.session_payload),
+            state:
+              row.session_payload === null || row.session_seen_at === null
+                ? undefined
+                : { payload: JSON.parse(row.session_payload), seenAt: row.session_seen_at },
           },
   }
 }

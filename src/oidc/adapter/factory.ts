@@ -3,7 +3,9 @@ import type { ArtifactStore } from '../../store/artifact.ts'
 import type { ClientStore } from '../../store/client.ts'
 import type { GrantStore } from '../../store/grant.ts'
 import type { SessionStore } from '../../store/session.ts'
+import type { Clock } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
+import type { SessionLimits } from '../session-limits.ts'
 import { withUnavailable } from '../unavailable.ts'
 import { artifactAdapter } from './artifact.ts'
 import { clientAdapter } from './client.ts'
@@ -18,7 +20,9 @@ type Needs = TokenNeeds & {
   sessions: SessionStore
   artifacts: ArtifactStore
   clients: ClientStore
+  limits: SessionLimits
   vault: Vault
+  now: Clock
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
 import type { Ending } from '../../store/ending.ts'
+import { NO_ORIGIN } from '../../store/event.ts'
 import type { GrantStore } from '../../store/grant.ts'
 import { reuseOf } from '../record.ts'
 import { currentUnit } from '../unit-of-work.ts'
@@ -33,9 +34,14 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
       const unit = currentUnit()
       unit?.read.grants.delete(id)
       const { event, sessionUid } = reuseOf(Provider.ctx, unit?.tokenRequest)
+      const cause = {
+        reason: 'refresh_token_reused',
+        by: 'server',
+        origin: unit?.origin ?? NO_ORIGIN,
+      } as const
       await Promise.all([
         end({ what: 'grant', grantId: id, event }),
-        sessionUid === undefined ? undefined : end({ what: 'session', uid: sessionUid }),
+        sessionUid === undefined ? undefined : end({ what: 'session', uid: sessionUid, cause }),
       ])
     },
   }

@@ -1,22 +1,33 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
 import type { Ending } from '../../store/ending.ts'
+import { type NewEvent, NO_ORIGIN, newEvent } from '../../store/event.ts'
 import { isForeignKeyViolation } from '../../store/fault.ts'
 import type { Payload } from '../../store/schema.ts'
-import type { SessionStore } from '../../store/session.ts'
+import type { FoundSession, SessionStore } from '../../store/session.ts'
+import type { Clock } from '../../time.ts'
 import { sha256, type Vault } from '../../vault.ts'
-import { endOfflineGrants } from '../logout.ts'
-import { currentUnit, rememberSession } from '../unit-of-work.ts'
+import { isOverFor, type SessionLimits, shortestIdleSeconds } from '../session-limits.ts'
+import { isRemembered, oddityOf, startOf } from '../session-use.ts'
+import { currentUnit, rememberSession, storedSession } from '../unit-of-work.ts'
 import { expiryOf, withoutId } from './payload.ts'
 
 /** A session's expiry moves with every request; it is written this often at most … */
 const EXPIRY_STEP_SECONDS = 60
 /** … and more often where sessions are short, so that nobody loses more than this part of the idle time. */
 const EXPIRY_STEP_PART = 0.1
+/** The engine lets a session live this much longer, for clocks that differ. */
+const TOLERANCE_SECONDS = 15
 
-type Needs = { sessions: SessionStore; end: (ending: Ending) => Promise<void>; vault: Vault }
+type Needs = {
+  sessions: SessionStore
+  end: (ending: Ending) => Promise<void>
+  limits: SessionLimits
+  vault: Vault
+  now: Clock
+}
 
-export function sessionAdapter({ sessions, end, vault }: Needs): Partial<Adapter> {
+export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Partial<Adapter> {
   const purpose = 'session state'
   const seal = ({ state, ...payload }: Payload): Payload =>
     state === undefined
@@ -31,16 +42,28 @@ export function sessionAdapter({ sessions, end, vault }: Needs): Partial<Adapter
     async upsert(id, payload) {
       const { uid, accountId } = payload
       if (typeof uid !== 'string') throw new TypeError('a session has a uid')
-      const stored = currentUnit()?.read.storedSessions.get(id)
-      if (stored && isOnlyLater(stored, withoutId(payload))) return
+      const unit = currentUnit()
+      const { requestId, address, userAgent } = unit?.origin ?? NO_ORIGIN
+      const stored = unit?.read.storedSessions.get(id)
+      const before = stored ?? storedSession(uid)
+      const events = eventsOf(payload, before)
+      if (stored && events.length === 0 && isOnlyLater(stored.payload, withoutId(payload))) return
       try {
-        await sessions.upsert({
+        const session = {
           idHash: sha256(id),
           uid,
           accountSub: accountId,
           payload: seal(withoutId(payload)),
           expiresAt: expiryOf(payload),
-        })
+          address,
+          userAgent,
+          rememberedId: unit?.rememberedId,
+          seenAt: now(),
+        }
+        await sessions.upsert(
+          session,
+          events.map((event) => ({ ...event, requestId, address, userAgent })),
+        )
       } catch (error) {
         // The person was deleted while this request ran: there is nobody left to remember.
         if (!isForeignKeyViolation(error)) throw error
@@ -49,36 +72,75 @@ export function sessionAdapter({ sessions, end, vault }: Needs): Partial<Adapter
 
     async find(id) {
       const found = await sessions.find(sha256(id))
-      if (!found) return undefined
+      if (!found || (found.isEnded && found.isReplaced)) return undefined
+      await noteMisuse(id, found)
+      if (found.isEnded) return undefined
       const payload = open(found.payload)
       const unit = currentUnit()
-      unit?.read.storedSessions.set(id, structuredClone(payload))
+      unit?.read.storedSessions.set(id, { ...found, payload: structuredClone(payload) })
       if (unit) rememberSession(unit, found)
       return { ...payload, jti: id }
     },
 
     async findByUid(uid) {
-      const read = currentUnit()?.read.sessions
-      const payload = read?.has(uid) ? structuredClone(read.get(uid)) : await sessions.findByUid(uid)
-      return payload && open(payload)
+      const read = currentUnit()?.read.sessions.get(uid)
+      const state = read ? read.state : await sessions.findByUid(uid)
+      if (!state) return undefined
+      // A client that asked for shorter sessions has its tokens end with those.
+      const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
+      return isOverFor(client, state, now()) ? undefined : structuredClone(open(state.payload))
     },
 
     async destroy(id) {
       const { ctx } = Provider
-      // The engine destroys a session's old row when its id rotates too.
-      if (ctx?.oidc?.route === 'end_session_confirm' && ctx.oidc.params?.logout)
-        await endOfflineGrants(ctx, end)
-      await sessions.end(sha256(id))
+      const isLogout = ctx?.oidc?.route === 'end_session_confirm' && ctx.oidc.params?.logout
+      const uid = ctx?.oidc?.session?.uid
+      // The engine destroys a session's old row when its identifier is replaced, too.
+      if (!isLogout || uid === undefined) return await sessions.retire(sha256(id))
+      const origin = currentUnit()?.origin ?? NO_ORIGIN
+      await end({ what: 'session', uid, cause: { reason: 'signed_out', by: 'person', origin } })
     },
   }
-}
 
-/** Nothing of the session changed but its end, and that by little. */
-function isOnlyLater({ exp: before, ...stored }: Payload, { exp: after, ...changed }: Payload): boolean {
-  if (typeof before !== 'number' || typeof after !== 'number') return false
-  const step = Math.min(EXPIRY_STEP_SECONDS, (after - Date.now() / 1000) * EXPIRY_STEP_PART)
-  // Through JSON, as it would be stored: a member that is undefined is none.
-  return (
-    after >= before && after - before < step && isDeepStrictEqual(stored, JSON.parse(JSON.stringify(changed)))
-  )
+  function eventsOf(
+    { uid, accountId, amr, acr }: AdapterPayload,
+    before: FoundSession | undefined,
+  ): NewEvent[] {
+    if (!accountId) return []
+    const about = { accountSub: accountId, sessionUid: uid }
+    if (before?.payload.accountId !== accountId) {
+      const type = isRemembered({ amr }) ? 'session.remembered' : 'session.created'
+      return [newEvent(type, { ...about, detail: { amr, acr } })]
+    }
+    const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN, now())
+    const detail = { address_before: before.address, user_agent_before: before.userAgent }
+    return oddity ? [newEvent(oddity, { ...about, detail })] : []
+  }
+
+  /** Somebody uses a session that is over: its owner, whose browser forgot to forget it, or who holds a copy. */
+  async function noteMisuse(id: string, { isEnded, uid, payload, account }: FoundSession): Promise<void> {
+    const nowSeconds = now().getTime() / 1000
+    const isExpired = Number(payload.exp) + TOLERANCE_SECONDS < nowSeconds
+    if (!account || (!isEnded && !isExpired)) return
+    const type = isEnded ? 'session.used_after_end' : 'session.used_after_expiry'
+    const limit = startOf(payload) + limits.sessionAbsoluteSeconds <= nowSeconds ? 'absolute' : 'idle'
+    const about = { accountSub: account.sub, sessionUid: uid, ...(isEnded ? {} : { detail: { limit } }) }
+    await sessions.recordMisuse(sha256(id), newEvent(type, about, currentUnit()?.origin))
+  }
+
+  /** Nothing of the session changed but its end, and that by little. */
+  function isOnlyLater({ exp: before, ...stored }: Payload, { exp: after, ...changed }: Payload): boolean {
+    if (typeof before !== 'number' || typeof after !== 'number') return false
+    const idle = Math.min(
+      after - now().getTime() / 1000,
+      shortestIdleSeconds(Provider.ctx?.oidc?.client, limits),
+    )
+    const step = Math.min(EXPIRY_STEP_SECONDS, idle * EXPIRY_STEP_PART)
+    // Through JSON, as it would be stored: a member that is undefined is none.
+    return (
+      after >= before &&
+      after - before < step &&
+      isDeepStrictEqual(stored, JSON.parse(JSON.stringify(changed)))
+    )
+  }
 }

@@ -1,0 +1,59 @@
+-- 0003_sessions.sql: where people are signed in, the browsers they had remembered, and what apps must still be told.
+
+-- Where a session is used from, as people recognise it on their account page.
+alter table oidc_session
+  add column remembered_id uuid,
+  add column address text,
+  add column user_agent text,
+  add column seen_at timestamptz not null default now(),
+  -- When use after its end was last recorded: who keeps trying fills no table.
+  add column misused_at timestamptz;
+create index oidc_session_remembered on oidc_session (remembered_id) where remembered_id is not null;
+
+-- Browsers that sign a person in again when the session is gone. The cookie holds the id, which selects, and a secret.
+create table remembered_browser (
+  id uuid primary key,
+  account_sub uuid not null references account on delete cascade,
+  secret_hash bytea not null,
+  -- The secret before, and the one that took its place (sealed): two tabs that come at once get the same, for some seconds.
+  previous_secret_hash bytea,
+  sealed_secret bytea,
+  rotated_at timestamptz not null default now(),
+  -- When the person last proved who they are (auth_time).
+  authenticated_at timestamptz not null,
+  address text,
+  user_agent text,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null
+);
+create index remembered_browser_account on remembered_browser (account_sub);
+create index remembered_browser_expiry on remembered_browser (expires_at);
+
+-- Back-channel logout: whom we still have to tell. Written with what ended, deleted when the client has confirmed.
+create table backchannel_logout (
+  -- The logout token's jti, the same at each attempt.
+  id uuid primary key default gen_random_uuid(),
+  client_id text not null references oidc_client on delete cascade,
+  account_sub uuid not null,
+  -- Unknown when no session was left: then the person as a whole is signed out.
+  sid text,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  created_at timestamptz not null default now()
+);
+create index backchannel_logout_client on backchannel_logout (client_id);
+create index backchannel_logout_due on backchannel_logout (next_attempt_at);
+create trigger backchannel_logout_change after insert on backchannel_logout
+  for each row execute function notify_change();
+
+-- Identifiers of events that are recorded by statements alone: UUID version 7, as the server makes them (RFC 9562 §5.7).
+create function time_ordered_id() returns uuid language sql volatile as $$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid()) placing
+        substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+      52, 1), 53, 1),
+    'hex')::uuid
+$$;
+alter table event alter column id set default time_ordered_id();
+create index event_account on event (account_sub, id) where account_sub is not null;

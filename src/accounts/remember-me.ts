@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto'
+import type { Account } from '../store/account.ts'
+import type { Cause } from '../store/ending.ts'
+import { newEvent, type Origin } from '../store/event.ts'
+import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
+import type { Clock } from '../time.ts'
+import { randomSecret, sha256, type Vault } from '../vault.ts'
+
+/** Two tabs that open at once bring the same secret: for this long the second is given what the first was given. */
+const GRACE_SECONDS = 10
+const PURPOSE = 'remembered browser'
+/** An identifier, which selects, and 256 random bits. */
+const COOKIE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{43})$/
+
+/** What the browser keeps, and until when. */
+export type RememberCookie = Readonly<{ value: string; expiresAt: Date }>
+
+export type Recognised =
+  | { outcome: 'recognised'; account: Account; authenticatedAt: Date; cookie: RememberCookie }
+  /** A value that had been replaced: somebody holds a copy, so the browser is forgotten and its sessions have ended. */
+  | { outcome: 'reused' }
+  | { outcome: 'unknown' }
+
+type Needs = {
+  rememberedBrowsers: RememberedBrowserStore
+  vault: Vault
+  /** How long a browser is remembered; 0: never. */
+  rememberMeSeconds: number
+  now: Clock
+}
+
+/**
+ * Remembered browsers: each has a secret that is replaced at every use. They sign a person in again, which is no proof
+ * of who that is.
+ */
+export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds, now }: Needs) {
+  return {
+    isOffered: rememberMeSeconds > 0,
+
+    /** @param replaced the browser's identifier of before, for this person or another. */
+    async remember(
+      accountSub: string,
+      origin: Origin,
+      replaced: string | undefined,
+    ): Promise<RememberCookie> {
+      const id = randomUUID()
+      const secret = randomSecret()
+      const authenticatedAt = now()
+      const expiresAt = new Date(authenticatedAt.getTime() + rememberMeSeconds * 1000)
+      const { address, userAgent } = origin
+      await rememberedBrowsers.insert(
+        { id, accountSub, secretHash: sha256(secret), authenticatedAt, expiresAt, address, userAgent },
+        { replaced, event: newEvent('browser.remembered', { accountSub }, origin) },
+      )
+      return { value: `${id}.${secret}`, expiresAt }
+    },
+
+    /** Whose browser this is, by its cookie; the cookie is good once. */
+    async recognise(value: string, origin: Origin): Promise<Recognised> {
+      const [, id, secret] = COOKIE.exec(value) ?? []
+      if (id === undefined || secret === undefined) return { outcome: 'unknown' }
+      const next = randomSecret()
+      const { address, userAgent } = origin
+      const recognition = await rememberedBrowsers.recognise(
+        {
+          id,
+          secretHash: sha256(secret),
+          successor: { hash: sha256(next), sealed: vault.seal(next, PURPOSE) },
+          now: now(),
+          address,
+          userAgent,
+        },
+        GRACE_SECONDS,
+      )
+      switch (recognition.outcome) {
+        case 'recognised': {
+          const { account, authenticatedAt, expiresAt, sealedSecret } = recognition
+          const cookie = { value: `${id}.${vault.open(sealedSecret, PURPOSE)}`, expiresAt }
+          return { outcome: 'recognised', account, authenticatedAt, cookie }
+        }
+        case 'reused': {
+          const { accountSub } = recognition
+          const event = newEvent('browser.reused', { accountSub }, origin)
+          await rememberedBrowsers.end(id, { reason: 'browser_reused', by: 'server', origin }, event)
+          return { outcome: 'reused' }
+        }
+        case 'unknown':
+          return { outcome: 'unknown' }
+      }
+    },
+
+    /** Forgets a browser, for whomever it was remembered; sessions go on. */
+    forget: (id: string): Promise<void> => rememberedBrowsers.delete(id),
+
+    /** When remembering is switched off, what was remembered ends: on a shared computer nobody may be left behind. */
+    async enforce(): Promise<void> {
+      const cause: Cause = { reason: 'remember_me_off', by: 'operator' }
+      if (rememberMeSeconds === 0) await rememberedBrowsers.endAll(cause)
+    },
+  }
+}
+
+/** The identifier in a cookie's value; no secret. */
+export function rememberedIdIn(value: string | undefined): string | undefined {
+  return COOKIE.exec(value ?? '')?.[1]
+}
+
+export type RememberMe = ReturnType<typeof createRememberMe>

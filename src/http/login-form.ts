@@ -1,0 +1,67 @@
+import type { Context } from 'koa'
+import { z } from 'zod'
+import type { VerifySignIn } from '../accounts/sign-in.ts'
+import type { Log } from '../log.ts'
+import type { SignInError } from '../oidc/pages.ts'
+import { originOf } from '../oidc/record.ts'
+import { type EventStore, newEvent } from '../store/event.ts'
+import type { Clock } from '../time.ts'
+import { formOf } from './guards.ts'
+
+const RETRY_AFTER_SECONDS = 5
+const MAX_USERNAME_CHARACTERS = 256
+
+const credentials = z.object({
+  username: z.string().trim().min(1).max(MAX_USERNAME_CHARACTERS),
+  password: z.string().min(1).max(4096),
+})
+
+/** What came of a submitted login form; for a refusal, what the page shows again. */
+export type LoginAnswer =
+  | { outcome: 'accepted'; sub: string; at: Date; wantsRemembering: boolean }
+  | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
+
+type Needs = { signIn: VerifySignIn; events: EventStore; log: Log; now: Clock }
+export type AnswerLogin = ReturnType<typeof createLoginForm>
+
+/** Checks a login form and records what came of it. The status of the response is set for a refusal. */
+export function createLoginForm({ signIn, events, log, now }: Needs) {
+  /** @param clientId of the app that asked for the person, if one did. */
+  return async (ctx: Context, clientId: string | undefined, username?: string): Promise<LoginAnswer> => {
+    const form = formOf(ctx)
+    const typed = (username ?? form.get('username') ?? '').slice(0, MAX_USERNAME_CHARACTERS)
+    const wantsRemembering = form.has('remember')
+    const parsed = credentials.safeParse({ username: typed, password: form.get('password') })
+    const result = parsed.success
+      ? await signIn(parsed.data.username, parsed.data.password)
+      : ({ outcome: 'invalid' } as const)
+    const sub = 'sub' in result ? result.sub : undefined
+    log[result.outcome === 'busy' ? 'warn' : 'info']({
+      event: 'sign_in',
+      request: ctx.state.requestId,
+      client: clientId,
+      address: ctx.ip,
+      outcome: result.outcome,
+      account: result.outcome === 'accepted' ? sub : undefined,
+    })
+    // Never what was typed: people put their passwords into the wrong field.
+    const about = { clientId, accountSub: sub }
+    const refused = { outcome: 'refused', username: typed, wantsRemembering } as const
+    switch (result.outcome) {
+      case 'accepted':
+        await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
+        return { outcome: 'accepted', sub: result.sub, at: now(), wantsRemembering }
+      case 'busy':
+        ctx.status = 503
+        ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
+        return { ...refused, error: 'busy' }
+      case 'rejected':
+        await events.record([newEvent('sign_in.refused', about, originOf(ctx))])
+        ctx.status = 400
+        return { ...refused, error: 'rejected' }
+      case 'invalid':
+        ctx.status = 400
+        return { ...refused, error: 'invalid' }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import type { Context, Middleware } from 'koa'
+import { type RememberCookie, type RememberMe, rememberedIdIn } from '../accounts/remember-me.ts'
+import type { Log } from '../log.ts'
+import type { BrowserSessions } from '../oidc/browser-session.ts'
+import { cookieNames } from '../oidc/cookies.ts'
+import { ROUTES } from '../oidc/provider.ts'
+import { originOf } from '../oidc/record.ts'
+
+type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }
+
+export type RememberCookies = ReturnType<typeof createRememberCookies>
+
+/** The remember-me cookie: of its own, so that it can be revoked, and so that it is never taken for a session. */
+export function createRememberCookies(issuer: string) {
+  const { remember } = cookieNames(issuer)
+  const read = (ctx: Context) => ctx.cookies.get(remember, { signed: true })
+  return {
+    read,
+    /** The remembered browser that a request says it comes from. */
+    idOf: (ctx: Context): string | undefined => rememberedIdIn(read(ctx)),
+    set(ctx: Context, { value, expiresAt }: RememberCookie): void {
+      ctx.cookies.set(remember, value, {
+        httpOnly: true,
+        sameSite: 'lax',
+        signed: true,
+        overwrite: true,
+        expires: expiresAt,
+      })
+    },
+    clear(ctx: Context): void {
+      ctx.cookies.set(remember, null, { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true })
+    },
+  }
+}
+
+/** Where a person may arrive whose session is gone; elsewhere programs call, or a form is half-way. */
+const ENTRANCES = new Set<string>([ROUTES.authorization, ROUTES.code_verification, '/account'])
+
+/** Signs remembered browsers in again, and lets them go on where they were going. */
+export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: Needs): Middleware {
+  const cookies = createRememberCookies(issuer)
+
+  return async (ctx, next) => {
+    const value = ctx.method === 'GET' && ENTRANCES.has(ctx.path) ? cookies.read(ctx) : undefined
+    if (value === undefined) return await next()
+    if (!rememberMe.isOffered) {
+      cookies.clear(ctx)
+      return await next()
+    }
+    if (await browserSessions.find(ctx)) return await next()
+
+    const recognised = await rememberMe.recognise(value, originOf(ctx))
+    const fields = { event: 'remembered', request: ctx.state.requestId, address: ctx.ip }
+    if (recognised.outcome !== 'recognised') {
+      log.info({ ...fields, outcome: recognised.outcome })
+      cookies.clear(ctx)
+      return await next()
+    }
+    const { account, authenticatedAt, cookie } = recognised
+    log.info({ ...fields, outcome: 'recognised', account: account.sub })
+    await browserSessions.start(ctx, account, { method: 'remembered', at: authenticatedAt })
+    cookies.set(ctx, cookie)
+    ctx.status = 303
+    // Not `ctx.url`: one that begins with two slashes would lead elsewhere.
+    ctx.redirect(`${ctx.path}${ctx.search}`)
+  }
+}

@@ -1,0 +1,72 @@
+import type { Context } from 'koa'
+import type { Provider } from 'oidc-provider'
+import type { Lifetimes } from '../config.ts'
+import type { Account } from '../store/account.ts'
+import { type Clock, toEpochSeconds } from '../time.ts'
+import { cookieNames } from './cookies.ts'
+import { REMEMBERED_AMR } from './session-use.ts'
+import { ACR } from './step-up.ts'
+
+/** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
+export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
+
+type EngineSession = InstanceType<Provider['Session']>
+
+/** What a session says of how somebody was authenticated (`auth_time`, `amr`, `acr`). */
+export function describeAuthentication({ method, at }: Authentication): {
+  ts: number
+  amr: string[]
+  acr: string
+} {
+  return {
+    ts: toEpochSeconds(at),
+    amr: [method === 'password' ? 'pwd' : REMEMBERED_AMR],
+    acr: ACR[method],
+  }
+}
+
+/** Browser sessions, for our own pages: they are the engine's, outside of an authorization request. */
+export function createBrowserSessions({
+  engine,
+  issuer,
+  lifetimes,
+  now,
+}: {
+  engine: () => Provider
+  issuer: string
+  lifetimes: Lifetimes
+  now: Clock
+}) {
+  return {
+    /** The session that this browser is signed in with. */
+    async find(ctx: Context): Promise<EngineSession | undefined> {
+      const session = await engine().Session.get(ctx as never)
+      return session.accountId === undefined ? undefined : session
+    },
+
+    /**
+     * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4); anybody else's is
+     * left behind.
+     */
+    async start(ctx: Context, { sub }: Account, authentication: Authentication): Promise<void> {
+      const { Session } = engine()
+      const current = await Session.get(ctx as never)
+      const isTheirs = current.accountId === sub
+      const session = isTheirs ? current : new Session()
+      const { ts, amr, acr } = describeAuthentication(authentication)
+      session.loginAccount({ accountId: sub, loginTs: ts, amr, acr })
+      if (isTheirs) session.resetIdentifier()
+      const seconds = Math.min(lifetimes.sessionIdleSeconds, lifetimes.sessionAbsoluteSeconds)
+      await session.save(seconds)
+      ctx.cookies.set(cookieNames(issuer).session, session.jti, {
+        httpOnly: true,
+        sameSite: 'lax',
+        signed: true,
+        overwrite: true,
+        expires: new Date(now().getTime() + seconds * 1000),
+      })
+    },
+  }
+}
+
+export type BrowserSessions = ReturnType<typeof createBrowserSessions>

@@ -1,0 +1,25 @@
+import type { Vault } from '../vault.ts'
+
+const PURPOSE = 'cookie signature'
+
+/** Keys that sign cookies, newest first; the host app sets cookies for the engine and must use the same. */
+export function cookieKeys(vault: Vault): string[] {
+  return vault.deriveKeys(PURPOSE).map((key) => key.toString('base64url'))
+}
+
+/** Over https the prefixes make a browser enforce what we set; `__Host-` needs the path `/`. */
+export function cookieNames(issuer: string) {
+  const isSecure = issuer.startsWith('https:')
+  const [host, secure] = isSecure ? ['__Host-', '__Secure-'] : ['', '']
+  return {
+    session: `${host}sallyport_session`,
+    /** Signs a remembered browser in again. */
+    remember: `${host}sallyport_remember`,
+    /** Says that somebody was signed in here, so that they can be told when that ended. */
+    known: `${host}sallyport_known`,
+    interaction: `${secure}sallyport_interaction`,
+    resume: `${secure}sallyport_resume`,
+    /** The authorization request behind an interaction, sealed, to start it again. */
+    restart: `${secure}sallyport_restart`,
+  }
+}

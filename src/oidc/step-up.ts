@@ -1,0 +1,65 @@
+import { type ClaimsParameter, errors, type KoaContextWithOIDC } from 'oidc-provider'
+
+/**
+ * How surely we know who somebody is (`acr`, OpenID Connect Core §2), weakest first: each satisfies whoever asks for
+ * one before it. Second factors will be stronger than a password.
+ */
+export const ACR = {
+  /** The browser was remembered: nobody proved anything since. */
+  remembered: 'urn:sallyport:acr:remembered',
+  password: 'urn:sallyport:acr:password',
+} as const
+
+export const ACR_VALUES: readonly string[] = Object.values(ACR)
+
+type AcrRequest = { essential?: boolean; value?: unknown; values?: unknown }
+
+/**
+ * Which levels a request asks for: `acr_values`, or `acr` in the `claims` parameter. Levels that do not exist are
+ * passed over: only when they are essential are they an error, see {@link assertClaims}.
+ */
+export function requestedAcrs({
+  params,
+  claims,
+}: Pick<KoaContextWithOIDC['oidc'], 'params' | 'claims'>): string[] {
+  const fromClaims = valuesOf(claims?.id_token?.acr as AcrRequest | null | undefined)
+  const fromParameter = typeof params?.acr_values === 'string' ? params.acr_values.split(' ') : []
+  return [...fromClaims, ...fromParameter].filter((acr) => ACR_VALUES.includes(acr))
+}
+
+/** Whether a session of this level is good enough for one of the levels asked for. */
+export function isSatisfied(requested: readonly string[], acr: string = ACR.password): boolean {
+  return (
+    requested.length === 0 || requested.some((asked) => ACR_VALUES.indexOf(asked) <= ACR_VALUES.indexOf(acr))
+  )
+}
+
+/** @throws {errors.UnmetAuthenticationRequirements} when a level is essential that nobody can reach here. */
+export function assertClaims(_ctx: unknown, claims: ClaimsParameter): void {
+  const request = claims.id_token?.acr as AcrRequest | null | undefined
+  if (!request?.essential) return
+  const values = valuesOf(request)
+  if (values.length > 0 && !values.some((acr) => ACR_VALUES.includes(acr)))
+    throw new errors.UnmetAuthenticationRequirements('none of the requested acr values is known here')
+}
+
+/**
+ * What a resource server needs to know to ask for a step-up (RFC 9470 §6): when and how surely the person was
+ * authenticated behind this access token.
+ */
+export function authenticationClaims({
+  oidc,
+}: KoaContextWithOIDC):
+  | { auth_time: number; acr: string | undefined; amr: string[] | undefined }
+  | undefined {
+  const { AuthorizationCode, RefreshToken, DeviceCode } = oidc.entities
+  const source = AuthorizationCode ?? RefreshToken ?? DeviceCode
+  return source?.authTime === undefined
+    ? undefined
+    : { auth_time: source.authTime, acr: source.acr, amr: source.amr }
+}
+
+function valuesOf(request: AcrRequest | null | undefined): string[] {
+  const { value, values } = request ?? {}
+  return [value, ...(Array.isArray(values) ? values : [])].filter((acr) => typeof acr === 'string')
+}

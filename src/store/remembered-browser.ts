@@ -1,0 +1,190 @@
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
+import type { Database } from './database.ts'
+import { type Cause, endNow } from './ending.ts'
+import { type NewEvent, recordEvents } from './event.ts'
+import { expiryOf } from './expired.ts'
+import { defineStatement } from './statement.ts'
+
+/** A browser that signs a person in again when its session is gone. */
+export type RememberedBrowser = Readonly<{
+  id: string
+  address: string | undefined
+  userAgent: string | undefined
+  createdAt: Date
+  usedAt: Date
+  expiresAt: Date
+}>
+
+export type NewRememberedBrowser = Readonly<{
+  id: string
+  accountSub: string
+  secretHash: Uint8Array
+  /** When the person proved who they are. */
+  authenticatedAt: Date
+  expiresAt: Date
+  address: string | undefined
+  userAgent: string | undefined
+}>
+
+/** What a presented cookie turned out to be. */
+export type Recognition =
+  /** The secret was current and has been replaced, or was replaced seconds ago: then by this sealed one. */
+  | {
+      outcome: 'recognised'
+      account: Account
+      authenticatedAt: Date
+      expiresAt: Date
+      sealedSecret: Uint8Array
+    }
+  /** The secret had been replaced: somebody holds a copy. */
+  | { outcome: 'reused'; accountSub: string }
+  | { outcome: 'unknown' }
+
+type Presented = Readonly<{
+  id: string
+  secretHash: Uint8Array
+  /** What takes its place. */
+  successor: Readonly<{ hash: Uint8Array; sealed: Uint8Array }>
+  now: Date
+  address: string | undefined
+  userAgent: string | undefined
+}>
+
+export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserStore>
+
+export function createRememberedBrowserStore(database: Database) {
+  return {
+    /** @param replaced the browser was remembered before, under this identifier. */
+    async insert(
+      browser: NewRememberedBrowser,
+      { replaced, event }: { replaced: string | undefined; event: NewEvent },
+    ): Promise<void> {
+      await database.transaction().execute(async (transaction) => {
+        if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
+        await insertBrowser(transaction, [
+          browser.id,
+          browser.accountSub,
+          browser.secretHash,
+          browser.authenticatedAt.getTime() / 1000,
+          browser.expiresAt.getTime() / 1000,
+          browser.address ?? null,
+          browser.userAgent ?? null,
+        ])
+        await recordEvents(transaction, [event])
+      })
+    },
+
+    /**
+     * Recognises a browser by its cookie and replaces the secret. Of any number of requests that bring the same secret
+     * at once, over all instances, one replaces it; the others, for `graceSeconds`, are given the same successor.
+     */
+    async recognise(presented: Presented, graceSeconds: number): Promise<Recognition> {
+      const { id, secretHash, successor, now, address, userAgent } = presented
+      const [rotated] = await rotateSecret(database, [
+        id,
+        secretHash,
+        successor.hash,
+        successor.sealed,
+        now.getTime() / 1000,
+        address ?? null,
+        userAgent ?? null,
+      ])
+      // Whoever was overtaken sees here, after the winner's commit, what became of the secret.
+      const row = rotated ?? (await findBrowser(database, [id, secretHash, now.getTime() / 1000]))[0]
+      if (!row || row.expires_at <= now) return { outcome: 'unknown' }
+      const isCurrent = rotated !== undefined
+      const isOvertaken = row.is_previous && row.rotated_seconds_ago <= graceSeconds && row.sealed_secret
+      if (!isCurrent && !isOvertaken) return { outcome: 'reused', accountSub: row.sub }
+      return {
+        outcome: 'recognised',
+        account: toAccount(row),
+        authenticatedAt: row.authenticated_at,
+        expiresAt: row.expires_at,
+        sealedSecret: row.sealed_secret ?? successor.sealed,
+      }
+    },
+
+    async listOf(accountSub: string, now: Date): Promise<RememberedBrowser[]> {
+      const rows = await listBrowsers(database, [accountSub, now.getTime() / 1000])
+      return rows.map((row) => ({
+        id: row.id,
+        address: row.address ?? undefined,
+        userAgent: row.user_agent ?? undefined,
+        createdAt: row.created_at,
+        usedAt: row.rotated_at,
+        expiresAt: row.expires_at,
+      }))
+    },
+
+    /** Forgets a browser; sessions go on. */
+    async delete(id: string): Promise<void> {
+      await deleteBrowser(database, [id])
+    },
+
+    /** Forgets a browser and ends the sessions that it was signed in to. */
+    async end(id: string, cause: Cause, event: NewEvent): Promise<void> {
+      await endNow(database, [{ what: 'browser', id, cause, event }])
+    },
+
+    /** Forgets every browser and ends the sessions that they were signed in to again: remembering was switched off. */
+    async endAll(cause: Cause): Promise<void> {
+      const browsers = await database.selectFrom('remembered_browser').select('id').execute()
+      await endNow(
+        database,
+        browsers.map(({ id }) => ({ what: 'browser', id, cause })),
+      )
+    },
+
+    ...expiryOf(database, 'remembered_browser'),
+  }
+}
+
+const insertBrowser = defineStatement(
+  'browser_insert',
+  `insert into remembered_browser (id, account_sub, secret_hash, authenticated_at, expires_at, address, user_agent)
+    values ($1::uuid, $2::uuid, $3, to_timestamp($4::float8), to_timestamp($5::float8), $6, $7)`,
+)
+
+const deleteBrowser = defineStatement('browser_delete', 'delete from remembered_browser where id = $1::uuid')
+
+const COLUMNS = `remembered.expires_at, remembered.authenticated_at, remembered.sealed_secret, ${ACCOUNT_COLUMNS}`
+
+type BrowserRow = AccountRow & {
+  expires_at: Date
+  authenticated_at: Date
+  sealed_secret: Uint8Array | null
+  is_previous: boolean
+  rotated_seconds_ago: number
+}
+
+const rotateSecret = defineStatement<BrowserRow>(
+  'browser_rotate',
+  `update remembered_browser as remembered
+    set previous_secret_hash = secret_hash, secret_hash = $3, sealed_secret = $4, rotated_at = to_timestamp($5::float8),
+      address = $6, user_agent = $7
+    from account
+    where id = $1::uuid and secret_hash = $2 and expires_at > to_timestamp($5::float8)
+      and account.sub = remembered.account_sub and account.status = 'active'
+    returning ${COLUMNS}, false as is_previous, 0::float8 as rotated_seconds_ago`,
+)
+
+const findBrowser = defineStatement<BrowserRow>(
+  'browser_find',
+  `select ${COLUMNS}, coalesce(previous_secret_hash = $2, false) as is_previous,
+      $3::float8 - extract(epoch from rotated_at)::float8 as rotated_seconds_ago
+    from remembered_browser as remembered join account on account.sub = remembered.account_sub
+    where id = $1::uuid and account.status = 'active'`,
+)
+
+const listBrowsers = defineStatement<{
+  id: string
+  address: string | null
+  user_agent: string | null
+  created_at: Date
+  rotated_at: Date
+  expires_at: Date
+}>(
+  'browser_list',
+  `select id, address, user_agent, created_at, rotated_at, expires_at from remembered_browser
+    where account_sub = $1::uuid and expires_at > to_timestamp($2::float8) order by rotated_at desc`,
+)
