@@ -161,15 +161,24 @@ describe('a request with more than was asked for', () => {
     ['ui_locales and claims_locales', { ui_locales: 'de-CH fr', claims_locales: 'de' }],
     ['display', { display: 'popup' }],
     ['a login_hint that is HTML', { login_hint: '"><script>alert(1)</script>' }],
-    ['claims that are not JSON', { claims: 'not json' }],
-    ['claims nested 3,000 deep', { claims: '['.repeat(3000) }],
   ])('%s succeeds without it (OIDC Core §3.1.2.1)', async ([, parameters]) => {
     const { request, callback } = await app.getCode(parameters)
     const tokens = await request.redeem(callback)
     expect(tokens.claims()?.sub).toBeTruthy()
   })
 
-  test('the claims parameter, which is off, releases nothing (OIDC Core §5.5)', async () => {
+  test.for([
+    ['not JSON', 'not json'],
+    ['nested 3,000 deep', '['.repeat(3000)],
+    ['a list', '[]'],
+    ['empty', '{}'],
+    ['not an object of claims', '{"id_token":[]}'],
+  ])('claims that are %s are refused (OIDC Core §5.5)', async ([, claims]) => {
+    const page = await new EndUser(server.issuer).open((await app.request({ claims: claims ?? '' })).url)
+    expect(page.leftTo?.searchParams.get('error')).toBe('invalid_request')
+  })
+
+  test('the claims parameter releases nothing about the person: scopes do (OIDC Core §5.5.1)', async () => {
     const claims = JSON.stringify({ userinfo: { email: { essential: true } }, id_token: { email: null } })
     const { request, callback } = await app.getCode({ claims })
     const tokens = await request.redeem(callback)

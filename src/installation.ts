@@ -13,6 +13,7 @@ import { createAccountStore } from './store/account.ts'
 import { createArtifactStore } from './store/artifact.ts'
 import { type Changes, createLocalChanges, listenForChanges } from './store/changes.ts'
 import { createClientStore } from './store/client.ts'
+import { createConnectionStore } from './store/connection.ts'
 import { createConsentStore } from './store/consent.ts'
 import { claimDataFolder, DATABASE_FOLDER, type DataFolder } from './store/data-folder.ts'
 import {
@@ -69,6 +70,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       grants: createGrantStore(database),
       sessions: createSessionStore(database),
       artifacts: createArtifactStore(database),
+      connections: createConnectionStore(database),
       consents: createConsentStore(database),
       rememberedBrowsers: createRememberedBrowserStore(database),
       refreshAnswers: createRefreshAnswerStore(database),

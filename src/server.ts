@@ -60,9 +60,8 @@ export async function startServer(
     ...config,
     engine: engines.current,
     signIn: createSignIn({ ...stores, hasher }),
-    accounts: stores.accounts,
-    consents: stores.consents,
-    events: stores.events,
+    ...stores,
+    hasher,
     rememberMe,
     browserSessions: createBrowserSessions({ ...config, engine: engines.current, now }),
     unitOfWork: createUnitOfWork({

@@ -89,6 +89,11 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
       }
     },
 
+    /** Whether a browser is remembered for this person. */
+    async isOf(id: string, accountSub: string): Promise<boolean> {
+      return (await rememberedBrowsers.listOf(accountSub, now())).some((browser) => browser.id === id)
+    },
+
     /** Forgets a browser, for whomever it was remembered; sessions go on. */
     forget: (id: string): Promise<void> => rememberedBrowsers.delete(id),
 

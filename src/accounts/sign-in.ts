@@ -1,8 +1,8 @@
-import type { AccountStore } from '../store/account.ts'
+import type { Account, AccountStore } from '../store/account.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
 
 export type SignIn =
-  | { outcome: 'accepted'; sub: string }
+  | { outcome: 'accepted'; account: Account }
   /** Unknown login, wrong password and disabled person must look the same; whose login it was is for the record. */
   | { outcome: 'rejected'; sub: string | undefined }
   | { outcome: 'busy' }
@@ -22,7 +22,7 @@ export function createSignIn({ accounts, hasher }: { accounts: AccountStore; has
       if (hasher.isOutdated(passwordHash)) {
         await accounts.upgradePasswordHash(sub, passwordHash, await hasher.hash(normalizePassword(password)))
       }
-      return { outcome: 'accepted', sub }
+      return { outcome: 'accepted', account: found.account }
     } catch (error) {
       if (error instanceof HashingBusyError) return { outcome: 'busy' }
       throw error

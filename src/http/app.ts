@@ -2,27 +2,37 @@ import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
+import type { PasswordHasher } from '../accounts/password.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
+import type { Lifetimes } from '../config.ts'
 import type { Log } from '../log.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
 import { cookieKeys } from '../oidc/cookies.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/policy.ts'
 import type { AccountStore } from '../store/account.ts'
+import type { ConnectionStore } from '../store/connection.ts'
 import type { ConsentStore } from '../store/consent.ts'
+import type { Ending } from '../store/ending.ts'
 import type { EventStore } from '../store/event.ts'
+import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
+import type { SessionStore } from '../store/session.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
+import { createAccountRoutes } from './account.ts'
+import { createAccountOverview } from './account-overview.ts'
 import { mendEngineAnswers } from './engine-answers.ts'
 import { isOwnForm, translateRequests } from './engine-requests.ts'
 import { answerErrors } from './errors.ts'
 import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
+import { createKnownBrowsers } from './known-browser.ts'
 import { createLoginForm } from './login-form.ts'
 import { pinOrigin } from './origin.ts'
 import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
+import { restartRequests } from './restart.ts'
 import type { Views } from './views.ts'
 
 type Needs = {
@@ -34,6 +44,12 @@ type Needs = {
   accounts: AccountStore
   consents: ConsentStore
   events: EventStore
+  sessions: SessionStore
+  rememberedBrowsers: RememberedBrowserStore
+  connections: ConnectionStore
+  end: (ending: Ending) => Promise<void>
+  hasher: PasswordHasher
+  lifetimes: Lifetimes
   rememberMe: RememberMe
   browserSessions: BrowserSessions
   /** Runs what is behind it in a unit of work, and commits that. */
@@ -48,6 +64,8 @@ type Needs = {
 export function createApp(needs: Needs): Koa {
   const { issuer, vault, views, log, engine } = needs
   const checkLogin = createLoginForm(needs)
+  const knownBrowsers = createKnownBrowsers({ issuer, ...needs.lifetimes })
+  const pages = { ...needs, checkLogin, knownBrowsers, render: views.render }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
@@ -62,7 +80,10 @@ export function createApp(needs: Needs): Koa {
   app.use(createHomeRoutes(needs).routes()) //              /
   app.use(needs.unitOfWork)
   app.use(recogniseBrowsers(needs))
-  app.use(createInteractionRoutes({ ...needs, checkLogin, render: views.render }).routes()) // /interaction/:uid
+  app.use(createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes()) // /account
+  app.use(restartRequests(needs))
+  app.use(createInteractionRoutes(pages).routes()) //       /interaction/:uid
+  app.use(knownBrowsers.watch)
   app.use(translateRequests(needs))
   app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
   app.use(mount(engine)) //                                everything else

@@ -2,14 +2,14 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Vault } from '../vault.ts'
 import { BadRequestError } from './form.ts'
 
-const PURPOSE = 'interaction csrf'
-
 /**
- * The CSRF token of an interaction's forms: keyed to the interaction, which in turn is bound to a cookie. A page
- * of another interaction or another browser carries another one.
+ * The CSRF token of forms: keyed to an interaction or a session, which in turn is bound to a cookie. A page of another
+ * one, or of another browser, carries another token.
+ *
+ * @param purpose of whose forms: a token is good for no others.
  */
-export function createCsrf(vault: Vault) {
-  const tokenFor = (uid: string): string => vault.fingerprint(uid, PURPOSE).toString('base64url')
+export function createCsrf(vault: Vault, purpose: 'interaction csrf' | 'account csrf') {
+  const tokenFor = (uid: string): string => vault.fingerprint(uid, purpose).toString('base64url')
   return {
     tokenFor,
 

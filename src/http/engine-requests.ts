@@ -55,7 +55,9 @@ export function isOwnForm(ctx: Context): boolean {
   return (
     path === ROUTES.code_verification ||
     path === `${ROUTES.end_session}/confirm` ||
-    path.startsWith('/interaction/')
+    path.startsWith('/interaction/') ||
+    path === '/account' ||
+    path.startsWith('/account/')
   )
 }
 

@@ -7,12 +7,12 @@ import type { ExtraClientMetadata } from '../oidc/client-metadata.ts'
 import { applyConsent, consentIn, describeScopes, type MissingConsent, whatIsAsked } from '../oidc/consent.ts'
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
-import { originOf } from '../oidc/record.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
+import type { KnownBrowsers } from './known-browser.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
 
@@ -21,6 +21,7 @@ type Needs = {
   engine: () => Provider
   checkLogin: AnswerLogin
   rememberMe: RememberMe
+  knownBrowsers: KnownBrowsers
   accounts: AccountStore
   consents: ConsentStore
   vault: Vault
@@ -39,13 +40,14 @@ export function createInteractionRoutes({
   engine,
   checkLogin,
   rememberMe,
+  knownBrowsers,
   accounts,
   consents,
   vault,
   render,
 }: Needs): Router {
   const router = new Router({ prefix: '/interaction' })
-  const csrf = createCsrf(vault)
+  const csrf = createCsrf(vault, 'interaction csrf')
   const remembering = createRememberCookies(issuer)
 
   router.get('/:uid', async (ctx) => {
@@ -67,9 +69,14 @@ export function createInteractionRoutes({
 
   /** @throws {SessionNotFound} when the cookie is missing, of another interaction, or too old. */
   async function findInteraction(ctx: Context): Promise<Interaction> {
-    const interaction = await engine().interactionDetails(ctx.req, ctx.res)
-    if (interaction.uid !== ctx.params.uid) throw new SessionNotFound('interaction and cookie do not match')
-    return interaction
+    try {
+      const interaction = await engine().interactionDetails(ctx.req, ctx.res)
+      if (interaction.uid === ctx.params.uid) return interaction
+      throw new SessionNotFound('interaction and cookie do not match')
+    } catch (error) {
+      if (error instanceof SessionNotFound) ctx.state.app = await findApp(String(ctx.params.uid))
+      throw error
+    }
   }
 
   async function showLogin(
@@ -83,7 +90,7 @@ export function createInteractionRoutes({
       clientName: describeClient(client).name,
       username: shown.username,
       remember: !mayBeRemembered(client) ? undefined : shown.wantsRemembering ? 'ticked' : 'offered',
-      notice: undefined,
+      notice: hasEnded(ctx, interaction) ? 'session-ended' : undefined,
       error: shown.error,
     }
     render(ctx, 'login', page, whereAppsGoOn(interaction, client))
@@ -92,12 +99,21 @@ export function createInteractionRoutes({
   async function answerLogin(ctx: Context, interaction: Interaction): Promise<void> {
     const answer = await checkLogin(ctx, String(interaction.params.client_id))
     if (answer.outcome === 'refused') return await showLogin(ctx, interaction, answer)
-    const { sub, at, wantsRemembering } = answer
-    if (wantsRemembering && mayBeRemembered(await findClient(interaction)))
-      remembering.set(ctx, await rememberMe.remember(sub, originOf(ctx), remembering.idOf(ctx)))
+    const { account, at } = answer
+    const { sub } = account
+    const wantsRemembering = answer.wantsRemembering && mayBeRemembered(await findClient(interaction))
+    await remembering.answer(ctx, rememberMe, { sub, wantsRemembering })
     // The time is set here, so that passing the consent page later does not make the sign-in look newer.
     const login = { accountId: sub, ...describeAuthentication({ method: 'password', at }) }
     await finish(ctx, interaction, { login })
+  }
+
+  /** Somebody was signed in here, and is asked for no other reason than that they are not any more. */
+  function hasEnded(ctx: Context, { prompt, session }: Interaction): boolean {
+    return (
+      knownBrowsers.wasSignedIn(ctx) &&
+      (session?.accountId === undefined || prompt.reasons.includes('session_limit'))
+    )
   }
 
   /** Not on an app's page that refuses remembered people: they would tick in vain. */
@@ -146,6 +162,16 @@ export function createInteractionRoutes({
     const existing = interaction.grantId ? await Grant.find(interaction.grantId) : undefined
     const grant = existing ?? new Grant({ accountId, clientId: String(interaction.params.client_id) })
     return { grant, asked: whatIsAsked(interaction.prompt.details as MissingConsent, grant) }
+  }
+
+  /** The app that a page which is over belonged to: if nothing else, people can go back there. */
+  async function findApp(uid: string): Promise<Pages['error']['app']> {
+    const { Interaction, Client } = engine()
+    const interaction = await Interaction.find(uid, { ignoreExpiration: true })
+    const client = interaction && (await Client.find(String(interaction.params.client_id)))
+    return client?.clientUri === undefined
+      ? undefined
+      : { name: describeClient(client).name, uri: client.clientUri }
   }
 
   async function findClient(interaction: Interaction): Promise<Client> {

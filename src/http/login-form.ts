@@ -4,6 +4,7 @@ import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { Log } from '../log.ts'
 import type { SignInError } from '../oidc/pages.ts'
 import { originOf } from '../oidc/record.ts'
+import type { Account } from '../store/account.ts'
 import { type EventStore, newEvent } from '../store/event.ts'
 import type { Clock } from '../time.ts'
 import { formOf } from './guards.ts'
@@ -18,7 +19,7 @@ const credentials = z.object({
 
 /** What came of a submitted login form; for a refusal, what the page shows again. */
 export type LoginAnswer =
-  | { outcome: 'accepted'; sub: string; at: Date; wantsRemembering: boolean }
+  | { outcome: 'accepted'; account: Account; at: Date; wantsRemembering: boolean }
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 
 type Needs = { signIn: VerifySignIn; events: EventStore; log: Log; now: Clock }
@@ -35,7 +36,7 @@ export function createLoginForm({ signIn, events, log, now }: Needs) {
     const result = parsed.success
       ? await signIn(parsed.data.username, parsed.data.password)
       : ({ outcome: 'invalid' } as const)
-    const sub = 'sub' in result ? result.sub : undefined
+    const sub = subOf(result)
     log[result.outcome === 'busy' ? 'warn' : 'info']({
       event: 'sign_in',
       request: ctx.state.requestId,
@@ -50,7 +51,7 @@ export function createLoginForm({ signIn, events, log, now }: Needs) {
     switch (result.outcome) {
       case 'accepted':
         await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
-        return { outcome: 'accepted', sub: result.sub, at: now(), wantsRemembering }
+        return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':
         ctx.status = 503
         ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
@@ -64,4 +65,8 @@ export function createLoginForm({ signIn, events, log, now }: Needs) {
         return { ...refused, error: 'invalid' }
     }
   }
+}
+
+function subOf(result: { outcome: string; account?: Account; sub?: string | undefined }): string | undefined {
+  return result.account?.sub ?? result.sub
 }

@@ -13,24 +13,33 @@ export type RememberCookies = ReturnType<typeof createRememberCookies>
 /** The remember-me cookie: of its own, so that it can be revoked, and so that it is never taken for a session. */
 export function createRememberCookies(issuer: string) {
   const { remember } = cookieNames(issuer)
+  const options = { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true } as const
   const read = (ctx: Context) => ctx.cookies.get(remember, { signed: true })
-  return {
-    read,
-    /** The remembered browser that a request says it comes from. */
-    idOf: (ctx: Context): string | undefined => rememberedIdIn(read(ctx)),
-    set(ctx: Context, { value, expiresAt }: RememberCookie): void {
-      ctx.cookies.set(remember, value, {
-        httpOnly: true,
-        sameSite: 'lax',
-        signed: true,
-        overwrite: true,
-        expires: expiresAt,
-      })
-    },
-    clear(ctx: Context): void {
-      ctx.cookies.set(remember, null, { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true })
-    },
+  /** The remembered browser that a request says it comes from. */
+  const idOf = (ctx: Context): string | undefined => rememberedIdIn(read(ctx))
+  const set = (ctx: Context, { value, expiresAt }: RememberCookie): void => {
+    ctx.cookies.set(remember, value, { ...options, expires: expiresAt })
   }
+  const clear = (ctx: Context): void => {
+    if (ctx.cookies.get(remember, { signed: false })) ctx.cookies.set(remember, null, options)
+  }
+
+  /** What a person who signs in wants of this browser; it is never remembered for two. */
+  async function answer(
+    ctx: Context,
+    rememberMe: RememberMe,
+    { sub, wantsRemembering }: { sub: string; wantsRemembering: boolean },
+  ): Promise<void> {
+    const before = idOf(ctx)
+    if (wantsRemembering && rememberMe.isOffered)
+      set(ctx, await rememberMe.remember(sub, originOf(ctx), before))
+    else if (before !== undefined && !(await rememberMe.isOf(before, sub))) {
+      await rememberMe.forget(before)
+      clear(ctx)
+    }
+  }
+
+  return { read, idOf, set, clear, answer }
 }
 
 /** Where a person may arrive whose session is gone; elsewhere programs call, or a form is half-way. */

@@ -32,7 +32,7 @@ export function createViews({ brand, issuer }: { brand: string; issuer: string }
       detail,
       requestId: String(ctx.state.requestId ?? ''),
       retryUrl: undefined,
-      app: undefined,
+      app: ctx.state.app,
       ...describeError(status, code),
     })
   }

@@ -10,7 +10,8 @@ import { ACR } from './step-up.ts'
 /** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
 export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
 
-type EngineSession = InstanceType<Provider['Session']>
+/** The engine's session of a browser. */
+export type BrowserSession = InstanceType<Provider['Session']>
 
 /** What a session says of how somebody was authenticated (`auth_time`, `amr`, `acr`). */
 export function describeAuthentication({ method, at }: Authentication): {
@@ -39,7 +40,7 @@ export function createBrowserSessions({
 }) {
   return {
     /** The session that this browser is signed in with. */
-    async find(ctx: Context): Promise<EngineSession | undefined> {
+    async find(ctx: Context): Promise<BrowserSession | undefined> {
       const session = await engine().Session.get(ctx as never)
       return session.accountId === undefined ? undefined : session
     },

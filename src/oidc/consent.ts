@@ -1,5 +1,6 @@
 import type { Client, Grant, KoaContextWithOIDC } from 'oidc-provider'
 import type { Consent, ConsentStore, ScopeSet } from '../store/consent.ts'
+import type { Payload } from '../store/schema.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
 import type { ScopeOnPage } from './pages.ts'
 import { withUnavailable } from './unavailable.ts'
@@ -135,6 +136,23 @@ export function whatIsAsked(
     ),
   }
 }
+
+/** What grants and remembered answers let a client do, in the words of the consent page. */
+export function describeGranted(grants: readonly Payload[]): string[] {
+  const granted = grants.flatMap(({ openid, resources, rejected }: GrantPayload) => {
+    const refused = new Set(words(rejected?.openid?.scope ?? ''))
+    const ours = words(openid?.scope ?? '').filter((scope) => !refused.has(scope))
+    const theirs = Object.entries(resources ?? {}).flatMap(([resource, scope]) => {
+      const refusedThere = new Set(words(rejected?.resources?.[resource] ?? ''))
+      return words(scope).filter((value) => !refusedThere.has(value))
+    })
+    return [...ours.map((scope) => SCOPE_WORDS[scope]?.[0] ?? scope), ...theirs]
+  })
+  return [...new Set(granted)]
+}
+
+type ScopesOfGrant = { openid?: { scope?: string }; resources?: Record<string, string> }
+type GrantPayload = ScopesOfGrant & { rejected?: ScopesOfGrant }
 
 function words(scope: string): string[] {
   return scope.split(' ').filter(Boolean)

@@ -17,6 +17,8 @@ export function cookieNames(issuer: string) {
     remember: `${host}sallyport_remember`,
     /** Says that somebody was signed in here, so that they can be told when that ended. */
     known: `${host}sallyport_known`,
+    /** Binds the account page's own sign-in form to the browser. */
+    signIn: `${secure}sallyport_sign_in`,
     interaction: `${secure}sallyport_interaction`,
     resume: `${secure}sallyport_resume`,
     /** The authorization request behind an interaction, sealed, to start it again. */

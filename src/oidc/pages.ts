@@ -36,7 +36,7 @@ export type Pages = {
     username: string
     email: string | undefined
     /** What was done a moment ago. */
-    done: 'ended' | 'everywhere-else' | 'password' | undefined
+    done: 'ended' | 'password' | undefined
     /** Where the person is signed in. */
     browsers: BrowserOnPage[]
     /** Browsers that would sign them in again, without a session now. */
@@ -156,6 +156,7 @@ export function createEnginePages({
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
       // The engine calls a page that was left open too long an invalid request; people can do something about it.
       const isExpired = error instanceof SessionNotFound
+      ctx.state.isExpired = isExpired
       const failure = isExpired
         ? { code: 'session_not_found', detail: undefined }
         : { code: out.error, detail: out.error_description }

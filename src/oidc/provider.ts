@@ -28,7 +28,7 @@ import {
   createRotationPolicy,
 } from './policy.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
-import { ACR_VALUES, assertClaims, authenticationClaims } from './step-up.ts'
+import { ACR_VALUES, narrowClaims, authenticationClaims } from './step-up.ts'
 import { withUnavailable } from './unavailable.ts'
 
 /** Where the engine answers. Clients find these through discovery; people type `/device`. */
@@ -179,7 +179,7 @@ function createConfiguration(needs: Needs): Configuration {
       backchannelLogout: { enabled: true },
       claimsParameter: {
         enabled: true,
-        assertClaimsParameter: async (ctx, claims) => assertClaims(ctx, claims),
+        assertClaimsParameter: async (ctx, claims) => narrowClaims(ctx, claims),
       },
       userinfo: { enabled: true },
     },

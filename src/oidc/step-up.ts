@@ -16,7 +16,7 @@ type AcrRequest = { essential?: boolean; value?: unknown; values?: unknown }
 
 /**
  * Which levels a request asks for: `acr_values`, or `acr` in the `claims` parameter. Levels that do not exist are
- * passed over: only when they are essential are they an error, see {@link assertClaims}.
+ * passed over: only when they are essential are they an error, see {@link narrowClaims}.
  */
 export function requestedAcrs({
   params,
@@ -34,13 +34,19 @@ export function isSatisfied(requested: readonly string[], acr: string = ACR.pass
   )
 }
 
-/** @throws {errors.UnmetAuthenticationRequirements} when a level is essential that nobody can reach here. */
-export function assertClaims(_ctx: unknown, claims: ClaimsParameter): void {
-  const request = claims.id_token?.acr as AcrRequest | null | undefined
-  if (!request?.essential) return
+/**
+ * The `claims` parameter is for how somebody is authenticated (OpenID Connect Core §5.5.1.1). Claims about people are
+ * asked for by scopes, which the consent page can explain; here they are passed over, as §5.5.1 allows.
+ *
+ * @throws {errors.UnmetAuthenticationRequirements} when a level is essential that nobody can reach here.
+ */
+export function narrowClaims({ oidc }: KoaContextWithOIDC, claims: ClaimsParameter): void {
+  const { acr, auth_time, sub } = claims.id_token ?? {}
+  const request = acr as AcrRequest | null | undefined
   const values = valuesOf(request)
-  if (values.length > 0 && !values.some((acr) => ACR_VALUES.includes(acr)))
+  if (request?.essential && values.length > 0 && !values.some((value) => ACR_VALUES.includes(value)))
     throw new errors.UnmetAuthenticationRequirements('none of the requested acr values is known here')
+  if (oidc.params) oidc.params.claims = JSON.stringify({ id_token: { acr, auth_time, sub } })
 }
 
 /**

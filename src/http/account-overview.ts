@@ -1,0 +1,99 @@
+import { describeGranted } from '../oidc/consent.ts'
+import type { Pages } from '../oidc/pages.ts'
+import type { Account } from '../store/account.ts'
+import type { Connection, ConnectionStore } from '../store/connection.ts'
+import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
+import type { SessionStore } from '../store/session.ts'
+import type { Clock } from '../time.ts'
+import { describeUserAgent } from './user-agent.ts'
+
+type Needs = {
+  sessions: SessionStore
+  rememberedBrowsers: RememberedBrowserStore
+  connections: ConnectionStore
+  now: Clock
+}
+
+export type AccountOverview = ReturnType<typeof createAccountOverview>
+
+/** Everything that is signed in or connected in a person's name, in words. */
+export function createAccountOverview({ sessions, rememberedBrowsers, connections, now }: Needs) {
+  return {
+    async describe(
+      { sub, username, email }: Account,
+      thisSessionUid: string,
+    ): Promise<Omit<Pages['account'], 'csrf' | 'done'>> {
+      const [browsers, remembered, connected] = await Promise.all([
+        sessions.listOf(sub, now()),
+        rememberedBrowsers.listOf(sub, now()),
+        connections.listOf(sub, now()),
+      ])
+      const inUse = new Set(browsers.map(({ rememberedId }) => rememberedId))
+      return {
+        username,
+        email,
+        browsers: browsers.map(({ uid, rememberedId, address, userAgent, startedAt, seenAt }) => ({
+          id: uid,
+          name: describeUserAgent(userAgent),
+          address,
+          since: startedAt,
+          seen: seenAt,
+          isThis: uid === thisSessionUid,
+          rememberedUntil: remembered.find(({ id }) => id === rememberedId)?.expiresAt,
+        })),
+        remembered: remembered
+          .filter(({ id }) => !inUse.has(id))
+          .map(({ id, address, userAgent, createdAt, usedAt, expiresAt }) => ({
+            id,
+            name: describeUserAgent(userAgent),
+            address,
+            since: createdAt,
+            seen: usedAt,
+            isThis: false,
+            rememberedUntil: expiresAt,
+          })),
+        devices: connected.flatMap((connection) =>
+          connection.grantId === undefined
+            ? []
+            : [{ id: connection.grantId, ...describeConnection(connection), usedAt: connection.usedAt }],
+        ),
+        apps: connected
+          .filter(({ grantId }) => grantId === undefined)
+          .map((connection) => ({
+            id: connection.clientId,
+            ...describeConnection(connection),
+            host: hostOf(connection.metadata.client_uri),
+            isFirstParty: connection.metadata.first_party === true,
+          })),
+      }
+    },
+
+    async hasBrowser(sub: string, uid: string): Promise<boolean> {
+      return (await sessions.listOf(sub, now())).some((browser) => browser.uid === uid)
+    },
+
+    async hasRemembered(sub: string, id: string): Promise<boolean> {
+      return (await rememberedBrowsers.listOf(sub, now())).some((browser) => browser.id === id)
+    },
+
+    async findDevice(sub: string, grantId: string): Promise<Connection | undefined> {
+      if (grantId === '') return undefined
+      return (await connections.listOf(sub, now())).find((connection) => connection.grantId === grantId)
+    },
+
+    async hasApp(sub: string, clientId: string): Promise<boolean> {
+      return (await connections.listOf(sub, now())).some(
+        (connection) => connection.grantId === undefined && connection.clientId === clientId,
+      )
+    },
+  }
+}
+
+function describeConnection({ clientId, metadata, grants, since }: Connection) {
+  const name = typeof metadata.client_name === 'string' ? metadata.client_name : clientId
+  return { name, since, may: describeGranted(grants) }
+}
+
+function hostOf(uri: unknown): string | undefined {
+  return typeof uri === 'string' ? URL.parse(uri)?.host : undefined
+}
