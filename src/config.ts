@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
-import { LOOPBACK_HOSTS, type LogFormat, type LogLevel, SETTINGS } from './settings.ts'
+import { LOOPBACK_HOSTS, type LogFormat, type LogLevel, SETTINGS, type WhenFull } from './settings.ts'
 
 /** What the whole process runs by: parsed once, frozen, handed on in parts. All lengths of time are seconds. */
 export type Config = Readonly<{
@@ -17,6 +17,8 @@ export type Config = Readonly<{
   masterKeys: readonly Buffer[] | undefined
   trustedProxies: readonly string[]
   outboundAllowedNetworks: readonly string[]
+  maxSessions: number
+  whenFull: WhenFull
   eventRetentionSeconds: number
   log: Readonly<{ level: LogLevel; format: LogFormat | undefined }>
   lifetimes: Lifetimes
@@ -108,6 +110,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     masterKeys: values.ENCRYPTION_KEY,
     trustedProxies: values.TRUSTED_PROXIES,
     outboundAllowedNetworks: values.OUTBOUND_ALLOWED_NETWORKS,
+    maxSessions: values.MAX_SESSIONS,
+    whenFull: values.MAX_SESSIONS_REACHED,
     eventRetentionSeconds: values.EVENT_RETENTION_SECONDS,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
     lifetimes: {

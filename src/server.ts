@@ -52,8 +52,9 @@ export async function startServer(
   const { database, vault, stores, hasher, outbound, admin } = installation
   const metrics = createMetrics()
   const views = createViews({ brand: BRAND, issuer: config.issuer })
+  const sessionLimits = { ...config, ...config.lifetimes }
   const engines = createEngines({ ...installation, log }, (jwks) =>
-    createEngine({ ...config, ...stores, ...views, jwks, vault, outbound, log, now }),
+    createEngine({ ...config, ...stores, ...views, sessionLimits, jwks, vault, outbound, log, now }),
   )
   const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault, now })
   const app = createApp({
@@ -63,7 +64,13 @@ export async function startServer(
     ...stores,
     hasher,
     rememberMe,
-    browserSessions: createBrowserSessions({ ...config, engine: engines.current, now }),
+    browserSessions: createBrowserSessions({
+      ...config,
+      ...stores,
+      limits: sessionLimits,
+      engine: engines.current,
+      now,
+    }),
     unitOfWork: createUnitOfWork({
       ...stores,
       ...config.lifetimes,

@@ -6,6 +6,8 @@ export const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 const MASTER_KEY_BYTES = 32
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+const WHEN_FULL = ['end-oldest', 'refuse'] as const
+export type WhenFull = (typeof WHEN_FULL)[number]
 const LOG_FORMATS = ['json', 'pretty'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 export type LogFormat = (typeof LOG_FORMATS)[number]
@@ -161,6 +163,21 @@ export const SETTINGS = {
     seconds(0, 365 * DAY_SECONDS).default(30 * DAY_SECONDS),
     '`2592000` (30 days)',
     'How long a browser is remembered when a person ticks the box. `0` takes the box away and ends what was remembered (shared computers).',
+  ),
+  MAX_SESSIONS: setting(
+    z.coerce
+      .number({ error: 'must be a whole number from 0 to 1000' })
+      .int('must be a whole number')
+      .min(0, 'must be at least 0')
+      .max(1000, 'must be at most 1000')
+      .default(0),
+    '`0` (any number)',
+    'How many browsers a person may be signed in with at once. A client may have a limit of its own (`--max-sessions`).',
+  ),
+  MAX_SESSIONS_REACHED: setting(
+    z.enum(WHEN_FULL, { error: `must be one of ${WHEN_FULL.join(', ')}` }).default('end-oldest'),
+    '`end-oldest`',
+    'What happens at that limit: `end-oldest` signs the oldest browser out, `refuse` turns the new one away.',
   ),
   EVENT_RETENTION_SECONDS: setting(
     seconds(HOUR_SECONDS, 3650 * DAY_SECONDS).default(90 * DAY_SECONDS),

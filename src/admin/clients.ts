@@ -15,6 +15,11 @@ const clientId = z
   .regex(/^[A-Za-z0-9._~-]{1,128}$/, 'holds letters, digits and . _ ~ - only, at most 128')
 const text = z.string().trim().min(1).max(200)
 const uris = z.array(z.string().max(2000)).max(50)
+const limitSeconds = z
+  .number()
+  .int()
+  .min(30, 'is at least 30 seconds')
+  .max(30 * DAY_SECONDS)
 const webPage = z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).max(2000)
 const publicJwk = z
   .looseObject({ kty: z.enum(['RSA', 'EC', 'OKP'], { error: 'must be an RSA, EC or OKP key' }) })
@@ -37,6 +42,10 @@ const settings = z.strictObject({
   first_party: z.boolean().optional(),
   require_pkce: z.boolean().optional(),
   keep_offline_access: z.boolean().optional(),
+  session_idle_seconds: limitSeconds.optional(),
+  session_absolute_seconds: limitSeconds.optional(),
+  max_sessions: z.number().int().min(1).max(1000).optional(),
+  remember_me: z.boolean().optional(),
   token_endpoint_auth_method: z.enum(AUTH_METHODS).optional(),
   id_token_signed_response_alg: z.enum(SIGNING_ALGS).optional(),
   jwks: z.object({ keys: z.array(publicJwk).min(1).max(20) }).optional(),

@@ -17,6 +17,10 @@ type SettingOptions = {
   firstParty?: boolean
   pkce?: boolean
   keepOfflineAccess?: boolean
+  sessionIdleSeconds?: number
+  sessionAbsoluteSeconds?: number
+  maxSessions?: number
+  rememberMe?: boolean
   authMethod?: string
   idTokenAlg?: string
   jwksFile?: string
@@ -139,6 +143,11 @@ function withSettings(command: Command): Command {
     .option('--pkce', 'demand PKCE (the default)')
     .option('--no-pkce', 'let this confidential client do without PKCE')
     .option('--keep-offline-access', 'its offline_access tokens outlive signing out')
+    .option('--session-idle-seconds <seconds>', 'its sessions end when unused so long', wholeNumber)
+    .option('--session-absolute-seconds <seconds>', 'its sessions end so long after sign-in', wholeNumber)
+    .option('--max-sessions <number>', 'how many browsers a person may use it with at once', wholeNumber)
+    .option('--remember-me', 'accept browsers that were remembered (the default)')
+    .option('--no-remember-me', 'demand a password where others accept a remembered browser')
     .option('--auth-method <method>', 'client_secret_basic, client_secret_post, private_key_jwt or none')
     .option('--jwks-file <path>', 'its public keys, a JWKS in a file')
     .option('--jwks-uri <uri>', 'its public keys, a JWKS at an https URL')
@@ -162,6 +171,10 @@ async function toSettings(options: SettingOptions): Promise<Record<string, unkno
     resources: options.resource,
     first_party: options.firstParty,
     keep_offline_access: options.keepOfflineAccess,
+    session_idle_seconds: options.sessionIdleSeconds,
+    session_absolute_seconds: options.sessionAbsoluteSeconds,
+    max_sessions: options.maxSessions,
+    remember_me: options.rememberMe,
     require_pkce: options.pkce,
     token_endpoint_auth_method: options.authMethod,
     id_token_signed_response_alg: options.idTokenAlg,
@@ -193,6 +206,6 @@ function collect(value: string, previous: string[] = []): string[] {
 }
 
 function wholeNumber(value: string): number {
-  if (!/^\d+$/.test(value)) throw new UsageError(`${value} is not a whole number of seconds`)
+  if (!/^\d+$/.test(value)) throw new UsageError(`${value} is not a whole number`)
   return Number(value)
 }

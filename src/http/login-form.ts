@@ -2,6 +2,7 @@ import type { Context } from 'koa'
 import { z } from 'zod'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { Log } from '../log.ts'
+import type { BrowserSessions } from '../oidc/browser-session.ts'
 import type { SignInError } from '../oidc/pages.ts'
 import { originOf } from '../oidc/record.ts'
 import type { Account } from '../store/account.ts'
@@ -22,11 +23,17 @@ export type LoginAnswer =
   | { outcome: 'accepted'; account: Account; at: Date; wantsRemembering: boolean }
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 
-type Needs = { signIn: VerifySignIn; events: EventStore; log: Log; now: Clock }
+type Needs = {
+  signIn: VerifySignIn
+  browserSessions: BrowserSessions
+  events: EventStore
+  log: Log
+  now: Clock
+}
 export type AnswerLogin = ReturnType<typeof createLoginForm>
 
 /** Checks a login form and records what came of it. The status of the response is set for a refusal. */
-export function createLoginForm({ signIn, events, log, now }: Needs) {
+export function createLoginForm({ signIn, browserSessions, events, log, now }: Needs) {
   /** @param clientId of the app that asked for the person, if one did. */
   return async (ctx: Context, clientId: string | undefined, username?: string): Promise<LoginAnswer> => {
     const form = formOf(ctx)
@@ -50,6 +57,10 @@ export function createLoginForm({ signIn, events, log, now }: Needs) {
     const refused = { outcome: 'refused', username: typed, wantsRemembering } as const
     switch (result.outcome) {
       case 'accepted':
+        if (await browserSessions.isFull(ctx, result.account)) {
+          ctx.status = 403
+          return { ...refused, error: 'full' }
+        }
         await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
         return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':

@@ -67,8 +67,10 @@ export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: 
     }
     const { account, authenticatedAt, cookie } = recognised
     log.info({ ...fields, outcome: 'recognised', account: account.sub })
-    await browserSessions.start(ctx, account, { method: 'remembered', at: authenticatedAt })
     cookies.set(ctx, cookie)
+    // There is no room for another session: the login page says so to who signs in.
+    if (await browserSessions.isFull(ctx, account)) return await next()
+    await browserSessions.start(ctx, account, { method: 'remembered', at: authenticatedAt })
     ctx.status = 303
     // Not `ctx.url`: one that begins with two slashes would lead elsewhere.
     ctx.redirect(`${ctx.path}${ctx.search}`)

@@ -39,7 +39,8 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
       return
     }
     const interaction = (ctx as unknown as KoaContextWithOIDC).oidc?.entities.Interaction
-    if (interaction && String(ctx.response.get('location') ?? '').includes('/interaction/')) keepRequest(ctx, interaction)
+    if (interaction && String(ctx.response.get('location') ?? '').includes('/interaction/'))
+      keepRequest(ctx, interaction)
   }
 
   function keepRequest(ctx: Context, { uid, params, returnTo }: Interaction): void {

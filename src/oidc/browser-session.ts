@@ -2,8 +2,10 @@ import type { Context } from 'koa'
 import type { Provider } from 'oidc-provider'
 import type { Lifetimes } from '../config.ts'
 import type { Account } from '../store/account.ts'
+import type { SessionStore } from '../store/session.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
 import { cookieNames } from './cookies.ts'
+import type { SessionLimits } from './session-limits.ts'
 import { REMEMBERED_AMR } from './session-use.ts'
 import { ACR } from './step-up.ts'
 
@@ -30,15 +32,26 @@ export function describeAuthentication({ method, at }: Authentication): {
 export function createBrowserSessions({
   engine,
   issuer,
+  sessions,
   lifetimes,
+  limits,
   now,
 }: {
   engine: () => Provider
   issuer: string
+  sessions: SessionStore
   lifetimes: Lifetimes
+  limits: SessionLimits
   now: Clock
 }) {
   return {
+    /** Whether a person is signed in in as many other browsers as they may be, and none is ended for this one. */
+    async isFull(ctx: Context, { sub }: Account): Promise<boolean> {
+      if (limits.maxSessions === 0 || limits.whenFull !== 'refuse') return false
+      const { uid } = await engine().Session.get(ctx as never)
+      return (await sessions.countOthers({ accountSub: sub, uid, now: now() })) >= limits.maxSessions
+    },
+
     /** The session that this browser is signed in with. */
     async find(ctx: Context): Promise<BrowserSession | undefined> {
       const session = await engine().Session.get(ctx as never)

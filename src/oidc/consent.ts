@@ -17,7 +17,13 @@ export type MissingConsent = {
  * theirs without being asked for: the operator vouched for them. (Native clients are asked for all the same,
  * RFC 8252 §8.6: the engine sees to it.)
  */
-export function createLoadExistingGrant(consents: ConsentStore) {
+export function createLoadExistingGrant({
+  consents,
+  refuseWhenFull,
+}: {
+  consents: ConsentStore
+  refuseWhenFull: (ctx: KoaContextWithOIDC) => Promise<void>
+}) {
   return withUnavailable(async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { oidc } = ctx
     const { client, session, account } = oidc
@@ -29,6 +35,7 @@ export function createLoadExistingGrant(consents: ConsentStore) {
     const isDevice = oidc.route === 'code_verification' || oidc.route === 'device_resume'
     if (isDevice && !consented) return undefined
     if (!account) return existing
+    if (!existing) await refuseWhenFull(ctx)
 
     const { accountId } = account
     const grant = existing ?? new oidc.provider.Grant({ accountId, clientId: client.clientId })

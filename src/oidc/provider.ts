@@ -28,7 +28,8 @@ import {
   createRotationPolicy,
 } from './policy.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
-import { ACR_VALUES, narrowClaims, authenticationClaims } from './step-up.ts'
+import { createRefusal, type SessionLimits } from './session-limits.ts'
+import { ACR_VALUES, authenticationClaims, narrowClaims } from './step-up.ts'
 import { withUnavailable } from './unavailable.ts'
 
 /** Where the engine answers. Clients find these through discovery; people type `/device`. */
@@ -53,6 +54,7 @@ type Needs = {
   jwks: { keys: JWK[] }
   vault: Vault
   lifetimes: Lifetimes
+  sessionLimits: SessionLimits
   outbound: Outbound
   accounts: AccountStore
   clients: ClientStore
@@ -91,7 +93,7 @@ function createConfiguration(needs: Needs): Configuration {
     adapter: createAdapterFactory({
       ...needs,
       refreshReplaySeconds: lifetimes.refreshReplaySeconds,
-      limits: lifetimes,
+      limits: needs.sessionLimits,
     }),
     jwks: jwks as NonNullable<Configuration['jwks']>,
     routes: ROUTES,
@@ -124,7 +126,7 @@ function createConfiguration(needs: Needs): Configuration {
     extraParams: { scope: assertScopeAllowed },
 
     findAccount,
-    loadExistingGrant: createLoadExistingGrant(needs.consents),
+    loadExistingGrant: createLoadExistingGrant({ ...needs, refuseWhenFull: createRefusal(needs) }),
     interactions: {
       policy: createInteractionPolicy(needs.now),
       url: (_ctx, interaction) => `/interaction/${interaction.uid}`,

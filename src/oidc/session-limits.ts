@@ -1,10 +1,18 @@
-import type { Client } from 'oidc-provider'
-import type { SessionState } from '../store/session.ts'
+import { type Client, errors, type KoaContextWithOIDC } from 'oidc-provider'
+import type { SessionState, SessionStore } from '../store/session.ts'
+import type { SessionCount, WhenFull } from '../store/session-count.ts'
+import type { Clock } from '../time.ts'
 import type { ExtraClientMetadata } from './client-metadata.ts'
 import { startOf } from './session-use.ts'
 
-/** How long sessions last: unused, and at all. */
-export type SessionLimits = Readonly<{ sessionIdleSeconds: number; sessionAbsoluteSeconds: number }>
+/** How long sessions last, unused and at all, and how many there may be. */
+export type SessionLimits = Readonly<{
+  sessionIdleSeconds: number
+  sessionAbsoluteSeconds: number
+  /** How many browsers a person may be signed in with at once; 0: any number. */
+  maxSessions: number
+  whenFull: WhenFull
+}>
 
 /**
  * Whether a session is too old, or was unused for too long, for a client that asked for shorter sessions than others
@@ -28,8 +36,49 @@ export function shortestIdleSeconds(
   return Math.min(sessionIdleSeconds, limitsOf(client).session_idle_seconds ?? sessionIdleSeconds)
 }
 
+/**
+ * Turns a person away from a client that they use in as many other browsers as it allows. (Two who come at once both
+ * pass; then the transaction that stores the second one's session refuses.)
+ */
+export function createRefusal({
+  sessions,
+  sessionLimits,
+  now,
+}: {
+  sessions: SessionStore
+  sessionLimits: SessionLimits
+  now: Clock
+}) {
+  return async ({ oidc }: KoaContextWithOIDC): Promise<void> => {
+    const { client, session, account } = oidc
+    const { max_sessions } = limitsOf(client)
+    if (max_sessions === undefined || sessionLimits.whenFull !== 'refuse') return
+    if (!client || !session || !account) return
+    const who = { accountSub: account.accountId, uid: session.uid, now: now() }
+    if ((await sessions.countOthers(who, client.clientId)) >= max_sessions) throw tooManySessions()
+  }
+}
+
+export function tooManySessions(): errors.AccessDenied {
+  return new errors.AccessDenied('signed in in as many browsers as allowed')
+}
+
+/** Which numbers of sessions a session counts towards that is new to its person, or to a client. */
+export function countsFor(
+  { isNew, newClient }: { isNew: boolean; newClient: Client | undefined },
+  { maxSessions }: SessionLimits,
+): SessionCount[] {
+  const { max_sessions } = limitsOf(newClient)
+  return [
+    ...(isNew && maxSessions > 0 ? [{ most: maxSessions }] : []),
+    ...(newClient && max_sessions !== undefined
+      ? [{ most: max_sessions, clientId: newClient.clientId }]
+      : []),
+  ]
+}
+
 function limitsOf(
   client: Client | undefined,
-): Pick<ExtraClientMetadata, 'session_idle_seconds' | 'session_absolute_seconds'> {
+): Pick<ExtraClientMetadata, 'session_idle_seconds' | 'session_absolute_seconds' | 'max_sessions'> {
   return client ? (client as Client & ExtraClientMetadata) : {}
 }

@@ -36,6 +36,8 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
      * `offline_access` of clients with `keep_offline_access`.
      */
     | { what: 'session'; uid: string; cause: Cause }
+    /** What a session is signed in to at one client; the session goes on. */
+    | { what: 'authorization'; uid: string; clientId: string; cause: Cause }
     /** A remembered browser, and the sessions that it was signed in to. */
     | { what: 'browser'; id: string; cause: Cause }
     /** All that a person is signed in to, devices too; except, where one is named, the session that asks for it. */
@@ -139,6 +141,11 @@ const end = defineStatement<Ended>(
       select session.account_sub, ending.client_id, null, session.payload -> 'authorizations' -> ending.client_id ->> 'sid', false
       from ending join oidc_session as session on session.account_sub = ending.id
       where ending.what = 'consent' and session.ended_at is null and session.payload -> 'authorizations' ? ending.client_id
+      union all
+      select session.account_sub, ending.client_id, session.payload -> 'authorizations' -> ending.client_id ->> 'grantId',
+        session.payload -> 'authorizations' -> ending.client_id ->> 'sid', false
+      from ending join oidc_session as session on session.uid = ending.uid
+      where ending.what = 'authorization' and session.ended_at is null
     ), kept (grant_id) as (
       select authorized.value ->> 'grantId'
       from ending join oidc_session as session on session.uid = ending.uid

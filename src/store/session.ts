@@ -4,6 +4,7 @@ import type { Database } from './database.ts'
 import { eventParameters, insertEvents, type NewEvent } from './event.ts'
 import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
+import { countOthers, makeRoom, type NewSession } from './session-count.ts'
 import { defineStatement } from './statement.ts'
 
 /** A browser's session with us, signed in or not. Known by the hash of its cookie. */
@@ -61,19 +62,28 @@ export function createSessionStore(database: Database) {
      * then nothing is recorded either.
      */
     async upsert(session: Session, events: readonly NewEvent[] = []): Promise<void> {
-      await upsertSession(database, [
-        session.idHash,
-        session.uid,
-        session.accountSub ?? null,
-        JSON.stringify(session.payload),
-        session.expiresAt.getTime() / 1000,
-        session.rememberedId ?? null,
-        session.address ?? null,
-        session.userAgent ?? null,
-        session.seenAt.getTime() / 1000,
-        ...eventParameters(events.map((event) => ({ event }))),
-      ])
+      await upsert(database, session, events)
     },
+
+    /**
+     * Stores a session that is new to its person or to a client, where their number is limited.
+     *
+     * @throws {TooManySessionsError} when there is no room and none is made.
+     */
+    async upsertWithin(
+      session: Session & { accountSub: string },
+      events: readonly NewEvent[],
+      limit: Parameters<typeof makeRoom>[2],
+    ): Promise<void> {
+      await database.transaction().execute(async (transaction) => {
+        await makeRoom(transaction, { ...session, now: session.seenAt }, limit)
+        await upsert(transaction, session, events)
+      })
+    },
+
+    /** How many other browsers a person is signed in with, at all or to one client. */
+    countOthers: (session: NewSession, clientId?: string): Promise<number> =>
+      countOthers(database, session, clientId),
 
     /**
      * Finds a session together with its account and the grants that it refers to. Ended and expired ones are found
@@ -127,6 +137,21 @@ export function createSessionStore(database: Database) {
     ...expiryOf(database, 'oidc_session'),
     deleteExpired: (before: Date, limit: number): Promise<number> => deleteExpired(database, before, limit),
   }
+}
+
+async function upsert(database: Database, session: Session, events: readonly NewEvent[]): Promise<void> {
+  await upsertSession(database, [
+    session.idHash,
+    session.uid,
+    session.accountSub ?? null,
+    JSON.stringify(session.payload),
+    session.expiresAt.getTime() / 1000,
+    session.rememberedId ?? null,
+    session.address ?? null,
+    session.userAgent ?? null,
+    session.seenAt.getTime() / 1000,
+    ...eventParameters(events.map((event) => ({ event }))),
+  ])
 }
 
 const upsertSession = defineStatement(

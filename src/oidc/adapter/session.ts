@@ -5,9 +5,16 @@ import { type NewEvent, NO_ORIGIN, newEvent } from '../../store/event.ts'
 import { isForeignKeyViolation } from '../../store/fault.ts'
 import type { Payload } from '../../store/schema.ts'
 import type { FoundSession, SessionStore } from '../../store/session.ts'
+import { TooManySessionsError } from '../../store/session-count.ts'
 import type { Clock } from '../../time.ts'
 import { sha256, type Vault } from '../../vault.ts'
-import { isOverFor, type SessionLimits, shortestIdleSeconds } from '../session-limits.ts'
+import {
+  countsFor,
+  isOverFor,
+  type SessionLimits,
+  shortestIdleSeconds,
+  tooManySessions,
+} from '../session-limits.ts'
 import { isRemembered, oddityOf, startOf } from '../session-use.ts'
 import { currentUnit, rememberSession, storedSession } from '../unit-of-work.ts'
 import { expiryOf, withoutId } from './payload.ts'
@@ -60,11 +67,14 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           rememberedId: unit?.rememberedId,
           seenAt: now(),
         }
-        await sessions.upsert(
-          session,
-          events.map((event) => ({ ...event, requestId, address, userAgent })),
-        )
+        const recorded = events.map((event) => ({ ...event, requestId, address, userAgent }))
+        const counts = countsFor(newnessOf(payload, before), limits)
+        if (accountId === undefined || counts.length === 0) return await sessions.upsert(session, recorded)
+        const cause = { reason: 'session_limit', by: 'server', origin: unit?.origin ?? NO_ORIGIN } as const
+        const limit = { counts, whenFull: limits.whenFull, cause }
+        await sessions.upsertWithin({ ...session, accountSub: accountId }, recorded, limit)
       } catch (error) {
+        if (error instanceof TooManySessionsError) throw tooManySessions()
         // The person was deleted while this request ran: there is nobody left to remember.
         if (!isForeignKeyViolation(error)) throw error
       }
@@ -115,6 +125,19 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN, now())
     const detail = { address_before: before.address, user_agent_before: before.userAgent }
     return oddity ? [newEvent(oddity, { ...about, detail })] : []
+  }
+
+  /** Whether a session is new to its person, and to the client that it is used for just now. */
+  function newnessOf(payload: AdapterPayload, before: FoundSession | undefined) {
+    const { client } = Provider.ctx?.oidc ?? {}
+    const hasGrant = (authorizations: unknown) =>
+      client !== undefined &&
+      (authorizations as AdapterPayload['authorizations'])?.[client.clientId]?.grantId !== undefined
+    const isNewToClient = hasGrant(payload.authorizations) && !hasGrant(before?.payload.authorizations)
+    return {
+      isNew: payload.accountId !== undefined && before?.payload.accountId !== payload.accountId,
+      newClient: isNewToClient ? client : undefined,
+    }
   }
 
   /** Somebody uses a session that is over: its owner, whose browser forgot to forget it, or who holds a copy. */

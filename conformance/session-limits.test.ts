@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createWireApp, later, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post } from './support/wire.ts'
+
+const MINUTE_SECONDS = 60
+const CREDENTIALS = { username: 'ada', password: PASSWORD }
+
+type House = { server: TestServer; app: WireApp }
+
+async function openHouse(settings: Record<string, string> = {}): Promise<House> {
+  const server = await startTestServer(settings)
+  await server.admin.users.create(CREDENTIALS)
+  return { server, app: await createWireApp(server, { first_party: true }) }
+}
+
+const isSignedIn = async (user: EndUser, app: WireApp) => (await app.askSilently(user)).has('code')
+
+describe('a client that asks for shorter sessions than others', () => {
+  let server: TestServer
+  let app: WireApp
+  let bank: WireApp
+
+  beforeAll(async () => {
+    ;({ server, app } = await openHouse())
+    bank = await createWireApp(server, {
+      first_party: true,
+      session_idle_seconds: 5 * MINUTE_SECONDS,
+      session_absolute_seconds: 60 * MINUTE_SECONDS,
+    })
+  })
+  afterAll(() => server?.remove())
+
+  test('has people sign in again after 5 idle minutes; for others the session goes on (ASVS 7.3.1)', async () => {
+    const { user } = await bank.getCode()
+    await later(4 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
+    await later(8 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
+    await later(14 * MINUTE_SECONDS, async () => {
+      expect((await bank.askSilently(user)).get('error')).toBe('login_required')
+    })
+    await later(20 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, app)).toBe(true))
+  })
+
+  test('has people sign in again after an hour, however busy they were (ASVS 7.3.2)', async () => {
+    const { user } = await bank.getCode()
+    for (let minutes = 4; minutes <= 56; minutes += 4)
+      await later(minutes * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
+    await later(61 * MINUTE_SECONDS, async () => {
+      expect(await isSignedIn(user, app)).toBe(true)
+      expect((await bank.askSilently(user)).get('error')).toBe('login_required')
+      const page = await user.open((await bank.request()).url)
+      const done = await user.submit(page, CREDENTIALS)
+      expect(done.leftTo?.searchParams.has('code')).toBe(true)
+      expect(await isSignedIn(user, bank)).toBe(true)
+    })
+  })
+
+  test('has its tokens end with that, whoever asks about them', async () => {
+    const { user, accessToken, refreshToken } = await bank.getTokens({ scope: 'openid' })
+    const others = await app.getTokens({ scope: 'openid' }, user)
+    await later(6 * MINUTE_SECONDS, async () => {
+      expect((await bank.refresh(refreshToken)).body.error).toBe('invalid_grant')
+      const answer = await post(`${server.url}/introspect`, { token: accessToken }, { as: bank.client })
+      expect(answer.body).toEqual({ active: false })
+      expect((await app.refresh(others.refreshToken)).status).toBe(200)
+    })
+  })
+})
+
+describe('one active session a person', () => {
+  test('the newest wins: the oldest is signed out, with its tokens', async () => {
+    const { server, app } = await openHouse({ MAX_SESSIONS: '2' })
+    try {
+      const users = [await app.getTokens(), await app.getTokens(), await app.getTokens()] as const
+      expect(await isSignedIn(users[0].user, app)).toBe(false)
+      expect((await app.refresh(users[0].refreshToken)).body.error).toBe('invalid_grant')
+      expect(await isSignedIn(users[1].user, app)).toBe(true)
+      expect(await isSignedIn(users[2].user, app)).toBe(true)
+      // Who signs in again where they are signed in takes no place.
+      const page = await users[1].user.open((await app.request({ prompt: 'login' })).url)
+      await users[1].user.submit(page, CREDENTIALS)
+      expect(await isSignedIn(users[1].user, app)).toBe(true)
+      expect(await isSignedIn(users[2].user, app)).toBe(true)
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test('or the new one is refused, and told why; there is room when another signs out', async () => {
+    const { server, app } = await openHouse({ MAX_SESSIONS: '1', MAX_SESSIONS_REACHED: 'refuse' })
+    try {
+      const { user } = await app.getCode()
+      const second = new EndUser(server.issuer)
+      const page = await second.open((await app.request()).url)
+      const refused = await second.submit(page, CREDENTIALS)
+      expect(refused.status).toBe(403)
+      expect(refused.html).toMatch(/as many places as you may/)
+      expect(await isSignedIn(second, app)).toBe(false)
+      // Nothing is said to who does not know the password.
+      expect((await second.submit(refused, { ...CREDENTIALS, password: 'wrong' })).status).toBe(400)
+      await user.submit(await user.open('/logout'), {}, 'approve')
+      const done = await second.submit(refused, CREDENTIALS)
+      expect(done.leftTo?.searchParams.has('code')).toBe(true)
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test.skipIf(isPglite)('holds however many sign in at once on two instances (needs Postgres)', async () => {
+    for (const MAX_SESSIONS_REACHED of ['end-oldest', 'refuse']) {
+      const { server, app } = await openHouse({ MAX_SESSIONS: '2', MAX_SESSIONS_REACHED })
+      try {
+        const other = await server.startAnother()
+        const users = Array.from(
+          { length: 6 },
+          (_, index) => new EndUser(server.issuer, index % 2 === 0 ? server.url : other.url),
+        )
+        const pages = await Promise.all(users.map(async (user) => user.open((await app.request()).url)))
+        await Promise.all(
+          users.map(async (user, index) => {
+            const page = pages[index]
+            if (page) await user.submit(page, CREDENTIALS)
+          }),
+        )
+        const signedIn = await Promise.all(users.map((user) => isSignedIn(user, app)))
+        expect(signedIn.filter(Boolean), MAX_SESSIONS_REACHED).toHaveLength(2)
+      } finally {
+        await server.remove()
+      }
+    }
+  })
+})
+
+describe('one active session a client', () => {
+  test('the newest wins: the other browser keeps its other apps', async () => {
+    const { server, app } = await openHouse()
+    try {
+      const film = await createWireApp(server, { first_party: true, max_sessions: 1 })
+      const first = await film.getTokens()
+      const elsewhere = await app.getTokens({}, first.user)
+      const second = await film.getTokens()
+      expect((await film.refresh(first.refreshToken)).body.error).toBe('invalid_grant')
+      expect((await film.refresh(second.refreshToken)).status).toBe(200)
+      expect((await app.refresh(elsewhere.refreshToken)).status).toBe(200)
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test('or the new one is refused: the app is told, and nothing is issued', async () => {
+    const { server } = await openHouse({ MAX_SESSIONS_REACHED: 'refuse' })
+    try {
+      const film = await createWireApp(server, { first_party: true, max_sessions: 1 })
+      const first = await film.getTokens()
+      const second = new EndUser(server.issuer)
+      const page = await second.open((await film.request()).url)
+      const left = await second.submit(page, CREDENTIALS)
+      expect(left.leftTo?.searchParams.get('error') ?? left.status).toBe('access_denied')
+      expect((await film.refresh(first.refreshToken)).status).toBe(200)
+    } finally {
+      await server.remove()
+    }
+  })
+})
