@@ -76,8 +76,8 @@ export function createAccountRoutes(needs: Needs): Router {
     const answer = await checkLogin(ctx, undefined)
     if (answer.outcome === 'refused') return showSignIn(ctx, answer)
     const { account, at, wantsRemembering } = answer
-    await remembering.answer(ctx, rememberMe, { sub: account.sub, wantsRemembering })
-    await browserSessions.start(ctx, account, { method: 'password', at })
+    const rememberedId = await remembering.answer(ctx, rememberMe, { sub: account.sub, wantsRemembering })
+    await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
     needs.knownBrowsers.note(ctx)
     ctx.cookies.set(cookies.signIn, null, { path: SIGN_IN })
     redirect(ctx, HOME)

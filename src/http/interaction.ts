@@ -4,7 +4,14 @@ import type { Client, Provider } from 'oidc-provider'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import { describeAuthentication } from '../oidc/browser-session.ts'
 import type { ExtraClientMetadata } from '../oidc/client-metadata.ts'
-import { applyConsent, consentIn, describeScopes, type MissingConsent, whatIsAsked } from '../oidc/consent.ts'
+import {
+  applyConsent,
+  consentIn,
+  describeScopes,
+  type MissingConsent,
+  newGrant,
+  whatIsAsked,
+} from '../oidc/consent.ts'
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
 import type { AccountStore } from '../store/account.ts'
@@ -157,10 +164,8 @@ export function createInteractionRoutes({
   }
 
   async function findConsent(interaction: Interaction) {
-    const { Grant } = engine()
-    const accountId = interaction.session?.accountId
-    const existing = interaction.grantId ? await Grant.find(interaction.grantId) : undefined
-    const grant = existing ?? new Grant({ accountId, clientId: String(interaction.params.client_id) })
+    const existing = interaction.grantId ? await engine().Grant.find(interaction.grantId) : undefined
+    const grant = existing ?? makeGrant(interaction)
     return { grant, asked: whatIsAsked(interaction.prompt.details as MissingConsent, grant) }
   }
 
@@ -172,6 +177,15 @@ export function createInteractionRoutes({
     return client?.clientUri === undefined
       ? undefined
       : { name: describeClient(client).name, uri: client.clientUri }
+  }
+
+  /** A device gets a grant of its own: ending it ends nothing else. */
+  function makeGrant({ session, params, deviceCode }: Interaction): ConsentGrant {
+    const { accountId } = session ?? {}
+    const clientId = String(params.client_id)
+    return session && accountId !== undefined && deviceCode === undefined
+      ? newGrant(engine(), { accountId, clientId, session })
+      : new (engine().Grant)({ accountId, clientId })
   }
 
   async function findClient(interaction: Interaction): Promise<Client> {

@@ -24,19 +24,26 @@ export function createRememberCookies(issuer: string) {
     if (ctx.cookies.get(remember, { signed: false })) ctx.cookies.set(remember, null, options)
   }
 
-  /** What a person who signs in wants of this browser; it is never remembered for two. */
+  /**
+   * Does what a person who signs in wants of this browser; it is never remembered for two.
+   *
+   * @returns the remembered browser that it is from now on.
+   */
   async function answer(
     ctx: Context,
     rememberMe: RememberMe,
     { sub, wantsRemembering }: { sub: string; wantsRemembering: boolean },
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const before = idOf(ctx)
-    if (wantsRemembering && rememberMe.isOffered)
-      set(ctx, await rememberMe.remember(sub, originOf(ctx), before))
-    else if (before !== undefined && !(await rememberMe.isOf(before, sub))) {
-      await rememberMe.forget(before)
-      clear(ctx)
+    if (wantsRemembering && rememberMe.isOffered) {
+      const cookie = await rememberMe.remember(sub, originOf(ctx), before)
+      set(ctx, cookie)
+      return rememberedIdIn(cookie.value)
     }
+    if (before === undefined || (await rememberMe.isOf(before, sub))) return before
+    await rememberMe.forget(before)
+    clear(ctx)
+    return undefined
   }
 
   return { read, idOf, set, clear, answer }

@@ -5,6 +5,7 @@ import { SessionNotFound } from '../oidc/errors.ts'
 import { ROUTES } from '../oidc/provider.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { UnsealError, type Vault } from '../vault.ts'
+import { formOf } from './guards.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */
 const RESTART_SECONDS = DAY_SECONDS
@@ -15,7 +16,7 @@ const PURPOSE = 'authorization request'
 type Interaction = NonNullable<KoaContextWithOIDC['oidc']['entities']['Interaction']>
 
 /**
- * Starts an authorization request again when its page is over: left open too long, finished, sent twice, come back to.
+ * Starts a request again when its page is over: left open too long, finished, sent twice, come back to.
  * The browser keeps the request, sealed, beside the interaction's cookie and longer than that, so it outlives restarts
  * and clean-up, and nobody else can start it.
  *
@@ -62,6 +63,9 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
   }
 
   function readRequest(ctx: Context): string | undefined {
+    // A sign-out page carries its request itself: it leads nowhere but back to that page.
+    if (ctx.path === `${ROUTES.end_session}/confirm`)
+      return `${ROUTES.end_session}?${new URLSearchParams(formOf(ctx).get('request') ?? '')}`
     const value = ctx.cookies.get(name, { signed: false })
     if (!value) return undefined
     try {

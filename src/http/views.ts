@@ -16,7 +16,7 @@ export function createViews({ brand, issuer }: { brand: string; issuer: string }
   const eta = new Eta({ views: TEMPLATES_FOLDER, autoEscape: true, cache: true })
   const stylesheet = readFileSync(new URL('style.css', `file://${TEMPLATES_FOLDER}`))
   const version = createHash('sha256').update(stylesheet).digest('base64url').slice(0, 12)
-  const common = { brand, issuer, stylesheet: `${STYLESHEET_PATH}?v=${version}` }
+  const common = { brand, issuer, readable, stylesheet: `${STYLESHEET_PATH}?v=${version}` }
 
   const render: RenderPage = (ctx, name, values, formTargets = []) => {
     allowFormTargets(ctx, formTargets)
@@ -48,5 +48,14 @@ export function createViews({ brand, issuer }: { brand: string; issuer: string }
 
   return { render, renderError, serveAssets }
 }
+
+const INSTANT = new Intl.DateTimeFormat('en-GB', {
+  dateStyle: 'medium',
+  timeStyle: 'short',
+  timeZone: 'UTC',
+})
+
+/** An instant as people read it. In UTC, and it says so: a page without scripts cannot know where they are. */
+const readable = (at: Date): string => `${INSTANT.format(at)} UTC`
 
 export type Views = ReturnType<typeof createViews>

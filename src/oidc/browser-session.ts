@@ -8,6 +8,7 @@ import { cookieNames } from './cookies.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { REMEMBERED_AMR } from './session-use.ts'
 import { ACR } from './step-up.ts'
+import { currentUnit } from './unit-of-work.ts'
 
 /** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
 export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
@@ -62,7 +63,13 @@ export function createBrowserSessions({
      * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4); anybody else's is
      * left behind.
      */
-    async start(ctx: Context, { sub }: Account, authentication: Authentication): Promise<void> {
+    async start(
+      ctx: Context,
+      { sub }: Account,
+      { rememberedId, ...authentication }: Authentication & { rememberedId?: string | undefined },
+    ): Promise<void> {
+      const unit = currentUnit()
+      if (unit && rememberedId !== undefined) unit.browser.rememberedId = rememberedId
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub

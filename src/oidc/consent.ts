@@ -1,6 +1,7 @@
-import type { Client, Grant, KoaContextWithOIDC } from 'oidc-provider'
+import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Consent, ConsentStore, ScopeSet } from '../store/consent.ts'
 import type { Payload } from '../store/schema.ts'
+import { sha256 } from '../vault.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
 import type { ScopeOnPage } from './pages.ts'
 import { withUnavailable } from './unavailable.ts'
@@ -38,7 +39,7 @@ export function createLoadExistingGrant({
     if (!existing) await refuseWhenFull(ctx)
 
     const { accountId } = account
-    const grant = existing ?? new oidc.provider.Grant({ accountId, clientId: client.clientId })
+    const grant = existing ?? newGrant(oidc.provider, { accountId, clientId: client.clientId, session })
     const missing = missingScopes(ctx, grant)
     if (existing && missing.length === 0) return existing
     const isFirstParty = (client as Client & ExtraClientMetadata).first_party === true
@@ -54,6 +55,18 @@ export function createLoadExistingGrant({
     await grant.save()
     return grant
   })
+}
+
+/**
+ * The grant of a browser session for a client: of the same name for two tabs that ask at once, so that neither's code
+ * hangs on a grant that the session has forgotten.
+ */
+export function newGrant(
+  { Grant }: Provider,
+  { accountId, clientId, session }: { accountId: string; clientId: string; session: { uid: string } },
+): Grant {
+  const jti = sha256(JSON.stringify([session.uid, accountId, clientId])).toString('base64url')
+  return new Grant({ accountId, clientId, jti } as ConstructorParameters<typeof Grant>[0])
 }
 
 /** What a person answered about a scope before, in any browser. */

@@ -10,7 +10,7 @@ export type Pages = {
     username: string
     /** Whether the box "Stay signed in on this browser" is there, and whether it was ticked a moment ago. */
     remember: 'offered' | 'ticked' | undefined
-    notice: 'session-ended' | 'confirm' | undefined
+    notice: 'session-ended' | undefined
     error: SignInError | undefined
   }
   consent: { csrf: string; client: ClientOnPage; accountLabel: string; scopes: ScopeOnPage[] }
@@ -29,7 +29,14 @@ export type Pages = {
   }
   'device-done': { clientName: string | undefined }
   'device-denied': Record<never, never>
-  logout: { xsrf: string; action: string; clientName: string | undefined; accountLabel: string | undefined }
+  logout: {
+    xsrf: string
+    action: string
+    /** The query that led here, to show the page again. */
+    request: string
+    clientName: string | undefined
+    accountLabel: string | undefined
+  }
   'logout-done': { clientName: string | undefined; signedOut: boolean }
   account: {
     csrf: string
@@ -156,7 +163,8 @@ export function createEnginePages({
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
       // The engine calls a page that was left open too long an invalid request; people can do something about it.
       const isExpired = error instanceof SessionNotFound
-      ctx.state.isExpired = isExpired
+      // The page of another tab took this one's place, or signed out already.
+      ctx.state.isExpired = isExpired || (ctx.oidc?.route === 'end_session_confirm' && ctx.status === 400)
       const failure = isExpired
         ? { code: 'session_not_found', detail: undefined }
         : { code: out.error, detail: out.error_description }
@@ -215,6 +223,7 @@ export function createEnginePages({
         {
           xsrf: xsrfOf(ctx),
           action: ctx.oidc.urlFor('end_session_confirm'),
+          request: ctx.querystring,
           clientName: nameOf(ctx.oidc.client),
           accountLabel:
             typeof claims?.preferred_username === 'string' ? claims.preferred_username : undefined,

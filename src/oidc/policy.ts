@@ -65,10 +65,13 @@ export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNulla
 
 /** Refresh tokens rotate on every use, until the family reaches its absolute age (RFC 9700 §4.14.2). */
 export function createRotationPolicy({ refreshTokenAbsoluteSeconds }: Lifetimes) {
-  return (ctx: KoaContextWithOIDC): boolean => {
-    const age = ctx.oidc.entities.RefreshToken?.totalLifetime() ?? 0
-    if (age >= refreshTokenAbsoluteSeconds)
+  return ({ oidc }: KoaContextWithOIDC): boolean => {
+    const { RefreshToken, Grant } = oidc.entities
+    if ((RefreshToken?.totalLifetime() ?? 0) >= refreshTokenAbsoluteSeconds)
       throw new errors.InvalidGrant('the refresh token family reached its absolute lifetime')
+    const isOffline = RefreshToken?.scopes.has('offline_access')
+    if (isOffline && !Grant?.getOIDCScope().split(' ').includes('offline_access'))
+      throw new errors.InvalidGrant('offline_access was withdrawn')
     return true
   }
 }

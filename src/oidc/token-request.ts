@@ -37,7 +37,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
 
   return async (ctx, next) => {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
-    const from = { origin: originOf(ctx), rememberedId: needs.rememberedIdOf(ctx) }
+    const from = { origin: originOf(ctx), browser: { rememberedId: needs.rememberedIdOf(ctx) } }
     await withUnitOfWork({ isTokenRequest, ...from }, async ({ tokenRequest }) => {
       await next()
       if (!tokenRequest) return

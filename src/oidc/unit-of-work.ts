@@ -12,8 +12,8 @@ import type { FoundToken, Token, TokenKind } from '../store/token.ts'
 export type UnitOfWork = Readonly<{
   /** Where the request came from. */
   origin: Origin
-  /** The remembered browser that the request says it comes from. */
-  rememberedId: string | undefined
+  /** The remembered browser that the request says it comes from, or that it makes of it. */
+  browser: { rememberedId: string | undefined }
   read: Reading
   /** Token requests only: what they write is gathered here, and committed when the engine has made its answer. */
   tokenRequest: TokenRequest | undefined
@@ -45,7 +45,7 @@ const storage = new AsyncLocalStorage<UnitOfWork>()
 
 /** Runs a request with a unit of work of its own. */
 export function withUnitOfWork<Result>(
-  { isTokenRequest, ...from }: { isTokenRequest: boolean } & Pick<UnitOfWork, 'origin' | 'rememberedId'>,
+  { isTokenRequest, ...from }: { isTokenRequest: boolean } & Pick<UnitOfWork, 'origin' | 'browser'>,
   run: (unit: UnitOfWork) => Promise<Result>,
 ): Promise<Result> {
   const unit: UnitOfWork = {

@@ -64,7 +64,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           expiresAt: expiryOf(payload),
           address,
           userAgent,
-          rememberedId: unit?.rememberedId,
+          rememberedId: unit?.browser.rememberedId,
           seenAt: now(),
         }
         const recorded = events.map((event) => ({ ...event, requestId, address, userAgent }))
