@@ -12,6 +12,7 @@ import {
 } from '../support/browser.ts'
 import { PASSWORD, startTestServer, type TestServer } from '../support/harness.ts'
 import { type AuthorizationRequest, createRelyingParty } from '../support/relying-party.ts'
+import { later, sql } from '../support/wire.ts'
 
 const PHONE = { width: 360, height: 740 }
 const DESKTOP = { width: 1280, height: 800 }
@@ -100,6 +101,48 @@ const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
     await openLogout(page)
     await press(page, 'Stay signed in')
   },
+  'login-ended': async (page) => {
+    await openLogout(page)
+    await page.context().clearCookies({ name: /^sallyport_session/ })
+    await openRequest(page)
+  },
+  account: async (page) => {
+    await openAccount(page)
+    await connectDevice(page)
+    await page.goto(`${server.issuer}/account`)
+  },
+  'account-new': async (page) => {
+    await server.admin.users.create({ username: 'newcomer', password: PASSWORD })
+    await openAccount(page, 'newcomer')
+  },
+  'account-ended': async (page) => {
+    await openAccount(page)
+    await page.goto(`${server.issuer}/account?done=ended`)
+  },
+  'account-confirm': async (page) => {
+    await openAccount(page)
+    await later(6 * 60, () => press(page, 'Sign out everywhere'))
+  },
+  'account-confirm-rejected': async (page) => {
+    await openAccount(page)
+    await later(6 * 60, async () => {
+      await press(page, 'Sign out everywhere')
+      await page.getByLabel('Password').fill('not the password of ada')
+      await press(page, 'Continue')
+      await page.getByRole('alert').waitFor()
+    })
+  },
+  'account-password': async (page) => {
+    await openAccount(page)
+    await page.getByRole('link', { name: 'Change your password' }).click()
+  },
+  'account-password-rule': async (page) => {
+    await openAccount(page)
+    await page.goto(`${server.issuer}/account/password`)
+    await page.getByLabel('Current password').fill(PASSWORD)
+    await page.getByLabel('New password').fill('too short')
+    await press(page, 'Change password')
+  },
 }
 
 describe.each(Object.keys(PAGES))('the page %s', (name) => {
@@ -148,13 +191,13 @@ const findLayoutFaults = (page: Page) =>
     const faults = []
     const fail = (fault, element) => faults.push(fault + ': ' + element.outerHTML.slice(0, 100))
     if (document.documentElement.scrollWidth > innerWidth) fail('scrolls sideways', document.documentElement)
-    for (const element of all('button, a.line, a.button, input:not([type=hidden], [type=checkbox]), label.check')) {
+    for (const element of all('button, a.line, a.button, input:not([type=hidden], [type=checkbox], [hidden]), label.check')) {
       const { width, height } = element.getBoundingClientRect()
       if (width < 44 || height < 44) fail('small target', element)
     }
     for (const element of all('button, h1, h2, dt, dd, p, label'))
       if (element.scrollWidth > element.clientWidth + 1) fail('cut off', element)
-    for (const element of all('input:not([type=hidden], [type=checkbox])'))
+    for (const element of all('input:not([type=hidden], [type=checkbox], [hidden])'))
       if (parseFloat(getComputedStyle(element).fontSize) < 16) fail('small text', element)
     return faults
   })()`)
@@ -191,6 +234,25 @@ async function openDevice(page: Page): Promise<void> {
   const asked = await client.initiateDeviceAuthorization(tv, { scope: 'openid email' })
   await page.goto(String(asked.verification_uri_complete))
   await press(page, 'Continue')
+}
+
+async function openAccount(page: Page, username = 'ada'): Promise<void> {
+  await page.goto(`${server.issuer}/account`)
+  await page.getByLabel('Username or e-mail').fill(username)
+  await page.getByLabel('Password').fill(PASSWORD)
+  await page.getByLabel('Stay signed in on this browser').check()
+  await press(page, 'Sign in')
+  await page.getByRole('heading', { name: 'Your account' }).waitFor()
+}
+
+async function connectDevice(page: Page): Promise<void> {
+  const asked = await client.initiateDeviceAuthorization(tv, { scope: 'openid email offline_access' })
+  await page.goto(String(asked.verification_uri_complete))
+  await press(page, 'Continue')
+  await press(page, 'Yes, connect')
+  await press(page, 'Allow')
+  await sql(server, `update oidc_token set polled_at = null`)
+  await client.pollDeviceAuthorizationGrant(tv, { ...asked, interval: 0.1 })
 }
 
 async function openLogout(page: Page): Promise<void> {
