@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePort } from './support/database-server.ts'
 
@@ -188,12 +189,37 @@ describe('the command line beside a running server', () => {
       tokens: 0,
       sessions: 0,
       artifacts: 0,
+      browsers: 0,
       answers: 0,
       events: 0,
     })
     expect(JSON.parse((await sallyport(['migrate', '--plan', '--json'])).stdout)).toEqual({ migrations: [] })
     expect(JSON.parse((await sallyport(['doctor', '--json'])).stdout).healthy).toBe(true)
     expect(await sallyport(['healthcheck'])).toMatchObject({ code: 0, stdout: 'ready\n' })
+  })
+
+  test('lists what happened, follows what happens, and says what it does not understand', async () => {
+    const listed = JSON.parse(
+      (await sallyport(['events', 'list', '--type', 'client.created', '--json'])).stdout,
+    )
+    expect(listed.map(({ type }: { type: string }) => type)).toContain('client.created')
+    const lines = (await sallyport(['events', 'list', '--since', '1h'])).stdout
+    expect(lines).toMatch(/\d\d:\d\d:\d\d {2}client\.created /)
+    for (const wrong of [
+      ['--type', 'client.create'],
+      ['--since', 'yesterday'],
+      ['--limit', 'x'],
+    ])
+      expect((await sallyport(['events', 'list', ...wrong])).code, wrong.join(' ')).toBe(2)
+    const following = start(['events', 'follow', '--type', 'account.created', '--json'])
+    try {
+      await pause(1_500)
+      await sallyport(['users', 'create', '--username', 'followed'])
+      await following.prints('"username":"followed"')
+      expect(following.stdout().trim().split('\n')).toHaveLength(1)
+    } finally {
+      following.child.kill('SIGINT')
+    }
   })
 
   test('two commands at once both work', async () => {
@@ -252,6 +278,7 @@ describe('the command line beside a running server', () => {
       'users',
       'resources',
       'keys',
+      'events',
       'cleanup',
       'try',
       'doctor',

@@ -4,15 +4,18 @@ import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../oidc/outbound.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ClientStore } from '../store/client.ts'
+import type { EventStore } from '../store/event.ts'
 import type { ResourceStore } from '../store/resource.ts'
 import { AdminError } from './admin-error.ts'
 import { createClientsAdmin } from './clients.ts'
+import { createEventsAdmin } from './events.ts'
 import { createPeopleAdmin } from './people.ts'
 import { createResourcesAdmin } from './resources.ts'
 
 type Needs = {
   accounts: AccountStore
   clients: ClientStore
+  events: EventStore
   resources: ResourceStore
   hasher: PasswordHasher
   keyring: Keyring
@@ -34,6 +37,7 @@ export function createAdmin(needs: Needs) {
     clients: createClientsAdmin(needs),
     users: createPeopleAdmin(needs),
     resources: createResourcesAdmin(needs),
+    events: createEventsAdmin(needs),
     keys: {
       async list(): Promise<KeyDocument[]> {
         const keys = await keyring.list()

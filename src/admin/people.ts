@@ -85,7 +85,9 @@ export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore
         profile,
         passwordHash: await hashNew(password ?? generated ?? ''),
       }
-      if (!(await accounts.insert(account))) throw new AdminError(`The username ${username} is taken.`)
+      const created = newEvent('account.created', { accountSub: account.sub, detail: BY_OPERATOR })
+      if (!(await accounts.insert(account, created)))
+        throw new AdminError(`The username ${username} is taken.`)
       return {
         ...toDocument(await getOrThrow(username)),
         ...(generated === undefined ? {} : { password: generated }),

@@ -4,6 +4,7 @@ import { isUnavailable } from '../store/fault.ts'
 import { cleanupCommand } from './cleanup.ts'
 import { clientsCommand } from './clients.ts'
 import { doctorCommand } from './doctor.ts'
+import { eventsCommand } from './events.ts'
 import { healthcheckCommand } from './healthcheck.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
@@ -29,6 +30,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     .addCommand(usersCommand(terminal))
     .addCommand(resourcesCommand(terminal))
     .addCommand(keysCommand(terminal))
+    .addCommand(eventsCommand(terminal))
     .addCommand(cleanupCommand(terminal))
     .addCommand(tryCommand(terminal))
     .addCommand(doctorCommand(terminal))

@@ -8,14 +8,17 @@ import {
   applyConsent,
   consentIn,
   describeScopes,
+  isNarrowed,
   type MissingConsent,
   newGrant,
   whatIsAsked,
 } from '../oidc/consent.ts'
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
+import { originOf } from '../oidc/record.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
+import { newEvent } from '../store/event.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
@@ -152,15 +155,23 @@ export function createInteractionRoutes({
     }
     const { grant, asked } = await findConsent(interaction)
     applyConsent(grant, asked, form.getAll('scope'))
+    await rememberConsent(ctx, grant)
     const grantId = await grant.save()
-    await rememberConsent(grant)
     await finish(ctx, interaction, { consent: { grantId } })
   }
 
-  async function rememberConsent(grant: ConsentGrant): Promise<void> {
-    const { accountId, clientId } = grant
-    if (!accountId || !clientId) return
-    await consents.upsert(accountId, clientId, consentIn(grant, await consents.find(accountId, clientId)))
+  /** Before the grant is stored: an answer that takes something back ends the grants of before, this one's too. */
+  async function rememberConsent(ctx: Context, grant: ConsentGrant): Promise<void> {
+    const { accountId: accountSub, clientId } = grant
+    if (!accountSub || !clientId) return
+    const before = await consents.find(accountSub, clientId)
+    const consent = consentIn(grant, before)
+    const detail = { granted: consent.granted, refused: consent.rejected }
+    const about = { accountSub, clientId, detail }
+    await consents.upsert(
+      { accountSub, clientId, consent, isNarrowed: isNarrowed(before, consent) },
+      newEvent('consent.given', about, originOf(ctx)),
+    )
   }
 
   async function findConsent(interaction: Interaction) {

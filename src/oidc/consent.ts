@@ -96,6 +96,18 @@ export function consentIn(grant: Grant, before: Consent | undefined): Consent {
   }
 }
 
+/** Whether an answer takes back what was granted before. */
+export function isNarrowed(before: Consent | undefined, { granted }: Consent): boolean {
+  if (!before) return false
+  const isLost = (earlier: string, now = '') => words(earlier).some((scope) => !words(now).includes(scope))
+  return (
+    isLost(before.granted.openid, granted.openid) ||
+    Object.entries(before.granted.resources).some(([resource, scope]) =>
+      isLost(scope, granted.resources[resource]),
+    )
+  )
+}
+
 function mergeScopes(
   now: ScopeSet,
   before: ScopeSet = { openid: '', resources: {} },

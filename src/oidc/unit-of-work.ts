@@ -3,7 +3,8 @@ import type { Account } from '../store/account.ts'
 import type { Origin } from '../store/event.ts'
 import type { Payload } from '../store/schema.ts'
 import type { FoundSession, SessionState } from '../store/session.ts'
-import type { FoundToken, Token, TokenKind } from '../store/token.ts'
+import type { FoundToken, Token } from '../store/token.ts'
+import type { TokenKind } from '../store/token-kind.ts'
 
 /**
  * What one request to the engine knows and is about to write. The engine asks for a token, its grant, its session

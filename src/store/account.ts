@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { Database } from './database.ts'
 import { type Cause, type Ended, endNow } from './ending.ts'
-import { type NewEvent, recordEvents } from './event.ts'
+import { changeAndRecord, type NewEvent, recordEvents } from './event.ts'
 import { isUniqueViolation } from './fault.ts'
 import type { AccountTable } from './schema.ts'
 
@@ -27,29 +27,25 @@ export type AccountStore = ReturnType<typeof createAccountStore>
 export function createAccountStore(database: Database) {
   return {
     /** @returns false when the username or e-mail address belongs to somebody else, in any spelling. */
-    async insert({
-      sub,
-      username,
-      email,
-      emailVerified,
-      profile,
-      passwordHash,
-    }: NewAccount): Promise<boolean> {
+    async insert(account: NewAccount, event: NewEvent): Promise<boolean> {
+      const { sub, username, email, emailVerified, profile, passwordHash } = account
       try {
-        await database
-          .insertInto('account')
-          .values({
-            sub,
-            username,
-            username_key: loginKey(username),
-            email: email ?? null,
-            email_key: email === undefined ? null : loginKey(email),
-            email_verified: emailVerified,
-            profile: JSON.stringify(profile),
-            password_hash: passwordHash ?? null,
-          })
-          .execute()
-        return true
+        return await changeAndRecord(database, event, async (transaction) => {
+          await transaction
+            .insertInto('account')
+            .values({
+              sub,
+              username,
+              username_key: loginKey(username),
+              email: email ?? null,
+              email_key: email === undefined ? null : loginKey(email),
+              email_verified: emailVerified,
+              profile: JSON.stringify(profile),
+              password_hash: passwordHash ?? null,
+            })
+            .execute()
+          return true
+        })
       } catch (error) {
         if (isUniqueViolation(error)) return false
         throw error

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Selectable, sql } from 'kysely'
 import { createCache } from './cache.ts'
 import type { Changes } from './changes.ts'
 import type { Database } from './database.ts'
+import { changeAndRecord, newEvent, recordEvents } from './event.ts'
 import { isUniqueViolation } from './fault.ts'
 import type { ClientTable } from './schema.ts'
 
@@ -15,6 +17,9 @@ export type Client = Readonly<{
   previousSecret: Readonly<{ hash: Uint8Array; until: Date }> | undefined
   createdAt: Date
 }>
+
+/** Clients are registered and changed by operators alone. */
+const BY_OPERATOR = { by: 'operator' }
 
 export type ClientStore = ReturnType<typeof createClientStore>
 
@@ -36,16 +41,19 @@ export function createClientStore(database: Database, changes: Changes) {
     secretHash,
   }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
     try {
-      await database
-        .insertInto('oidc_client')
-        .values({
-          client_id: clientId,
-          metadata: JSON.stringify(metadata),
-          secret_hash: secretHash ?? null,
-          previous_secret_hash: null,
-        })
-        .execute()
-      return true
+      const event = newEvent('client.created', { clientId, detail: BY_OPERATOR })
+      return await changeAndRecord(database, event, async (transaction) => {
+        await transaction
+          .insertInto('oidc_client')
+          .values({
+            client_id: clientId,
+            metadata: JSON.stringify(metadata),
+            secret_hash: secretHash ?? null,
+            previous_secret_hash: null,
+          })
+          .execute()
+        return true
+      })
     } catch (error) {
       if (isUniqueViolation(error)) return false
       throw error
@@ -73,12 +81,26 @@ export function createClientStore(database: Database, changes: Changes) {
 
   /** @returns false when there is no such client. */
   async function update(clientId: string, metadata: Client['metadata']): Promise<boolean> {
-    const { numUpdatedRows } = await database
-      .updateTable('oidc_client')
-      .set({ metadata: JSON.stringify(metadata), updated_at: new Date() })
-      .where('client_id', '=', clientId)
-      .executeTakeFirst()
-    return numUpdatedRows > 0n
+    return await database.transaction().execute(async (transaction) => {
+      const before = await transaction
+        .selectFrom('oidc_client')
+        .select('metadata')
+        .where('client_id', '=', clientId)
+        .forUpdate()
+        .executeTakeFirst()
+      if (!before) return false
+      await transaction
+        .updateTable('oidc_client')
+        .set({ metadata: JSON.stringify(metadata), updated_at: new Date() })
+        .where('client_id', '=', clientId)
+        .execute()
+      const changed = Object.keys({ ...before.metadata, ...metadata }).filter(
+        (name) => !isDeepStrictEqual(before.metadata[name], metadata[name]),
+      )
+      const detail = { ...BY_OPERATOR, changed }
+      await recordEvents(transaction, [newEvent('client.updated', { clientId, detail })])
+      return true
+    })
   }
 
   /** @param overlapSeconds how long the secret of before is still accepted. @returns false when there is no such client. */
@@ -87,23 +109,28 @@ export function createClientStore(database: Database, changes: Changes) {
     secretHash: Uint8Array,
     overlapSeconds: number,
   ): Promise<boolean> {
-    const { numUpdatedRows } = await database
-      .updateTable('oidc_client')
-      .set((table) => ({
-        previous_secret_hash: overlapSeconds > 0 ? table.ref('secret_hash') : null,
-        previous_secret_until:
-          overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
-        secret_hash: secretHash,
-        updated_at: new Date(),
-      }))
-      .where('client_id', '=', clientId)
-      .executeTakeFirst()
-    return numUpdatedRows > 0n
+    const detail = { ...BY_OPERATOR, overlap_seconds: overlapSeconds }
+    const event = newEvent('client.secret_rotated', { clientId, detail })
+    return await changeAndRecord(database, event, async (transaction) => {
+      const { numUpdatedRows } = await transaction
+        .updateTable('oidc_client')
+        .set((table) => ({
+          previous_secret_hash: overlapSeconds > 0 ? table.ref('secret_hash') : null,
+          previous_secret_until:
+            overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
+          secret_hash: secretHash,
+          updated_at: new Date(),
+        }))
+        .where('client_id', '=', clientId)
+        .executeTakeFirst()
+      return numUpdatedRows > 0n
+    })
   }
 
   /** With the client go its grants and every token. @returns false when there is no such client. */
   async function deleteClient(clientId: string): Promise<boolean> {
-    return await database.transaction().execute(async (transaction) => {
+    const event = newEvent('client.deleted', { clientId, detail: BY_OPERATOR })
+    return await changeAndRecord(database, event, async (transaction) => {
       const { numDeletedRows } = await transaction
         .deleteFrom('oidc_client')
         .where('client_id', '=', clientId)

@@ -1,11 +1,19 @@
 import { sql } from 'kysely'
 import type { Database } from './database.ts'
+import { type NewEvent, recordEvents } from './event.ts'
 
 /** Space-separated scopes, of OpenID Connect and of each resource. */
 export type ScopeSet = Readonly<{ openid: string; resources: Readonly<Record<string, string>> }>
 
 /** What a person answered a client, whichever browser it was in. Grants are made from it, and do not change it. */
 export type Consent = Readonly<{ granted: ScopeSet; rejected: ScopeSet }>
+
+export type NewConsent = Readonly<{
+  accountSub: string
+  clientId: string
+  consent: Consent
+  isNarrowed: boolean
+}>
 
 export type ConsentStore = ReturnType<typeof createConsentStore>
 
@@ -21,18 +29,30 @@ export function createConsentStore(database: Database) {
       return row?.scopes as Consent | undefined
     },
 
-    /** Remembers the latest answer. Rejects with a foreign key violation when person or client is gone. */
-    async upsert(accountSub: string, clientId: string, consent: Consent): Promise<void> {
+    /**
+     * Remembers the latest answer. When it takes something back, what the client holds from before ends, in every
+     * browser: it gets new tokens for what is left. Rejects with a foreign key violation when person or client is gone.
+     */
+    async upsert({ accountSub, clientId, consent, isNarrowed }: NewConsent, event: NewEvent): Promise<void> {
       const changing = { scopes: JSON.stringify(consent) }
-      await database
-        .insertInto('consent')
-        .values({ account_sub: accountSub, client_id: clientId, ...changing })
-        .onConflict((conflict) =>
-          conflict
-            .columns(['account_sub', 'client_id'])
-            .doUpdateSet({ ...changing, updated_at: sql<Date>`now()` }),
-        )
-        .execute()
+      await database.transaction().execute(async (transaction) => {
+        await transaction
+          .insertInto('consent')
+          .values({ account_sub: accountSub, client_id: clientId, ...changing })
+          .onConflict((conflict) =>
+            conflict
+              .columns(['account_sub', 'client_id'])
+              .doUpdateSet({ ...changing, updated_at: sql<Date>`now()` }),
+          )
+          .execute()
+        if (isNarrowed)
+          await transaction
+            .deleteFrom('oidc_grant')
+            .where('account_sub', '=', accountSub)
+            .where('client_id', '=', clientId)
+            .execute()
+        await recordEvents(transaction, [event])
+      })
     },
   }
 }

@@ -2,7 +2,7 @@ import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
 import { eventParameters, insertEvents, type NewEvent, NO_ORIGIN, type Origin } from './event.ts'
 import { columnsOf, defineStatement } from './statement.ts'
-import { TOKEN_KINDS, type TokenKind } from './token.ts'
+import { TOKEN_KINDS, type TokenKind } from './token-kind.ts'
 
 /** Why sessions end before their time, and by whose will. */
 export type Cause = Readonly<{

@@ -73,8 +73,17 @@ export function newEvent(type: EventType, about: About, origin: Origin = NO_ORIG
   return { id, type, accountSub, clientId, grantId, sessionUid, requestId, address, userAgent, detail }
 }
 
-/** A new identifier of an event or a commit: unique, and in the order of time. */
-export const newEventId = (): string => timeOrderedId()
+let latest = { msecs: 0, seq: 0 }
+
+/**
+ * A new identifier of an event or a commit: unique, and in the order of time. By this moment's clock: left to itself the
+ * library never goes back, and one jump of the clock would date everything after it into the future.
+ */
+export function newEventId(): string {
+  const msecs = Date.now()
+  latest = { msecs, seq: msecs === latest.msecs ? latest.seq + 1 : 0 }
+  return timeOrderedId(latest)
+}
 
 const PARAMETERS = 11
 
@@ -123,13 +132,100 @@ export async function recordEvents(database: Database, events: readonly NewEvent
   await record(database, eventParameters(events.map((event) => ({ event }))))
 }
 
+/**
+ * Changes something and records that, both or neither.
+ *
+ * @param change gives false when there was nothing to change; then nothing is recorded either.
+ */
+export async function changeAndRecord(
+  database: Database,
+  event: NewEvent,
+  change: (transaction: Database) => Promise<boolean>,
+): Promise<boolean> {
+  return await database.transaction().execute(async (transaction) => {
+    const isChanged = await change(transaction)
+    if (isChanged) await recordEvents(transaction, [event])
+    return isChanged
+  })
+}
+
 const record = defineStatement('event_insert', insertEvents(1))
+
+/** An event as it was recorded. */
+export type RecordedEvent = Omit<NewEvent, 'type'> &
+  Readonly<{
+    type: string
+    occurredAt: Date
+    /** Whose it is, while that person exists. */
+    username: string | undefined
+  }>
+
+export type EventFilter = Readonly<{
+  types?: readonly EventType[] | undefined
+  accountSub?: string | undefined
+  clientId?: string | undefined
+  sessionUid?: string | undefined
+  since?: Date | undefined
+  until?: Date | undefined
+  /** The first ones after this event; otherwise the last ones there are. */
+  afterId?: string | undefined
+  limit: number
+}>
+
+/** What should not happen when everybody is honest. */
+export const ANOMALIES = (Object.keys(EVENT_TYPES) as EventType[]).filter((type) =>
+  EVENT_TYPES[type].startsWith('anomaly: '),
+)
 
 export type EventStore = ReturnType<typeof createEventStore>
 
 export function createEventStore(database: Database) {
   return {
     record: (events: readonly NewEvent[]): Promise<void> => recordEvents(database, events),
+
+    /** What happened, in the order of time. */
+    async list({
+      types,
+      accountSub,
+      clientId,
+      sessionUid,
+      since,
+      until,
+      afterId,
+      limit,
+    }: EventFilter): Promise<RecordedEvent[]> {
+      const isForward = afterId !== undefined
+      let query = database
+        .selectFrom('event')
+        .leftJoin('account', 'account.sub', 'event.account_sub')
+        .selectAll('event')
+        .select('account.username')
+        .orderBy('event.id', isForward ? 'asc' : 'desc')
+        .limit(limit)
+      if (types) query = query.where('event.type', 'in', types)
+      if (accountSub !== undefined) query = query.where('event.account_sub', '=', accountSub)
+      if (clientId !== undefined) query = query.where('event.client_id', '=', clientId)
+      if (sessionUid !== undefined) query = query.where('event.session_uid', '=', sessionUid)
+      if (since !== undefined) query = query.where('event.id', '>=', firstIdAt(since))
+      if (until !== undefined) query = query.where('event.id', '<', firstIdAt(until))
+      if (afterId !== undefined) query = query.where('event.id', '>', afterId)
+      const rows = await query.execute()
+      const events = rows.map((row) => ({
+        id: row.id,
+        type: row.type,
+        occurredAt: row.occurred_at,
+        username: row.username ?? undefined,
+        accountSub: row.account_sub ?? undefined,
+        clientId: row.client_id ?? undefined,
+        grantId: row.grant_id ?? undefined,
+        sessionUid: row.session_uid ?? undefined,
+        requestId: row.request_id ?? undefined,
+        address: row.address ?? undefined,
+        userAgent: row.user_agent ?? undefined,
+        detail: row.detail ?? undefined,
+      }))
+      return isForward ? events : events.reverse()
+    },
 
     /** @returns how many rows went; at most `limit`. */
     async deleteExpired(before: Date, limit: number): Promise<number> {

@@ -12,6 +12,7 @@ export type Schema = {
   oidc_artifact: ArtifactTable
   consent: ConsentTable
   remembered_browser: { id: string }
+  event: EventTable
 }
 
 /** JSON as the engine hands it over; written as text. */
@@ -102,6 +103,20 @@ export type ArtifactTable = {
   sealed_payload: Uint8Array | null
   consumed_at: OptionalInstant
   expires_at: Instant
+}
+
+export type EventTable = {
+  id: string
+  occurred_at: Date
+  type: string
+  account_sub: string | null
+  client_id: string | null
+  grant_id: string | null
+  session_uid: string | null
+  request_id: string | null
+  address: string | null
+  user_agent: string | null
+  detail: Payload | null
 }
 
 export type ConsentTable = {

@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { changeAndRecord, newEvent } from './event.ts'
 
 export type SigningAlg = 'RS256' | 'ES256' | 'EdDSA'
 
@@ -37,17 +38,25 @@ export function createSigningKeyStore(database: Database) {
     async insertCurrentUnlessPresent(
       key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>,
     ): Promise<void> {
-      await database
-        .insertInto('signing_key')
-        .values({
-          kid: key.kid,
-          alg: key.alg,
-          state: 'current',
-          public_jwk: JSON.stringify(key.publicJwk),
-          sealed_private_jwk: key.sealedPrivateJwk,
-        })
-        .onConflict((conflict) => conflict.column('alg').where('state', '=', 'current').doNothing())
-        .execute()
+      const { kid, alg } = key
+      await changeAndRecord(
+        database,
+        newEvent('key.created', { detail: { kid, alg } }),
+        async (transaction) => {
+          const { numInsertedOrUpdatedRows } = await transaction
+            .insertInto('signing_key')
+            .values({
+              kid,
+              alg,
+              state: 'current',
+              public_jwk: JSON.stringify(key.publicJwk),
+              sealed_private_jwk: key.sealedPrivateJwk,
+            })
+            .onConflict((conflict) => conflict.column('alg').where('state', '=', 'current').doNothing())
+            .executeTakeFirst()
+          return (numInsertedOrUpdatedRows ?? 0n) > 0n
+        },
+      )
     },
   }
 }

@@ -1,21 +1,12 @@
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
 import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
+import { type NewEvent, recordEvents } from './event.ts'
 import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
 import type { SessionState } from './session.ts'
 import { columnsOf, defineStatement } from './statement.ts'
-
-/** The kinds of token in the table, by the engine's model names. The numbers are stored: never reuse one. */
-export const TOKEN_KINDS = {
-  AccessToken: 1,
-  AuthorizationCode: 2,
-  RefreshToken: 3,
-  ClientCredentials: 4,
-  DeviceCode: 5,
-} as const
-
-export type TokenKind = keyof typeof TOKEN_KINDS
+import { TOKEN_KINDS, type TokenKind } from './token-kind.ts'
 
 export type Token = Readonly<{
   idHash: Uint8Array
@@ -65,7 +56,7 @@ export function createTokenStore(database: Database) {
       return []
     }),
 
-    /** Stores a device code, or its new state: it is stored three times. Whether it was spent is kept. */
+    /** Stores a device code, or its new state, with what is recorded of it: it is stored three times. Whether it was spent is kept. */
     async upsertDeviceCode({
       idHash,
       grantId,
@@ -73,21 +64,25 @@ export function createTokenStore(database: Database) {
       payload,
       expiresAt,
       device,
-    }: DeviceCode): Promise<void> {
+      events = [],
+    }: DeviceCode & { events?: readonly NewEvent[] }): Promise<void> {
       const changing = { grant_id: grantId ?? null, payload: JSON.stringify(payload), expires_at: expiresAt }
-      await database
-        .insertInto('oidc_token')
-        .values({
-          id_hash: idHash,
-          kind: TOKEN_KINDS.DeviceCode,
-          client_id: clientId,
-          user_code_hash: device?.userCodeHash ?? null,
-          sealed_id: device?.sealedId ?? null,
-          poll_interval_seconds: null,
-          ...changing,
-        })
-        .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
-        .execute()
+      await database.transaction().execute(async (transaction) => {
+        await recordEvents(transaction, events)
+        await transaction
+          .insertInto('oidc_token')
+          .values({
+            id_hash: idHash,
+            kind: TOKEN_KINDS.DeviceCode,
+            client_id: clientId,
+            user_code_hash: device?.userCodeHash ?? null,
+            sealed_id: device?.sealedId ?? null,
+            poll_interval_seconds: null,
+            ...changing,
+          })
+          .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
+          .execute()
+      })
     },
 
     /** Finds the device code that a person was told the user code of (RFC 8628 §3.3). */

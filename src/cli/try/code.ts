@@ -1,8 +1,8 @@
 import open from 'open'
 import * as openid from 'openid-client'
 import { DEMO } from '../../demo.ts'
+import { toPrintable } from '../printable.ts'
 import { listenForCallback } from './callback.ts'
-import { toPrintable } from './printable.ts'
 import { isLoopback, type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
 import { has, type Tokens } from './tokens.ts'
 

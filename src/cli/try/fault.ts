@@ -1,7 +1,7 @@
 import * as openid from 'openid-client'
 import { ConfigError } from '../../config.ts'
+import { toPrintable } from '../printable.ts'
 import { UsageError } from '../terminal.ts'
-import { toPrintable } from './printable.ts'
 
 const STOPPED = 'Stopped.'
 

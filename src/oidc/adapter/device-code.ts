@@ -1,9 +1,19 @@
-import { type Adapter, errors, Provider } from 'oidc-provider'
+import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider'
+import { type NewEvent, newEvent } from '../../store/event.ts'
 import { sha256, type Vault } from '../../vault.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
 import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
+
+/** What a person decided about a device: in the state that its code is stored with. */
+function decisionIn({ error, grantId, clientId, accountId }: AdapterPayload): NewEvent[] {
+  if (error === undefined && grantId === undefined) return []
+  const unit = currentUnit()
+  const session = Provider.ctx?.oidc?.session
+  const about = { accountSub: accountId ?? session?.accountId, clientId, grantId, sessionUid: session?.uid }
+  return [newEvent(grantId === undefined ? 'device.denied' : 'device.approved', about, unit?.origin)]
+}
 
 export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial<Adapter> {
   const { tokens, vault } = needs
@@ -23,6 +33,7 @@ export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial
           clientId: payload.clientId ?? '',
           payload: withoutId(payload),
           expiresAt: expiryOf(payload),
+          events: decisionIn(payload),
           device:
             userCode === undefined
               ? undefined

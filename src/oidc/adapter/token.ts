@@ -1,6 +1,8 @@
-import type { Adapter } from 'oidc-provider'
+import { type Adapter, Provider } from 'oidc-provider'
 import type { Ending } from '../../store/ending.ts'
-import { type FoundToken, TOKEN_KINDS, type TokenKind, type TokenStore } from '../../store/token.ts'
+import { type NewEvent, newEvent } from '../../store/event.ts'
+import type { FoundToken, TokenStore } from '../../store/token.ts'
+import { TOKEN_KINDS, type TokenKind } from '../../store/token-kind.ts'
 import { sha256 } from '../../vault.ts'
 import { AnsweredBefore } from '../errors.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
@@ -12,6 +14,21 @@ export type TokenNeeds = {
   end: (ending: Ending) => Promise<void>
   /** How long a spent refresh token is answered again instead of ending its family. */
   refreshReplaySeconds: number
+}
+
+/** A client gives a token back (RFC 7009); otherwise tokens end with something that is recorded by itself. */
+function revocation(): NewEvent | undefined {
+  const { oidc } = Provider.ctx ?? {}
+  if (oidc?.route !== 'revocation') return undefined
+  const { AccessToken, RefreshToken } = oidc.entities
+  const token = AccessToken ?? RefreshToken
+  const about = {
+    accountSub: token?.accountId,
+    clientId: oidc.client?.clientId,
+    grantId: token?.grantId,
+    sessionUid: token?.sessionUid,
+  }
+  return newEvent('token.revoked', about, currentUnit()?.origin)
 }
 
 export function tokenAdapter(
@@ -66,9 +83,11 @@ export function tokenAdapter(
      */
     async destroy(id) {
       const found = await currentUnit()?.read.tokens.get(id)
-      if (!found?.grant) await end({ what: 'token', idHash: sha256(id) })
+      if (!found?.grant) await end({ what: 'token', idHash: sha256(id), event: revocation() })
     },
-    revokeByGrantId: (grantId) => end({ what: 'tokens', grantId, kind }),
+    // Of the kinds that the engine ends one by one, this one it always does.
+    revokeByGrantId: (grantId) =>
+      end({ what: 'tokens', grantId, kind, event: kind === 'AccessToken' ? revocation() : undefined }),
   }
 
   /** Introspection and revocation ask for one token as each kind that it may be: one statement answers all. */

@@ -1,0 +1,256 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { EventDocument } from '../src/admin/events.ts'
+import { cloneBrowser, createWireApp, later, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, rows, sql } from './support/wire.ts'
+
+const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+const NEWER_FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0'
+const CURL = 'curl/8.5.0'
+
+let server: TestServer
+let app: WireApp
+let username: string
+let people = 0
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1' })
+  app = await createWireApp(server, { first_party: true })
+})
+afterAll(() => server?.remove())
+beforeEach(async () => {
+  username = `ada${people++}`
+  await server.admin.users.create({ username, password: PASSWORD })
+})
+
+function browser(userAgent = FIREFOX, address = '203.0.113.7'): EndUser {
+  const user = new EndUser(server.issuer)
+  user.headers = { 'user-agent': userAgent, 'x-forwarded-for': address }
+  return user
+}
+
+const list = (filter: Record<string, unknown> = {}) => server.admin.events.list({ user: username, ...filter })
+const typesOf = (events: readonly EventDocument[]) => events.map(({ type }) => type)
+
+async function signIn(user = browser()): Promise<EndUser> {
+  await app.getCode({}, user, username)
+  return user
+}
+
+describe('on record', () => {
+  test('is what happens to a person, who it was, where and in which session', async () => {
+    const user = browser()
+    const page = await user.open((await app.request()).url)
+    const again = await user.submit(page, { username, password: 'wrong wrong wrong' })
+    await user.submit(again, { username, password: PASSWORD })
+    const { refreshToken } = await app.getTokens({}, user, username)
+    const { body } = await app.refresh(refreshToken)
+    await post(`${server.url}/revoke`, { token: String(body.refresh_token) }, { as: app.client })
+    await user.submit(await user.open('/logout'), {}, 'approve')
+
+    const events = await list()
+    expect(typesOf(events)).toEqual([
+      'account.created',
+      'sign_in.refused',
+      'sign_in.accepted',
+      'session.created',
+      'token.issued',
+      'token.rotated',
+      'token.revoked',
+      'session.ended',
+    ])
+    const [, refused, accepted, created, issued, , revoked, ended] = events
+    for (const event of [refused, accepted, created, ended])
+      expect(event).toMatchObject({
+        username,
+        address: '203.0.113.7',
+        user_agent: FIREFOX,
+        request: expect.stringMatching(/^[\w-]{36}$/),
+        account: expect.any(String),
+      })
+    for (const event of [refused, accepted, issued, revoked])
+      expect(event?.client_id).toBe(app.client.client_id)
+    expect(issued?.session).toBe(created?.session)
+    expect(ended?.session).toBe(created?.session)
+    expect(ended?.detail).toEqual({ by: 'person', reason: 'signed_out' })
+    expect(created?.detail).toEqual({ amr: ['pwd'], acr: 'urn:sallyport:acr:password' })
+  })
+
+  test('is what a person lets apps and devices do, and takes back', async () => {
+    const third = await createWireApp(server)
+    const user = browser()
+    await third.getTokens({ scope: 'openid email' }, user, username)
+    const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+    for (const action of ['approve', 'deny']) {
+      const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
+      let page = await user.submit(await user.open(`/device?user_code=${String(body.user_code)}`))
+      page = await user.submit(page, {}, action)
+      if (page.$('button[name=action][value=approve]').length > 0) await user.submit(page, {}, 'approve')
+    }
+    const device = await list({ client_id: tv.client_id, types: ['device.approved', 'device.denied'] })
+    expect(typesOf(device)).toEqual(['device.approved', 'device.denied'])
+    expect(device[0]).toMatchObject({ address: '203.0.113.7', session: expect.any(String) })
+    const [consent] = await list({ client_id: third.client.client_id, types: ['consent.given'] })
+    expect(consent?.detail).toMatchObject({ granted: { openid: 'openid email' } })
+  })
+
+  test('is what operators change, without the values', async () => {
+    const { clients, users, events } = server.admin
+    const client = await clients.create({ type: 'service', client_name: 'Robot' })
+    const { client_id } = client
+    await clients.update({ client_id, client_name: 'Robot with a secret name' })
+    await clients.rotateSecret({ client_id, overlap_seconds: 60 })
+    await clients.delete({ client_id })
+    const ofClient = await events.list({ client_id })
+    expect(ofClient.map(({ type, detail }) => [type, detail])).toEqual([
+      ['client.created', { by: 'operator' }],
+      ['client.updated', { by: 'operator', changed: ['client_name'] }],
+      ['client.secret_rotated', { by: 'operator', overlap_seconds: 60 }],
+      ['client.deleted', { by: 'operator' }],
+    ])
+    const { sub } = await users.show({ username })
+    await users.disable({ username })
+    await users.enable({ username })
+    await users.setPassword({ username, password: PASSWORD })
+    await users.delete({ username })
+    expect(typesOf(await events.list({ user: sub }))).toEqual([
+      'account.created',
+      'account.disabled',
+      'account.enabled',
+      'account.password_changed',
+      'account.deleted',
+    ])
+    expect(typesOf(await events.list({ types: ['key.created'] }))).toHaveLength(3)
+  })
+
+  test.skipIf(isPglite)('is nothing that could be used (SQL needs Postgres) (ASVS 16.2.5)', async () => {
+    const user = browser()
+    const typed = 'a password typed into the wrong field'
+    const page = await user.open((await app.request()).url)
+    await user.submit(page, { username: typed, password: PASSWORD })
+    await user.submit(await user.open((await app.request()).url), {
+      username,
+      password: PASSWORD,
+      remember: 'yes',
+    })
+    const { accessToken, refreshToken, code } = await app.getTokens({}, user, username)
+    const cookies = user.jar.getCookiesSync(server.issuer).map(({ value }) => value)
+    const events = await rows<{ text: string }>(server, 'select to_jsonb(event)::text as text from event')
+    const text = events.map((event) => event.text).join('\n')
+    const secrets = [typed, PASSWORD, accessToken, refreshToken, code, ...cookies].filter(
+      (value) => value.length > 8,
+    )
+    for (const secret of secrets) expect(text.includes(secret), secret).toBe(false)
+  })
+
+  test.skipIf(isPglite)('is that a session expired, when its row goes (SQL needs Postgres)', async () => {
+    await signIn()
+    await sql(server, `update oidc_session set expires_at = now() - interval '2 hours'`)
+    await server.admin.cleanup.run()
+    expect(typesOf(await list()).at(-1)).toBe('session.expired')
+  })
+
+  test.skipIf(isPglite)('for the time that is set, and no longer (SQL needs Postgres)', async () => {
+    const other = await startTestServer({ EVENT_RETENTION_SECONDS: '3600' })
+    try {
+      await other.admin.users.create({ username: 'ada', password: PASSWORD })
+      // An identifier of two hours ago.
+      const old = new Date(Date.now() - 7_200_000).getTime().toString(16).padStart(12, '0')
+      const id = `${old.slice(0, 8)}-${old.slice(8)}-7000-8000-000000000000`
+      await sql(other, `insert into event (id, type) values ($1, 'sign_in.refused')`, [id])
+      const { events } = await other.admin.cleanup.run()
+      expect(events).toBe(1)
+      expect(typesOf(await other.admin.events.list({}))).toContain('account.created')
+    } finally {
+      await other.remove()
+    }
+  })
+})
+
+describe('what should not happen', () => {
+  test('a cookie used after signing out, once a minute at most', async () => {
+    const user = await signIn()
+    const thief = cloneBrowser(user)
+    thief.headers = { 'user-agent': CURL, 'x-forwarded-for': '198.51.100.9' }
+    await user.submit(await user.open('/logout'), {}, 'approve')
+    for (let times = 0; times < 3; times++)
+      expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+    const events = await list({ anomalies: true })
+    expect(typesOf(events)).toEqual(['session.used_after_end'])
+    expect(events[0]).toMatchObject({ address: '198.51.100.9', user_agent: CURL })
+  })
+
+  test('a cookie used after its session expired, by not being used or by age', async () => {
+    for (const [seconds, limit] of [
+      [31 * 60, 'idle'],
+      [25 * 3600, 'absolute'],
+    ] as const) {
+      const user = await signIn()
+      const cookie = await user.jar.getCookieString(server.issuer)
+      await later(seconds, async () => {
+        const thief = browser()
+        thief.headers.cookie = cookie
+        expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+      })
+      const [event] = (await list({ types: ['session.used_after_expiry'] })).slice(-1)
+      expect(event?.detail).toEqual({ limit })
+    }
+  })
+
+  test('a session used from another browser, or from two networks at once; not after an update', async () => {
+    const user = await signIn()
+    const use = async (userAgent: string, address: string) => {
+      user.headers = { 'user-agent': userAgent, 'x-forwarded-for': address }
+      expect((await app.askSilently(user)).has('code')).toBe(true)
+      return typesOf(await list({ anomalies: true }))
+    }
+    expect(await use(NEWER_FIREFOX, '203.0.113.7')).toEqual([])
+    expect(await use(NEWER_FIREFOX, '203.0.113.99')).toEqual([])
+    expect(await use(NEWER_FIREFOX, '198.51.100.9')).toEqual(['session.second_network'])
+    expect(await use(CURL, '198.51.100.9')).toEqual(['session.second_network', 'session.second_browser'])
+    await later(20 * 60, async () => {
+      expect(await use(CURL, '2001:db8:1:2::1')).toHaveLength(2)
+    })
+  })
+
+  test('a refresh token that had been replaced: its session ends, and that is on record, too', async () => {
+    const user = browser()
+    const { refreshToken } = await app.getTokens({}, user, username)
+    await app.refresh(refreshToken)
+    if (isPglite) return
+    await sql(
+      server,
+      `update oidc_token set consumed_at = consumed_at - interval '1 minute' where consumed_at is not null`,
+    )
+    expect((await app.refresh(refreshToken)).body.error).toBe('invalid_grant')
+    const events = await list({ types: ['refresh_token.reused', 'session.ended'] })
+    expect(typesOf(events).sort()).toEqual(['refresh_token.reused', 'session.ended'])
+    expect(events.find(({ type }) => type === 'session.ended')?.detail).toEqual({
+      by: 'server',
+      reason: 'refresh_token_reused',
+    })
+  })
+})
+
+describe('looking into what happened', () => {
+  test('by person, client, session, type and time, the last ones in their order', async () => {
+    const { events } = server.admin
+    await signIn()
+    await pause(20)
+    const middle = new Date().toISOString()
+    await signIn()
+    const created = await list({ types: ['session.created'] })
+    expect(created).toHaveLength(2)
+    expect(await list({ types: ['session.created'], since: middle })).toEqual(created.slice(1))
+    expect(await list({ types: ['session.created'], until: middle })).toEqual(created.slice(0, 1))
+    expect(await list({ types: ['session.created'], limit: 1 })).toEqual(created.slice(1))
+    expect(await list({ types: ['session.created'], after: created[0]?.id })).toEqual(created.slice(1))
+    expect(await events.list({ session: created[0]?.session })).toEqual(created.slice(0, 1))
+    await expect(events.list({ types: ['session.create'] })).rejects.toThrow(/did you mean session.created/)
+    await expect(events.list({ user: 'nobody' })).rejects.toThrow(/no person called nobody/)
+    await expect(events.list({ limit: 0 })).rejects.toThrow(/at least 1/)
+    await expect(events.list({ since: 'yesterday' })).rejects.toThrow(/since/)
+  })
+})

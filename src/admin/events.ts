@@ -1,0 +1,102 @@
+import { distance } from 'fastest-levenshtein'
+import { z } from 'zod'
+import type { AccountStore } from '../store/account.ts'
+import {
+  ANOMALIES,
+  EVENT_TYPES,
+  type EventStore,
+  type EventType,
+  type RecordedEvent,
+} from '../store/event.ts'
+import { AdminError, parseInput } from './admin-error.ts'
+
+const MOST = 1000
+
+const eventType = z.string().transform((name, context): EventType => {
+  if (isEventType(name)) return name
+  const nearest = Object.keys(EVENT_TYPES).toSorted((a, b) => distance(name, a) - distance(name, b))
+  context.addIssue(`${name} is no type of event; did you mean ${nearest.slice(0, 2).join(' or ')}?`)
+  return z.NEVER
+})
+
+const filter = z.strictObject({
+  types: z.array(eventType).max(50).optional(),
+  anomalies: z.boolean().default(false),
+  user: z.string().max(254).optional(),
+  client_id: z.string().max(128).optional(),
+  session: z.string().max(128).optional(),
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+  /** The first ones after this one, instead of the last ones there are. */
+  after: z.uuid().optional(),
+  limit: z.number().int().min(1, 'is at least 1').max(MOST, `is at most ${MOST}`).default(100),
+})
+
+/** An event as operators see it. */
+export type EventDocument = {
+  id: string
+  occurred_at: string
+  type: string
+  username?: string
+  account?: string
+  client_id?: string
+  grant?: string
+  session?: string
+  request?: string
+  address?: string
+  user_agent?: string
+  detail?: Readonly<Record<string, unknown>>
+}
+
+/** What operators learn of what happened. Takes parsed JSON and gives JSON. */
+export function createEventsAdmin({ events, accounts }: { events: EventStore; accounts: AccountStore }) {
+  return {
+    async list(input: unknown): Promise<EventDocument[]> {
+      const given = parseInput(filter, input ?? {})
+      const { types, anomalies, user, client_id, session, since, until, after, limit } = given
+      const wanted = anomalies ? (types ?? ANOMALIES).filter((type) => ANOMALIES.includes(type)) : types
+      if (wanted?.length === 0) return []
+      const found = await events.list({
+        types: wanted,
+        accountSub: user === undefined ? undefined : await findSub(user),
+        clientId: client_id,
+        sessionUid: session,
+        since: since === undefined ? undefined : new Date(since),
+        until: until === undefined ? undefined : new Date(until),
+        afterId: after,
+        limit,
+      })
+      return found.map(toDocument)
+    },
+  }
+
+  /** By name; who was deleted is known by their sub alone. */
+  async function findSub(user: string): Promise<string> {
+    if (z.uuid().safeParse(user).success) return user
+    const found = await accounts.findByLogin(user)
+    if (!found) throw new AdminError(`There is no person called ${user}.`)
+    return found.account.sub
+  }
+}
+
+function isEventType(name: string): name is EventType {
+  return Object.hasOwn(EVENT_TYPES, name)
+}
+
+function toDocument(event: RecordedEvent): EventDocument {
+  const { username, accountSub, clientId, grantId, sessionUid, requestId, address, userAgent, detail } = event
+  return {
+    id: event.id,
+    occurred_at: event.occurredAt.toISOString(),
+    type: event.type,
+    ...(username === undefined ? {} : { username }),
+    ...(accountSub === undefined ? {} : { account: accountSub }),
+    ...(clientId === undefined ? {} : { client_id: clientId }),
+    ...(grantId === undefined ? {} : { grant: grantId }),
+    ...(sessionUid === undefined ? {} : { session: sessionUid }),
+    ...(requestId === undefined ? {} : { request: requestId }),
+    ...(address === undefined ? {} : { address }),
+    ...(userAgent === undefined ? {} : { user_agent: userAgent }),
+    ...(detail === undefined ? {} : { detail }),
+  }
+}
