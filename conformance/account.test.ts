@@ -307,6 +307,47 @@ describe('signing out everywhere', () => {
   )
 })
 
+describe('operators', () => {
+  test('see the same, and end any one of it or all', async () => {
+    const { users } = server.admin
+    const user = browser()
+    const elsewhere = browser(SAFARI)
+    await openAccount(user)
+    await openAccount(elsewhere, { remember: 'yes' })
+    const tokens = await getTokens(app, user, 'openid offline_access')
+    const device = await connectDevice(user)
+    const shown = await users.show({ username })
+    expect(shown.sessions.map(({ user_agent }) => user_agent).sort()).toEqual([FIREFOX, SAFARI].sort())
+    expect(shown.remembered_browsers).toHaveLength(1)
+    expect(shown.devices.map(({ client_id }) => client_id)).toEqual([device.tv.client_id])
+    expect(shown.apps.map(({ client_id }) => client_id)).toEqual([app.client.client_id])
+    const of = (userAgent: string) =>
+      shown.sessions.find((session) => session.user_agent === userAgent)?.session
+
+    await users.signOut({ username, session: of(SAFARI) })
+    expect(await isSignedIn(elsewhere)).toBe(false)
+    expect(await isSignedIn(user)).toBe(true)
+    await users.signOut({ username, device: shown.devices[0]?.grant })
+    expect((await device.refresh()).body.error).toBe('invalid_grant')
+    await users.signOut({ username, app: app.client.client_id })
+    expect((await app.refresh(tokens.refreshToken)).body.error).toBe('invalid_grant')
+    expect(await isSignedIn(user)).toBe(true)
+    for (const wrong of [
+      { session: of(SAFARI) },
+      { session: '' },
+      { browser: 'x' },
+      { app: 'x' },
+      { device: 'x' },
+    ])
+      await expect(users.signOut({ username, ...wrong })).rejects.toThrow(/has no/)
+    await expect(users.signOut({ username, app: 'x', device: 'y' })).rejects.toThrow(/one thing/)
+    expect(await users.signOut({ username })).toMatchObject({ sessions: 1, browsers: 0 })
+    expect(await isSignedIn(user)).toBe(false)
+    const { sessions, devices, apps } = await users.show({ username })
+    expect({ sessions, devices, apps }).toEqual({ sessions: [], devices: [], apps: [] })
+  })
+})
+
 describe('what changes access', () => {
   test('needs the password when it was given more than five minutes ago (ASVS 7.5.1)', async () => {
     const user = browser()

@@ -96,6 +96,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       keyring,
       cleanup,
       outbound,
+      now,
       pendingMigrations: () => pendingMigrations(opened.database),
     })
     folder?.answerWith(answerAdminRequests(admin))

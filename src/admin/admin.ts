@@ -4,8 +4,13 @@ import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../oidc/outbound.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ClientStore } from '../store/client.ts'
+import type { ConnectionStore } from '../store/connection.ts'
+import type { Ending } from '../store/ending.ts'
 import type { EventStore } from '../store/event.ts'
+import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
 import type { ResourceStore } from '../store/resource.ts'
+import type { SessionStore } from '../store/session.ts'
+import type { Clock } from '../time.ts'
 import { AdminError } from './admin-error.ts'
 import { createClientsAdmin } from './clients.ts'
 import { createEventsAdmin } from './events.ts'
@@ -16,6 +21,11 @@ type Needs = {
   accounts: AccountStore
   clients: ClientStore
   events: EventStore
+  sessions: SessionStore
+  rememberedBrowsers: RememberedBrowserStore
+  connections: ConnectionStore
+  end: (ending: Ending) => Promise<void>
+  now: Clock
   resources: ResourceStore
   hasher: PasswordHasher
   keyring: Keyring

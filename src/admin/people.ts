@@ -5,6 +5,7 @@ import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import type { Ended } from '../store/ending.ts'
 import { newEvent } from '../store/event.ts'
 import { randomSecret } from '../vault.ts'
+import { type AccessDocument, type AccessNeeds, accessPart, createAccessAdmin } from './access.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 
 const username = z
@@ -41,6 +42,7 @@ const newPerson = z
 const BY_OPERATOR = { by: 'operator' }
 
 const byName = z.strictObject({ username: z.string().min(1).max(254) })
+const signOutInput = byName.extend(accessPart.shape)
 const withPassword = z.strictObject({ username: z.string().min(1).max(254), password: z.string() })
 
 export type PersonDocument = {
@@ -53,8 +55,13 @@ export type PersonDocument = {
   created_at: string
 }
 
+type Needs = AccessNeeds & { accounts: AccountStore; hasher: PasswordHasher }
+
 /** What operators do with people. Every function takes parsed JSON and gives JSON. */
-export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore; hasher: PasswordHasher }) {
+export function createPeopleAdmin(needs: Needs) {
+  const { accounts, hasher } = needs
+  const access = createAccessAdmin(needs)
+
   async function getOrThrow(login: string): Promise<Account> {
     const found = await accounts.findByLogin(login)
     if (!found) throw new AdminError(`There is no person called ${login}.`)
@@ -98,8 +105,9 @@ export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore
       return (await accounts.list()).map(toDocument)
     },
 
-    async show(input: unknown): Promise<PersonDocument> {
-      return toDocument(await getOrThrow(parseInput(byName, input).username))
+    async show(input: unknown): Promise<PersonDocument & AccessDocument> {
+      const account = await getOrThrow(parseInput(byName, input).username)
+      return { ...toDocument(account), ...(await access.describe(account.sub)) }
     },
 
     /** Ends the person's sessions and grants: who knew the old password is out. */
@@ -129,8 +137,12 @@ export function createPeopleAdmin({ accounts, hasher }: { accounts: AccountStore
       return toDocument(account)
     },
 
+    /** Everywhere, or what is named alone. */
     async signOut(input: unknown): Promise<{ username: string } & Ended> {
-      const account = await getOrThrow(parseInput(byName, input).username)
+      const { username, ...part } = parseInput(signOutInput, input)
+      const account = await getOrThrow(username)
+      if (Object.keys(part).length > 0)
+        return { username: account.username, ...(await access.end(account.sub, part)) }
       const cause = { reason: 'signed_out_everywhere', by: 'operator' } as const
       return { username: account.username, ...(await accounts.signOut(account.sub, cause)) }
     },

@@ -1,5 +1,7 @@
 import { Command } from 'commander'
+import type { AccessDocument } from '../admin/access.ts'
 import type { PersonDocument } from '../admin/people.ts'
+import { toPrintable } from './printable.ts'
 import { confirm, printResult, readSecret, type Terminal, toFields, toTable, UsageError } from './terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
@@ -62,14 +64,14 @@ export function usersCommand(terminal: Terminal): Command {
 
   users
     .command('show <username>')
-    .description('show a person')
+    .description('show a person, and what is signed in or connected in their name')
     .option('--json', 'print one JSON document')
     .action(async (username: string, options: OutputOptions) => {
       printResult(
         terminal,
         options,
         await withAdmin(terminal, (admin) => admin.users.show({ username })),
-        toFields,
+        describeAccess,
       )
     })
 
@@ -126,12 +128,20 @@ export function usersCommand(terminal: Terminal): Command {
 
   users
     .command('sign-out <username>')
-    .description('end every session, grant and token of a person')
+    .description('end every session, remembered browser, grant and token of a person, or one of them')
+    .option('--session <session>', 'only this session; users show lists them')
+    .option('--browser <remembered-browser>', 'only this remembered browser')
+    .option('--device <grant>', 'only this device')
+    .option('--app <client_id>', 'only what this app may do')
     .option('--yes', 'do not ask')
     .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions & { yes?: boolean }) => {
-      await confirm(terminal, options, `Sign ${username} out everywhere?`)
-      const ended = await withAdmin(terminal, (admin) => admin.users.signOut({ username }))
+    .action(async (username: string, options: OutputOptions & SignOutOptions) => {
+      const { session, browser, device, app } = options
+      const part = [session, browser, device, app].find((name) => name !== undefined)
+      const question = part === undefined ? `Sign ${username} out everywhere?` : `End ${part} of ${username}?`
+      await confirm(terminal, options, question)
+      const input = { username, session, browser, device, app }
+      const ended = await withAdmin(terminal, (admin) => admin.users.signOut(input))
       printResult(
         terminal,
         options,
@@ -142,6 +152,30 @@ export function usersCommand(terminal: Terminal): Command {
     })
 
   return users
+}
+
+type SignOutOptions = { session?: string; browser?: string; device?: string; app?: string; yes?: boolean }
+
+function describeAccess({
+  sessions,
+  remembered_browsers,
+  devices,
+  apps,
+  ...person
+}: PersonDocument & AccessDocument): string {
+  const tables: [string, readonly Readonly<Record<string, unknown>>[], string[]][] = [
+    ['Sessions', sessions, ['session', 'user_agent', 'address', 'started_at', 'seen_at']],
+    [
+      'Remembered browsers',
+      remembered_browsers,
+      ['remembered_browser', 'user_agent', 'used_at', 'expires_at'],
+    ],
+    ['Devices', devices, ['grant', 'client_id', 'since', 'used_at']],
+    ['Apps', apps, ['client_id', 'since', 'used_at']],
+  ]
+  const parts = tables.map(([title, rows, columns]) => `${title}\n${toTable(rows, columns, 'none')}`)
+  // What browsers call themselves is theirs to choose.
+  return toPrintable([toFields(person), ...parts].join('\n\n'), { keepLineEnds: true })
 }
 
 function describe(person: PersonDocument & { password?: string }): string {
