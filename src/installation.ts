@@ -134,9 +134,10 @@ async function openDatabase(
   { folder, log, attempts }: Opening,
 ): Promise<{ database: Database; changes: Changes; runAlone: RunAlone }> {
   if (database.kind === 'embedded') {
-    const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER))
+    const changes = createLocalChanges()
+    const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER), changes.hear)
     logMigrations(await migrate(embedded), log)
-    return { database: embedded, changes: createLocalChanges(), runAlone: createLocalWorkerLock() }
+    return { database: embedded, changes, runAlone: createLocalWorkerLock() }
   }
   await migratePostgres(database.url, log, attempts)
   const pool = openPostgres(database.url, {
