@@ -41,8 +41,7 @@ create table backchannel_logout (
   next_attempt_at timestamptz not null default now(),
   created_at timestamptz not null default now()
 );
-create index backchannel_logout_client on backchannel_logout (client_id);
-create index backchannel_logout_due on backchannel_logout (next_attempt_at);
+create index backchannel_logout_due on backchannel_logout (client_id, next_attempt_at);
 create trigger backchannel_logout_change after insert on backchannel_logout
   for each row execute function notify_change();
 

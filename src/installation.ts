@@ -11,6 +11,7 @@ import { createKeyring } from './oidc/keyring.ts'
 import { createOutbound } from './oidc/outbound.ts'
 import { createAccountStore } from './store/account.ts'
 import { createArtifactStore } from './store/artifact.ts'
+import { createBackchannelLogoutStore } from './store/backchannel-logout.ts'
 import { type Changes, createLocalChanges, listenForChanges } from './store/changes.ts'
 import { createClientStore } from './store/client.ts'
 import { createConnectionStore } from './store/connection.ts'
@@ -75,6 +76,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       rememberedBrowsers: createRememberedBrowserStore(database),
       refreshAnswers: createRefreshAnswerStore(database),
       events: createEventStore(database),
+      backchannelLogouts: createBackchannelLogoutStore(database),
       commitTokens: createTokenCommit(database),
       end: createEnding(database),
     }
@@ -135,9 +137,10 @@ async function openDatabase(
   { folder, log, attempts }: Opening,
 ): Promise<{ database: Database; changes: Changes; runAlone: RunAlone }> {
   if (database.kind === 'embedded') {
-    const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER))
+    const changes = createLocalChanges()
+    const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER), changes.hear)
     logMigrations(await migrate(embedded), log)
-    return { database: embedded, changes: createLocalChanges(), runAlone: createLocalWorkerLock() }
+    return { database: embedded, changes, runAlone: createLocalWorkerLock() }
   }
   await migratePostgres(database.url, log, attempts)
   const pool = openPostgres(database.url, {

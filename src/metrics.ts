@@ -19,6 +19,17 @@ export function createMetrics() {
       labelNames: ['table'],
       registers,
     }),
+    backchannelLogoutsPending: new Gauge({
+      name: 'sallyport_backchannel_logouts_pending',
+      help: 'Logouts that clients have not confirmed yet (counted up to 100000)',
+      registers,
+    }),
+    backchannelLogouts: new Counter({
+      name: 'sallyport_backchannel_logouts_total',
+      help: 'Attempts of this instance to tell a client of a logout, by outcome: delivered, failed, given_up',
+      labelNames: ['outcome'],
+      registers,
+    }),
     contentType: registry.contentType,
     render: (): Promise<string> => registry.metrics(),
   }

@@ -10,12 +10,14 @@ import { createHealthApp } from './http/health.ts'
 import { createRememberCookies } from './http/remember-me.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
+import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createBrowserSessions } from './oidc/browser-session.ts'
 import { createEngines } from './oidc/engines.ts'
+import { createLogoutTokens } from './oidc/logout-token.ts'
 import { createEngine, ROUTES } from './oidc/provider.ts'
 import { createUnitOfWork } from './oidc/token-request.ts'
 import { ping } from './store/database.ts'
@@ -120,7 +122,17 @@ export async function startServer(
     await installation.close()
     throw error
   }
-  const jobs = startJobs(maintenanceJobs({ cleanup: installation.cleanup, metrics, log }), { log })
+  const backchannelLogout = createBackchannelLogout({
+    ...stores,
+    ...installation,
+    logoutToken: createLogoutTokens({ ...config, jwks: engines.jwks, now }),
+    metrics,
+    log,
+  })
+  const jobs = startJobs(
+    [...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }), ...backchannelLogout.jobs],
+    { log },
+  )
   const [management, main] = listeners as [Server, Server]
   log.info({ event: 'listening', issuer: config.issuer, address: urlOf(main), management: urlOf(management) })
 
@@ -137,6 +149,7 @@ export async function startServer(
       await close(main)
       await close(management)
       await jobs.stop()
+      await backchannelLogout.stop()
       await installation.close()
       log.info({ event: 'stopped' })
     },

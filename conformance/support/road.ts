@@ -28,9 +28,11 @@ type Armed = {
 
 const everything: Filter = () => true
 
-/** What a server does on its own account, whatever is asked of it: hearing of changes, cleaning up, looking whether all is well. */
+/** What a server does on its own account, whatever is asked of it: hearing of changes, cleaning up, telling apps, looking whether all is well. */
 export const isHousekeeping: Filter = ({ text }) =>
-  /^\s*(listen|unlisten|notify|select 1\b)|_expired \*\/|_advisory_|from "signing_key"/i.test(text)
+  /^\s*(listen|unlisten|notify|select 1\b)|_expired \*\/|\/\* backchannel_logout_|_advisory_|from "signing_key"/i.test(
+    text,
+  )
 
 /**
  * The road between a server and Postgres, on which everything can happen that happens between the two. It carries one

@@ -47,12 +47,21 @@ export async function validateClient(
     faults.push('require_pkce: a public client cannot do without PKCE')
   for (const name of ['jwks_uri', 'backchannel_logout_uri']) {
     const uri = metadata[name]
-    const fault = typeof uri === 'string' ? outbound.fault(uri) : undefined
+    const fault = typeof uri === 'string' ? (ambiguityOf(uri) ?? outbound.fault(uri)) : undefined
     if (fault) faults.push(`${name}: ${fault}`)
   }
   faults.push(...(await scopeFaults(metadata, resources)))
   if (faults.length > 0) throw new AdminError(faults.join('\n'))
   return metadata
+}
+
+/**
+ * What we call is called as it is written: nothing in it is filled in for each request (CVE-2026-4874), and nothing of
+ * it stays here (OpenID Connect Back-Channel Logout 1.0 §2.2).
+ */
+function ambiguityOf(uri: string): string | undefined {
+  if (uri.includes('#')) return 'must not have a fragment'
+  return /[{}*\s]/.test(uri) ? 'must not have placeholders, wildcards or spaces' : undefined
 }
 
 async function scopeFaults(metadata: ClientMetadata, resources: ResourceStore): Promise<string[]> {

@@ -51,6 +51,7 @@ const settings = z.strictObject({
   jwks: z.object({ keys: z.array(publicJwk).min(1).max(20) }).optional(),
   jwks_uri: z.string().max(2000).optional(),
   backchannel_logout_uri: z.string().max(2000).optional(),
+  backchannel_logout_session_required: z.boolean().optional(),
 })
 const newClient = settings.extend({
   type: z.enum(CLIENT_TYPES),

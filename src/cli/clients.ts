@@ -26,6 +26,7 @@ type SettingOptions = {
   jwksFile?: string
   jwksUri?: string
   backchannelLogoutUri?: string
+  backchannelLogoutSession?: boolean
 }
 type OutputOptions = { json?: boolean }
 
@@ -153,6 +154,8 @@ function withSettings(command: Command): Command {
     .option('--jwks-uri <uri>', 'its public keys, a JWKS at an https URL')
     .option('--id-token-alg <alg>', 'how its ID tokens are signed: RS256, ES256 or EdDSA')
     .option('--backchannel-logout-uri <uri>', 'where it is told that a person signed out')
+    .option('--backchannel-logout-session', 'it is told which session, by sid (the default)')
+    .option('--no-backchannel-logout-session', 'it keeps no sid, and is told which person alone')
     .option('--client-uri <uri>', 'its home page')
     .option('--policy-uri <uri>', 'its privacy policy')
     .option('--tos-uri <uri>', 'its terms of service')
@@ -181,6 +184,7 @@ async function toSettings(options: SettingOptions): Promise<Record<string, unkno
     jwks: options.jwksFile === undefined ? undefined : await readJson(options.jwksFile),
     jwks_uri: options.jwksUri,
     backchannel_logout_uri: options.backchannelLogoutUri,
+    backchannel_logout_session_required: options.backchannelLogoutSession,
   }
 }
 

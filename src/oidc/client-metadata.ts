@@ -59,6 +59,8 @@ export function toEngineMetadata({
     hashes.push({ hash: base64url(previousSecret.hash), until: previousSecret.until.getTime() / 1000 })
 
   return {
+    // An app that is told of a logout needs the `sid` in its ID tokens to know which session is meant (BCL §2.2).
+    ...('backchannel_logout_uri' in standard ? { backchannel_logout_session_required: true } : {}),
     ...standard,
     client_id: clientId,
     scope: engineScope,

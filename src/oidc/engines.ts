@@ -9,12 +9,14 @@ type Needs = { jwks: Jwks; keyring: Keyring; changes: Changes; log: Log }
 
 /**
  * The engine of this moment. Its keys are fixed when it is made, so when an instance changes the signing keys, all
- * make another engine; requests that are running finish on the one they began on.
+ * make another engine; requests that are running finish on the one they began on. `jwks` are the keys of this moment,
+ * for what is signed outside the engine.
  */
 export function createEngines(
   { jwks, keyring, changes, log }: Needs,
   create: (jwks: Jwks) => Provider,
-): { current: () => Provider } {
+): { current: () => Provider; jwks: () => Jwks } {
+  let keys = jwks
   let known = JSON.stringify(jwks)
   let engine = create(jwks)
   let reloading = Promise.resolve()
@@ -24,6 +26,7 @@ export function createEngines(
       const changed = await keyring.load()
       if (JSON.stringify(changed) === known) return
       known = JSON.stringify(changed)
+      keys = changed
       engine = create(changed)
       log.info({ event: 'keys.reloaded', keys: changed.keys.map(({ kid }) => kid) })
     } catch (error) {
@@ -35,5 +38,5 @@ export function createEngines(
   changes.subscribe('signing_key', () => {
     reloading = reloading.then(reload)
   })
-  return { current: () => engine }
+  return { current: () => engine, jwks: () => keys }
 }

@@ -1,4 +1,4 @@
-import type { Client, KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Log } from '../log.ts'
 import { AnsweredBefore } from './errors.ts'
 import { currentUnit } from './unit-of-work.ts'
@@ -62,17 +62,6 @@ export function logEngineEvents(engine: Provider, log: Log): void {
   on(engine, 'grant.revoked', (ctx, grantId) =>
     log.warn({ event: 'grant.revoked', ...requestFields(ctx), grant: grantId }),
   )
-  on(engine, 'backchannel.success', (ctx, client) =>
-    log.info({ event: 'backchannel.success', ...requestFields(ctx), notified: clientIdOf(client) }),
-  )
-  on(engine, 'backchannel.error', (ctx, error, client) =>
-    log.warn({
-      event: 'backchannel.error',
-      ...requestFields(ctx),
-      notified: clientIdOf(client),
-      ...errorFields(error),
-    }),
-  )
 }
 
 /** The engine's listeners are synchronous: one that throws would break the request, so none can. */
@@ -109,8 +98,4 @@ function errorFields(error: unknown): Record<string, unknown> {
 
 function isServiceUnavailable(error: unknown): boolean {
   return error instanceof Error && 'statusCode' in error && error.statusCode === 503
-}
-
-function clientIdOf(client: unknown): string | undefined {
-  return (client as Client | undefined)?.clientId
 }

@@ -79,6 +79,7 @@ export function createEngine(needs: Needs): Provider {
   engine.Client.prototype.compareClientSecret = function (this: Client & ExtraClientMetadata, presented) {
     return verifyClientSecret(this, presented, now())
   }
+  // The engine tells clients while the person waits, once; ours are told from an outbox.
   engine.Client.prototype.backchannelLogout = async () => {}
   engine.keys = cookieKeys(vault)
   logEngineEvents(engine, log)
@@ -177,7 +178,7 @@ function createConfiguration(needs: Needs): Configuration {
         logoutSource: (ctx) => pages.logoutSource(ctx),
         postLogoutSuccessSource: (ctx) => pages.postLogoutSuccessSource(ctx),
       },
-      // Clients are told from an outbox, see jobs/backchannel-logout.ts: nobody's logout waits for them.
+      // For discovery, client metadata and `sid`; the telling itself is done by jobs/backchannel-logout.ts.
       backchannelLogout: { enabled: true },
       claimsParameter: {
         enabled: true,

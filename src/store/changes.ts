@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 
-/** The tables that instances keep in memory. */
-export type WatchedTable = 'oidc_client' | 'resource' | 'signing_key'
+/** The tables that instances keep in memory, and the one that brings them work. */
+export type WatchedTable = 'oidc_client' | 'resource' | 'signing_key' | 'backchannel_logout'
 
 /**
  * How this process learns that a table which it keeps in memory was changed, here or by another instance.
@@ -22,14 +22,16 @@ const LISTENING_MAX_AGE_MILLISECONDS = 60_000
 /** While it does not (connection lost, a pooler that drops notices), nothing is older than this. */
 const DEAF_MAX_AGE_MILLISECONDS = 500
 const HEARTBEAT_MILLISECONDS = 1_000
-const CHANNEL = 'sallyport_change'
+/** Where the triggers of the watched tables tell of changes. */
+export const CHANNEL = 'sallyport_change'
 
-/** Changes of one process alone: the embedded database has no other. */
-export function createLocalChanges(): Changes {
+/** Changes of one process alone: the embedded database has no other, and calls `hear` with its notices. */
+export function createLocalChanges(): Changes & { hear: (payload: string) => void } {
   const { subscribe, announce } = createSubscriptions()
   return {
     subscribe,
     announce,
+    hear: announce,
     maxAgeMilliseconds: () => LISTENING_MAX_AGE_MILLISECONDS,
     close: async () => {},
   }

@@ -9,6 +9,7 @@ import {
   sql,
 } from 'kysely'
 import pg from 'pg'
+import { CHANNEL } from './changes.ts'
 import { isConnectionUseless } from './fault.ts'
 import type { Schema } from './schema.ts'
 
@@ -104,9 +105,18 @@ function preparing(pool: pg.Pool): Pool {
  * Opens the embedded Postgres in a folder of its own. One process at a time: the caller holds the lock.
  *
  * @param folder created when missing; undefined keeps everything in memory (tests).
+ * @param onChange told of the table whenever a change to a watched one was committed.
  */
-export function openEmbeddedPostgres(folder: string | undefined): Database {
-  return new Kysely({ dialect: new ExclusivePGliteDialect({ pglite: () => PGlite.create(folder) }) })
+export function openEmbeddedPostgres(
+  folder: string | undefined,
+  onChange: (table: string) => void = () => {},
+): Database {
+  const pglite = async () => {
+    const opened = await PGlite.create(folder)
+    await opened.listen(CHANNEL, onChange)
+    return opened
+  }
+  return new Kysely({ dialect: new ExclusivePGliteDialect({ pglite }) })
 }
 
 /**

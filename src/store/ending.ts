@@ -131,21 +131,25 @@ const end = defineStatement<Ended>(
       where oidc_session.id_hash = target.session_hash and oidc_session.ended_at is null
       returning oidc_session.uid, oidc_session.account_sub, oidc_session.remembered_id, oidc_session.payload, target.reason,
         target.ended_by, target.request_id, target.address, target.user_agent
-    ), part (account_sub, client_id, grant_id, sid, is_kept) as (
+    ), part (account_sub, client_id, grant_id, sid, is_kept, is_device) as (
       select session.account_sub, client.client_id, authorized.value ->> 'grantId', authorized.value ->> 'sid',
         authorized.value ->> 'persistsLogout' = 'true'
-          and (${IS_DEVICE} or client.metadata ->> 'keep_offline_access' = 'true')
+          and (${IS_DEVICE} or client.metadata ->> 'keep_offline_access' = 'true'), ${IS_DEVICE}
       from session cross join jsonb_each(coalesce(session.payload -> 'authorizations', '{}')) as authorized
         join oidc_client as client on client.client_id = authorized.key
       union all
-      select session.account_sub, ending.client_id, null, session.payload -> 'authorizations' -> ending.client_id ->> 'sid', false
+      select session.account_sub, ending.client_id, null, session.payload -> 'authorizations' -> ending.client_id ->> 'sid',
+        false, false
       from ending join oidc_session as session on session.account_sub = ending.id
       where ending.what = 'consent' and session.ended_at is null and session.payload -> 'authorizations' ? ending.client_id
       union all
       select session.account_sub, ending.client_id, session.payload -> 'authorizations' -> ending.client_id ->> 'grantId',
-        session.payload -> 'authorizations' -> ending.client_id ->> 'sid', false
+        session.payload -> 'authorizations' -> ending.client_id ->> 'sid', false, false
       from ending join oidc_session as session on session.uid = ending.uid
       where ending.what = 'authorization' and session.ended_at is null
+    ), parted (account_sub, client_id, sid) as (
+      -- A device that stays signed in is not told that the browser which approved it was signed out.
+      select account_sub, client_id, sid from part where is_kept is not true or not is_device
     ), kept (grant_id) as (
       select authorized.value ->> 'grantId'
       from ending join oidc_session as session on session.uid = ending.uid
@@ -189,11 +193,11 @@ const end = defineStatement<Ended>(
       insert into backchannel_logout (client_id, account_sub, sid)
       select told.client_id, told.account_sub, told.sid
       from (
-        select client_id, account_sub, sid from part
+        select client_id, account_sub, sid from parted
         union
         select gone.client_id, gone.account_sub, null from gone join ending on ending.id = gone.account_sub
         where ending.what in ('person', 'consent')
-          and not exists (select from part where part.client_id = gone.client_id and part.account_sub = gone.account_sub)
+          and not exists (select from parted where parted.client_id = gone.client_id and parted.account_sub = gone.account_sub)
       ) as told join oidc_client as client on client.client_id = told.client_id
       where client.metadata ? 'backchannel_logout_uri' and client.metadata ->> 'disabled' is distinct from 'true'
     ), recorded as (

@@ -1,0 +1,482 @@
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { startChildServer } from './support/child-server.ts'
+import { createWireApp, expectTokenError, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import {
+  answer,
+  breakOff,
+  firstly,
+  hang,
+  type LogoutReceiver,
+  neverEnd,
+  startLogoutReceiver,
+  verifyLogoutToken,
+} from './support/logout-receiver.ts'
+import { post, rows, send, sql } from './support/wire.ts'
+
+const ALLOWED = { OUTBOUND_ALLOWED_NETWORKS: '127.0.0.0/8' }
+const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
+const DEVICE_GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
+/** The first pause after an attempt that failed, the longest look for what is due, and some for a busy machine. */
+const RETRY_SECONDS = 15
+
+let server: TestServer
+let receiver: LogoutReceiver
+let count = 0
+
+beforeAll(async () => {
+  server = await startTestServer(ALLOWED)
+  receiver = await startLogoutReceiver()
+})
+afterAll(async () => {
+  await server?.remove()
+  await receiver?.close()
+})
+
+type Told = WireApp & Readonly<{ path: string }>
+
+/** An app that is told at a path of its own. */
+async function createTold(registration: Record<string, unknown> = {}, at = server): Promise<Told> {
+  const path = `/app-${++count}`
+  const backchannel_logout_uri = receiver.url + path
+  const app = await createWireApp(at, { first_party: true, backchannel_logout_uri, ...registration })
+  return { ...app, path }
+}
+
+/** A person of their own for each test, so that nobody else's ending is mistaken for theirs. */
+async function createPerson(at = server): Promise<string> {
+  const username = `person-${++count}`
+  await at.admin.users.create({ username, password: PASSWORD })
+  return username
+}
+
+async function signOut(user: EndUser): Promise<void> {
+  const page = await user.open('/logout')
+  await user.submit(page, {}, 'approve')
+}
+
+const sidOf = ({ idToken }: { idToken: string }) => decodeJwt(idToken).sid
+const jtisAt = (path: string) => receiver.at(path).map(({ claims }) => claims.jti)
+
+/** Lets the pause before the next attempt pass; on the embedded database it has to be sat out. */
+async function letPausePass({ client }: WireApp, attempts?: number): Promise<void> {
+  if (isPglite) return
+  await sql(
+    server,
+    `update backchannel_logout set next_attempt_at = now(), attempts = coalesce($2, attempts) where client_id = $1`,
+    [client.client_id, attempts ?? null],
+  )
+  await sql(server, `select pg_notify('sallyport_change', 'backchannel_logout')`)
+}
+
+const expectLogged = (event: string, { client }: WireApp) =>
+  vi.waitFor(() => expect(server.logged()).toMatch(new RegExp(`"${event}".*${client.client_id}`)), 5_000)
+
+const pending = async ({ client }: WireApp): Promise<number> =>
+  (await rows(server, `select from backchannel_logout where client_id = $1`, [client.client_id])).length
+
+const eventsOf = ({ client }: WireApp) =>
+  rows<{ type: string; account_sub: string; detail: { jti: string; attempts: number } }>(
+    server,
+    `select type, account_sub, detail from event where client_id = $1 and type like 'backchannel%' order by id`,
+    [client.client_id],
+  )
+
+describe('signing out', () => {
+  let username: string
+  let user: EndUser
+
+  beforeEach(async () => {
+    username = await createPerson()
+    user = new EndUser(server.issuer)
+  })
+
+  test('tells every app of the session which one ended, as its ID tokens did (BCL §2.4, I14)', async () => {
+    const apps = [
+      await createTold({}),
+      await createTold({ id_token_signed_response_alg: 'ES256' }),
+      await createTold({ id_token_signed_response_alg: 'EdDSA' }),
+    ]
+    const signedIn = []
+    for (const app of apps) signedIn.push(await app.getTokens({}, user, username))
+    const elsewhere = await apps[0]?.getTokens({}, new EndUser(server.issuer), username)
+    await signOut(user)
+
+    const jtis = new Set<unknown>()
+    for (const [index, app] of apps.entries()) {
+      const [first] = await receiver.expect(app.path)
+      if (!first) throw new Error('nothing arrived')
+      expect(first.contentType).toMatch(/^application\/x-www-form-urlencoded/)
+      const { payload, protectedHeader } = await verifyLogoutToken(server, app, first)
+      const idToken = signedIn[index]?.idToken ?? ''
+      const { alg, kid } = decodeProtectedHeader(idToken)
+      expect(protectedHeader).toEqual({ alg, kid, typ: 'logout+jwt' })
+      const { sub, sid } = decodeJwt(idToken)
+      expect(sid).toBeTypeOf('string')
+      const { iat = 0, exp = 0, jti, ...claims } = payload
+      expect(claims).toEqual({
+        iss: server.issuer,
+        aud: app.client.client_id,
+        sub,
+        sid,
+        events: { [EVENT]: {} },
+      })
+      expect(exp - iat).toBe(120)
+      expect(Math.abs(iat - Date.now() / 1000)).toBeLessThan(30)
+      jtis.add(jti)
+    }
+    expect(jtis.size).toBe(apps.length)
+    // The person's other browser is signed in as before.
+    expect(receiver.at(apps[0]?.path ?? '').map(({ claims }) => claims.sid)).not.toContain(
+      elsewhere && sidOf(elsewhere),
+    )
+  })
+
+  test('does not wait for apps that hang, and they hold up nobody else’s (I13)', async () => {
+    const hanging = await Promise.all(Array.from({ length: 5 }, () => createTold()))
+    for (const { path } of hanging) receiver.behave(path, hang)
+    const well = await createTold()
+    const others = await Promise.all([createPerson(), createPerson(), createPerson()])
+    const browsers: EndUser[] = []
+    for (const name of [username, ...others]) {
+      const browser = new EndUser(server.issuer)
+      for (const app of [...hanging, well]) await app.getTokens({}, browser, name)
+      browsers.push(browser)
+    }
+    const startedAt = performance.now()
+    for (const browser of browsers) await signOut(browser)
+    // Waiting for a single app would take 2.5 s, each time.
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    await receiver.expect(well.path, browsers.length, 4)
+    for (const { path } of hanging) receiver.behave(path, answer(200))
+    // Nobody else's next attempts should find these still there.
+    await Promise.all(
+      hanging.map(({ client }) => server.admin.clients.delete({ client_id: client.client_id })),
+    )
+  })
+
+  test('tells an app that keeps no sid of the person alone (BCL §2.2, §2.4)', async () => {
+    const app = await createTold({ backchannel_logout_session_required: false })
+    const { idToken } = await app.getTokens({}, user, username)
+    expect(decodeJwt(idToken)).not.toHaveProperty('sid')
+    await signOut(user)
+    const [first] = await receiver.expect(app.path)
+    expect(first?.claims).toMatchObject({ sub: decodeJwt(idToken).sub })
+    expect(first?.claims).not.toHaveProperty('sid')
+  })
+
+  test('keeps the sid over a refresh', async () => {
+    const app = await createTold()
+    const tokens = await app.getTokens({}, user, username)
+    const { body } = await app.refresh(tokens.refreshToken)
+    expect(decodeJwt(String(body.id_token)).sid).toBe(sidOf(tokens))
+  })
+
+  test('that is declined tells nobody', async () => {
+    const app = await createTold()
+    await app.getTokens({}, user, username)
+    await user.submit(await user.open('/logout'), {}, 'deny')
+    await signOut(user)
+    expect(await receiver.expect(app.path)).toHaveLength(1)
+  })
+})
+
+describe('an app that does not confirm', () => {
+  async function signOutOf(app: Told): Promise<void> {
+    const user = new EndUser(server.issuer)
+    await app.getTokens({}, user, await createPerson())
+    await signOut(user)
+  }
+
+  test.concurrent.for([
+    ['answers 500', answer(500)],
+    ['answers 400', answer(400)],
+    ['redirects', answer(302)],
+    ['hangs', hang],
+    ['breaks off', breakOff],
+    ['never ends its body', neverEnd],
+  ] as const)('and %s is told again with the same jti (I13)', async ([, behaviour]) => {
+    const app = await createTold()
+    receiver.behave(app.path, firstly(behaviour))
+    await signOutOf(app)
+    await receiver.expect(app.path)
+    await expectLogged('backchannel.error', app)
+    await letPausePass(app)
+    const [first, second] = await receiver.expect(app.path, 2, RETRY_SECONDS)
+    expect(second?.claims.jti).toBe(first?.claims.jti)
+    if (!second) throw new Error('nothing arrived')
+    await verifyLogoutToken(server, app, second)
+    await expectLogged('backchannel.success', app)
+    expect(receiver.at('/elsewhere')).toEqual([])
+    if (isPglite) return
+    expect(await pending(app)).toBe(0)
+    expect(await eventsOf(app)).toMatchObject([
+      { type: 'backchannel_logout.delivered', detail: { jti: first?.claims.jti, attempts: 2 } },
+    ])
+  })
+
+  test('because nothing listens is told when something does', async () => {
+    const app = await createTold()
+    await receiver.close()
+    await signOutOf(app)
+    await expectLogged('backchannel.error', app)
+    await receiver.open()
+    await letPausePass(app)
+    await receiver.expect(app.path, 1, RETRY_SECONDS)
+  })
+
+  test.skipIf(isPglite)(
+    'is told after 5, 15, 45 … seconds, at most an hour (SQL looks at the pauses)',
+    async () => {
+      const app = await createTold()
+      receiver.behave(app.path, answer(503))
+      await signOutOf(app)
+      for (const [index, seconds] of [5, 15, 45, 135, 405, 1215, 3600, 3600].entries()) {
+        if (index > 0) await letPausePass(app, index)
+        const [row] = await vi.waitFor(
+          async () => {
+            const found = await rows<{ pause: number; attempts: number }>(
+              server,
+              `select extract(epoch from next_attempt_at - now())::float8 as pause, attempts
+             from backchannel_logout where client_id = $1 and attempts = $2`,
+              [app.client.client_id, index + 1],
+            )
+            expect(found).toHaveLength(1)
+            return found
+          },
+          { timeout: 8_000, interval: 20 },
+        )
+        expect(row?.pause).toBeGreaterThan(seconds * 0.9 - 1)
+        expect(row?.pause).toBeLessThanOrEqual(Math.min(seconds * 1.2, 3600))
+      }
+      expect(new Set(jtisAt(app.path)).size).toBe(1)
+    },
+  )
+
+  test.skipIf(isPglite)('within a day is not told any more, and that is on record', async () => {
+    const app = await createTold()
+    receiver.behave(app.path, answer(500))
+    await signOutOf(app)
+    await receiver.expect(app.path)
+    await sql(
+      server,
+      `update backchannel_logout set created_at = now() - interval '24 hours' where client_id = $1`,
+      [app.client.client_id],
+    )
+    await vi.waitFor(async () => expect(await pending(app)).toBe(0), { timeout: 25_000, interval: 200 })
+    expect(await eventsOf(app)).toMatchObject([
+      { type: 'backchannel_logout.given_up', detail: { jti: jtisAt(app.path)[0] } },
+    ])
+  })
+})
+
+describe('an ending that nobody signed out for', () => {
+  test.for([
+    ['sign-out', (username: string) => server.admin.users.signOut({ username })],
+    ['disable', (username: string) => server.admin.users.disable({ username })],
+    ['delete', (username: string) => server.admin.users.delete({ username })],
+    [
+      'set-password',
+      (username: string) => server.admin.users.setPassword({ username, password: `${PASSWORD} 2` }),
+    ],
+  ] as const)('users %s tells the apps of each session', async ([, end]) => {
+    const app = await createTold()
+    const username = await createPerson()
+    const signedIn = []
+    for (let browser = 0; browser < 3; browser++)
+      signedIn.push(await app.getTokens({}, new EndUser(server.issuer), username))
+    await end(username)
+    const received = await receiver.expect(app.path, 3)
+    expect(received.map(({ claims }) => claims.sid).toSorted()).toEqual(signedIn.map(sidOf).toSorted())
+  })
+
+  test.skipIf(isPglite)(
+    'a stolen refresh token that is used tells the app (SQL lets time pass)',
+    async () => {
+      const app = await createTold()
+      const tokens = await app.getTokens({}, new EndUser(server.issuer), await createPerson())
+      await app.refresh(tokens.refreshToken)
+      await sql(server, `delete from oidc_refresh_answer`)
+      await sql(
+        server,
+        `update oidc_token set consumed_at = consumed_at - interval '1 minute' where consumed_at is not null`,
+      )
+      expectTokenError(await app.refresh(tokens.refreshToken))
+      const [first] = await receiver.expect(app.path)
+      expect(first?.claims.sid).toBe(sidOf(tokens))
+    },
+  )
+
+  test('does not tell a client that is disabled', async () => {
+    const [app, other] = [await createTold(), await createTold()]
+    const [username, user] = [await createPerson(), new EndUser(server.issuer)]
+    for (const known of [app, other]) await known.getTokens({}, user, username)
+    await server.admin.clients.update({ client_id: app.client.client_id, disabled: true })
+    await server.admin.users.signOut({ username })
+    await receiver.expect(other.path)
+    expect(receiver.at(app.path)).toEqual([])
+  })
+
+  test('tells a device when its own tokens end, not when the browser that approved it signs out', async () => {
+    const path = `/tv-${++count}`
+    const tv = await server.admin.clients.create({
+      type: 'device',
+      client_name: 'Bridge TV',
+      backchannel_logout_uri: receiver.url + path,
+    })
+    const [app, username, user] = [await createTold(), await createPerson(), new EndUser(server.issuer)]
+    await app.getTokens({}, user, username)
+    const { body } = await post(
+      `${server.url}/device/authorize`,
+      { scope: 'openid offline_access' },
+      { as: tv },
+    )
+    let page = await user.submit(await user.open(String(body.verification_uri)), {
+      user_code: String(body.user_code),
+    })
+    for (let pages = 0; pages < 3 && page.$('button[value=approve]').length > 0; pages++)
+      page = await user.submit(page, {}, 'approve')
+    const form = { grant_type: DEVICE_GRANT_TYPE, device_code: String(body.device_code) }
+    const tokens = await post(`${server.url}/token`, form, { as: tv })
+    expect(tokens.status, tokens.text).toBe(200)
+
+    await signOut(user)
+    await receiver.expect(app.path)
+    expect(receiver.at(path)).toEqual([])
+    await server.admin.users.signOut({ username })
+    const [first] = await receiver.expect(path)
+    expect(first?.claims).toMatchObject({ sub: decodeJwt(String(tokens.body.id_token)).sub })
+    expect(first?.claims).not.toHaveProperty('sid')
+  })
+})
+
+describe('a server that is killed', () => {
+  test('between logout and delivery loses nothing: the next one tells the app, with the same jti', async () => {
+    const before = await startTestServer(ALLOWED)
+    const app = await createTold({}, before)
+    const username = await createPerson(before)
+    await before.stop()
+    const child = await startChildServer({ ...before.env, LOG_LEVEL: 'info' })
+    receiver.behave(app.path, firstly(hang))
+    const user = new EndUser(before.issuer, child.url)
+    const { code } = await app.getCode({}, user, username)
+    expect(code).toBeTruthy()
+    await signOut(user)
+    const [first] = await receiver.expect(app.path)
+    await child.kill()
+    if (!isPglite) await sql(before, `update backchannel_logout set next_attempt_at = now()`)
+    await child.start()
+    const [, second] = await receiver.expect(app.path, 2, RETRY_SECONDS)
+    expect(second?.claims.jti).toBe(first?.claims.jti)
+    if (second) await verifyLogoutToken({ issuer: before.issuer, url: child.url }, app, second)
+    await child.kill()
+    await before.remove()
+  })
+})
+
+describe.skipIf(isPglite)('two instances', () => {
+  test('share the work: each app is told once of each session', async () => {
+    const other = await server.startAnother()
+    const app = await createTold()
+    const username = await createPerson()
+    const sids: unknown[] = []
+    for (let browser = 0; browser < 12; browser++)
+      sids.push(sidOf(await app.getTokens({}, new EndUser(server.issuer), username)))
+    await other.admin.users.signOut({ username })
+    await vi.waitFor(async () => expect(await pending(app)).toBe(0), 10_000)
+    expect(
+      receiver
+        .at(app.path)
+        .map(({ claims }) => claims.sid)
+        .toSorted(),
+    ).toEqual(sids.toSorted())
+    expect(new Set(jtisAt(app.path)).size).toBe(sids.length)
+    expect(await eventsOf(app)).toHaveLength(sids.length)
+    await other.stop()
+  })
+})
+
+describe('what is left behind', () => {
+  test.skipIf(isPglite)('has no token in it: not the database, not the log', async () => {
+    const app = await createTold()
+    const user = new EndUser(server.issuer)
+    await app.getTokens({}, user, await createPerson())
+    await signOut(user)
+    const [first] = await receiver.expect(app.path)
+    await vi.waitFor(async () => expect(await eventsOf(app)).toHaveLength(1))
+    const [, payload = '', signature = ''] = first?.token.split('.') ?? []
+    for (const text of [await server.dump(), server.logged()])
+      for (const part of [payload, signature]) expect(text).not.toContain(part)
+  })
+
+  test('is counted (metrics)', async () => {
+    const text = await (await fetch(`${server.managementUrl}/metrics`)).text()
+    expect(text).toMatch(/^sallyport_backchannel_logouts_total\{outcome="delivered"\} [1-9]/m)
+    expect(text).toMatch(/^sallyport_backchannel_logouts_total\{outcome="failed"\} [1-9]/m)
+    expect(text).toMatch(/^sallyport_backchannel_logouts_pending \d+/m)
+  })
+})
+
+describe('where an app is told', () => {
+  let strict: TestServer
+
+  beforeAll(async () => {
+    strict = await startTestServer()
+  })
+  afterAll(() => strict?.remove())
+
+  test.for([
+    'http://app.example.test/logout',
+    'https://127.0.0.1/logout',
+    'http://localhost:3000/logout',
+    'https://[::1]/logout',
+    'https://169.254.169.254/latest',
+    'https://app.example.test/logout#now',
+    'https://app.example.test/logout#',
+    'https://user:password@app.example.test/logout',
+    'https://{tenant}.example.test/logout',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is refused
+    'https://app.example.test/${application.session.host}',
+    'https://*.example.test/logout',
+    'https://app.example.test/log out',
+    'file:///etc/passwd',
+    'data:text/plain,x',
+    'gopher://app.example.test/',
+    '/logout',
+  ])('is not %s (BCL §2.2, M05, M07)', async (backchannel_logout_uri) => {
+    const known = await createWireApp(strict)
+    const registration = { type: 'service', client_name: 'App', backchannel_logout_uri }
+    await expect(strict.admin.clients.create(registration)).rejects.toThrow(/backchannel_logout_uri/)
+    const { client_id } = known.client
+    await expect(strict.admin.clients.update({ client_id, backchannel_logout_uri })).rejects.toThrow(
+      /backchannel_logout_uri/,
+    )
+  })
+
+  test.skipIf(isPglite)('is looked at again when connecting (M05)', async () => {
+    const app = await createTold({ backchannel_logout_uri: 'https://app.example.test/logout' }, strict)
+    await sql(
+      strict,
+      `update oidc_client set metadata = metadata || jsonb_build_object('backchannel_logout_uri', $1::text)`,
+      [receiver.url + app.path],
+    )
+    const user = new EndUser(strict.issuer)
+    await app.getTokens({}, user, await createPerson(strict))
+    await signOut(user)
+    await vi.waitFor(() => expect(strict.logged()).toMatch(/"backchannel.error"/), 5_000)
+    expect(receiver.at(app.path)).toEqual([])
+  })
+
+  test('can be on a network that is allowed; discovery says that sessions are told apart (BCL §2.1)', async () => {
+    const { client } = await createTold()
+    const document = await server.admin.clients.show({ client_id: client.client_id })
+    expect(document.backchannel_logout_uri).toMatch(/^http:\/\/127/)
+    const { body } = await send(`${server.url}/.well-known/openid-configuration`)
+    expect(body).toMatchObject({
+      backchannel_logout_supported: true,
+      backchannel_logout_session_supported: true,
+    })
+  })
+})
