@@ -179,6 +179,8 @@ test.skipIf(isPglite)(
       const form = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
       expectTokenError(await slowApp.token({ ...form, code_verifier: request.verifier }))
     }
+    // Under a new identifier, as a page leaves it, the session has ended all the same.
+    expect((await slowApp.askSilently(ada)).get('error')).toBe('login_required')
     await slow.remove()
     road?.close()
   },
