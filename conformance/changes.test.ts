@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { RunningServer } from '../src/server.ts'
+import { listenForChanges } from '../src/store/changes.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { Road } from './support/road.ts'
 import { basic, rows, send, sql } from './support/wire.ts'
 
 const API = 'https://tides.example.test'
@@ -96,6 +98,31 @@ describe.skipIf(isPglite)('two instances', () => {
 })
 
 describe('an instance', () => {
+  test.skipIf(isPglite)(
+    'whose connection for notices died without a word trusts its memory for less than a second',
+    async () => {
+      const server = await startTestServer()
+      const url = new URL(server.env.DATABASE_URL ?? '')
+      const road = new Road({ host: url.hostname, port: Number(url.port) })
+      url.port = String(await road.open())
+      const changes = listenForChanges(url.href)
+      const isTrusting = () => changes.maxAgeMilliseconds() > 1_000
+      // Wherever between two heartbeats it dies.
+      for (const milliseconds of [0, 150, 300, 450]) {
+        await vi.waitFor(() => expect(isTrusting()).toBe(true), { timeout: 5_000, interval: 10 })
+        await pause(milliseconds)
+        road.blackhole()
+        const diedAt = performance.now()
+        await vi.waitFor(() => expect(isTrusting()).toBe(false), { timeout: 5_000, interval: 10 })
+        expect(performance.now() - diedAt).toBeLessThan(1_000)
+        road.restore()
+      }
+      await changes.close()
+      road.close()
+      await server.remove()
+    },
+  )
+
   test('sees its own changes at once', async () => {
     const server = await startTestServer()
     const status = async (client: { client_id: string; client_secret?: string }) =>

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   createWireApp,
@@ -9,6 +10,8 @@ import {
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { CALLBACK } from './support/relying-party.ts'
+import { Road } from './support/road.ts'
 import { post, rows, sql } from './support/wire.ts'
 
 let server: TestServer
@@ -144,3 +147,41 @@ describe('a grant belongs to one browser', () => {
     },
   )
 })
+
+test.skipIf(isPglite)(
+  'a person signed out everywhere while their consent is under way gives the app no tokens (Postgres can be held up)',
+  async () => {
+    let road: Road | undefined
+    const slow = await startTestServer({}, async (url) => {
+      const database = new URL(url)
+      road = new Road({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await road.open())
+      return database.href
+    })
+    await slow.admin.users.create({ username: 'ada', password: PASSWORD })
+    const slowApp = await createWireApp(slow)
+    const ada = new EndUser(slow.issuer)
+    const request = await slowApp.request({ scope: 'openid offline_access', prompt: 'consent' })
+    const login = await ada.open(request.url)
+    const consent = await ada.submit(login, { username: 'ada', password: PASSWORD })
+
+    // The engine has read the session, and goes on with it after the session has ended.
+    const trap = road?.onStatement('after', { kind: 'delay', milliseconds: 1_500 }, {}, ({ text }) =>
+      text.includes('session_find'),
+    )
+    const answering = ada.submit(consent, {}, 'approve')
+    while (trap?.struck().length === 0) await pause(10)
+    await pause(300)
+    await slow.admin.users.signOut({ username: 'ada' })
+    const { leftTo } = await answering
+    const code = leftTo?.searchParams.get('code')
+    if (code) {
+      const form = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
+      expectTokenError(await slowApp.token({ ...form, code_verifier: request.verifier }))
+    }
+    // Under a new identifier, as a page leaves it, the session has ended all the same.
+    expect((await slowApp.askSilently(ada)).get('error')).toBe('login_required')
+    await slow.remove()
+    road?.close()
+  },
+)

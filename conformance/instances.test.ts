@@ -1,11 +1,16 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openPostgres } from '../src/store/database.ts'
+import { newEventId } from '../src/store/event.ts'
+import { createTokenCommit } from '../src/store/token-commit.ts'
 import { tokensOf } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
-import { statuses } from './support/wire.ts'
+import { rows, statuses } from './support/wire.ts'
 
 const ROUNDS = [1, 2, 3]
 const AT_ONCE = 20
@@ -97,5 +102,45 @@ describe.skipIf(isPglite)('two instances on one database', () => {
         }
       },
     )
+
+    test('do not wait for each other in a circle when each of them spends many of the same tokens', async () => {
+      const url = server.env.DATABASE_URL ?? ''
+      const databases = [1, 2].map(() => openPostgres(url, { onConnectionError: () => {} }))
+      const committing = databases.map(createTokenCommit)
+      const deadlocks = () =>
+        rows(server, 'select deadlocks from pg_stat_database where datname = current_database()')
+      await grants.refresh.prepare()
+      const before = await deadlocks()
+      for (let round = 0; round < 10; round++) {
+        const families = await rows<{ spends: Uint8Array; grantId: string; clientId: string }>(
+          server,
+          `with family as (
+             insert into oidc_grant (id, account_sub, client_id, payload, expires_at)
+             select md5(random()::text || n), account_sub, client_id, '{}', expires_at
+             from (select * from oidc_grant limit 1) as any_grant, generate_series(1, 300) as n returning *
+           )
+           insert into oidc_token (id_hash, kind, grant_id, client_id, payload, expires_at)
+           select sha256(id::bytea), 3, id, client_id, '{}', expires_at from family
+           returning id_hash as spends, grant_id as "grantId", client_id as "clientId"`,
+        )
+        const rotate = ({ spends, ...family }: (typeof families)[number]) => {
+          const successor = { ...family, kind: 'RefreshToken', payload: {}, expiresAt: new Date() } as const
+          const tokens = [{ ...successor, idHash: randomBytes(32) }]
+          return { id: newEventId(), spends, grantId: family.grantId, tokens, answer: undefined, events: [] }
+        }
+        // In an order of its own each, and some of them more than once.
+        const shuffled = () => families.toSorted(() => Math.random() - 0.5)
+        const outcomes = await Promise.all(
+          committing.flatMap((commit) =>
+            [...shuffled(), ...shuffled()].map((family) => commit(rotate(family))),
+          ),
+        )
+        expect(outcomes.filter((outcome) => outcome === 'committed')).toHaveLength(300)
+      }
+      // A connection tells of its deadlocks when it ends at the latest.
+      await Promise.all(databases.map((database) => database.destroy()))
+      await pause(500)
+      expect(await deadlocks()).toEqual(before)
+    })
   })
 })

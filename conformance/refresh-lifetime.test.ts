@@ -45,6 +45,18 @@ describe('a refresh token lives', () => {
     await later(30 * DAY_SECONDS + 600, async () => expectTokenError(await app.refresh(refreshToken)))
   })
 
+  test('a family that begins late in a session lives as long as any (ASVS 10.4.8)', async () => {
+    await app.getTokens(OFFLINE, ada)
+    const begins = 2 * 3_600
+    for (const seconds of [1_500, 3_000, 4_500, 6_000])
+      await later(seconds, async () => expect((await app.askSilently(ada)).get('code')).toBeTruthy())
+    let { refreshToken } = await later(begins, () => app.getTokens(OFFLINE, ada))
+    for (const days of [10, 20, 29.99])
+      await later(begins + days * DAY_SECONDS, async () => {
+        refreshToken = expectRefreshed(await app.refresh(refreshToken)).refreshToken
+      })
+  })
+
   test('without offline_access a refresh token ends with the idle session, with it not (OIDC Core §11)', async () => {
     const bound = await app.getTokens({}, ada)
     const offline = await app.getTokens(OFFLINE, new EndUser(server.issuer))

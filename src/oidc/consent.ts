@@ -35,6 +35,8 @@ export function createLoadExistingGrant({
     // A device gets a grant of its own, made when the person consents: ending it must end nothing else.
     const isDevice = oidc.route === 'code_verification' || oidc.route === 'device_resume'
     if (isDevice && !consented) return undefined
+    // What the person just agreed to was ended meanwhile, as by a new password: it is not made anew.
+    if (consented && !existing) return undefined
     if (!account) return existing
     if (!existing) await refuseWhenFull(ctx)
 

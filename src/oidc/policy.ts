@@ -42,8 +42,8 @@ export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNulla
     AuthorizationCode: AUTHORIZATION_CODE_SECONDS,
     ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? CLIENT_CREDENTIALS_SECONDS,
     DeviceCode: DEVICE_CODE_SECONDS,
-    // A grant outlives every token and session that hangs on it.
-    Grant: Math.max(lifetimes.refreshTokenAbsoluteSeconds, lifetimes.sessionAbsoluteSeconds) + HOUR_SECONDS,
+    // A grant outlives every token that hangs on it: a family may begin when the session that it serves is about to end.
+    Grant: lifetimes.refreshTokenAbsoluteSeconds + lifetimes.sessionAbsoluteSeconds + HOUR_SECONDS,
     IdToken: ID_TOKEN_SECONDS,
     Interaction: INTERACTION_SECONDS,
     PushedAuthorizationRequest: PUSHED_REQUEST_SECONDS,

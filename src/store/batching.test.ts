@@ -85,6 +85,19 @@ describe('items that come together', () => {
     expect(await load('f')).toBe('f')
   })
 
+  test('give up their place after two seconds when more came at once than can leave', async () => {
+    const { batches, run, hold, release } = createStatement()
+    const load = createBatcher(run)
+    hold()
+    const settled = Promise.allSettled(Array.from({ length: 1_000 }, (_, index) => load(String(index))))
+    await pause(2_200)
+    release()
+    const statuses = (await settled).map(({ status }) => status)
+    expect(statuses.slice(0, 800)).not.toContain('rejected')
+    expect(statuses.slice(800)).not.toContain('fulfilled')
+    expect(batches).toHaveLength(4)
+  })
+
   test('are two hundred a statement at most', async () => {
     const { batches, run } = createStatement()
     await Promise.all(Array.from({ length: 450 }, (_, index) => String(index)).map(createBatcher(run)))

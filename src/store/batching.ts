@@ -68,7 +68,9 @@ export function createBatcher<Item, Result>(
       isWayFree = true
       depart()
     }, SLOW_MILLISECONDS)
-    void fly(waiting.splice(0, MOST_ITEMS)).finally(() => {
+    const batch = waiting.splice(0, MOST_ITEMS)
+    if (waiting.length > 0) watchQueue(LONGEST_WAIT_MILLISECONDS)
+    void fly(batch).finally(() => {
       clearTimeout(slow)
       inFlight--
       if (!isSlow) isWayFree = true

@@ -21,7 +21,12 @@ export type Changes = {
 const LISTENING_MAX_AGE_MILLISECONDS = 60_000
 /** While it does not (connection lost, a pooler that drops notices), nothing is older than this. */
 const DEAF_MAX_AGE_MILLISECONDS = 500
-const HEARTBEAT_MILLISECONDS = 1_000
+const HEARTBEAT_MILLISECONDS = 500
+/** Who heard no heartbeat for this long may have missed a change: it is noticed within a second of it. */
+const SILENCE_MILLISECONDS = 900
+const ANSWER_MILLISECONDS = 1_000
+const CONNECT_MILLISECONDS = 2_000
+const RETRY_MILLISECONDS = 1_000
 /** Where the triggers of the watched tables tell of changes. */
 export const CHANNEL = 'sallyport_change'
 
@@ -39,19 +44,23 @@ export function createLocalChanges(): Changes & { hear: (payload: string) => voi
 
 /**
  * Changes that a Postgres server tells of (`NOTIFY` by triggers, with the commit of the change). A notice to
- * ourselves every second proves that notices arrive: without it memory is short-lived, and is emptied when they are
+ * ourselves twice a second proves that notices arrive: without it memory is short-lived, and is emptied when they are
  * back.
  */
 export function listenForChanges(url: string): Changes {
   const { subscribe, announce, announceAll } = createSubscriptions()
   const closing = new AbortController()
   let isListening = false
+  let heardAt = 0
   const listening = keepListening()
 
   return {
     subscribe,
     announce,
-    maxAgeMilliseconds: () => (isListening ? LISTENING_MAX_AGE_MILLISECONDS : DEAF_MAX_AGE_MILLISECONDS),
+    maxAgeMilliseconds() {
+      const isDeaf = !isListening || performance.now() - heardAt > SILENCE_MILLISECONDS
+      return isDeaf ? DEAF_MAX_AGE_MILLISECONDS : LISTENING_MAX_AGE_MILLISECONDS
+    },
     async close() {
       closing.abort()
       await listening
@@ -63,7 +72,7 @@ export function listenForChanges(url: string): Changes {
       await listen().catch(() => {})
       isListening = false
       announceAll()
-      await pause(HEARTBEAT_MILLISECONDS, undefined, { signal: closing.signal }).catch(() => {})
+      await pause(RETRY_MILLISECONDS, undefined, { signal: closing.signal }).catch(() => {})
     }
   }
 
@@ -72,17 +81,16 @@ export function listenForChanges(url: string): Changes {
     const client = new pg.Client({
       connectionString: url,
       application_name: 'sallyport (changes)',
-      connectionTimeoutMillis: 2 * HEARTBEAT_MILLISECONDS,
-      query_timeout: HEARTBEAT_MILLISECONDS,
+      connectionTimeoutMillis: CONNECT_MILLISECONDS,
+      query_timeout: ANSWER_MILLISECONDS,
       keepAlive: true,
     })
     // Its loss shows in the next heartbeat; without a listener it would end the process.
     client.on('error', () => {})
-    let heardAt = 0
     try {
       await client.connect()
       client.on('notification', ({ payload = '' }) => {
-        if (payload === '') heardAt = Date.now()
+        if (payload === '') heardAt = performance.now()
         else announce(payload)
       })
       // A channel of our own for the heartbeat: other instances need not hear it.
@@ -90,14 +98,13 @@ export function listenForChanges(url: string): Changes {
       await client.query(`listen ${CHANNEL}`)
       await client.query(`listen ${heartbeat}`)
       while (!closing.signal.aborted) {
-        const beatAt = Date.now()
+        const beatAt = performance.now()
         await client.query(`notify ${heartbeat}`)
-        await pause(HEARTBEAT_MILLISECONDS / 2, undefined, { signal: closing.signal }).catch(() => {})
+        await pause(HEARTBEAT_MILLISECONDS, undefined, { signal: closing.signal }).catch(() => {})
         if (closing.signal.aborted) return
         if (heardAt < beatAt) throw new Error('notices do not arrive')
         if (!isListening) announceAll()
         isListening = true
-        await pause(HEARTBEAT_MILLISECONDS / 2, undefined, { signal: closing.signal }).catch(() => {})
       }
     } finally {
       await client.end().catch(() => {})

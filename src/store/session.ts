@@ -20,6 +20,8 @@ export type Session = Readonly<{
   /** The remembered browser that it is in; counts only if it is remembered for this person. */
   rememberedId: string | undefined
   seenAt: Date
+  /** The identifier that this one takes the place of: whoever still holds it has nothing. */
+  replaces?: Uint8Array | undefined
 }>
 
 /** What is stored of a session, and when it was last used (to the minute). */
@@ -58,8 +60,8 @@ export function createSessionStore(database: Database) {
   return {
     /**
      * Stores a session, or its new state. Two requests of one browser write the whole state each: what clients they
-     * added (`authorizations`) is merged, else the last one would drop the other's. An ended session stays ended, and
-     * then nothing is recorded either.
+     * added (`authorizations`) is merged, else the last one would drop the other's. An ended session stays ended, under
+     * a new identifier too, and then nothing is recorded either.
      */
     async upsert(session: Session, events: readonly NewEvent[] = []): Promise<void> {
       await upsert(database, session, events)
@@ -110,7 +112,7 @@ export function createSessionStore(database: Database) {
       return row && { payload: row.payload, seenAt: row.seen_at }
     },
 
-    /** Replaces an identifier: whoever still holds the old one has nothing. */
+    /** Ends an identifier that no other takes the place of in the same request. */
     async retire(idHash: Uint8Array): Promise<void> {
       await retireSession(database, [idHash])
     },
@@ -150,6 +152,7 @@ async function upsert(database: Database, session: Session, events: readonly New
     session.address ?? null,
     session.userAgent ?? null,
     session.seenAt.getTime() / 1000,
+    session.replaces ?? null,
     ...eventParameters(events.map((event) => ({ event }))),
   ])
 }
@@ -159,8 +162,10 @@ const upsertSession = defineStatement(
   `with stored as (
       insert into oidc_session as before
         (id_hash, uid, account_sub, payload, expires_at, remembered_id, address, user_agent, seen_at)
-      values ($1, $2, $3::uuid, $4::jsonb, to_timestamp($5::float8),
-        (select id from remembered_browser where id = $6::uuid and account_sub = $3::uuid), $7, $8, to_timestamp($9::float8))
+      select $1::bytea, $2::text, $3::uuid, $4::jsonb, to_timestamp($5::float8),
+        (select id from remembered_browser where id = $6::uuid and account_sub = $3::uuid), $7::text, $8::text, to_timestamp($9::float8)
+      where not exists (select from oidc_session where uid = $2)
+        or exists (select from oidc_session where uid = $2 and ended_at is null)
       on conflict (id_hash) do update set
         account_sub = excluded.account_sub,
         expires_at = excluded.expires_at,
@@ -174,7 +179,10 @@ const upsertSession = defineStatement(
           else '{}'::jsonb end
       where before.ended_at is null
       returning 1
-    ), recorded as (${insertEvents(10, 'exists (select from stored)')}
+    ), replaced as (
+      update oidc_session set ended_at = now()
+      where id_hash = $10::bytea and ended_at is null and exists (select from stored)
+    ), recorded as (${insertEvents(11, 'exists (select from stored)')}
     ) select`,
 )
 

@@ -25,7 +25,8 @@ export type CommitOutcome = 'committed' | 'spent' | 'ended'
  * that spend one token, over all instances, exactly one is `committed`.
  *
  * Grants are locked first, in one order: whoever ends a grant waits for this statement or is waited for, and so does
- * whoever disables the account, because that ends its grants.
+ * whoever disables the account, because that ends its grants. What is spent is locked next, in one order too: two
+ * instances that got the same requests would otherwise wait for each other, and Postgres notices that after a second.
  */
 export function createTokenCommit(database: Database): (commit: TokenCommit) => Promise<CommitOutcome> {
   return createBatcher(async (commits) => {
@@ -58,10 +59,14 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
       select oidc_grant.id from oidc_grant join account on account.sub = oidc_grant.account_sub
       where oidc_grant.id = any($3) and account.status = 'active'
       order by oidc_grant.id for key share of oidc_grant
+    ), held as materialized (
+      select token.id_hash, token.grant_id from oidc_token as token join alive on alive.id = token.grant_id
+      where token.id_hash = any($2)
+      order by token.id_hash for no key update of token
     ), spent as (
       update oidc_token as token set consumed_at = coalesce(token.consumed_at, now()), consumed_by = given.id
-      from given join alive on alive.id = given.grant_id
-      where token.id_hash = given.spends and token.grant_id = given.grant_id
+      from given join held on held.id_hash = given.spends and held.grant_id = given.grant_id
+      where token.id_hash = held.id_hash
         and (token.consumed_at is null or token.consumed_by = given.id)
       returning given.id
     ), issued as (

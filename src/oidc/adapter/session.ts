@@ -66,6 +66,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           userAgent,
           rememberedId: unit?.browser.rememberedId,
           seenAt: now(),
+          replaces: replacedBy(uid),
         }
         const recorded = events.map((event) => ({ ...event, requestId, address, userAgent }))
         const counts = countsFor(newnessOf(payload, before), limits)
@@ -105,7 +106,13 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const { ctx } = Provider
       const isLogout = ctx?.oidc?.route === 'end_session_confirm' && ctx.oidc.params?.logout
       const uid = ctx?.oidc?.session?.uid
-      // The engine destroys a session's old row when its identifier is replaced, too.
+      // The engine destroys a session's old row when its identifier is replaced, too, just before it stores the new
+      // one. Both are done by one statement: nobody who ends the session meanwhile finds neither.
+      const stored = currentUnit()?.read.storedSessions.get(id)
+      if (!isLogout && stored) {
+        currentUnit()?.read.storedSessions.set(id, { ...stored, isReplaced: true })
+        return
+      }
       if (!isLogout || uid === undefined) return await sessions.retire(sha256(id))
       const origin = currentUnit()?.origin ?? NO_ORIGIN
       await end({ what: 'session', uid, cause: { reason: 'signed_out', by: 'person', origin } })
@@ -125,6 +132,13 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN, now())
     const detail = { address_before: before.address, user_agent_before: before.userAgent }
     return oddity ? [newEvent(oddity, { ...about, detail })] : []
+  }
+
+  /** The identifier that the session of this request gives up for another. */
+  function replacedBy(uid: string): Uint8Array | undefined {
+    const stored = [...(currentUnit()?.read.storedSessions ?? [])]
+    const [id] = stored.find(([, session]) => session.uid === uid && session.isReplaced) ?? []
+    return id === undefined ? undefined : sha256(id)
   }
 
   /** Whether a session is new to its person, and to the client that it is used for just now. */
