@@ -281,6 +281,32 @@ describe('signing out everywhere', () => {
     ])
   })
 
+  test('ends sign-ins that nobody followed through: who knew the password then comes in no more', async () => {
+    const prepared = browser()
+    const page = await prepared.open((await trusted.request()).url)
+    const form = new URLSearchParams(page.$('form').serialize())
+    form.set('username', username)
+    form.set('password', PASSWORD)
+    const held = await send(page.url.replace(server.issuer, server.url), {
+      method: 'POST',
+      body: form,
+      headers: { cookie: await prepared.jar.getCookieString(page.url), origin: server.issuer },
+    })
+    expect(held.status).toBe(303)
+    const resume = held.headers.get('location') ?? ''
+    await later(2, async () => {
+      await server.admin.users.signOut({ username })
+      const asked = await prepared.open(resume)
+      expect(asked.leftTo).toBeUndefined()
+      expect(asked.$('input[name=password]')).toHaveLength(1)
+      expect(await isSignedIn(cloneBrowser(prepared))).toBe(false)
+      // Who signs in from now on is in.
+      expect((await openAccount(browser())).$('h1').text()).toBe('Your account')
+      const back = await prepared.submit(asked, { username, password: PASSWORD })
+      expect(back.leftTo?.searchParams.has('code')).toBe(true)
+    })
+  })
+
   test.skipIf(isPglite)(
     'beats refreshing on two instances: no token is left alive (needs Postgres)',
     async () => {

@@ -89,6 +89,9 @@ describe('introspection', () => {
       token_type: 'Bearer',
       iat: expect.any(Number),
       exp: Number(body.iat) + 900,
+      auth_time: expect.any(Number),
+      acr: 'urn:sallyport:acr:password',
+      amr: ['pwd'],
     })
   })
 

@@ -95,6 +95,9 @@ describe('a token for a resource', () => {
       iat: expect.any(Number),
       exp: (payload.iat ?? 0) + 900,
       jti: expect.any(String),
+      auth_time: expect.any(Number),
+      acr: 'urn:sallyport:acr:password',
+      amr: ['pwd'],
     })
   })
 

@@ -1,5 +1,8 @@
 -- 0003_sessions.sql: where people are signed in, the browsers they had remembered, and what apps must still be told.
 
+-- When the person was signed out everywhere: who proved to be them before that starts no session any more.
+alter table account add column signed_out_at timestamptz;
+
 -- Where a session is used from, as people recognise it on their account page.
 alter table oidc_session
   add column remembered_id uuid,

@@ -35,7 +35,11 @@ export function createFindAccount(accounts: AccountStore): FindAccount {
   return withUnavailable(async (_ctx, sub: string) => {
     const account = currentUnit()?.read.accounts.get(sub) ?? (await accounts.find(sub))
     if (account?.status !== 'active') return undefined
-    return { accountId: account.sub, claims: () => toClaims(account) }
+    return {
+      accountId: account.sub,
+      signedOutAt: account.signedOutAt,
+      claims: () => toClaims(account),
+    }
   })
 }
 

@@ -14,6 +14,8 @@ export type Account = Readonly<{
   /** Standard claims of the profile scope, by their wire names. */
   profile: Readonly<Record<string, unknown>>
   status: 'active' | 'disabled'
+  /** When they were signed out everywhere, if they ever were. */
+  signedOutAt: Date | undefined
   createdAt: Date
   updatedAt: Date
 }>
@@ -169,11 +171,19 @@ export function loginKey(login: string): string {
 /** What {@link toAccount} reads, for statements that bring an account along. */
 export type AccountRow = Pick<
   Selectable<AccountTable>,
-  'sub' | 'username' | 'email' | 'email_verified' | 'profile' | 'status' | 'created_at' | 'updated_at'
+  | 'sub'
+  | 'username'
+  | 'email'
+  | 'email_verified'
+  | 'profile'
+  | 'status'
+  | 'signed_out_at'
+  | 'created_at'
+  | 'updated_at'
 >
 
 export const ACCOUNT_COLUMNS =
-  'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.created_at, account.updated_at'
+  'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.signed_out_at, account.created_at, account.updated_at'
 
 export function toAccount(row: AccountRow): Account {
   return {
@@ -183,6 +193,7 @@ export function toAccount(row: AccountRow): Account {
     emailVerified: row.email_verified,
     profile: row.profile,
     status: row.status,
+    signedOutAt: row.signed_out_at ?? undefined,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }

@@ -64,7 +64,7 @@ export function createEnding(database: Database): (ending: Ending) => Promise<vo
 export async function endNow(database: Database, endings: readonly Ending[]): Promise<Ended> {
   const rows = endings.map(toRow)
   const events = endings.flatMap(({ event }) => (event ? [{ event }] : []))
-  const [ended] = await end(database, [
+  const parameters = [
     ...columnsOf(
       rows,
       ({ what }) => what,
@@ -80,10 +80,23 @@ export async function endNow(database: Database, endings: readonly Ending[]): Pr
       ({ cause }) => (cause?.origin ?? NO_ORIGIN).address ?? null,
       ({ cause }) => (cause?.origin ?? NO_ORIGIN).userAgent ?? null,
     ),
+    Date.now() / 1000,
     ...eventParameters(events),
-  ])
-  return ended ?? { sessions: 0, browsers: 0, grants: 0 }
+  ]
+  const ended = { sessions: 0, browsers: 0, grants: 0 }
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const [more] = await end(database, parameters)
+    ended.sessions += more?.sessions ?? 0
+    ended.browsers += more?.browsers ?? 0
+    ended.grants += more?.grants ?? 0
+    // A session whose identifier was replaced while we waited for its row goes on under one that we did not see.
+    const mayGoOn = endings.some(({ what }) => what === 'session' || what === 'browser' || what === 'person')
+    if (!mayGoOn || (await findAlive(database, parameters.slice(0, 6))).length === 0) break
+  }
+  return ended
 }
+
+const TRIES = 3
 
 type EndingRow = {
   what: Ending['what']
@@ -109,6 +122,18 @@ function toRow(ending: Ending): EndingRow {
 
 /** A client whose tokens belong to a device: they do not end with the browser session that approved it. */
 const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
+
+const findAlive = defineStatement(
+  'end_missed',
+  `select from unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::text[], $6::uuid[])
+      as ending (what, grant_id, kind, id_hash, uid, id)
+    where (what = 'session' and exists (select from oidc_session where uid = ending.uid and ended_at is null))
+      or (what = 'browser' and exists (select from oidc_session where remembered_id = ending.id and ended_at is null))
+      or (what = 'person' and exists (
+        select from oidc_session where account_sub = ending.id and uid is distinct from ending.uid and ended_at is null
+      ))
+    limit 1`,
+)
 
 const end = defineStatement<Ended>(
   'end',
@@ -175,6 +200,9 @@ const end = defineStatement<Ended>(
       delete from oidc_token using ending
       where ending.what = 'token' and oidc_token.id_hash = ending.id_hash
         and (oidc_token.grant_id is null or oidc_token.grant_id not in (select grant_id from due where grant_id is not null))
+    ), signed_out as (
+      update account set signed_out_at = to_timestamp($13::float8) from ending
+      where ending.what = 'person' and account.sub = ending.id
     ), browser as (
       delete from remembered_browser where id in (
         select id from ending where what = 'browser'
@@ -205,7 +233,7 @@ const end = defineStatement<Ended>(
       select distinct on (uid) 'session.ended', account_sub, uid, request_id, address, user_agent,
         jsonb_build_object('reason', reason, 'by', ended_by)
       from session where account_sub is not null
-    ), recorded_too as (${insertEvents(13)}
+    ), recorded_too as (${insertEvents(14)}
     )
     select (select count(distinct uid)::int from session where account_sub is not null) as sessions,
       (select count(*)::int from browser) as browsers, (select count(*)::int from gone) as grants`,

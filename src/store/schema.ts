@@ -31,6 +31,7 @@ export type AccountTable = {
   profile: ColumnType<Record<string, unknown>, string | undefined, string>
   password_hash: string | null
   status: Generated<'active' | 'disabled'>
+  signed_out_at: ColumnType<Date | null, never, never>
   created_at: ColumnType<Date, never, never>
   updated_at: ColumnType<Date, never, ReturnType<typeof Date> | Date>
 }

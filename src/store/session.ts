@@ -159,13 +159,21 @@ async function upsert(database: Database, session: Session, events: readonly New
 
 const upsertSession = defineStatement(
   'session_upsert',
-  `with stored as (
+  `with live as materialized (
+      -- Whoever ends this session meanwhile is waited for, or waits.
+      select 1 from oidc_session where uid = $2 and ended_at is null order by id_hash for update
+    ), stored as (
       insert into oidc_session as before
         (id_hash, uid, account_sub, payload, expires_at, remembered_id, address, user_agent, seen_at)
       select $1::bytea, $2::text, $3::uuid, $4::jsonb, to_timestamp($5::float8),
         (select id from remembered_browser where id = $6::uuid and account_sub = $3::uuid), $7::text, $8::text, to_timestamp($9::float8)
-      where not exists (select from oidc_session where uid = $2)
-        or exists (select from oidc_session where uid = $2 and ended_at is null)
+      where (not exists (select from oidc_session where uid = $2) or exists (select from live))
+        and not exists (
+          -- Proved who they are before they were signed out everywhere. (A browser that is still remembered was not.)
+          select from account
+          where sub = $3::uuid and not coalesce($4::jsonb -> 'amr' ? 'remembered', false)
+            and date_trunc('second', signed_out_at) > to_timestamp(($4::jsonb ->> 'loginTs')::float8)
+        )
       on conflict (id_hash) do update set
         account_sub = excluded.account_sub,
         expires_at = excluded.expires_at,
@@ -220,7 +228,7 @@ const listSessions = defineStatement<{
 
 /** Sessions that nobody ended are recorded as expired when they go. */
 const deleteExpiredSessions = defineStatement<{ deleted: number }>(
-  'oidc_session_delete_expired',
+  'session_delete_expired',
   `with gone as (
       delete from oidc_session where ctid = any(array(
         select ctid from oidc_session where expires_at < to_timestamp($1::float8)
