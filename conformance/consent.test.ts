@@ -56,6 +56,31 @@ describe('what a person agreed to', () => {
     expect((await signIn(newBrowser(), {}, 'grace')).$('button[value=approve]')).toHaveLength(1)
   })
 
+  test('taken back in part ends what the app holds, in every browser (OWASP ASVS 10.7.3)', async () => {
+    const parameters = { scope: 'openid profile offline_access', prompt: 'consent' }
+    const here = newBrowser()
+    const before = await app.getTokens(parameters, here)
+    const elsewhere = await app.getTokens(parameters, newBrowser())
+    const page = await signIn(here, parameters)
+    expect(boxesOf(page)).toEqual(['profile', 'offline_access'])
+    const { leftTo } = await here.submit(page, { scope: ['profile'] }, 'approve')
+    expect(leftTo?.searchParams.has('code')).toBe(true)
+    for (const { refreshToken, accessToken } of [before, elsewhere]) {
+      expectTokenError(await app.refresh(refreshToken))
+      expect(await userinfoStatus(server, accessToken)).toBe(401)
+    }
+    // It is not asked for again, and not granted again either.
+    const { scope } = await app.getTokens({ scope: 'openid profile offline_access' }, here)
+    expect(scope).toBe('openid profile')
+  })
+
+  test('added to ends nothing', async () => {
+    const here = newBrowser()
+    const before = await app.getTokens({ scope: 'openid profile' }, here)
+    await app.getTokens({ scope: 'openid profile email' }, here)
+    expect((await app.refresh(before.refreshToken)).status).toBe(200)
+  })
+
   test('leaves only the new scopes to ask for (OIDC Core §3.1.2.4)', async () => {
     await app.getCode({ scope: 'openid profile' })
     const user = newBrowser()
