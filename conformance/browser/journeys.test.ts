@@ -280,6 +280,41 @@ describe('with the keyboard alone', () => {
     expect(new URL(page.url()).searchParams.get('error')).toBe('access_denied')
   })
 
+  test('the account: each button says what it ends, Enter ends it, and what was done is said', async () => {
+    await server.admin.users.create({ username: 'grace', password: PASSWORD })
+    const elsewhere = await browser.open({
+      userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0',
+    })
+    for (const each of [elsewhere.page, page]) {
+      await each.goto(`${server.issuer}/account`)
+      await each.getByLabel('Username or e-mail').pressSequentially('grace')
+      await each.keyboard.press('Tab')
+      await each.keyboard.type(PASSWORD)
+      await each.keyboard.press('Enter')
+      await each.getByRole('heading', { name: 'Your account' }).waitFor()
+    }
+    const order: string[] = []
+    for (let stop = 0; stop < 5; stop++) {
+      await page.keyboard.press('Tab')
+      order.push(await focused())
+    }
+    expect(order).toEqual([
+      'Sign out',
+      'Sign out of this browser',
+      'End Firefox on Linux',
+      'Change your password',
+      'Sign out everywhere',
+    ])
+    for (let stop = 0; stop < 2; stop++) await page.keyboard.press('Shift+Tab')
+    await page.keyboard.press('Enter')
+    await page.getByRole('status').waitFor()
+    expect(await page.getByRole('listitem').count()).toBe(1)
+    await elsewhere.page.reload()
+    await elsewhere.page.getByText('Your session has ended').waitFor()
+    expect(tab.complaints).toEqual([])
+    await elsewhere.close()
+  })
+
   test('connecting a device: the code has the focus, Enter goes on', async () => {
     await page.goto(`${server.issuer}/device`)
     await expect.poll(focused).toBe('Code on your device')
