@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { cloneBrowser, createWireApp, later, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { later } from './support/clock.ts'
+import { cloneBrowser, createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { letPollIntervalPass, post, rows, send } from './support/wire.ts'

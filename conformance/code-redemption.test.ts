@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
 import {
   createWireApp,
   expectTokenError,
-  later,
   tokensOf,
   userinfoStatus,
   type WireApp,

@@ -3,11 +3,12 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, Si
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
+import { later } from './support/clock.ts'
 import { createWireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
-import { type Answer, later, post, send, sql, statuses } from './support/wire.ts'
+import { type Answer, post, send, sql, statuses } from './support/wire.ts'
 
 const SIGNED = 'https://signed.api.example.test'
 const GRANT = { grant_type: 'client_credentials' }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cloneBrowser, createWireApp, expectErrorPage, later, type WireApp } from './support/code-flow.ts'
+import { later } from './support/clock.ts'
+import { cloneBrowser, createWireApp, expectErrorPage, type WireApp } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { send, sql } from './support/wire.ts'

@@ -1,10 +1,10 @@
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
 import {
   type Approval,
   createWireApp,
   expectErrorPage,
-  later,
   type Tokens,
   type WireApp,
 } from './support/code-flow.ts'

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
 import {
   createWireApp,
   expectRefreshed,
   expectTokenError,
-  later,
   userinfoStatus,
   type WireApp,
 } from './support/code-flow.ts'

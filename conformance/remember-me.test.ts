@@ -1,6 +1,7 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cloneBrowser, createWireApp, later, type WireApp } from './support/code-flow.ts'
+import { later } from './support/clock.ts'
+import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { rows } from './support/wire.ts'

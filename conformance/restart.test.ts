@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cloneBrowser, createWireApp, expectErrorPage, later, type WireApp } from './support/code-flow.ts'
+import { later } from './support/clock.ts'
+import { cloneBrowser, createWireApp, expectErrorPage, type WireApp } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK } from './support/relying-party.ts'

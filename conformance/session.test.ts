@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cloneBrowser, createWireApp, later, type WireApp } from './support/code-flow.ts'
+import { later } from './support/clock.ts'
+import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { send } from './support/wire.ts'

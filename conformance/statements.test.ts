@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
+import { later } from './support/clock.ts'
 import { createWireApp, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { isHousekeeping, Road } from './support/road.ts'
-import { type Answer, later, post, send, statuses } from './support/wire.ts'
+import { type Answer, post, send, statuses } from './support/wire.ts'
 
 const API = 'https://tides.example.test'
 

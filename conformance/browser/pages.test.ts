@@ -10,9 +10,10 @@ import {
   startCallbackServer,
   type TestBrowser,
 } from '../support/browser.ts'
+import { later } from '../support/clock.ts'
 import { PASSWORD, startTestServer, type TestServer } from '../support/harness.ts'
 import { type AuthorizationRequest, createRelyingParty } from '../support/relying-party.ts'
-import { later, sql } from '../support/wire.ts'
+import { sql } from '../support/wire.ts'
 
 const PHONE = { width: 360, height: 740 }
 const DESKTOP = { width: 1280, height: 800 }

@@ -1,4 +1,4 @@
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import type { ClientDocument } from '../../src/admin/clients.ts'
 import { EndUser } from './end-user.ts'
 import type { TestServer } from './harness.ts'
@@ -147,19 +147,6 @@ export function expectErrorPage(
   expect(headers.get('x-content-type-options')).toBe('nosniff')
   expect(headers.get('referrer-policy')).toBe('no-referrer')
   expect(text).not.toMatch(/app\.example\.test|http-equiv="?refresh/i)
-}
-
-/**
- * Runs something as if that many seconds had passed: the server under test shares this process and its clock.
- * Postgres keeps its own; what it judges is moved by SQL.
- */
-export async function later<Result>(seconds: number, run: () => Promise<Result>): Promise<Result> {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + seconds * 1000 })
-  try {
-    return await run()
-  } finally {
-    vi.useRealTimers()
-  }
 }
 
 /** A copy of a browser with its cookies of this moment, whose requests another instance may answer. */

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import type { ClientDocument } from '../../src/admin/clients.ts'
 import { isPglite, type TestServer } from './harness.ts'
 
@@ -112,16 +112,6 @@ async function query<Row extends pg.QueryResultRow>(
 export async function letPollIntervalPass(server: TestServer): Promise<void> {
   if (isPglite) await pause(5_200)
   else await sql(server, `update oidc_token set polled_at = polled_at - interval '1 hour'`)
-}
-
-/** Does something when this much time has passed by the clock of the server, which runs in this process. */
-export async function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
-  vi.setSystemTime(Date.now() + seconds * 1000)
-  try {
-    return await work()
-  } finally {
-    vi.useRealTimers()
-  }
 }
 
 function parse(text: string): Record<string, unknown> {
