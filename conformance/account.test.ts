@@ -103,6 +103,21 @@ describe('the account page', () => {
     expect(other.text()).toContain('remembered until')
   })
 
+  test('counts as use of the session, up to its absolute limit (ASVS 7.3)', async () => {
+    const user = browser()
+    await openAccount(user)
+    for (let minutes = 20; minutes < 24 * 60; minutes += 25)
+      await later(minutes * 60, async () => {
+        expect((await user.open('/account')).$('h1').text(), `after ${minutes} minutes`).toBe('Your account')
+      })
+    const cookie = await user.jar.getCookieString(server.issuer)
+    await later(24 * 3600 + 60, async () => {
+      const again = browser()
+      again.headers.cookie = cookie
+      expect((await again.open('/account')).url).toContain('/account/sign-in')
+    })
+  })
+
   test('signs in for apps, too, and the other way around', async () => {
     const user = browser()
     await openAccount(user)

@@ -98,6 +98,58 @@ describe('the session cookie', () => {
   })
 })
 
+describe('over https', () => {
+  test('every cookie is for https, for us alone and out of reach of scripts (ASVS 3.3.1, 3.3.4)', async () => {
+    const secure = await startTestServer({ ISSUER: 'https://login.example.test' })
+    try {
+      await secure.admin.users.create({ username: 'ada', password: PASSWORD })
+      const user = new EndUser(secure.issuer, secure.url)
+      const document = await secure.admin.clients.create({
+        type: 'web',
+        client_name: 'App',
+        redirect_uris: ['https://app.example.test/callback'],
+        first_party: true,
+      })
+      const query = new URLSearchParams({
+        client_id: document.client_id,
+        redirect_uri: 'https://app.example.test/callback',
+        response_type: 'code',
+        scope: 'openid',
+        code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+        code_challenge_method: 'S256',
+      })
+      const page = await user.open(`/authorize?${query}`)
+      const left = await user.submit(page, { username: 'ada', password: PASSWORD, remember: 'yes' })
+      expect(left.leftTo?.searchParams.has('code')).toBe(true)
+      const other = new EndUser(secure.issuer, secure.url)
+      await other.open('/account/sign-in')
+
+      const cookies = [...user.cookiesSet, ...other.cookiesSet]
+      const names = cookies
+        .map((cookie) => cookie.split('=')[0] ?? '')
+        .filter((name) => !name.endsWith('.sig'))
+      expect([...new Set(names)].sort()).toEqual([
+        '__Host-sallyport_known',
+        '__Host-sallyport_remember',
+        '__Host-sallyport_session',
+        '__Secure-sallyport_interaction',
+        '__Secure-sallyport_restart',
+        '__Secure-sallyport_resume',
+        '__Secure-sallyport_sign_in',
+      ])
+      for (const cookie of cookies) {
+        expect(cookie).toMatch(/; secure(;|$)/i)
+        expect(cookie).toMatch(/; httponly(;|$)/i)
+        expect(cookie).toMatch(/; samesite=lax(;|$)/i)
+        expect(cookie).toMatch(/; expires=/i)
+        expect(cookie).not.toMatch(/; domain=/i)
+      }
+    } finally {
+      await secure.remove()
+    }
+  })
+})
+
 describe('a session ends', () => {
   test('after 30 idle minutes, whatever the cookie says (ASVS 7.3.1)', async () => {
     const user = await signIn()

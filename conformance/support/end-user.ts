@@ -25,6 +25,8 @@ export class EndUser {
   /** Where requests really go: another instance than the issuer names, when given. */
   readonly target: string
   headers: Record<string, string> = {}
+  /** Every `Set-Cookie` that ever came. */
+  readonly cookiesSet: string[] = []
 
   constructor(origin: string, target = origin, jar = new CookieJar()) {
     this.origin = origin
@@ -97,7 +99,10 @@ export class EndUser {
           ...next.init.headers,
         },
       })
-      for (const cookie of response.headers.getSetCookie()) await this.jar.setCookie(cookie, current.href)
+      for (const cookie of response.headers.getSetCookie()) {
+        this.cookiesSet.push(cookie)
+        await this.jar.setCookie(cookie, current.href)
+      }
       const html = await response.text()
       const location = response.headers.get('location')
       const isRedirect = response.status >= 300 && response.status < 400 && location !== null

@@ -26,6 +26,7 @@ const FRESH_SECONDS = 5 * MINUTE_SECONDS
 const SIGN_IN_SECONDS = 15 * MINUTE_SECONDS
 const HOME = '/account'
 const SIGN_IN = `${HOME}/sign-in`
+const signInCookie = { path: SIGN_IN, httpOnly: true, sameSite: 'lax', signed: true } as const
 const DONE = ['ended', 'password'] as const
 
 type Needs = {
@@ -79,7 +80,7 @@ export function createAccountRoutes(needs: Needs): Router {
     const rememberedId = await remembering.answer(ctx, rememberMe, { sub: account.sub, wantsRemembering })
     await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
     needs.knownBrowsers.note(ctx)
-    ctx.cookies.set(cookies.signIn, null, { path: SIGN_IN })
+    ctx.cookies.set(cookies.signIn, null, signInCookie)
     redirect(ctx, HOME)
   })
 
@@ -147,7 +148,7 @@ export function createAccountRoutes(needs: Needs): Router {
   }
 
   async function findVisitor(ctx: Context): Promise<Visitor | undefined> {
-    const session = await browserSessions.find(ctx)
+    const session = await browserSessions.use(ctx)
     const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
     return session && account?.status === 'active' ? { account, session } : undefined
   }
@@ -217,8 +218,7 @@ export function createAccountRoutes(needs: Needs): Router {
   ): void {
     // Who has not signed in has no session to key the form to.
     const id = ctx.cookies.get(cookies.signIn) ?? randomUUID()
-    const options = { path: SIGN_IN, httpOnly: true, sameSite: 'lax', signed: true } as const
-    ctx.cookies.set(cookies.signIn, id, { ...options, maxAge: SIGN_IN_SECONDS * 1000 })
+    ctx.cookies.set(cookies.signIn, id, { ...signInCookie, maxAge: SIGN_IN_SECONDS * 1000 })
     render(ctx, 'login', {
       csrf: csrf.tokenFor(id),
       clientName: undefined,

@@ -64,6 +64,7 @@ export function createLoginForm({ signIn, browserSessions, events, log, now }: N
         await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
         return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':
+        await events.record([newEvent('sign_in.throttled', about, originOf(ctx))])
         ctx.status = 503
         ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
         return { ...refused, error: 'busy' }

@@ -5,6 +5,7 @@ import type { Account } from '../store/account.ts'
 import type { SessionStore } from '../store/session.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
 import { cookieNames } from './cookies.ts'
+import { sessionSeconds } from './policy.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { REMEMBERED_AMR } from './session-use.ts'
 import { ACR } from './step-up.ts'
@@ -59,6 +60,13 @@ export function createBrowserSessions({
       return session.accountId === undefined ? undefined : session
     },
 
+    /** The same, used: its idle time begins anew. */
+    async use(ctx: Context): Promise<BrowserSession | undefined> {
+      const session = await this.find(ctx)
+      if (session) await store(ctx, session)
+      return session
+    },
+
     /**
      * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4); anybody else's is
      * left behind.
@@ -73,20 +81,25 @@ export function createBrowserSessions({
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub
-      const session = isTheirs ? current : new Session()
+      const session = isTheirs ? current : Object.assign(new Session(), { iat: toEpochSeconds(now()) })
       const { ts, amr, acr } = describeAuthentication(authentication)
       session.loginAccount({ accountId: sub, loginTs: ts, amr, acr })
       if (isTheirs) session.resetIdentifier()
-      const seconds = Math.min(lifetimes.sessionIdleSeconds, lifetimes.sessionAbsoluteSeconds)
-      await session.save(seconds)
-      ctx.cookies.set(cookieNames(issuer).session, session.jti, {
-        httpOnly: true,
-        sameSite: 'lax',
-        signed: true,
-        overwrite: true,
-        expires: new Date(now().getTime() + seconds * 1000),
-      })
+      await store(ctx, session)
     },
+  }
+
+  /** As the engine does at its own pages. */
+  async function store(ctx: Context, session: BrowserSession): Promise<void> {
+    const seconds = sessionSeconds(session, lifetimes, now())
+    await session.save(seconds)
+    ctx.cookies.set(cookieNames(issuer).session, session.jti, {
+      httpOnly: true,
+      sameSite: 'lax',
+      signed: true,
+      overwrite: true,
+      expires: new Date(now().getTime() + seconds * 1000),
+    })
   }
 }
 

@@ -57,10 +57,19 @@ export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNulla
       ),
     Session(_ctx, session) {
       if (!session.accountId || session.loginTs === undefined) return ANONYMOUS_SESSION_SECONDS
-      const untilCap = startOf(session) + lifetimes.sessionAbsoluteSeconds - toEpochSeconds(now())
-      return Math.max(1, Math.min(lifetimes.sessionIdleSeconds, untilCap))
+      return sessionSeconds(session, lifetimes, now())
     },
   }
+}
+
+/** How long a session may still go unused: the idle time, or what is left until its cap. At least a second. */
+export function sessionSeconds(
+  session: Parameters<typeof startOf>[0],
+  { sessionIdleSeconds, sessionAbsoluteSeconds }: Lifetimes,
+  now: Date,
+): number {
+  const untilCap = startOf(session) + sessionAbsoluteSeconds - toEpochSeconds(now)
+  return Math.max(1, Math.min(sessionIdleSeconds, untilCap))
 }
 
 /** Refresh tokens rotate on every use, until the family reaches its absolute age (RFC 9700 §4.14.2). */
