@@ -22,7 +22,7 @@ import type { Vault } from '../vault.ts'
 import { createAccountRoutes } from './account.ts'
 import { createAccountOverview } from './account-overview.ts'
 import { mendEngineAnswers } from './engine-answers.ts'
-import { isOwnForm, translateRequests } from './engine-requests.ts'
+import { isForPeople, isOwnForm, translateRequests } from './engine-requests.ts'
 import { answerErrors } from './errors.ts'
 import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
@@ -77,13 +77,20 @@ export function createApp(needs: Needs): Koa {
   app.use(refuseHostileRequests)
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(views.serveAssets)
-  app.use(createHomeRoutes(needs).routes()) //              /
   app.use(needs.unitOfWork)
-  app.use(recogniseBrowsers(needs))
-  app.use(createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes()) // /account
-  app.use(restartRequests(needs))
-  app.use(createInteractionRoutes(pages).routes()) //       /interaction/:uid
-  app.use(knownBrowsers.watch)
+  app.use(
+    onlyFor(
+      isForPeople,
+      compose([
+        recogniseBrowsers(needs),
+        createHomeRoutes(needs).routes(), //                /
+        createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes(), // /account
+        restartRequests(needs),
+        createInteractionRoutes(pages).routes(), //         /interaction/:uid
+        knownBrowsers.watch,
+      ] as Middleware[]),
+    ),
+  )
   app.use(translateRequests(needs))
   app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
   app.use(mount(engine)) //                                everything else

@@ -49,6 +49,12 @@ function requirePost(ctx: Context): void {
   throw new BadRequestError(405, 'this endpoint takes POST')
 }
 
+/** Where browsers come; elsewhere programs call. */
+export function isForPeople(ctx: Context): boolean {
+  const path = normalPath(ctx)
+  return !PROGRAMS_ONLY.has(path) && !path.startsWith('/.well-known/')
+}
+
 /** Which paths show pages whose forms must come from our own pages. */
 export function isOwnForm(ctx: Context): boolean {
   const path = normalPath(ctx)
