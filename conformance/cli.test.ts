@@ -1,19 +1,14 @@
-import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Output, type RunningCommand, runCommand, startCommand } from './support/command-line.ts'
 import { freePort } from './support/database-server.ts'
-
-const MAIN = new URL('../src/main.ts', import.meta.url).pathname
-
-type Output = { code: number | null; stdout: string; stderr: string }
 
 let folder: string
 let environment: Record<string, string>
-let server: ReturnType<typeof start>
+let server: RunningCommand
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sallyport-cli-'))
@@ -198,28 +193,62 @@ describe('the command line beside a running server', () => {
     expect(await sallyport(['healthcheck'])).toMatchObject({ code: 0, stdout: 'ready\n' })
   })
 
-  test('lists what happened, follows what happens, and says what it does not understand', async () => {
+  test('lists what happened, and says what it does not understand', async () => {
     const listed = JSON.parse(
       (await sallyport(['events', 'list', '--type', 'client.created', '--json'])).stdout,
     )
     expect(listed.map(({ type }: { type: string }) => type)).toContain('client.created')
     const lines = (await sallyport(['events', 'list', '--since', '1h'])).stdout
-    expect(lines).toMatch(/\d\d:\d\d:\d\d {2}client\.created /)
+    expect(lines).toMatch(/\d\d:\d\d:\d\dZ {2}client\.created /)
+    expect(Math.max(...lines.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(120)
+    expect(await sallyport(['events', 'list', '--type', 'client.create', '--type', 'session.ended'])).toEqual(
+      {
+        code: 2,
+        stdout: '',
+        stderr: '--type: client.create is no type of event; did you mean client.created or client.updated?\n',
+      },
+    )
     for (const wrong of [
-      ['--type', 'client.create'],
       ['--since', 'yesterday'],
+      ['--since', '5'],
+      ['--until', '2026-13-01'],
       ['--limit', 'x'],
+      ['--limit', '0'],
+      ['--limit', '1001'],
     ])
-      expect((await sallyport(['events', 'list', ...wrong])).code, wrong.join(' ')).toBe(2)
-    const following = start(['events', 'follow', '--type', 'account.created', '--json'])
-    try {
-      await pause(1_500)
-      await sallyport(['users', 'create', '--username', 'followed'])
-      await following.prints('"username":"followed"')
-      expect(following.stdout().trim().split('\n')).toHaveLength(1)
-    } finally {
-      following.child.kill('SIGINT')
-    }
+      expect(await sallyport(['events', 'list', ...wrong]), wrong.join(' ')).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringContaining(wrong[1] ?? ''),
+      })
+    for (const words of [
+      ['follow', '--user', 'nobody'],
+      ['list', '--user', 'nobody'],
+    ])
+      expect(await sallyport(['events', ...words])).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: 'There is no person called nobody.\n',
+      })
+  })
+
+  test('follows what happens until Ctrl-C, or until nobody reads any more', async () => {
+    const following = start(['events', 'follow', '--type', 'account.created', '--since', '1h', '--json'])
+    await following.prints('"username":"demo"')
+    await sallyport(['users', 'create', '--username', 'followed'])
+    await following.prints('"username":"followed"')
+    const lines = following.stdout().trim().split('\n')
+    expect(lines.filter((line) => JSON.parse(line).username === 'followed')).toHaveLength(1)
+    following.child.kill('SIGINT')
+    expect(await following.exit).toBe(0)
+    expect(following.stderr()).toBe('')
+
+    const left = start(['events', 'follow', '--since', '1h'])
+    await left.prints('key.created')
+    left.child.stdout.destroy()
+    await sallyport(['users', 'create', '--username', 'unread'])
+    expect(await left.exit).toBe(0)
+    expect(left.stderr()).toBe('')
   })
 
   test('two commands at once both work', async () => {
@@ -304,6 +333,21 @@ describe('the process', () => {
     await server.prints('Sallyport is ready')
     expect(performance.now() - startedAt).toBeLessThan(10_000)
     expect(server.stdout()).not.toContain('password')
+  })
+
+  test('who follows waits while no server runs, keeps none from starting, and misses nothing', async () => {
+    const following = start(['events', 'follow', '--type', 'account.created', '--since', '1h'])
+    await following.prints('demo')
+    server.child.kill('SIGTERM')
+    await server.exit
+    await following.warns('Waiting for the database: no server is running')
+    await sallyport(['users', 'create', '--username', 'meanwhile'])
+    server = start(['serve'])
+    await server.prints('Sallyport is ready')
+    await following.warns('The database answers again.')
+    await following.prints('meanwhile')
+    following.child.kill('SIGTERM')
+    expect(await following.exit).toBe(0)
   })
 
   test('after kill -9 it starts again, with everything that was acknowledged', async () => {
@@ -428,44 +472,12 @@ describe('the process', () => {
   })
 })
 
-function start(words: readonly string[], more: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [MAIN, ...words], {
-    env: { ...environment, ...more },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk) => {
-    output.stdout += chunk
-  })
-  child.stderr.on('data', (chunk) => {
-    output.stderr += chunk
-  })
-  const exit = new Promise<number | null>((done) => child.on('close', done))
-  return {
-    child,
-    exit,
-    stdout: () => output.stdout,
-    stderr: () => output.stderr,
-    async prints(text: string): Promise<void> {
-      while (!output.stdout.includes(text)) {
-        if (child.exitCode !== null)
-          throw new Error(`it ended with ${child.exitCode}: ${output.stdout}${output.stderr}`)
-        await new Promise((done) => setTimeout(done, 20))
-      }
-    },
-  }
+function start(words: readonly string[], more: Record<string, string> = {}): RunningCommand {
+  return startCommand(words, { ...environment, ...more })
 }
 
-async function sallyport(
-  words: readonly string[],
-  input = '',
-  more: Record<string, string> = {},
-): Promise<Output> {
-  const running = start(words, more)
-  running.child.stdin.on('error', () => {})
-  running.child.stdin.end(input)
-  const code = await running.exit
-  return { code, stdout: running.stdout(), stderr: running.stderr() }
+function sallyport(words: readonly string[], input = '', more: Record<string, string> = {}): Promise<Output> {
+  return runCommand(words, { ...environment, ...more }, input)
 }
 
 async function filesUnder(path: string): Promise<string[]> {

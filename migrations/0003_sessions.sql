@@ -59,3 +59,7 @@ create function time_ordered_id() returns uuid language sql volatile as $$
 $$;
 alter table event alter column id set default time_ordered_id();
 create index event_account on event (account_sub, id) where account_sub is not null;
+-- The other questions that operators ask of the record. Each ends with the time, which all of them are sorted by.
+create index event_client on event (client_id, id) where client_id is not null;
+create index event_session on event (session_uid, id) where session_uid is not null;
+create index event_type on event (type, id);

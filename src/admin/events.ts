@@ -1,13 +1,7 @@
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 import type { AccountStore } from '../store/account.ts'
-import {
-  ANOMALIES,
-  EVENT_TYPES,
-  type EventStore,
-  type EventType,
-  type RecordedEvent,
-} from '../store/event.ts'
+import { EVENT_TYPES, type EventStore, type EventType, type RecordedEvent } from '../store/event.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 
 const MOST = 1000
@@ -29,6 +23,7 @@ const filter = z.strictObject({
   until: z.iso.datetime({ offset: true }).optional(),
   /** The first ones after this one, instead of the last ones there are. */
   after: z.uuid().optional(),
+  before: z.uuid().optional(),
   limit: z.number().int().min(1, 'is at least 1').max(MOST, `is at most ${MOST}`).default(100),
 })
 
@@ -53,17 +48,17 @@ export function createEventsAdmin({ events, accounts }: { events: EventStore; ac
   return {
     async list(input: unknown): Promise<EventDocument[]> {
       const given = parseInput(filter, input ?? {})
-      const { types, anomalies, user, client_id, session, since, until, after, limit } = given
-      const wanted = anomalies ? (types ?? ANOMALIES).filter((type) => ANOMALIES.includes(type)) : types
-      if (wanted?.length === 0) return []
+      const { types, anomalies, user, client_id, session, since, until, after, before, limit } = given
       const found = await events.list({
-        types: wanted,
+        types,
+        anomaliesOnly: anomalies,
         accountSub: user === undefined ? undefined : await findSub(user),
         clientId: client_id,
         sessionUid: session,
         since: since === undefined ? undefined : new Date(since),
         until: until === undefined ? undefined : new Date(until),
         afterId: after,
+        beforeId: before,
         limit,
       })
       return found.map(toDocument)

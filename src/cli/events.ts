@@ -1,16 +1,11 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
 import { AdminError } from '../admin/admin-error.ts'
-import type { EventDocument } from '../admin/events.ts'
+import { createEventLines } from './event-line.ts'
+import { type EventFilter, followEvents, type Position, positionNow } from './follow-events.ts'
 import { toPrintable } from './printable.ts'
 import { print, printResult, type Terminal, UsageError } from './terminal.ts'
-import { withAdmin } from './with-admin.ts'
-
-const POLL_MILLISECONDS = 1_000
-/** An event may be committed later than one with a younger identifier, by another instance: followers look back. */
-const OVERLAP_MILLISECONDS = 10_000
-const PAGE = 1000
+import { withAdmin, withLastingAdmin } from './with-admin.ts'
 
 type FilterOptions = {
   type?: string[]
@@ -18,32 +13,34 @@ type FilterOptions = {
   user?: string
   client?: string
   session?: string
+  since?: string
   json?: boolean
 }
-type ListOptions = FilterOptions & { since?: string; until?: string; limit: string }
+type ListOptions = FilterOptions & { until?: string; limit: string }
+
+const MOST = 1000
 
 export function eventsCommand(terminal: Terminal): Command {
   const events = new Command('events').description('see what happened: sign-ins, sessions, tokens, changes')
 
   withFilters(events.command('list'))
     .description('show the last events')
-    .option(
-      '--since <time>',
-      'from then on: an instant (2026-11-03T09:00:00Z) or how long ago (15m, 24h, 7d)',
-    )
     .option('--until <time>', 'before then')
-    .option('--limit <number>', 'how many at most, the last ones (1 to 1000)', '100')
+    .option('--limit <number>', `how many at most, the last ones (1 to ${MOST})`, '100')
     .action(async (options: ListOptions) => {
-      if (!/^\d+$/.test(options.limit)) throw new UsageError(`${options.limit} is not a whole number`)
+      const limit = /^\d{1,4}$/.test(options.limit) ? Number(options.limit) : 0
+      if (limit < 1 || limit > MOST)
+        throw new UsageError(`--limit is a number from 1 to ${MOST}, not ${options.limit}`)
+      const [since, until] = [toInstant(options.since), toInstant(options.until)]
       const input = {
         ...toFilter(options),
-        since: toInstant(options.since),
-        until: toInstant(options.until),
-        limit: Number(options.limit),
+        since: since?.toISOString(),
+        until: until?.toISOString(),
+        limit,
       }
       const found = await withAdmin(terminal, (admin) => asUsage(admin.events.list(input)))
       printResult(terminal, options, found, (list) =>
-        list.length === 0 ? 'Nothing that fits is on record.' : list.map(toLine).join('\n'),
+        list.length === 0 ? 'Nothing that fits is on record.' : createEventLines()(list).join('\n'),
       )
     })
 
@@ -54,52 +51,47 @@ export function eventsCommand(terminal: Terminal): Command {
   return events
 }
 
-/** Each event once, in the order in which they become known. A database that is away is waited for. */
 async function follow(terminal: Terminal, options: FilterOptions): Promise<void> {
-  const { signal, stderr } = terminal
-  const filter = toFilter(options)
-  const startedAt = Date.now()
-  let known = new Map<string, number>()
-  let isAway = false
-  await withAdmin(terminal, async (admin) => {
-    await asUsage(admin.events.list({ ...filter, limit: 1 }))
-    while (!signal.aborted) {
-      const from = Math.max(startedAt, Date.now() - OVERLAP_MILLISECONDS)
-      try {
-        for (const event of await listSince(admin, filter, new Date(from))) {
-          if (known.has(event.id)) continue
-          known.set(event.id, Date.now())
-          print(terminal, options.json ? JSON.stringify(event) : toLine(event))
-        }
-        if (isAway) stderr.write('The database answers again.\n')
-        isAway = false
-      } catch (error) {
-        if (!isAway) stderr.write(`Waiting for the database: ${messageOf(error)}\n`)
-        isAway = true
-      }
-      const oldest = Date.now() - 2 * OVERLAP_MILLISECONDS
-      known = new Map([...known].filter(([, at]) => at >= oldest))
-      await pause(POLL_MILLISECONDS, undefined, { signal }).catch(() => {})
-    }
-  })
+  const { filter, start } = await withAdmin(terminal, (admin) => prepare(admin, options))
+  // Whoever reads our output may have seen enough: `| head` is no fault.
+  const left = new AbortController()
+  terminal.stdout.on('error', () => left.abort())
+  const signal = AbortSignal.any([terminal.signal, left.signal])
+  const toLines = createEventLines()
+  await withLastingAdmin(terminal, (admin) =>
+    followEvents((input) => admin.events.list(input), {
+      filter,
+      start,
+      signal,
+      show(events) {
+        const lines = options.json
+          ? events.map((event) => toPrintable(JSON.stringify(event)))
+          : toLines(events)
+        print(terminal, lines.join('\n'))
+      },
+      tell: (text) => void terminal.stderr.write(`${text}\n`),
+    }),
+  )
 }
 
-async function listSince(
+/** What cannot be followed is said at once. A person is followed by their sub, which outlives their name. */
+async function prepare(
   admin: Admin,
-  filter: Record<string, unknown>,
-  since: Date,
-): Promise<EventDocument[]> {
-  const events: EventDocument[] = []
-  for (let after = FIRST_ID; ; ) {
-    const page = await admin.events.list({ ...filter, since: since.toISOString(), after, limit: PAGE })
-    events.push(...page)
-    const last = page.at(-1)
-    if (page.length < PAGE || !last) return events
-    after = last.id
-  }
+  options: FilterOptions,
+): Promise<{ filter: EventFilter; start: Position }> {
+  const given = toFilter(options)
+  const since = toInstant(options.since)
+  await asUsage(admin.events.list({ ...given, limit: 1 }))
+  const { user } = given
+  const isName = user !== undefined && !IS_SUB.test(user)
+  const filter = isName ? { ...given, user: (await admin.users.show({ username: user })).sub } : given
+  const start = since
+    ? { from: since, known: new Set<string>() }
+    : await positionNow((input) => admin.events.list(input), filter)
+  return { filter, start }
 }
 
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+const IS_SUB = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
 
 function withFilters(command: Command): Command {
   return command
@@ -111,56 +103,41 @@ function withFilters(command: Command): Command {
     .option('--user <username>', 'of this person only (or their sub)')
     .option('--client <client_id>', 'of this client only')
     .option('--session <session>', 'of this session only')
+    .option(
+      '--since <time>',
+      'from then on: an instant (2026-11-03T09:00:00Z) or how long ago (15m, 24h, 7d)',
+    )
     .option('--json', 'print JSON: one document; following, one a line')
 }
 
-function toFilter({ type, anomalies, user, client, session }: FilterOptions): Record<string, unknown> {
+function toFilter({ type, anomalies, user, client, session }: FilterOptions): EventFilter {
   return { types: type, anomalies, user, client_id: client, session }
 }
 
-/** What cannot be listed was asked for wrongly. */
+/** An unknown type is wrong usage. */
 async function asUsage<T>(work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {
     throw error instanceof AdminError && error.message.startsWith('types')
-      ? new UsageError(error.message)
+      ? new UsageError(error.message.replace(/^types(\.\d+)?: /gm, '--type: '))
       : error
   }
 }
 
 const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
+const AGO = /^(\d{1,8})([smhd])$/
+const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/
 
-function toInstant(text: string | undefined): string | undefined {
+/** An instant without a zone is meant as events are shown: in UTC. */
+function toInstant(text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
-  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  const at =
-    count === undefined ? Date.parse(text) : Date.now() - Number(count) * (UNIT_SECONDS[unit] ?? 0) * 1000
-  if (Number.isNaN(at)) throw new UsageError(`${text} is no time: give 2026-11-03T09:00:00Z, or 15m, 24h, 7d`)
-  return new Date(at).toISOString()
-}
-
-/** Names and browsers are what others chose to send: nothing in them may steer the terminal. */
-function toLine(event: EventDocument): string {
-  const { occurred_at, type, username, account, client_id, address, detail } = event
-  const who = username ?? account ?? '-'
-  const parts = [
-    occurred_at.replace('T', ' ').slice(0, 19),
-    type.padEnd(26),
-    who.padEnd(16),
-    (client_id ?? '-').padEnd(16),
-    address ?? '-',
-    detail === undefined ? '' : describeDetail(detail),
-  ]
-  return toPrintable(parts.join('  ').trimEnd())
-}
-
-function describeDetail(detail: Readonly<Record<string, unknown>>): string {
-  return Object.entries(detail)
-    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(' ')
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error && error.message ? error.message : 'no connection'
+  const [, count, unit = ''] = AGO.exec(text) ?? []
+  if (count !== undefined)
+    return new Date(Math.max(0, Date.now() - Number(count) * (UNIT_SECONDS[unit] ?? 0) * 1000))
+  const [, time, , , zone] = INSTANT.exec(text) ?? []
+  const at = INSTANT.test(text) ? new Date(time && !zone ? `${text}Z` : text) : undefined
+  if (!at || Number.isNaN(at.getTime()))
+    throw new UsageError(`${text} is no time: give 2026-11-03T09:00:00Z, or 15m, 24h, 7d`)
+  return at
 }

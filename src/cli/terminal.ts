@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import type { Readable, Writable } from 'node:stream'
+import { toPrintable } from './printable.ts'
 
 /** What a command sees of the process it runs in. */
 export type Terminal = Readonly<{
@@ -29,7 +30,10 @@ export function printResult<T>(
   result: T,
   toLines: (result: T) => string,
 ): void {
-  print(terminal, json ? JSON.stringify(result, null, 2) : toLines(result))
+  print(
+    terminal,
+    json ? toPrintable(JSON.stringify(result, null, 2), { keepLineEnds: true }) : toLines(result),
+  )
 }
 
 /** `name  value` lines, names aligned; lists and objects on one line. */

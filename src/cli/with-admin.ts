@@ -28,6 +28,20 @@ export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => P
   }
 }
 
+/**
+ * The same for what lasts. It never holds the embedded database, or no server could start meanwhile: what is asked of it
+ * while no server runs rejects with HolderGoneError.
+ */
+export async function withLastingAdmin<T>(
+  terminal: Terminal,
+  work: (admin: Admin) => Promise<T>,
+): Promise<T> {
+  const config = parseConfig(terminal.env)
+  return config.database.kind === 'embedded'
+    ? await work(createRemoteAdmin(config.dataDir))
+    : await withInstallation(config, work)
+}
+
 async function withInstallation<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
   const log = createLog({ level: 'warn', format: 'json' }, pino.destination(2))
   // The engine and the databases are loaded only when no server does the work.

@@ -167,8 +167,11 @@ export type EventFilter = Readonly<{
   sessionUid?: string | undefined
   since?: Date | undefined
   until?: Date | undefined
-  /** The first ones after this event; otherwise the last ones there are. */
+  /** The first ones after this event; otherwise the last ones there are, … */
   afterId?: string | undefined
+  /** … before this one. */
+  beforeId?: string | undefined
+  anomaliesOnly?: boolean
   limit: number
 }>
 
@@ -184,16 +187,10 @@ export function createEventStore(database: Database) {
     record: (events: readonly NewEvent[]): Promise<void> => recordEvents(database, events),
 
     /** What happened, in the order of time. */
-    async list({
-      types,
-      accountSub,
-      clientId,
-      sessionUid,
-      since,
-      until,
-      afterId,
-      limit,
-    }: EventFilter): Promise<RecordedEvent[]> {
+    async list(filter: EventFilter): Promise<RecordedEvent[]> {
+      const { accountSub, clientId, sessionUid, since, until, afterId, beforeId, limit } = filter
+      const types = typesOf(filter)
+      if (types?.length === 0) return []
       const isForward = afterId !== undefined
       let query = database
         .selectFrom('event')
@@ -209,6 +206,7 @@ export function createEventStore(database: Database) {
       if (since !== undefined) query = query.where('event.id', '>=', firstIdAt(since))
       if (until !== undefined) query = query.where('event.id', '<', firstIdAt(until))
       if (afterId !== undefined) query = query.where('event.id', '>', afterId)
+      if (beforeId !== undefined) query = query.where('event.id', '<', beforeId)
       const rows = await query.execute()
       const events = rows.map((row) => ({
         id: row.id,
@@ -251,6 +249,10 @@ const countOldest = defineStatement<{ count: number }>(
   'event_count_expired',
   `select count(*)::int as count from (select from event where id < $1::uuid limit $2) as counted`,
 )
+
+function typesOf({ types, anomaliesOnly = false }: EventFilter): readonly EventType[] | undefined {
+  return anomaliesOnly ? (types ?? ANOMALIES).filter((type) => ANOMALIES.includes(type)) : types
+}
 
 /** The smallest identifier that an event of that instant can have. */
 function firstIdAt(instant: Date): string {

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { setTimeout as pause } from 'node:timers/promises'
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
+const LOOK_MILLISECONDS = 20
+
+export type Output = { code: number | null; stdout: string; stderr: string }
+
+export type RunningCommand = ReturnType<typeof startCommand>
+
+/** Starts a command as operators do, in a process of its own. */
+export function startCommand(words: readonly string[], env: Record<string, string>) {
+  const child = spawn(process.execPath, [MAIN, ...words], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const output = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => {
+    output.stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    output.stderr += chunk
+  })
+  const exit = new Promise<number | null>((done) => child.on('close', done))
+  const writes = async (stream: keyof typeof output, text: string): Promise<void> => {
+    while (!output[stream].includes(text)) {
+      if (child.exitCode !== null)
+        throw new Error(`it ended with ${child.exitCode}: ${output.stdout}${output.stderr}`)
+      await pause(LOOK_MILLISECONDS)
+    }
+  }
+  return {
+    child,
+    exit,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
+    prints: (text: string) => writes('stdout', text),
+    warns: (text: string) => writes('stderr', text),
+  }
+}
+
+/** Runs a command to its end. */
+export async function runCommand(
+  words: readonly string[],
+  env: Record<string, string>,
+  input = '',
+): Promise<Output> {
+  const running = startCommand(words, env)
+  running.child.stdin.on('error', () => {})
+  running.child.stdin.end(input)
+  const code = await running.exit
+  return { code, stdout: running.stdout(), stderr: running.stderr() }
+}

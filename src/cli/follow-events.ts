@@ -1,0 +1,99 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { EventDocument } from '../admin/events.ts'
+import { HolderGoneError } from '../admin/socket.ts'
+
+const POLL_MILLISECONDS = 1_000
+/**
+ * Events carry the time at which they were made, and are there when they are committed: by another instance, whose clock
+ * may differ, some seconds later. No statement waits for this long.
+ */
+const OVERLAP_MILLISECONDS = 30_000
+const PAGE = 1000
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+
+/** Who and what is followed: input of the admin's `events.list`. */
+export type EventFilter = Readonly<{
+  types?: readonly string[] | undefined
+  anomalies?: boolean | undefined
+  user?: string | undefined
+  client_id?: string | undefined
+  session?: string | undefined
+}>
+
+type List = (input: Record<string, unknown>) => Promise<EventDocument[]>
+
+/** From where on to look, and what was seen there already. */
+export type Position = Readonly<{ from: Date; known: ReadonlySet<string> }>
+
+type Following = Readonly<{
+  filter: EventFilter
+  start: Position
+  signal: AbortSignal
+  show: (events: readonly EventDocument[]) => void
+  tell: (text: string) => void
+  pollMilliseconds?: number
+}>
+
+/** Where to begin when only what happens from now on is of interest, however late what happened before is committed. */
+export async function positionNow(list: List, filter: EventFilter): Promise<Position> {
+  const from = overlapping(Date.now())
+  const known = new Set<string>()
+  for await (const page of pagesOf(list, { filter, from })) for (const { id } of page) known.add(id)
+  return { from, known }
+}
+
+/**
+ * Shows each event once, in the order in which they become known, until it is told to stop. Whenever the database is
+ * away it goes on from where it was, so that nothing is missed, however long that takes.
+ */
+export async function followEvents(list: List, following: Following): Promise<void> {
+  const { filter, start, signal, show, tell, pollMilliseconds = POLL_MILLISECONDS } = following
+  let { from, known } = start
+  let trouble: string | undefined
+
+  while (!signal.aborted) {
+    const next = overlapping(Date.now())
+    const found = new Set<string>()
+    try {
+      for await (const page of pagesOf(list, { filter, from })) {
+        const fresh = page.filter(({ id }) => !known.has(id))
+        for (const { id } of page) found.add(id)
+        if (fresh.length > 0) show(fresh)
+      }
+      // The next look reaches back over this one: what this one found is all that it can find again.
+      known = found
+      if (next > from) from = next
+      if (trouble !== undefined) tell('The database answers again.')
+      trouble = undefined
+    } catch (error) {
+      // What was shown of a look that failed half-way is not shown again by the next.
+      known = new Set([...known, ...found])
+      const reason = messageOf(error)
+      if (reason !== trouble) tell(`Waiting for the database: ${reason}`)
+      trouble = reason
+    }
+    await pause(pollMilliseconds, undefined, { signal }).catch(() => {})
+  }
+}
+
+async function* pagesOf(
+  list: List,
+  { filter, from }: { filter: EventFilter; from: Date },
+): AsyncGenerator<EventDocument[]> {
+  for (let after = FIRST_ID; ; ) {
+    const page = await list({ ...filter, since: from.toISOString(), after, limit: PAGE })
+    yield page
+    const last = page.at(-1)
+    if (page.length < PAGE || !last) return
+    after = last.id
+  }
+}
+
+function overlapping(milliseconds: number): Date {
+  return new Date(milliseconds - OVERLAP_MILLISECONDS)
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof HolderGoneError) return 'no server is running'
+  return error instanceof Error && error.message ? error.message : 'no connection'
+}
