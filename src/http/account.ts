@@ -141,7 +141,8 @@ export function createAccountRoutes(needs: Needs): Router {
   function forVisitor(answer: (ctx: Context, visitor: Visitor) => Promise<void>): Middleware {
     return async (ctx) => {
       const visitor = await findVisitor(ctx)
-      if (!visitor) return redirect(ctx, SIGN_IN)
+      // By way of the page itself, where a remembered browser is recognised.
+      if (!visitor) return redirect(ctx, ctx.path === HOME ? SIGN_IN : HOME)
       if (ctx.method === 'POST') csrf.verify(visitor.session.uid, formOf(ctx).get('csrf'))
       return await answer(ctx, visitor)
     }
@@ -243,7 +244,7 @@ export function createAccountRoutes(needs: Needs): Router {
 
   /** The session of this browser is over: nothing of it stays behind. */
   function leave(ctx: Context): void {
-    ctx.cookies.set(cookies.session, null, { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true })
+    browserSessions.forget(ctx)
     remembering.clear(ctx)
     needs.knownBrowsers.forget(ctx)
     redirect(ctx, `${ROUTES.end_session}/success`)

@@ -11,6 +11,8 @@ import { REMEMBERED_AMR } from './session-use.ts'
 import { ACR } from './step-up.ts'
 import { currentUnit } from './unit-of-work.ts'
 
+const COOKIE = { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true } as const
+
 /** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
 export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
 
@@ -67,6 +69,11 @@ export function createBrowserSessions({
       return session
     },
 
+    /** Clears the cookie of a session that was ended. */
+    forget(ctx: Context): void {
+      ctx.cookies.set(cookieNames(issuer).session, null, COOKIE)
+    },
+
     /**
      * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4); anybody else's is
      * left behind.
@@ -94,10 +101,7 @@ export function createBrowserSessions({
     const seconds = sessionSeconds(session, lifetimes, now())
     await session.save(seconds)
     ctx.cookies.set(cookieNames(issuer).session, session.jti, {
-      httpOnly: true,
-      sameSite: 'lax',
-      signed: true,
-      overwrite: true,
+      ...COOKIE,
       expires: new Date(now().getTime() + seconds * 1000),
     })
   }
