@@ -18,6 +18,7 @@ import { createMetrics } from './metrics.ts'
 import { createBrowserSessions } from './oidc/browser-session.ts'
 import { createEngines } from './oidc/engines.ts'
 import { createLogoutTokens } from './oidc/logout-token.ts'
+import { createLostAnswers } from './oidc/lost-answers.ts'
 import { createEngine, ROUTES } from './oidc/provider.ts'
 import { createUnitOfWork } from './oidc/token-request.ts'
 import { ping } from './store/database.ts'
@@ -55,8 +56,20 @@ export async function startServer(
   const metrics = createMetrics()
   const views = createViews({ brand: BRAND, issuer: config.issuer })
   const sessionLimits = { ...config, ...config.lifetimes }
+  const lostAnswers = createLostAnswers()
   const engines = createEngines({ ...installation, log }, (jwks) =>
-    createEngine({ ...config, ...stores, ...views, sessionLimits, jwks, vault, outbound, log, now }),
+    createEngine({
+      ...config,
+      ...stores,
+      ...views,
+      sessionLimits,
+      lostAnswers,
+      jwks,
+      vault,
+      outbound,
+      log,
+      now,
+    }),
   )
   const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault, now })
   const app = createApp({
@@ -77,6 +90,7 @@ export async function startServer(
       ...stores,
       ...config.lifetimes,
       tokenPath: ROUTES.token,
+      lostAnswers,
       rememberedIdOf: createRememberCookies(config.issuer).idOf,
       vault,
     }),

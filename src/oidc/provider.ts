@@ -19,6 +19,7 @@ import { EXTRA_CLIENT_METADATA, type ExtraClientMetadata, verifyClientSecret } f
 import { createLoadExistingGrant } from './consent.ts'
 import { cookieKeys, cookieNames } from './cookies.ts'
 import { logEngineEvents } from './events.ts'
+import type { LostAnswers } from './lost-answers.ts'
 import type { Outbound } from './outbound.ts'
 import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
 import {
@@ -63,6 +64,7 @@ type Needs = {
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore
+  lostAnswers: LostAnswers
   consents: ConsentStore
   end: (ending: Ending) => Promise<void>
   render: RenderPage

@@ -8,6 +8,7 @@ import type { TokenStore } from '../store/token.ts'
 import type { CommitOutcome, TokenCommit } from '../store/token-commit.ts'
 import type { Vault } from '../vault.ts'
 import { REPEATED } from './events.ts'
+import type { LostAnswers } from './lost-answers.ts'
 import { originOf, tokenEvent } from './record.ts'
 import { unavailable } from './unavailable.ts'
 import { type TokenRequest, withUnitOfWork } from './unit-of-work.ts'
@@ -20,6 +21,7 @@ type Needs = {
   tokens: TokenStore
   refreshAnswers: RefreshAnswerStore
   refreshReplaySeconds: number
+  lostAnswers: LostAnswers
   /** The remembered browser that a request says it comes from. */
   rememberedIdOf: (ctx: Context) => string | undefined
   vault: Vault
@@ -33,7 +35,7 @@ type Answer = { body: unknown; scope: unknown; resource: unknown; proofKey: stri
  * anybody sees it: what is spent, what is issued and what is recorded, in one statement, all or nothing.
  */
 export function createUnitOfWork(needs: Needs): Middleware {
-  const { tokenPath, commitTokens, tokens, refreshAnswers, refreshReplaySeconds, vault } = needs
+  const { tokenPath, commitTokens, tokens, refreshAnswers, refreshReplaySeconds, lostAnswers, vault } = needs
 
   return async (ctx, next) => {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
@@ -70,14 +72,20 @@ export function createUnitOfWork(needs: Needs): Middleware {
     const isRefresh = source.kindName === 'RefreshToken'
     const repeats = isRefresh && refreshReplaySeconds > 0
     const id = newEventId()
-    return await commitTokens({
-      id,
-      spends: source.idHash,
-      grantId: source.grant.id,
-      tokens: request.tokens,
-      answer: repeats ? { sealed: await sealAnswer(ctx), seconds: refreshReplaySeconds } : undefined,
-      events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
-    })
+    const sealed = repeats ? await sealAnswer(ctx) : undefined
+    try {
+      return await commitTokens({
+        id,
+        spends: source.idHash,
+        grantId: source.grant.id,
+        tokens: request.tokens,
+        answer: sealed && { sealed, seconds: refreshReplaySeconds },
+        events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
+      })
+    } catch (error) {
+      if (sealed && isUnavailable(error)) lostAnswers.keep(source.idHash, id, sealed)
+      throw error
+    }
   }
 
   /**
@@ -86,7 +94,10 @@ export function createUnitOfWork(needs: Needs): Middleware {
    * never answered twice.
    */
   async function answerAgain(ctx: KoaContextWithOIDC, { source }: TokenRequest): Promise<void> {
-    const sealed = source?.kindName === 'RefreshToken' ? await refreshAnswers.find(source.idHash) : undefined
+    const sealed =
+      source?.kindName === 'RefreshToken'
+        ? ((await refreshAnswers.find(source.idHash)) ?? lostAnswers.find(source.idHash, source.consumedBy))
+        : undefined
     const answer: Answer | undefined = sealed && JSON.parse(vault.open(sealed, PURPOSE))
     if (!answer || !isSameRequest(answer, await describeRequest(ctx)))
       return refuse(ctx, new errors.InvalidGrant(`${source?.kindName} was used by a concurrent request`))

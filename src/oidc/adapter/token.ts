@@ -5,6 +5,7 @@ import type { FoundToken, TokenStore } from '../../store/token.ts'
 import { TOKEN_KINDS, type TokenKind } from '../../store/token-kind.ts'
 import { sha256 } from '../../vault.ts'
 import { AnsweredBefore } from '../errors.ts'
+import type { LostAnswers } from '../lost-answers.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
 import { currentUnit, rememberToken } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
@@ -14,6 +15,7 @@ export type TokenNeeds = {
   end: (ending: Ending) => Promise<void>
   /** How long a spent refresh token is answered again instead of ending its family. */
   refreshReplaySeconds: number
+  lostAnswers: LostAnswers
 }
 
 /** A client gives a token back (RFC 7009); otherwise tokens end with something that is recorded by itself. */
@@ -33,7 +35,7 @@ function revocation(): NewEvent | undefined {
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, end, refreshReplaySeconds }: TokenNeeds,
+  { tokens, end, refreshReplaySeconds, lostAnswers }: TokenNeeds,
 ): Partial<Adapter> {
   const graceSeconds = kind === 'RefreshToken' ? refreshReplaySeconds : CONSUMED_GRACE_SECONDS
 
@@ -59,11 +61,13 @@ export function tokenAdapter(
       const unit = currentUnit()
       if (unit) rememberToken(unit, found)
       if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
-      const { payload, spentSecondsAgo } = found
+      const { payload, spentSecondsAgo, consumedBy } = found
       const token = { ...payload, jti: id }
       if (spentSecondsAgo === undefined) return token
       // Only who redeems it may have sent it twice; to everybody else a spent token is spent.
-      const isRepeat = unit?.tokenRequest !== undefined && spentSecondsAgo < graceSeconds
+      const isRepeat =
+        unit?.tokenRequest !== undefined &&
+        (spentSecondsAgo < graceSeconds || lostAnswers.find(idHash, consumedBy) !== undefined)
       return isRepeat ? token : { ...token, consumed: true }
     },
 
