@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { configurationTable } from './config.ts'
-import { EVENT_TYPES } from './store/event.ts'
+import { EVENT_TYPES } from './store/event-type.ts'
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 

@@ -1,5 +1,5 @@
-import { describeGranted } from '../oidc/consent.ts'
 import type { Pages } from '../oidc/pages.ts'
+import { describeGranted } from '../oidc/scope-words.ts'
 import type { Account } from '../store/account.ts'
 import type { Connection, ConnectionStore } from '../store/connection.ts'
 import type { RememberedBrowserStore } from '../store/remembered-browser.ts'

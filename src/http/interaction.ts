@@ -4,18 +4,11 @@ import type { Client, Provider } from 'oidc-provider'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import { describeAuthentication } from '../oidc/browser-session.ts'
 import type { ExtraClientMetadata } from '../oidc/client-metadata.ts'
-import {
-  applyConsent,
-  consentIn,
-  describeScopes,
-  isNarrowed,
-  type MissingConsent,
-  newGrant,
-  whatIsAsked,
-} from '../oidc/consent.ts'
+import { applyConsent, consentIn, isNarrowed, newGrant, whatIsAsked } from '../oidc/consent.ts'
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
 import { originOf } from '../oidc/record.ts'
+import { describeScopes, type MissingConsent } from '../oidc/scope-words.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import { newEvent } from '../store/event.ts'

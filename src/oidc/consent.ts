@@ -1,16 +1,9 @@
 import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Consent, ConsentStore, ScopeSet } from '../store/consent.ts'
-import type { Payload } from '../store/schema.ts'
 import { sha256 } from '../vault.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
-import type { ScopeOnPage } from './pages.ts'
+import { describeScopes, type MissingConsent, words } from './scope-words.ts'
 import { withUnavailable } from './unavailable.ts'
-
-/** What a prompt says is not granted yet: the engine's `prompt.details`. */
-export type MissingConsent = {
-  missingOIDCScope?: string[]
-  missingResourceScopes?: Record<string, string[]>
-}
 
 /**
  * The grant that a request goes on with, if there is one. A grant belongs to one browser session or device, so that
@@ -144,14 +137,6 @@ function missingScopes(
   return missing
 }
 
-/** Words for the scopes that everybody has; scopes of resources speak for themselves. */
-const SCOPE_WORDS: Record<string, [title: string, description: string]> = {
-  openid: ['Know who you are', 'A number that identifies you to this app'],
-  profile: ['See your profile', 'Your name, username and what else your profile holds'],
-  email: ['See your e-mail address', 'The address, and whether it was verified'],
-  offline_access: ['Stay connected while you are away', 'Until you end it, at most 30 days'],
-}
-
 /**
  * What a consent prompt is about: what is not granted yet. When an app asks again for what was answered before
  * (`prompt=consent`, native clients), it is all of that.
@@ -169,52 +154,6 @@ export function whatIsAsked(
       resources.map((resource) => [resource, words(grant.getResourceScopeEncountered(resource))]),
     ),
   }
-}
-
-/** What grants and remembered answers let a client do, in the words of the consent page. */
-export function describeGranted(grants: readonly Payload[]): string[] {
-  const granted = grants.flatMap(({ openid, resources, rejected }: GrantPayload) => {
-    const refused = new Set(words(rejected?.openid?.scope ?? ''))
-    const ours = words(openid?.scope ?? '').filter((scope) => !refused.has(scope))
-    const theirs = Object.entries(resources ?? {}).flatMap(([resource, scope]) => {
-      const refusedThere = new Set(words(rejected?.resources?.[resource] ?? ''))
-      return words(scope).filter((value) => !refusedThere.has(value))
-    })
-    return [...ours.map((scope) => SCOPE_WORDS[scope]?.[0] ?? scope), ...theirs]
-  })
-  return [...new Set(granted)]
-}
-
-type ScopesOfGrant = { openid?: { scope?: string }; resources?: Record<string, string> }
-type GrantPayload = ScopesOfGrant & { rejected?: ScopesOfGrant }
-
-function words(scope: string): string[] {
-  return scope.split(' ').filter(Boolean)
-}
-
-/** What the consent page lists. `openid` cannot be unticked: without it there is no sign-in. */
-export function describeScopes({
-  missingOIDCScope = [],
-  missingResourceScopes = {},
-}: MissingConsent): ScopeOnPage[] {
-  const ours = missingOIDCScope.map((value) => {
-    const [title, description] = SCOPE_WORDS[value] ?? [value, '']
-    return { value, scope: value, title, description, required: value === 'openid', resource: undefined }
-  })
-  const everyScope = Object.values(missingResourceScopes).flat()
-  const isShared = (scope: string) => everyScope.indexOf(scope) !== everyScope.lastIndexOf(scope)
-  const theirs = Object.entries(missingResourceScopes).flatMap(([resource, scopes]) =>
-    scopes.map((scope) => ({
-      // Two APIs may know a scope of the same name: ticking it at one says nothing about the other.
-      value: isShared(scope) ? `${scope} ${resource}` : scope,
-      scope,
-      title: scope,
-      description: '',
-      required: false,
-      resource,
-    })),
-  )
-  return [...ours, ...theirs]
 }
 
 /**

@@ -18,10 +18,11 @@ import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
 import { EXTRA_CLIENT_METADATA, type ExtraClientMetadata, verifyClientSecret } from './client-metadata.ts'
 import { createLoadExistingGrant } from './consent.ts'
 import { cookieKeys, cookieNames } from './cookies.ts'
+import { createEnginePages } from './engine-pages.ts'
 import { logEngineEvents } from './events.ts'
 import type { LostAnswers } from './lost-answers.ts'
 import type { Outbound } from './outbound.ts'
-import { createEnginePages, type RenderErrorPage, type RenderPage } from './pages.ts'
+import type { RenderErrorPage, RenderPage } from './pages.ts'
 import {
   assertClientAssertion,
   createInteractionPolicy,

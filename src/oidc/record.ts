@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { type EventType, type NewEvent, newEvent, newEventId, type Origin } from '../store/event.ts'
+import { type NewEvent, newEvent, newEventId, type Origin } from '../store/event.ts'
+import type { EventType } from '../store/event-type.ts'
 import type { TokenRequest } from './unit-of-work.ts'
 
 const USER_AGENT_CHARACTERS = 200

@@ -1,4 +1,5 @@
-import type { EventType, Origin } from '../store/event.ts'
+import type { Origin } from '../store/event.ts'
+import type { EventType } from '../store/event-type.ts'
 import type { FoundSession } from '../store/session.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 

@@ -1,5 +1,5 @@
 import type { Database } from './database.ts'
-import type { EventType } from './event.ts'
+import type { EventType } from './event-type.ts'
 import type { SigningAlg } from './signing-key.ts'
 import { defineStatement } from './statement.ts'
 

@@ -1,47 +1,7 @@
 import { v7 as timeOrderedId } from 'uuid'
 import type { Database } from './database.ts'
+import { ANOMALIES, type EventType } from './event-type.ts'
 import { columnsOf, defineStatement } from './statement.ts'
-
-/** What is recorded, and what each means: `sallyport events` lists them. */
-export const EVENT_TYPES = {
-  'sign_in.accepted': 'a person proved who they are',
-  'sign_in.refused': 'somebody tried and failed to',
-  'sign_in.throttled': 'an attempt to sign in was put off',
-  'session.created': 'a browser was signed in',
-  'session.remembered': 'a remembered browser was signed in again, without a page',
-  'session.expired': 'a session reached its idle or absolute limit',
-  'session.ended': 'a session was ended; the detail says by whom and why',
-  'session.used_after_end': 'anomaly: a cookie was used after its session had been ended',
-  'session.used_after_expiry': 'anomaly: a cookie was used after its session had expired',
-  'session.second_browser': 'anomaly: a session was used from another browser',
-  'session.second_network': 'anomaly: a session was used from two networks within a minute',
-  'browser.remembered': 'a person had a browser remembered',
-  'browser.reused': 'anomaly: a remember-me cookie that had been replaced was used again',
-  'consent.given': 'a person let a client do something',
-  'consent.withdrawn': 'a person ended what a client may do',
-  'token.issued': 'a client got its first tokens for a person',
-  'token.rotated': 'a client refreshed its tokens',
-  'token.revoked': 'a client gave tokens back',
-  'authorization_code.reused': 'anomaly: a code was redeemed again',
-  'device_code.reused': 'anomaly: a device code was redeemed again',
-  'refresh_token.reused': 'anomaly: a refresh token that had been replaced was used again',
-  'device.approved': 'a person connected a device',
-  'device.denied': 'a person refused a device',
-  'account.created': 'a person was added',
-  'account.password_changed': 'a password was replaced',
-  'account.disabled': 'a person was locked out',
-  'account.enabled': 'a person was let in again',
-  'account.deleted': 'a person was deleted',
-  'client.created': 'a client was registered',
-  'client.updated': 'a client’s registration was changed',
-  'client.secret_rotated': 'a client got a new secret',
-  'client.deleted': 'a client was deleted',
-  'key.created': 'a signing key was made',
-  'backchannel_logout.delivered': 'a client confirmed that it ended a session',
-  'backchannel_logout.given_up': 'a client did not confirm in time that it ended a session',
-} as const
-
-export type EventType = keyof typeof EVENT_TYPES
 
 /** Where a request came from. */
 export type Origin = Readonly<{
@@ -174,11 +134,6 @@ export type EventFilter = Readonly<{
   anomaliesOnly?: boolean
   limit: number
 }>
-
-/** What should not happen when everybody is honest. */
-export const ANOMALIES = (Object.keys(EVENT_TYPES) as EventType[]).filter((type) =>
-  EVENT_TYPES[type].startsWith('anomaly: '),
-)
 
 export type EventStore = ReturnType<typeof createEventStore>
 
