@@ -38,7 +38,8 @@ const PACKAGE_ROOMS: Record<string, string[]> = {
   'openid-client': ['cli/'],
   eta: ['http/'],
   undici: ['oidc/'],
-  'lru-cache': ['store/'],
+  'lru-cache': ['store/', 'oidc/'],
+  bowser: ['http/'],
   uuid: ['store/'],
   'prom-client': ['metrics.ts'],
 }
