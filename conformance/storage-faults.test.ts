@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { EndUser } from './support/end-user.ts'
+import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
@@ -13,7 +13,7 @@ import {
   type TokenRequest,
 } from './support/token-grants.ts'
 import { whatIsWrongWith } from './support/trial.ts'
-import type { Answer } from './support/wire.ts'
+import { type Answer, post } from './support/wire.ts'
 
 /** What is up again serves again after this long, without a restart. */
 const RECOVERY_MILLISECONDS = 5_000
@@ -239,6 +239,34 @@ describe.skipIf(isPglite)('a database that', () => {
     // Tried again a few times at most.
     expect(trap.struck().length).toBeLessThanOrEqual(4 * requests.length)
     await expectRecovered(requests)
+  })
+
+  test('fails while a person approves a device ends no code: they type it again, and it is connected (RFC 8628 §3.3)', async () => {
+    await server.admin.users.create({ username: 'hopper', password: PASSWORD })
+    const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+    const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
+    const hopper = new EndUser(server.issuer)
+    const isLogin = (page: Page) => page.$('input[name=password]').length > 0
+    const isQuestion = (page: Page) => page.$('button[value=approve]').length > 0
+    const approve = async () => {
+      let page = await hopper.submit(await hopper.open(`/device?user_code=${String(body.user_code)}`))
+      while (isLogin(page) || isQuestion(page))
+        page = isLogin(page)
+          ? await hopper.submit(page, { username: 'hopper', password: PASSWORD })
+          : await hopper.submit(page, {}, 'approve')
+      return page.status
+    }
+    const isDecision = ({ text }: Statement) => /insert into "oidc_token"/.test(text)
+    // First it is noted that the person is at it.
+    road.onStatement('before', { kind: 'error', sqlState: '57P01' }, { nth: 2 }, isDecision)
+    expect(await approve()).toBe(503)
+    expect(await approve()).toBe(200)
+    const form = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+      device_code: String(body.device_code),
+    }
+    const answer = await post(`${server.url}/token`, form, { as: tv })
+    expect(answer.status, answer.text).toBe(200)
   })
 
   test('became a standby (25006) is left for the one that new connections lead to', async () => {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Account } from '../store/account.ts'
-import type { Origin } from '../store/event.ts'
+import type { NewEvent, Origin } from '../store/event.ts'
 import type { Payload } from '../store/schema.ts'
 import type { FoundSession, SessionState } from '../store/session.ts'
 import type { FoundToken, Token } from '../store/token.ts'
@@ -16,6 +16,8 @@ export type UnitOfWork = Readonly<{
   /** The remembered browser that the request says it comes from, or that it makes of it. */
   browser: { rememberedId: string | undefined }
   read: Reading
+  /** What is recorded of the browser's session, by type and session: tried again, it is the same event. */
+  sessionEvents: Map<string, NewEvent>
   /** Token requests only: what they write is gathered here, and committed when the engine has made its answer. */
   tokenRequest: TokenRequest | undefined
 }>
@@ -58,6 +60,7 @@ export function withUnitOfWork<Result>(
       storedSessions: new Map(),
       accounts: new Map(),
     },
+    sessionEvents: new Map(),
     tokenRequest: isTokenRequest
       ? { source: undefined, isSpending: false, isRepeat: false, tokens: [], whenCommitted: [] }
       : undefined,

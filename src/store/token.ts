@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
 import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
@@ -85,6 +86,17 @@ export function createTokenStore(database: Database) {
           .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
           .execute()
       })
+    },
+
+    /** Lets a person type the code again whose page was interrupted. What they decided about the device stands. */
+    async reopenDeviceCode(idHash: Uint8Array): Promise<void> {
+      await database
+        .updateTable('oidc_token')
+        .set({ payload: sql<string>`payload - 'inFlight'` })
+        .where('id_hash', '=', idHash)
+        .where('grant_id', 'is', null)
+        .where(sql<boolean>`not payload ? 'error'`)
+        .execute()
     },
 
     /** Finds the device code that a person was told the user code of (RFC 8628 §3.3). */

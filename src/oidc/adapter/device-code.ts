@@ -8,11 +8,13 @@ import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 /** What a person decided about a device: in the state that its code is stored with. */
 function decisionIn({ error, grantId, clientId, accountId }: AdapterPayload): NewEvent[] {
-  if (error === undefined && grantId === undefined) return []
+  const isDenied = error === 'access_denied'
+  const isApproved = error === undefined && grantId !== undefined
+  if (!isDenied && !isApproved) return []
   const unit = currentUnit()
   const session = Provider.ctx?.oidc?.session
   const about = { accountSub: accountId ?? session?.accountId, clientId, grantId, sessionUid: session?.uid }
-  return [newEvent(grantId === undefined ? 'device.denied' : 'device.approved', about, unit?.origin)]
+  return [newEvent(isApproved ? 'device.approved' : 'device.denied', about, unit?.origin)]
 }
 
 export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial<Adapter> {
@@ -24,6 +26,9 @@ export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial
   return {
     ...common,
     async upsert(id, { userCode, ...payload }) {
+      // The engine makes whatever failed at the person's page the device's answer, for good. That the database was away
+      // says nothing about the device: the person tries again, or did decide.
+      if (payload.error === 'temporarily_unavailable') return await tokens.reopenDeviceCode(sha256(id))
       currentUnit()?.read.tokens.delete(id)
       await tokens
         .upsertDeviceCode({

@@ -68,7 +68,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           seenAt: now(),
           replaces: replacedBy(uid),
         }
-        const recorded = events.map((event) => ({ ...event, requestId, address, userAgent }))
+        const recorded = events.map((event) => sameAgain({ ...event, requestId, address, userAgent }))
         const counts = countsFor(newnessOf(payload, before), limits)
         if (accountId === undefined || counts.length === 0) return await sessions.upsert(session, recorded)
         const cause = { reason: 'session_limit', by: 'server', origin: unit?.origin ?? NO_ORIGIN } as const
@@ -132,6 +132,15 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN, now())
     const detail = { address_before: before.address, user_agent_before: before.userAgent }
     return oddity ? [newEvent(oddity, { ...about, detail })] : []
+  }
+
+  /** The engine stores a session again when it could not be stored, or nobody knows whether it was. */
+  function sameAgain(event: NewEvent): NewEvent {
+    const { sessionEvents } = currentUnit() ?? {}
+    const key = `${event.type} ${event.sessionUid}`
+    const same = sessionEvents?.get(key) ?? event
+    sessionEvents?.set(key, same)
+    return same
   }
 
   /** The identifier that the session of this request gives up for another. */

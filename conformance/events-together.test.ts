@@ -1,0 +1,275 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Fault, type Point, Road } from './support/road.ts'
+import { atEveryStatement } from './support/trial.ts'
+import { exchange, posting, rows } from './support/wire.ts'
+
+const FAULTS: readonly { name: string; point: Point; fault: Fault }[] = [
+  { name: 'a full disk at', point: 'before', fault: { kind: 'error', sqlState: '53100' } },
+  { name: 'a connection lost behind', point: 'after', fault: { kind: 'drop' } },
+]
+
+type Deed = Readonly<{
+  /** Done through the server whose database fails. */
+  act: () => Promise<unknown>
+  /** SQL that counts what was done: 1 or 0. */
+  done: string
+  /** What is recorded when it was done. */
+  type: string
+  /** SQL that finds the events about it. */
+  about: string
+  values: readonly unknown[]
+}>
+
+// One server is well: there everything is prepared. The other one has its database at the end of a road.
+describe.skipIf(isPglite)('what happens and its event are both there or neither', () => {
+  let server: TestServer
+  let road: Road
+  let other: Awaited<ReturnType<TestServer['startAnother']>>
+  let app: WireApp
+  let third: WireApp
+  let tv: ClientDocument
+
+  beforeAll(async () => {
+    server = await startTestServer()
+    const database = new URL(server.env.DATABASE_URL ?? '')
+    road = new Road({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await road.open())
+    other = await server.startAnother({ DATABASE_URL: database.href })
+    app = await createWireApp(server, { first_party: true })
+    third = await createWireApp(server)
+    tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+    // Until a server hears of changes it remembers nothing for long.
+    await pause(1_500)
+  })
+  afterAll(async () => {
+    await server?.remove()
+    road?.close()
+  })
+
+  const count = async (from: string, values: readonly unknown[]) => {
+    const [row] = await rows<{ count: number }>(server, `select count(*)::int as count from ${from}`, [
+      ...values,
+    ])
+    return row?.count ?? 0
+  }
+  async function newPerson() {
+    const username = `ada-${randomUUID()}`
+    const { sub } = await server.admin.users.create({ username, password: PASSWORD })
+    return { username, sub }
+  }
+  async function signedIn() {
+    const { username, sub } = await newPerson()
+    const user = new EndUser(server.issuer)
+    await app.getCode({}, user, username)
+    return { username, sub, user }
+  }
+  const ofAccount = `account_sub = $1`
+  const ofClient = `client_id = $1`
+
+  const deeds: Record<string, () => Promise<Deed>> = {
+    async 'a client made'() {
+      const client_id = `robot-${randomUUID()}`
+      const input = { type: 'service', client_name: 'Robot', client_id }
+      return {
+        act: () => other.admin.clients.create(input),
+        done: 'oidc_client where client_id = $1',
+        type: 'client.created',
+        about: ofClient,
+        values: [client_id],
+      }
+    },
+    async 'a client changed'() {
+      const { client_id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+      return {
+        act: () => other.admin.clients.update({ client_id, client_name: 'Changed' }),
+        done: `oidc_client where client_id = $1 and metadata ->> 'client_name' = 'Changed'`,
+        type: 'client.updated',
+        about: ofClient,
+        values: [client_id],
+      }
+    },
+    async 'a secret rotated'() {
+      const { client_id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+      return {
+        act: () => other.admin.clients.rotateSecret({ client_id, overlap_seconds: 60 }),
+        done: 'oidc_client where client_id = $1 and previous_secret_hash is not null',
+        type: 'client.secret_rotated',
+        about: ofClient,
+        values: [client_id],
+      }
+    },
+    async 'a client deleted'() {
+      const { client_id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+      return {
+        act: () => other.admin.clients.delete({ client_id }),
+        done: '(select 1 where not exists (select from oidc_client where client_id = $1)) as gone',
+        type: 'client.deleted',
+        about: ofClient,
+        values: [client_id],
+      }
+    },
+    async 'a person added'() {
+      const username = `grace-${randomUUID()}`
+      return {
+        act: () => other.admin.users.create({ username, password: PASSWORD }),
+        done: 'account where username = $1',
+        type: 'account.created',
+        about: 'account_sub in (select sub from account where username = $1)',
+        values: [username],
+      }
+    },
+    async 'a person locked out'() {
+      const { username, sub } = await newPerson()
+      return {
+        act: () => other.admin.users.disable({ username }),
+        done: `account where sub = $1 and status = 'disabled'`,
+        type: 'account.disabled',
+        about: ofAccount,
+        values: [sub],
+      }
+    },
+    async 'a consent given'() {
+      const { sub, user } = await signedIn()
+      const page = await user.open((await third.request({ scope: 'openid email' })).url)
+      const at = cloneBrowser(user, other.url)
+      return {
+        act: () => at.submit(page, {}, 'approve'),
+        done: 'consent where account_sub = $1',
+        type: 'consent.given',
+        about: ofAccount,
+        values: [sub],
+      }
+    },
+    async 'a device approved'() {
+      const { sub, page, at } = await deviceOf()
+      return {
+        async act() {
+          const asked = await at.submit(page, {}, 'approve')
+          await at.submit(asked, {}, 'approve')
+        },
+        done: `oidc_token where kind = 5 and payload ->> 'accountId' = $1::text and payload ->> 'grantId' is not null and not payload ? 'error'`,
+        type: 'device.approved',
+        about: 'account_sub = $1::uuid',
+        values: [sub],
+      }
+    },
+    async 'a device denied'() {
+      const { sub, deviceCode, page, at } = await deviceOf()
+      return {
+        act: () => at.submit(page, {}, 'deny'),
+        done: `oidc_token where id_hash = sha256($1::text::bytea) and payload ? 'error' and $2::uuid is not null`,
+        type: 'device.denied',
+        about: 'account_sub = $2 and $1::text is not null',
+        values: [deviceCode, sub],
+      }
+    },
+    async 'somebody signed in'() {
+      const { username, sub } = await newPerson()
+      const user = new EndUser(server.issuer)
+      const page = await user.open((await app.request()).url)
+      const at = cloneBrowser(user, other.url)
+      return {
+        act: () => at.submit(page, { username, password: PASSWORD }),
+        done: '(select distinct uid from oidc_session where account_sub = $1) as session',
+        type: 'session.created',
+        about: ofAccount,
+        values: [sub],
+      }
+    },
+    async 'a browser remembered'() {
+      const { username, sub } = await newPerson()
+      const user = new EndUser(server.issuer)
+      const page = await user.open((await app.request()).url)
+      const at = cloneBrowser(user, other.url)
+      return {
+        act: () => at.submit(page, { username, password: PASSWORD, remember: 'yes' }),
+        done: 'remembered_browser where account_sub = $1',
+        type: 'browser.remembered',
+        about: ofAccount,
+        values: [sub],
+      }
+    },
+    async 'somebody signed out'() {
+      const { sub, user } = await signedIn()
+      const page = await user.open('/logout')
+      const at = cloneBrowser(user, other.url)
+      return {
+        act: () => at.submit(page, {}, 'approve'),
+        done: `(select 1 where not exists (select from oidc_session where account_sub = $1 and ended_at is null)) as ended`,
+        type: 'session.ended',
+        about: ofAccount,
+        values: [sub],
+      }
+    },
+    async 'tokens issued'() {
+      const { username, sub } = await newPerson()
+      const { form } = await app.getCode({}, new EndUser(server.issuer), username)
+      return {
+        act: () => exchange(`${other.url}/token`, posting(form, { as: app.client })),
+        done: `oidc_token where kind = 3 and payload ->> 'accountId' = $1::text`,
+        type: 'token.issued',
+        about: 'account_sub = $1::uuid',
+        values: [sub],
+      }
+    },
+    async 'tokens rotated'() {
+      const { username, sub } = await newPerson()
+      const { refreshToken } = await app.getTokens({}, new EndUser(server.issuer), username)
+      const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
+      return {
+        act: () => exchange(`${other.url}/token`, posting(form, { as: app.client })),
+        done: `oidc_token where kind = 3 and payload ->> 'accountId' = $1::text and consumed_at is not null`,
+        type: 'token.rotated',
+        about: 'account_sub = $1::uuid',
+        values: [sub],
+      }
+    },
+    async 'tokens given back'() {
+      const { username, sub } = await newPerson()
+      const { refreshToken } = await app.getTokens({}, new EndUser(server.issuer), username)
+      return {
+        act: () => exchange(`${other.url}/revoke`, posting({ token: refreshToken }, { as: app.client })),
+        done: `(select 1 where not exists (select from oidc_token where payload ->> 'accountId' = $1::text)) as gone`,
+        type: 'token.revoked',
+        about: 'account_sub = $1::uuid',
+        values: [sub],
+      }
+    },
+  }
+
+  async function deviceOf() {
+    const { sub, user } = await signedIn()
+    const form = { scope: 'openid' }
+    const { body } = await exchange(`${server.url}/device/authorize`, posting(form, { as: tv }))
+    const userCode = String(body.user_code)
+    const page = await user.submit(await user.open(`/device?user_code=${userCode}`))
+    return { sub, deviceCode: String(body.device_code), page, at: cloneBrowser(user, other.url) }
+  }
+
+  describe.for(FAULTS)('with $name any of the statements', ({ point, fault }) => {
+    test.for(Object.keys(deeds))('%s (ASVS 16.2.1)', async (name) => {
+      let happened = 0
+      const { statements, complaints } = await atEveryStatement({ road, point, fault }, async (strike) => {
+        const prepare = deeds[name]
+        if (!prepare) throw new Error(`nothing is called ${name}`)
+        const { act, done, type, about, values } = await prepare()
+        await strike(act)
+        const isDone = await count(done, values)
+        const recorded = await count(`event where type = '${type}' and ${about}`, values)
+        if (isDone > 0) happened++
+        return isDone === recorded ? [] : [`done ${isDone} times, recorded ${recorded} times`]
+      })
+      expect(complaints).toEqual([])
+      // Without a fault it happens; had it always happened, no fault would have struck what matters.
+      expect(happened).toBeGreaterThan(0)
+      expect(statements).toBeGreaterThan(0)
+      if (point === 'before') expect(happened).toBeLessThanOrEqual(statements)
+    })
+  })
+})
