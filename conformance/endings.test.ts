@@ -1,0 +1,236 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
+import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { letPollIntervalPass, post } from './support/wire.ts'
+
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+const NEW_PASSWORD = 'a wholly new passphrase'
+const COOKIES = ['sallyport_session', 'sallyport_remember']
+
+let server: TestServer
+let app: WireApp
+let people = 0
+
+beforeAll(async () => {
+  server = await startTestServer()
+  app = await createWireApp(server, { client_name: 'Harbour Dashboard' })
+})
+afterAll(() => server?.remove())
+
+/** Somebody who uses an app in two browsers, one of them remembered, and on a television. */
+type Scene = { username: string; phone: Holder; desk: Holder; tv: Holder }
+
+/** Everything that was ever handed out to one of them. */
+type Holder = {
+  user: EndUser
+  refreshTokens: string[]
+  accessTokens: string[]
+  as: Pick<WireApp['client'], 'client_id' | 'client_secret'>
+}
+
+async function setScene(): Promise<Scene> {
+  const username = `ada${people++}`
+  await server.admin.users.create({ username, password: PASSWORD })
+  const phone = await useApp(username, { remember: 'yes' })
+  const desk = await useApp(username)
+  return { username, phone, desk, tv: await connectDevice(desk.user) }
+}
+
+async function useApp(username: string, fields: Record<string, string> = {}): Promise<Holder> {
+  const user = new EndUser(server.issuer)
+  const page = await user.open('/account')
+  await user.submit(page, { username, password: PASSWORD, ...fields })
+  const holder: Holder = { user, refreshTokens: [], accessTokens: [], as: app.client }
+  for (const scope of ['openid', 'openid offline_access']) {
+    const { refreshToken, accessToken } = await app.getTokens({ scope, prompt: 'consent' }, user, username)
+    const { body } = await app.refresh(refreshToken)
+    holder.refreshTokens.push(String(body.refresh_token))
+    holder.accessTokens.push(accessToken, String(body.access_token))
+  }
+  return holder
+}
+
+async function connectDevice(user: EndUser): Promise<Holder> {
+  const as = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+  const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid offline_access' }, { as })
+  let page = await user.submit(await user.open(`/device?user_code=${String(body.user_code)}`))
+  for (let pages = 0; pages < 2; pages++) page = await user.submit(page, {}, 'approve')
+  await letPollIntervalPass(server)
+  const form = { grant_type: DEVICE_GRANT, device_code: String(body.device_code) }
+  const answer = await post(`${server.url}/token`, form, { as })
+  expect(answer.status, answer.text).toBe(200)
+  return {
+    user: new EndUser(server.issuer),
+    refreshTokens: [String(answer.body.refresh_token)],
+    accessTokens: [String(answer.body.access_token)],
+    as,
+  }
+}
+
+/** How many of its tokens still work; trying a refresh token spends it, so the next one takes its place. */
+async function livingTokens({ refreshTokens, accessTokens, as }: Holder): Promise<number> {
+  let living = 0
+  for (const [index, refresh_token] of refreshTokens.entries()) {
+    const answer = await post(`${server.url}/token`, { grant_type: 'refresh_token', refresh_token }, { as })
+    if (answer.status !== 200) expect(answer.body.error).toBe('invalid_grant')
+    else {
+      living++
+      refreshTokens[index] = String(answer.body.refresh_token)
+    }
+  }
+  for (const token of accessTokens) {
+    const isAlive = (await userinfoStatus(server, token)) === 200
+    const { body } = await post(`${server.url}/introspect`, { token }, { as: app.client })
+    if (as === app.client) expect(body.active).toBe(isAlive)
+    if (isAlive) living++
+  }
+  return living
+}
+
+/** Whether any cookie that the browser was ever given signs somebody in. */
+async function someCookieWorks({ user }: Holder): Promise<boolean> {
+  const given = user.cookiesSet
+    .map((cookie) => cookie.split(';')[0] ?? '')
+    .filter((pair) => !pair.endsWith('='))
+  const values = given.filter((pair) => COOKIES.some((name) => pair.startsWith(`${name}=`)))
+  expect(values.length).toBeGreaterThan(1)
+  const signatures = given.filter((pair) => pair.includes('.sig='))
+  for (const value of values)
+    for (const signature of signatures.filter((pair) => pair.startsWith(`${value.split('=')[0]}.sig=`))) {
+      const thief = new EndUser(server.issuer)
+      thief.headers.cookie = `${value}; ${signature}`
+      const { searchParams } = new URL(
+        (await thief.open((await app.request({ prompt: 'none' })).url)).leftTo ?? '',
+      )
+      if (searchParams.get('error') !== 'login_required') return true
+    }
+  return false
+}
+
+async function expectDead(...holders: Holder[]): Promise<void> {
+  for (const holder of holders) {
+    expect(await livingTokens(holder)).toBe(0)
+    if (holder.user.cookiesSet.length > 0) expect(await someCookieWorks(holder)).toBe(false)
+  }
+}
+
+async function expectAlive(...holders: Holder[]): Promise<void> {
+  for (const holder of holders) {
+    expect(await livingTokens(holder)).toBe(holder.refreshTokens.length + holder.accessTokens.length)
+    if (holder.user.cookiesSet.length > 0) expect((await app.askSilently(holder.user)).has('code')).toBe(true)
+  }
+}
+
+/** Presses a button of the account page, found by its hidden fields. */
+async function press(user: EndUser, fields: Record<string, RegExp | string>): Promise<void> {
+  const page = await user.open('/account')
+  const form = page
+    .$('form')
+    .toArray()
+    .map((element) => ({
+      action: page.$(element).attr('action') ?? '',
+      body: new URLSearchParams(page.$(element).serialize()),
+      words: page.$(element).closest('li').text(),
+    }))
+    .find(({ action, body, words }) =>
+      Object.entries(fields).every(([name, value]) =>
+        name === 'action'
+          ? action === value
+          : name === 'words'
+            ? words.match(value)
+            : body.get(name) === value,
+      ),
+    )
+  if (!form) throw new Error(`no such button in ${page.$('main').text()}`)
+  await user.post(form.action, form.body)
+}
+
+describe('of a person in two browsers and with a device, nothing that was handed out works after', () => {
+  test('an app signs them out in one browser: that browser’s; the rest goes on', async () => {
+    const { phone, desk, tv } = await setScene()
+    const { idToken } = await app.getTokens({}, phone.user)
+    await phone.user.submit(await phone.user.open(`/logout?id_token_hint=${idToken}`), {}, 'approve')
+    await expectDead(phone)
+    await expectAlive(desk, tv)
+  })
+
+  test('they end that browser from the other one', async () => {
+    const { phone, desk, tv } = await setScene()
+    await press(desk.user, { what: 'browser', words: /remembered until/ })
+    await expectDead(phone)
+    await expectAlive(desk, tv)
+  })
+
+  test('they end the device', async () => {
+    const { phone, desk, tv } = await setScene()
+    await press(phone.user, { what: 'device' })
+    await expectDead(tv)
+    await expectAlive(phone, desk)
+  })
+
+  test('they sign out of the browser that connected the device: which stays', async () => {
+    const { phone, desk, tv } = await setScene()
+    await desk.user.submit(await desk.user.open('/logout'), {}, 'approve')
+    await expectDead(desk)
+    await expectAlive(phone, tv)
+  })
+
+  test('they withdraw what the app may do: its tokens, in both; the sessions go on', async () => {
+    const { phone, desk, tv } = await setScene()
+    await press(desk.user, { what: 'app' })
+    for (const holder of [phone, desk]) {
+      expect(await livingTokens(holder)).toBe(0)
+      expect((await app.askSilently(holder.user)).get('error')).toBe('consent_required')
+    }
+    await expectAlive(tv)
+  })
+
+  test('they sign out everywhere', async () => {
+    const { phone, desk, tv } = await setScene()
+    await press(desk.user, { action: '/account/sign-out-everywhere' })
+    await expectDead(phone, desk, tv)
+  })
+
+  test('they change their password: everything but the browser where they did', async () => {
+    const { phone, desk, tv } = await setScene()
+    const page = await desk.user.open('/account/password')
+    await desk.user.submit(page, { password: PASSWORD, new_password: NEW_PASSWORD })
+    await expectDead(phone, tv)
+    await expectAlive(desk)
+  })
+
+  test.for([
+    ['signs them out', (username: string) => server.admin.users.signOut({ username })],
+    ['locks them out', (username: string) => server.admin.users.disable({ username })],
+    ['deletes them', (username: string) => server.admin.users.delete({ username })],
+    [
+      'gives them a password',
+      (username: string) => server.admin.users.setPassword({ username, password: NEW_PASSWORD }),
+    ],
+  ] as const)('an operator %s', async ([, act]) => {
+    const { username, phone, desk, tv } = await setScene()
+    await act(username)
+    await expectDead(phone, desk, tv)
+  })
+
+  test('a remember-me cookie that was replaced comes back: that browser’s', async () => {
+    const { username, phone, desk, tv } = await setScene()
+    const pairs = phone.user.cookiesSet.map((cookie) => cookie.split(';')[0] ?? '')
+    const old = pairs.filter((pair) => pair.startsWith('sallyport_remember')).join('; ')
+    phone.user.jar.setCookieSync('sallyport_session=; Path=/; Max-Age=0', server.issuer)
+    const { accessToken, refreshToken } = await app.getTokens({}, phone.user, username)
+    phone.accessTokens.push(accessToken)
+    phone.refreshTokens = [refreshToken]
+    await later(60, async () => {
+      const thief = new EndUser(server.issuer)
+      thief.headers.cookie = old
+      expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+    })
+    expect((await app.askSilently(phone.user)).get('error')).toBe('login_required')
+    expect((await app.refresh(refreshToken)).body.error).toBe('invalid_grant')
+    expect(await userinfoStatus(server, accessToken)).toBe(401)
+    await expectAlive(desk, tv)
+  })
+})
