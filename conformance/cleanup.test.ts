@@ -57,14 +57,25 @@ describe.skipIf(isPglite)('expired rows', () => {
     expect(await server.admin.cleanup.run()).toMatchObject({ tokens: 0 })
   })
 
-  test('of the record of events stay ninety days', async () => {
-    const idAt = (days: number) =>
-      `(lpad(to_hex((extract(epoch from now() - interval '${days} days') * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))::uuid`
-    await sql(
-      server,
-      `insert into event (id, type) values (${idAt(91)}, 'token.issued'), (${idAt(89)}, 'token.issued')`,
-    )
-    expect(await server.admin.cleanup.run()).toMatchObject({ events: 1 })
+  test('of the record of events stay ninety days, and leave in batches of 500', async () => {
+    const insertEvents = (count: number, days: number) =>
+      sql(
+        server,
+        `insert into event (id, type)
+         select (lpad(to_hex((extract(epoch from now() - interval '${days} days') * 1000)::bigint), 12, '0')
+           || '70008000' || lpad(to_hex(n), 12, '0'))::uuid, 'token.issued' from generate_series(1, ${count}) as n`,
+      )
+    await insertEvents(1_250, 91)
+    await insertEvents(20, 89)
+    const countEvents = async () => {
+      const [row] = await rows<{ count: number }>(server, `select count(*)::int as count from event`)
+      return row?.count ?? 0
+    }
+    const before = await countEvents()
+    expect(await server.admin.cleanup.count()).toMatchObject({ events: 1_250 })
+    expect(await server.admin.cleanup.run()).toMatchObject({ events: 1_250 })
+    expect(await countEvents()).toBe(before - 1_250)
+    expect(await server.admin.cleanup.run()).toMatchObject({ events: 0 })
   })
 })
 

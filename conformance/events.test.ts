@@ -10,6 +10,7 @@ import { post, rows, sql } from './support/wire.ts'
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
 const NEWER_FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0'
 const CURL = 'curl/8.5.0'
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 let server: TestServer
 let app: WireApp
@@ -34,6 +35,13 @@ function browser(userAgent = FIREFOX, address = '203.0.113.7'): EndUser {
 
 const list = (filter: Record<string, unknown> = {}) => server.admin.events.list({ user: username, ...filter })
 const typesOf = (events: readonly EventDocument[]) => events.map(({ type }) => type)
+
+/** What a person answers to a device's code; agreeing may take more than one page. */
+async function decide(user: EndUser, userCode: string, action: string): Promise<void> {
+  let page = await user.submit(await user.open(`/device?user_code=${userCode}`))
+  page = await user.submit(page, {}, action)
+  if (page.$('button[name=action][value=approve]').length > 0) await user.submit(page, {}, 'approve')
+}
 
 async function signIn(user = browser()): Promise<EndUser> {
   await app.getCode({}, user, username)
@@ -79,22 +87,71 @@ describe('on record', () => {
     expect(created?.detail).toEqual({ amr: ['pwd'], acr: 'urn:sallyport:acr:password' })
   })
 
-  test('is what a person lets apps and devices do, and takes back', async () => {
+  test('is what a person lets apps and devices do, and what those do; who, where, for whom, by which request', async () => {
     const third = await createWireApp(server)
     const user = browser()
-    await third.getTokens({ scope: 'openid email' }, user, username)
+    const { refreshToken } = await third.getTokens({ scope: 'openid email' }, user, username)
+    await third.refresh(refreshToken)
     const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
     for (const action of ['approve', 'deny']) {
       const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
-      let page = await user.submit(await user.open(`/device?user_code=${String(body.user_code)}`))
-      page = await user.submit(page, {}, action)
-      if (page.$('button[name=action][value=approve]').length > 0) await user.submit(page, {}, 'approve')
+      await decide(user, String(body.user_code), action)
+      const form = { grant_type: DEVICE_GRANT, device_code: String(body.device_code) }
+      const answer = await post(`${server.url}/token`, form, { as: tv })
+      expect(answer.status, answer.text).toBe(action === 'approve' ? 200 : 400)
     }
-    const device = await list({ client_id: tv.client_id, types: ['device.approved', 'device.denied'] })
-    expect(typesOf(device)).toEqual(['device.approved', 'device.denied'])
-    expect(device[0]).toMatchObject({ address: '203.0.113.7', session: expect.any(String) })
-    const [consent] = await list({ client_id: third.client.client_id, types: ['consent.given'] })
-    expect(consent?.detail).toMatchObject({ granted: { openid: 'openid email' } })
+
+    const events = await list()
+    const session = events.find(({ type }) => type === 'session.created')?.session
+    const { client_id } = third.client
+    expect(events.map((event) => [event.type, event.client_id, event.session])).toEqual([
+      ['account.created', undefined, undefined],
+      ['sign_in.accepted', client_id, undefined],
+      ['session.created', undefined, session],
+      ['consent.given', client_id, session],
+      ['token.issued', client_id, session],
+      ['token.rotated', client_id, session],
+      ['consent.given', tv.client_id, session],
+      ['device.approved', tv.client_id, session],
+      ['token.issued', tv.client_id, session],
+      ['device.denied', tv.client_id, session],
+    ])
+    expect(session).toMatch(/^[\w-]{20,}$/)
+    expect(new Set(events.slice(1).map(({ request }) => request)).size).toBe(9)
+    for (const event of events.slice(1))
+      expect(event).toMatchObject({
+        account: events[0]?.account,
+        request: expect.stringMatching(/^[\w-]{36}$/),
+        // Programs are not in the browser's network.
+        address: event.type.startsWith('token.')
+          ? expect.stringMatching(/^(127\.0\.0\.1|::1)$/)
+          : '203.0.113.7',
+      })
+    expect(events[3]?.detail).toMatchObject({ granted: { openid: 'openid email' }, refused: { openid: '' } })
+  })
+
+  test('is each token that a client gives back, once, and none that nobody had', async () => {
+    const first = await app.getTokens({}, browser(), username)
+    const second = await app.getTokens({}, browser(), username)
+    const revoke = (token: string, as: WireApp['client'] = app.client) =>
+      post(`${server.url}/revoke`, { token }, { as })
+    expect((await revoke('never-was')).status).toBe(200)
+    const robber = await createWireApp(server)
+    await revoke(first.accessToken, robber.client)
+    expect(await list({ types: ['token.revoked'] })).toEqual([])
+    for (const token of [first.accessToken, second.refreshToken]) {
+      await revoke(token)
+      await revoke(token)
+    }
+    const revoked = await list({ types: ['token.revoked'] })
+    expect(revoked).toHaveLength(2)
+    for (const event of revoked)
+      expect(event).toMatchObject({
+        client_id: app.client.client_id,
+        session: expect.any(String),
+        grant: expect.any(String),
+        request: expect.any(String),
+      })
   })
 
   test('is what operators change, without the values', async () => {
@@ -136,13 +193,37 @@ describe('on record', () => {
       password: PASSWORD,
       remember: 'yes',
     })
-    const { accessToken, refreshToken, code } = await app.getTokens({}, user, username)
+    const tokens = await app.getTokens({}, user, username)
+    const { body: rotated } = await app.refresh(tokens.refreshToken)
+    const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+    const { body: device } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
+    await decide(user, String(device.user_code), 'approve')
+    await post(`${server.url}/revoke`, { token: tokens.accessToken }, { as: app.client })
     const cookies = user.jar.getCookiesSync(server.issuer).map(({ value }) => value)
+    expect(cookies.filter((value) => value.length > 20).length).toBeGreaterThanOrEqual(2)
+    await user.submit(await user.open('/logout'), {}, 'approve')
     const events = await rows<{ text: string }>(server, 'select to_jsonb(event)::text as text from event')
     const text = events.map((event) => event.text).join('\n')
-    const secrets = [typed, PASSWORD, accessToken, refreshToken, code, ...cookies].filter(
-      (value) => value.length > 8,
-    )
+    expect(events.length).toBeGreaterThan(10)
+    const secrets = [
+      typed,
+      PASSWORD,
+      tokens.accessToken,
+      tokens.refreshToken,
+      tokens.idToken,
+      tokens.code,
+      tokens.form.code_verifier,
+      tokens.request.url.searchParams.get('state'),
+      rotated.access_token,
+      rotated.refresh_token,
+      device.device_code,
+      device.user_code,
+      app.client.client_secret,
+      ...cookies,
+    ]
+      .map(String)
+      .filter((value) => value.length > 8)
+    expect(secrets.length).toBeGreaterThan(13)
     for (const secret of secrets) expect(text.includes(secret), secret).toBe(false)
   })
 
@@ -173,14 +254,26 @@ describe('on record', () => {
 describe('what should not happen', () => {
   test('a cookie used after signing out, once a minute at most', async () => {
     const user = await signIn()
-    const thief = cloneBrowser(user)
-    thief.headers = { 'user-agent': CURL, 'x-forwarded-for': '198.51.100.9' }
+    const stolen = cloneBrowser(user)
     await user.submit(await user.open('/logout'), {}, 'approve')
-    for (let times = 0; times < 3; times++)
+    const useIt = async () => {
+      // The answer would take the cookie away.
+      const thief = cloneBrowser(stolen)
+      thief.headers = { 'user-agent': CURL, 'x-forwarded-for': '198.51.100.9' }
       expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+    }
+    for (let times = 0; times < 3; times++) await useIt()
     const events = await list({ anomalies: true })
     expect(typesOf(events)).toEqual(['session.used_after_end'])
-    expect(events[0]).toMatchObject({ address: '198.51.100.9', user_agent: CURL })
+    expect(events[0]).toMatchObject({
+      address: '198.51.100.9',
+      user_agent: CURL,
+      session: expect.any(String),
+    })
+    if (isPglite) return
+    await sql(server, `update oidc_session set misused_at = misused_at - interval '61 seconds'`)
+    await Promise.all([useIt(), useIt(), useIt()])
+    expect(await list({ anomalies: true })).toHaveLength(2)
   })
 
   test('a cookie used after its session expired, by not being used or by age', async () => {
@@ -248,6 +341,8 @@ describe('looking into what happened', () => {
     expect(await list({ types: ['session.created'], until: middle })).toEqual(created.slice(0, 1))
     expect(await list({ types: ['session.created'], limit: 1 })).toEqual(created.slice(1))
     expect(await list({ types: ['session.created'], after: created[0]?.id })).toEqual(created.slice(1))
+    expect(await list({ types: ['session.created'], before: created[1]?.id })).toEqual(created.slice(0, 1))
+    expect(await list({ types: ['session.created'], anomalies: true })).toEqual([])
     expect(await events.list({ session: created[0]?.session })).toEqual(created.slice(0, 1))
     await expect(events.list({ types: ['session.create'] })).rejects.toThrow(/did you mean session.created/)
     await expect(events.list({ user: 'nobody' })).rejects.toThrow(/no person called nobody/)

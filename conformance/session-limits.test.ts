@@ -97,6 +97,8 @@ describe('one active session a person', () => {
       const refused = await second.submit(page, CREDENTIALS)
       expect(refused.status).toBe(403)
       expect(refused.html).toMatch(/as many places as you may/)
+      const [event] = await server.admin.events.list({ types: ['sign_in.refused'] })
+      expect(event).toMatchObject({ username: 'ada', detail: { reason: 'session_limit' } })
       expect(await isSignedIn(second, app)).toBe(false)
       // Nothing is said to who does not know the password.
       expect((await second.submit(refused, { ...CREDENTIALS, password: 'wrong' })).status).toBe(400)

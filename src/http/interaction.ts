@@ -148,19 +148,19 @@ export function createInteractionRoutes({
     }
     const { grant, asked } = await findConsent(interaction)
     applyConsent(grant, asked, form.getAll('scope'))
-    await rememberConsent(ctx, grant)
+    await rememberConsent(ctx, interaction, grant)
     const grantId = await grant.save()
     await finish(ctx, interaction, { consent: { grantId } })
   }
 
   /** Before the grant is stored: an answer that takes something back ends the grants of before, this one's too. */
-  async function rememberConsent(ctx: Context, grant: ConsentGrant): Promise<void> {
+  async function rememberConsent(ctx: Context, { session }: Interaction, grant: ConsentGrant): Promise<void> {
     const { accountId: accountSub, clientId } = grant
     if (!accountSub || !clientId) return
     const before = await consents.find(accountSub, clientId)
     const consent = consentIn(grant, before)
     const detail = { granted: consent.granted, refused: consent.rejected }
-    const about = { accountSub, clientId, detail }
+    const about = { accountSub, clientId, sessionUid: session?.uid, detail }
     await consents.upsert(
       { accountSub, clientId, consent, isNarrowed: isNarrowed(before, consent) },
       newEvent('consent.given', about, originOf(ctx)),

@@ -58,6 +58,8 @@ export function createLoginForm({ signIn, browserSessions, events, log, now }: N
     switch (result.outcome) {
       case 'accepted':
         if (await browserSessions.isFull(ctx, result.account)) {
+          const detail = { reason: 'session_limit' }
+          await events.record([newEvent('sign_in.refused', { ...about, detail }, originOf(ctx))])
           ctx.status = 403
           return { ...refused, error: 'full' }
         }
