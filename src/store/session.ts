@@ -2,9 +2,9 @@ import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './acc
 import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
 import { eventParameters, insertEvents, type NewEvent } from './event.ts'
-import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
 import { countOthers, makeRoom, type NewSession } from './session-count.ts'
+import { sessionExpiry } from './session-expiry.ts'
 import { defineStatement } from './statement.ts'
 
 /** A browser's session with us, signed in or not. Known by the hash of its cookie. */
@@ -136,8 +136,7 @@ export function createSessionStore(database: Database) {
       }))
     },
 
-    ...expiryOf(database, 'oidc_session'),
-    deleteExpired: (before: Date, limit: number): Promise<number> => deleteExpired(database, before, limit),
+    ...sessionExpiry(database),
   }
 }
 
@@ -225,26 +224,6 @@ const listSessions = defineStatement<{
       order by uid, seen_at desc
     ) as browser order by seen_at desc`,
 )
-
-/** Sessions that nobody ended are recorded as expired when they go. */
-const deleteExpiredSessions = defineStatement<{ deleted: number }>(
-  'session_delete_expired',
-  `with gone as (
-      delete from oidc_session where ctid = any(array(
-        select ctid from oidc_session where expires_at < to_timestamp($1::float8)
-        order by expires_at limit $2 for update skip locked
-      )) returning uid, account_sub, ended_at, expires_at
-    ), recorded as (
-      insert into event (type, account_sub, session_uid, detail)
-      select distinct on (uid) 'session.expired', account_sub, uid, jsonb_build_object('expired_at', expires_at)
-      from gone where ended_at is null and account_sub is not null
-    ) select count(*)::int as deleted from gone`,
-)
-
-async function deleteExpired(database: Database, before: Date, limit: number): Promise<number> {
-  const [row] = await deleteExpiredSessions(database, [before.getTime() / 1000, limit])
-  return row?.deleted ?? 0
-}
 
 const findSessions = defineStatement<SessionRow>(
   'session_find',
