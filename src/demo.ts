@@ -69,6 +69,7 @@ export function welcome(issuer: string, demo: Demo | undefined): string {
     '',
     `  Sallyport is ready at ${issuer}`,
     `  Discovery             ${issuer}/.well-known/openid-configuration`,
+    `  Account page          ${issuer}/account`,
     '',
   ]
   if (!demo) return start.join('\n')

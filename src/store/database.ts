@@ -61,6 +61,8 @@ function openPool({
 }: pg.PoolConfig & { onConnectionError: (error: Error) => void }): Database {
   const pool = new pg.Pool({
     application_name: 'sallyport',
+    // Statements look rows up by key, so one plan fits all parameters; made anew each time it cost more than the look-up.
+    options: '-c plan_cache_mode=force_generic_plan',
     connectionTimeoutMillis: WAIT_MILLISECONDS,
     keepAlive: true,
     ...options,

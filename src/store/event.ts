@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { v7 as timeOrderedId } from 'uuid'
 import type { Database } from './database.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
@@ -162,7 +163,11 @@ export function createEventStore(database: Database) {
       if (until !== undefined) query = query.where('event.id', '<', firstIdAt(until))
       if (afterId !== undefined) query = query.where('event.id', '>', afterId)
       if (beforeId !== undefined) query = query.where('event.id', '<', beforeId)
-      const rows = await query.execute()
+      // What operators ask differs from one time to the next: a plan for just this question finds the index that fits it.
+      const rows = await database.transaction().execute(async (transaction) => {
+        await sql`set local plan_cache_mode = force_custom_plan`.execute(transaction)
+        return (await transaction.executeQuery(query)).rows
+      })
       const events = rows.map((row) => ({
         id: row.id,
         type: row.type,
@@ -196,7 +201,7 @@ export function createEventStore(database: Database) {
 const deleteOldest = defineStatement<{ deleted: number }>(
   'event_delete_expired',
   `with gone as (
-    delete from event where id in (select id from event where id < $1::uuid order by id limit $2) returning 1
+    delete from event where id = any(array(select id from event where id < $1::uuid order by id limit $2)) returning 1
   ) select count(*)::int as deleted from gone`,
 )
 

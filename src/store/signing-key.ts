@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Database } from './database.ts'
 import { changeAndRecord, newEvent } from './event.ts'
 
@@ -52,7 +53,9 @@ export function createSigningKeyStore(database: Database) {
               public_jwk: JSON.stringify(key.publicJwk),
               sealed_private_jwk: key.sealedPrivateJwk,
             })
-            .onConflict((conflict) => conflict.column('alg').where('state', '=', 'current').doNothing())
+            .onConflict((conflict) =>
+              conflict.column('alg').where(sql<boolean>`state = 'current'`).doNothing(),
+            )
             .executeTakeFirst()
           return (numInsertedOrUpdatedRows ?? 0n) > 0n
         },
