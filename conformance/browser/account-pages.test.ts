@@ -243,6 +243,18 @@ test('a proof of who it is sends on what was asked for, character by character',
     expect(await page.locator(`input[type=hidden][name=${name}]`).inputValue()).toBe(value)
 })
 
+test('a new password that is too short is not sent, and a long one is not cut', async () => {
+  await open('sample-password')
+  const password = page.getByLabel('New password')
+  const isInvalid = () =>
+    page.evaluate<boolean>(`document.querySelector('#new-password').matches(':invalid')`)
+  await password.fill('x'.repeat(14))
+  expect(await isInvalid()).toBe(true)
+  await password.fill('x'.repeat(1100))
+  expect(await isInvalid()).toBe(false)
+  expect(await password.inputValue()).toHaveLength(1100)
+})
+
 /** Where Tab stops from the top of the page to its end, by number. */
 async function findTabStops(page: Page): Promise<number[]> {
   await page.evaluate('document.activeElement.blur()')
