@@ -257,7 +257,8 @@ test('a new password that is too short is not sent, and a long one is not cut', 
 
 /** Where Tab stops from the top of the page to its end, by number. */
 async function findTabStops(page: Page): Promise<number[]> {
-  await page.evaluate('document.activeElement.blur()')
+  // A field that is to have the focus takes it at the first drawing, which may be after the page has loaded.
+  await page.waitForFunction(`document.querySelector('[autofocus]:not(:focus)') === null`)
   // A click beside everything: from there Tab starts at the top, whatever had the focus.
   await page.mouse.click(2, 2)
   const stops: number[] = []
