@@ -1,8 +1,6 @@
-import { fileURLToPath } from 'node:url'
-import { AxeBuilder } from '@axe-core/playwright'
 import * as client from 'openid-client'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { ClientDocument } from '../../src/admin/clients.ts'
 import {
   type CallbackServer,
@@ -12,16 +10,10 @@ import {
 } from '../support/browser.ts'
 import { later } from '../support/clock.ts'
 import { PASSWORD, startTestServer, type TestServer } from '../support/harness.ts'
+import { expectGoodPage } from '../support/page-faults.ts'
 import { type AuthorizationRequest, createRelyingParty } from '../support/relying-party.ts'
 import { sql } from '../support/wire.ts'
 
-const PHONE = { width: 360, height: 740 }
-const DESKTOP = { width: 1280, height: 800 }
-/** WCAG 2.2 §1.4.10: what a desktop shows at 400 %. */
-const NARROWEST = { width: 320, height: 640 }
-const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
-const MOST_BYTES = 30_000
-const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
 const API = 'https://api.harbour.example/'
 
 let server: TestServer
@@ -141,7 +133,8 @@ const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
     await openAccount(page)
     await page.goto(`${server.issuer}/account/password`)
     await page.getByLabel('Current password').fill(PASSWORD)
-    await page.getByLabel('New password').fill('too short')
+    // Long enough for the browser, which counts halves of characters.
+    await page.getByLabel('New password').fill('🦑'.repeat(8))
     await press(page, 'Change password')
   },
 }
@@ -149,64 +142,11 @@ const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
 describe.each(Object.keys(PAGES))('the page %s', (name) => {
   test('fits phone and desktop in light and dark, harms nobody’s reading, and loads nothing from elsewhere', async () => {
     const tab = await browser.open()
-    const { page } = tab
-    await PAGES[name]?.(page)
-    await page.locator('footer').waitFor()
-
-    for (const viewport of [PHONE, DESKTOP]) {
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.setViewportSize(viewport)
-        await page.emulateMedia({ colorScheme })
-        const where = `${name}-${viewport.width}-${colorScheme}`
-        await page.screenshot({ path: `${SCREENSHOTS}${where}.png`, fullPage: true })
-        expect(await findLayoutFaults(page), where).toEqual([])
-        expect(await findAxeFaults(page), where).toEqual([])
-      }
-    }
-    await page.setViewportSize(NARROWEST)
-    await page.emulateMedia({ colorScheme: 'light' })
-    await page.screenshot({ path: `${SCREENSHOTS}${name}-320-light.png`, fullPage: true })
-    expect(await findLayoutFaults(page), `${name}-320`).toEqual([])
-
-    expect(tab.complaints).toEqual([])
-    expect(tab.requested.filter((url) => ![server.issuer, app.origin].includes(new URL(url).origin))).toEqual(
-      [],
-    )
-    expect(await page.locator('script').count()).toBe(0)
-    expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
+    await PAGES[name]?.(tab.page)
+    await expectGoodPage(tab, name, [server.issuer, app.origin])
     await tab.close()
   })
 })
-
-async function findAxeFaults(page: Page): Promise<string[]> {
-  // No page has frames, and it is for these that axe would open a page of its own each time.
-  const axe = new AxeBuilder({ page }).withTags(RULES).setLegacyMode()
-  const { violations, incomplete } = await axe.analyze()
-  return [...violations, ...incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
-}
-
-/** What a person would trip over: scrolling sideways, targets smaller than a finger, fields that a phone zooms into. */
-const findLayoutFaults = (page: Page) =>
-  page.evaluate<string[]>(`(() => {
-    const all = (selector) => [...document.querySelectorAll(selector)]
-    const faults = []
-    const fail = (fault, element) => faults.push(fault + ': ' + element.outerHTML.slice(0, 100))
-    if (document.documentElement.scrollWidth > innerWidth) fail('scrolls sideways', document.documentElement)
-    for (const element of all('button, a.line, a.button, input:not([type=hidden], [type=checkbox], [hidden]), label.check')) {
-      const { width, height } = element.getBoundingClientRect()
-      if (width < 44 || height < 44) fail('small target', element)
-    }
-    for (const element of all('button, h1, h2, dt, dd, p, label'))
-      if (element.scrollWidth > element.clientWidth + 1) fail('cut off', element)
-    for (const element of all('input:not([type=hidden], [type=checkbox], [hidden])'))
-      if (parseFloat(getComputedStyle(element).fontSize) < 16) fail('small text', element)
-    return faults
-  })()`)
-
-/** The page and everything on it, whether it came from the cache or not. */
-const BYTES_LOADED = `['navigation', 'resource']
-  .flatMap((type) => performance.getEntriesByType(type))
-  .reduce((bytes, { encodedBodySize }) => bytes + encodedBodySize, 0)`
 
 async function openRequest(
   page: Page,

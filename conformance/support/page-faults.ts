@@ -1,0 +1,73 @@
+import { fileURLToPath } from 'node:url'
+import { AxeBuilder } from '@axe-core/playwright'
+import type { Page } from 'playwright-core'
+import { expect } from 'vitest'
+import type { Tab } from './browser.ts'
+
+const PHONE = { width: 360, height: 740 }
+const DESKTOP = { width: 1280, height: 800 }
+/** WCAG 2.2 §1.4.10: what a desktop shows at 400 %. */
+const NARROWEST = { width: 320, height: 640 }
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+const MOST_BYTES = 30_000
+const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
+
+/**
+ * Expects the page that the tab shows to fit phone and desktop in light and dark, to be readable by all, and to be
+ * small and made of nothing but itself. Leaves a screenshot of each look.
+ *
+ * @param name of the screenshots.
+ * @param origins that may be asked for something on the way to the page.
+ */
+export async function expectGoodPage({ page, complaints, requested }: Tab, name: string, origins: string[]) {
+  await page.locator('footer').waitFor()
+  for (const viewport of [PHONE, DESKTOP]) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.setViewportSize(viewport)
+      await page.emulateMedia({ colorScheme })
+      const where = `${name}-${viewport.width}-${colorScheme}`
+      await page.screenshot({ path: `${SCREENSHOTS}${where}.png`, fullPage: true })
+      expect(await findLayoutFaults(page), where).toEqual([])
+      expect(await findAxeFaults(page), where).toEqual([])
+    }
+  }
+  await page.setViewportSize(NARROWEST)
+  await page.emulateMedia({ colorScheme: 'light' })
+  await page.screenshot({ path: `${SCREENSHOTS}${name}-320-light.png`, fullPage: true })
+  expect(await findLayoutFaults(page), `${name}-320`).toEqual([])
+
+  expect(complaints).toEqual([])
+  expect(requested.filter((url) => !origins.includes(new URL(url).origin))).toEqual([])
+  expect(await page.locator('script').count()).toBe(0)
+  expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
+}
+
+async function findAxeFaults(page: Page): Promise<string[]> {
+  // No page has frames, and it is for these that axe would open a page of its own each time.
+  const axe = new AxeBuilder({ page }).withTags(RULES).setLegacyMode()
+  const { violations, incomplete } = await axe.analyze()
+  return [...violations, ...incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
+}
+
+/** What a person would trip over: scrolling sideways, targets smaller than a finger, fields that a phone zooms into. */
+const findLayoutFaults = (page: Page) =>
+  page.evaluate<string[]>(`(() => {
+    const all = (selector) => [...document.querySelectorAll(selector)]
+    const faults = []
+    const fail = (fault, element) => faults.push(fault + ': ' + element.outerHTML.slice(0, 100))
+    if (document.documentElement.scrollWidth > innerWidth) fail('scrolls sideways', document.documentElement)
+    for (const element of all('button, a.line, a.button, input:not([type=hidden], [type=checkbox], [hidden]), label.check')) {
+      const { width, height } = element.getBoundingClientRect()
+      if (width < 44 || height < 44) fail('small target', element)
+    }
+    for (const element of all('button, h1, h2, dt, dd, p, label'))
+      if (element.scrollWidth > element.clientWidth + 1) fail('cut off', element)
+    for (const element of all('input:not([type=hidden], [type=checkbox], [hidden])'))
+      if (parseFloat(getComputedStyle(element).fontSize) < 16) fail('small text', element)
+    return faults
+  })()`)
+
+/** The page and everything on it, whether it came from the cache or not. */
+const BYTES_LOADED = `['navigation', 'resource']
+  .flatMap((type) => performance.getEntriesByType(type))
+  .reduce((bytes, { encodedBodySize }) => bytes + encodedBodySize, 0)`

@@ -1,0 +1,37 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Koa from 'koa'
+import { setSecurityHeaders } from '../../src/http/headers.ts'
+import { createViews } from '../../src/http/views.ts'
+import type { Pages } from '../../src/oidc/pages.ts'
+
+/** A page with what it shows. */
+export type Sample = { [Name in keyof Pages]: { name: Name; values: Pages[Name] } }[keyof Pages]
+
+export type PageServer = Readonly<{ origin: string; close: () => Promise<void> }>
+
+/**
+ * Serves pages with values of the test's own, each at the path of its name: what takes a person months to gather, and
+ * what none should have. Reaches past the server's HTTP to the drawing of pages alone, with the headers of every answer.
+ */
+export async function startPageServer(samples: Record<string, Sample>): Promise<PageServer> {
+  const app = new Koa()
+  const server = createServer()
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { render, serveAssets } = createViews({ brand: 'Sallyport', issuer: origin })
+  app.use(setSecurityHeaders({ issuer: origin }))
+  app.use(serveAssets)
+  app.use((ctx) => {
+    const sample = samples[ctx.path.slice(1)]
+    if (sample) render(ctx as unknown as Parameters<typeof render>[0], sample.name, sample.values)
+  })
+  server.on('request', app.callback())
+  return {
+    origin,
+    async close() {
+      server.closeAllConnections()
+      await new Promise((done) => server.close(done))
+    },
+  }
+}
