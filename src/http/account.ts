@@ -17,9 +17,9 @@ import type { Vault } from '../vault.ts'
 import type { AccountOverview } from './account-overview.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
-import type { KnownBrowsers } from './known-browser.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
+import type { SessionNotices } from './session-notice.ts'
 
 /** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */
 const FRESH_SECONDS = 5 * MINUTE_SECONDS
@@ -35,7 +35,7 @@ type Needs = {
   hasher: PasswordHasher
   checkLogin: AnswerLogin
   rememberMe: RememberMe
-  knownBrowsers: KnownBrowsers
+  sessionNotices: SessionNotices
   browserSessions: BrowserSessions
   overview: AccountOverview
   end: (ending: Ending) => Promise<void>
@@ -79,7 +79,7 @@ export function createAccountRoutes(needs: Needs): Router {
     const { account, at, wantsRemembering } = answer
     const rememberedId = await remembering.answer(ctx, rememberMe, { sub: account.sub, wantsRemembering })
     await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
-    needs.knownBrowsers.note(ctx)
+    needs.sessionNotices.note(ctx)
     ctx.cookies.set(cookies.signIn, null, signInCookie)
     redirect(ctx, HOME)
   })
@@ -225,7 +225,7 @@ export function createAccountRoutes(needs: Needs): Router {
       clientName: undefined,
       username,
       remember: !rememberMe.isOffered ? undefined : wantsRemembering ? 'ticked' : 'offered',
-      notice: needs.knownBrowsers.wasSignedIn(ctx) ? 'session-ended' : undefined,
+      notice: needs.sessionNotices.wasSignedIn(ctx) ? 'session-ended' : undefined,
       error,
     })
   }
@@ -246,7 +246,7 @@ export function createAccountRoutes(needs: Needs): Router {
   function leave(ctx: Context): void {
     browserSessions.forget(ctx)
     remembering.clear(ctx)
-    needs.knownBrowsers.forget(ctx)
+    needs.sessionNotices.forget(ctx)
     redirect(ctx, `${ROUTES.end_session}/success`)
   }
 }

@@ -27,12 +27,12 @@ import { answerErrors } from './errors.ts'
 import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
-import { createKnownBrowsers } from './known-browser.ts'
 import { createLoginForm } from './login-form.ts'
 import { pinOrigin } from './origin.ts'
 import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
 import { restartRequests } from './restart.ts'
+import { createSessionNotices } from './session-notice.ts'
 import type { Views } from './views.ts'
 
 type Needs = {
@@ -64,8 +64,8 @@ type Needs = {
 export function createApp(needs: Needs): Koa {
   const { issuer, vault, views, log, engine } = needs
   const checkLogin = createLoginForm(needs)
-  const knownBrowsers = createKnownBrowsers({ issuer, ...needs.lifetimes })
-  const pages = { ...needs, checkLogin, knownBrowsers, render: views.render }
+  const sessionNotices = createSessionNotices({ issuer, ...needs.lifetimes })
+  const pages = { ...needs, checkLogin, sessionNotices, render: views.render }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
@@ -87,7 +87,7 @@ export function createApp(needs: Needs): Koa {
         createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes(), // /account
         restartRequests(needs),
         createInteractionRoutes(pages).routes(), //         /interaction/:uid
-        knownBrowsers.watch,
+        sessionNotices.watch,
       ] as Middleware[]),
     ),
   )

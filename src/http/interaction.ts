@@ -15,16 +15,16 @@ import { newEvent } from '../store/event.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
-import type { KnownBrowsers } from './known-browser.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
+import type { SessionNotices } from './session-notice.ts'
 
 type Needs = {
   issuer: string
   engine: () => Provider
   checkLogin: AnswerLogin
   rememberMe: RememberMe
-  knownBrowsers: KnownBrowsers
+  sessionNotices: SessionNotices
   accounts: AccountStore
   consents: ConsentStore
   vault: Vault
@@ -43,7 +43,7 @@ export function createInteractionRoutes({
   engine,
   checkLogin,
   rememberMe,
-  knownBrowsers,
+  sessionNotices,
   accounts,
   consents,
   vault,
@@ -114,7 +114,7 @@ export function createInteractionRoutes({
   /** Somebody was signed in here, and is asked for no other reason than that they are not any more. */
   function hasEnded(ctx: Context, { prompt, session }: Interaction): boolean {
     return (
-      knownBrowsers.wasSignedIn(ctx) &&
+      sessionNotices.wasSignedIn(ctx) &&
       (session?.accountId === undefined || prompt.reasons.includes('session_limit'))
     )
   }

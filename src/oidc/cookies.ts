@@ -16,7 +16,7 @@ export function cookieNames(issuer: string) {
     /** Signs a remembered browser in again. */
     remember: `${host}sallyport_remember`,
     /** Says that somebody was signed in here, so that they can be told when that ended. */
-    known: `${host}sallyport_known`,
+    notice: `${host}sallyport_notice`,
     /** Binds the account page's own sign-in form to the browser. */
     signIn: `${secure}sallyport_sign_in`,
     interaction: `${secure}sallyport_interaction`,

@@ -3,31 +3,31 @@ import type { KoaContextWithOIDC } from 'oidc-provider'
 import { cookieNames } from '../oidc/cookies.ts'
 import { DAY_SECONDS } from '../time.ts'
 
-export type KnownBrowsers = ReturnType<typeof createKnownBrowsers>
+export type SessionNotices = ReturnType<typeof createSessionNotices>
 
 /**
  * Browsers drop the cookie of a session that expires. This one stays a day longer and says only that somebody was
  * signed in, so that they can be told why they are asked again.
  */
-export function createKnownBrowsers({
+export function createSessionNotices({
   issuer,
   sessionAbsoluteSeconds,
 }: {
   issuer: string
   sessionAbsoluteSeconds: number
 }) {
-  const { known } = cookieNames(issuer)
+  const { notice } = cookieNames(issuer)
   const options = { httpOnly: true, sameSite: 'lax', signed: false, overwrite: true } as const
-  const wasSignedIn = (ctx: Context) => ctx.cookies.get(known, { signed: false }) === '1'
+  const wasSignedIn = (ctx: Context) => ctx.cookies.get(notice, { signed: false }) === '1'
 
   function note(ctx: Context): void {
     const maxAge = (sessionAbsoluteSeconds + DAY_SECONDS) * 1000
-    if (!wasSignedIn(ctx)) ctx.cookies.set(known, '1', { ...options, maxAge })
+    if (!wasSignedIn(ctx)) ctx.cookies.set(notice, '1', { ...options, maxAge })
   }
 
   /** People who sign out know that it ended. */
   function forget(ctx: Context): void {
-    if (wasSignedIn(ctx)) ctx.cookies.set(known, null, options)
+    if (wasSignedIn(ctx)) ctx.cookies.set(notice, null, options)
   }
 
   /** Notes who signs in and out through the engine. */
