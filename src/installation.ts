@@ -1,16 +1,19 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createPasswordHasher } from './accounts/password.ts'
+import { createThrottle } from './accounts/throttle.ts'
 import { createAdmin } from './admin/admin.ts'
 import { answerAdminRequests } from './admin/socket.ts'
 import type { Config } from './config.ts'
 import { createCleanup } from './jobs/cleanup.ts'
 import type { Log } from './log.ts'
 import { loadMasterKeys } from './master-key.ts'
+import { createMetrics } from './metrics.ts'
 import { createKeyring } from './oidc/keyring.ts'
 import { createOutbound } from './oidc/outbound.ts'
 import { createAccountStore } from './store/account.ts'
 import { createArtifactStore } from './store/artifact.ts'
+import { createAttemptStore } from './store/attempt.ts'
 import { createBackchannelLogoutStore } from './store/backchannel-logout.ts'
 import { type Changes, createLocalChanges, listenForChanges } from './store/changes.ts'
 import { createClientStore } from './store/client.ts'
@@ -71,6 +74,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       grants: createGrantStore(database),
       sessions: createSessionStore(database),
       artifacts: createArtifactStore(database),
+      attempts: createAttemptStore(database),
       connections: createConnectionStore(database),
       consents: createConsentStore(database),
       rememberedBrowsers: createRememberedBrowserStore(database),
@@ -83,6 +87,8 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
     const jwks = await keyring.load()
     const hasher = createPasswordHasher()
+    const metrics = createMetrics()
+    const throttle = createThrottle({ ...stores, vault, metrics })
     const outbound = createOutbound(config.outboundAllowedNetworks)
     const cleanup = createCleanup({
       ...stores,
@@ -111,6 +117,8 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       jwks,
       cleanup,
       hasher,
+      metrics,
+      throttle,
       outbound,
       admin,
       async close() {

@@ -30,6 +30,12 @@ export function createMetrics() {
       labelNames: ['outcome'],
       registers,
     }),
+    throttled: new Counter({
+      name: 'sallyport_throttled_total',
+      help: 'Attempts that this instance refused, by the limit that was reached',
+      labelNames: ['limit'],
+      registers,
+    }),
     contentType: registry.contentType,
     render: (): Promise<string> => registry.metrics(),
   }

@@ -14,7 +14,6 @@ import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
-import { createMetrics } from './metrics.ts'
 import { createBrowserSessions } from './oidc/browser-session.ts'
 import { createEngines } from './oidc/engines.ts'
 import { createLogoutTokens } from './oidc/logout-token.ts'
@@ -52,8 +51,7 @@ export async function startServer(
   let isStopping = false
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
-  const { database, vault, stores, hasher, outbound, admin } = installation
-  const metrics = createMetrics()
+  const { database, vault, stores, hasher, metrics, throttle, outbound, admin } = installation
   const views = createViews({ brand: BRAND, issuer: config.issuer })
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
@@ -78,6 +76,7 @@ export async function startServer(
     signIn: createSignIn({ ...stores, hasher }),
     ...stores,
     hasher,
+    throttle,
     rememberMe,
     browserSessions: createBrowserSessions({
       ...config,

@@ -5,6 +5,7 @@ import type { Provider } from 'oidc-provider'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
+import type { Throttle } from '../accounts/throttle.ts'
 import type { Lifetimes } from '../config.ts'
 import type { Log } from '../log.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
@@ -49,6 +50,7 @@ type Needs = {
   connections: ConnectionStore
   end: (ending: Ending) => Promise<void>
   hasher: PasswordHasher
+  throttle: Throttle
   lifetimes: Lifetimes
   rememberMe: RememberMe
   browserSessions: BrowserSessions

@@ -11,7 +11,16 @@ const PAUSE_MILLISECONDS = 20
 /** A backlog is counted up to here: beyond, it is large, and counting it would cost more than knowing it is worth. */
 const MOST_COUNTED = 100_000
 
-const TABLES = ['tokens', 'sessions', 'browsers', 'artifacts', 'answers', 'grants', 'events'] as const
+const TABLES = [
+  'tokens',
+  'sessions',
+  'browsers',
+  'artifacts',
+  'answers',
+  'grants',
+  'attempts',
+  'events',
+] as const
 
 /** How many rows of each table had expired. */
 export type CleanupReport = Record<(typeof TABLES)[number], number>
@@ -72,6 +81,7 @@ async function forEachTable(work: (table: keyof CleanupReport) => Promise<number
     artifacts: 0,
     answers: 0,
     grants: 0,
+    attempts: 0,
     events: 0,
   }
   for (const table of TABLES) report[table] = await work(table)

@@ -9,6 +9,7 @@ type ExpiringTable =
   | 'oidc_artifact'
   | 'oidc_refresh_answer'
   | 'remembered_browser'
+  | 'attempt'
 
 export type Expiry = {
   /** @returns how many rows went; at most `limit`. Rows that somebody holds are left for the next time. */

@@ -1,0 +1,47 @@
+import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
+import type { Limit } from './throttle.ts'
+
+/** How often each thing may be tried. Networks are an IPv4 address or a /64 of IPv6. */
+export const LIMITS = {
+  /** Wrong passwords for a name, whoever tries them (NIST SP 800-63B-4 §3.2.2). */
+  signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true }),
+  /** The same for the person, who has a username and an e-mail address. */
+  signInByAccount: limit('sign_in.account', 100, DAY_SECONDS),
+  /** The same for a browser that the person signed in with before. */
+  signInByKnownBrowser: limit('sign_in.known_browser', 100, DAY_SECONDS, { isDelayed: true }),
+  /** One network that tries one name … */
+  signInByPair: limit('sign_in.network_and_name', 10, MINUTE_SECONDS),
+  /** … or one password with many names. */
+  signInByNetwork: limit('sign_in.network', 100, MINUTE_SECONDS),
+
+  /** Sign-in pages that were started and not finished: each is a row (OWASP ASVS 2.4.1). */
+  authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
+  /** Requests that were pushed: each is a row (RFC 9126 §7.1). */
+  pushedRequestByNetwork: limit('pushed_request.network', 300, MINUTE_SECONDS),
+  /** Device codes (RFC 8628 §5.1): each is a row, and one more code to guess. */
+  deviceAuthorizationByNetwork: limit('device_authorization.network', 60, MINUTE_SECONDS),
+  /** Sessions of nobody, which the device and sign-out pages start. */
+  anonymousSessionByNetwork: limit('anonymous_session.network', 300, MINUTE_SECONDS),
+  /** Wrong client secrets and assertions from one network … */
+  clientAuthenticationByPair: limit('client_authentication.network_and_client', 20, MINUTE_SECONDS),
+  /** … and for one client from anywhere: told, but the right secret still works, or strangers could stop the client. */
+  clientAuthenticationByClient: limit('client_authentication.client', 20, MINUTE_SECONDS),
+  /** Tokens and codes that nobody issued. */
+  tokenByNetwork: limit('token.network', 120, MINUTE_SECONDS),
+
+  /** User codes that do not exist (RFC 8628 §5.1), in one browser … */
+  userCodeByBrowser: limit('user_code.browser', 5, 10 * MINUTE_SECONDS),
+  /** … from one network … */
+  userCodeByNetwork: limit('user_code.network', 30, HOUR_SECONDS),
+  /** … and from everywhere. */
+  userCodeByEverybody: limit('user_code.everybody', 10_000, HOUR_SECONDS),
+} as const satisfies Record<string, Limit>
+
+function limit(
+  name: string,
+  most: number,
+  windowSeconds: number,
+  { isDelayed = false }: { isDelayed?: boolean } = {},
+): Limit {
+  return { name, most, windowSeconds, isDelayed }
+}

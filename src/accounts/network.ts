@@ -1,0 +1,15 @@
+import ipaddr from 'ipaddr.js'
+
+const NETWORK_BYTES = 8
+
+/**
+ * What one subscriber has: an IPv4 address, or the /64 of an IPv6 address, within which anybody has any number of
+ * addresses. In one spelling each.
+ */
+export function networkOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address
+  const parsed = ipaddr.process(address)
+  if (parsed.kind() === 'ipv4') return parsed.toString()
+  const bytes = parsed.toByteArray().fill(0, NETWORK_BYTES)
+  return `${ipaddr.fromByteArray(bytes)}/64`
+}

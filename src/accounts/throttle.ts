@@ -1,0 +1,110 @@
+import { LRUCache } from 'lru-cache'
+import type { Metrics } from '../metrics.ts'
+import type { Attempt, AttemptStore, Count } from '../store/attempt.ts'
+import type { Vault } from '../vault.ts'
+
+/** How often something may be tried. */
+export type Limit = Readonly<{
+  /** Unique; metrics and events name it. */
+  name: string
+  most: number
+  windowSeconds: number
+  /** Whether each attempt has the next one wait, longer and longer (1 s to 10 s). */
+  isDelayed?: boolean
+}>
+
+/** A limit, and whom it counts: an address, a name, a client. */
+export type Counted = Readonly<{ limit: Limit; of: string }>
+
+export type Verdict =
+  | { outcome: 'allowed' }
+  | {
+      outcome: 'refused'
+      by: Limit
+      /** Too many in this window, or too soon after the one before. */
+      reason: 'used up' | 'too soon'
+      retryAfterSeconds: number
+      /** Whether the attempt before was allowed: what is worth recording once. */
+      isFirst: boolean
+    }
+
+export type Throttle = ReturnType<typeof createThrottle>
+
+const MOST_REMEMBERED = 10_000
+/** Long enough that a flood is cheap, short enough that what another instance gave back is noticed. */
+const MOST_CLOSED_SECONDS = 60
+
+/**
+ * Counts attempts against limits, over all instances, before anything else is done for them: an attempt that is being
+ * looked at counts like one that failed, so the number cannot be outrun by many at once.
+ */
+export function createThrottle({
+  attempts,
+  vault,
+  metrics,
+}: {
+  attempts: AttemptStore
+  vault: Vault
+  metrics: Pick<Metrics, 'throttled'>
+}) {
+  // Whom to refuse without asking the database: a flood costs it nothing. Each instance finds out by itself.
+  const closed = new LRUCache<string, true>({ max: MOST_REMEMBERED })
+
+  return {
+    /**
+     * Counts an attempt. A limit of `first` that refuses spares those of `then`. Rejects with the database's fault:
+     * what cannot be counted is not tried.
+     */
+    async count(first: readonly Counted[], then: readonly Counted[] = []): Promise<Verdict> {
+      const known = [...first, ...then].find((counted) => closed.has(idOf(counted)))
+      if (known) return refused(known, { count: known.limit.most, refused: 2, waitSeconds: remaining(known) })
+      const counts = await attempts.count(first.map(toAttempt), then.map(toAttempt))
+      for (const counted of [...first, ...then]) {
+        const count = counts.find(({ key }) => keyOf(counted).equals(key))
+        if (count && count.refused > 0) return refused(counted, count)
+      }
+      return { outcome: 'allowed' }
+    },
+
+    /** How long this instance knows that a limit refuses; 0 when it would have to be asked. Costs no statement. */
+    secondsClosed: (counted: Counted): number => (closed.has(idOf(counted)) ? remaining(counted) : 0),
+
+    /** An attempt turned out to be none: it succeeded, or was never looked at. */
+    giveBack: (counted: readonly Counted[]): Promise<void> => attempts.giveBack(counted.map(keyOf)),
+
+    /** Whoever succeeded starts afresh. */
+    forget: (counted: readonly Counted[]): Promise<void> => attempts.forget(counted.map(keyOf)),
+  }
+
+  function refused(counted: Counted, { count, refused, waitSeconds }: Omit<Count, 'key'>): Verdict {
+    const { limit } = counted
+    metrics.throttled.inc({ limit: limit.name })
+    const isUsedUp = count >= limit.most
+    const retryAfterSeconds = Math.max(1, waitSeconds)
+    // A wait is over soon, and by success at once: that is asked for again.
+    if (isUsedUp && !limit.isDelayed)
+      closed.set(idOf(counted), true, { ttl: Math.min(retryAfterSeconds, MOST_CLOSED_SECONDS) * 1000 })
+    return {
+      outcome: 'refused',
+      by: limit,
+      reason: isUsedUp ? 'used up' : 'too soon',
+      retryAfterSeconds,
+      isFirst: refused === 1,
+    }
+  }
+
+  function remaining(counted: Counted): number {
+    return Math.max(1, Math.ceil(closed.getRemainingTTL(idOf(counted)) / 1000))
+  }
+
+  function toAttempt(counted: Counted): Attempt {
+    const { most, windowSeconds, isDelayed = false } = counted.limit
+    return { key: keyOf(counted), most, windowSeconds, isDelayed }
+  }
+
+  function keyOf(counted: Counted): Buffer {
+    return vault.fingerprint(idOf(counted), 'attempt')
+  }
+}
+
+const idOf = ({ limit, of }: Counted): string => `${limit.name}\n${of}`

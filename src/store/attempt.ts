@@ -1,0 +1,117 @@
+import type { Database } from './database.ts'
+import { expiryOf } from './expired.ts'
+import { columnsOf, defineStatement } from './statement.ts'
+
+/** One attempt, as one limit counts it. */
+export type Attempt = Readonly<{
+  /** Of the limit and of whom it counts. */
+  key: Uint8Array
+  /** How many a window allows. */
+  most: number
+  windowSeconds: number
+  /** Whether each attempt that is allowed has the next one wait, longer and longer. */
+  isDelayed: boolean
+}>
+
+/** What a limit says of an attempt. */
+export type Count = Readonly<{
+  key: Uint8Array
+  /** How many were allowed in this window, this one included. */
+  count: number
+  /** How many were refused since the last that was allowed; 0 when this one was allowed. */
+  refused: number
+  /** How long until another attempt is allowed. */
+  waitSeconds: number
+}>
+
+export type AttemptStore = ReturnType<typeof createAttemptStore>
+
+/** Counters in the database, by its clock: however many ask at once, wherever they ask, none is lost. */
+export function createAttemptStore(database: Database) {
+  return {
+    /**
+     * Counts an attempt in one statement. What is refused by one of the `first` is not counted by those `then`: whoever
+     * is stopped at the door uses up nobody's attempts.
+     */
+    async count(first: readonly Attempt[], then: readonly Attempt[] = []): Promise<Count[]> {
+      const stages = [
+        ...first.map((attempt) => ({ ...attempt, stage: 1 })),
+        ...then.map((attempt) => ({ ...attempt, stage: 2 })),
+      ]
+      return await countAttempts(
+        database,
+        columnsOf(
+          stages,
+          ({ key }) => key,
+          ({ most }) => most,
+          ({ windowSeconds }) => windowSeconds,
+          ({ isDelayed }) => isDelayed,
+          ({ stage }) => stage,
+        ),
+      )
+    },
+
+    /** Takes an attempt back that turned out to be none, and the wait after it. */
+    async giveBack(keys: readonly Uint8Array[]): Promise<void> {
+      if (keys.length > 0) await giveBackAttempts(database, [keys])
+    },
+
+    /** Starts afresh. */
+    async forget(keys: readonly Uint8Array[]): Promise<void> {
+      if (keys.length > 0) await forgetAttempts(database, [keys])
+    },
+
+    ...expiryOf(database, 'attempt'),
+  }
+}
+
+/** Seconds to wait after so many attempts, as Kanidm's soft lock has them: a person hardly notices, a program does. */
+const DELAY_SECONDS = (count: string) =>
+  `case when ${count} < 3 then 1 when ${count} < 9 then 3 when ${count} < 25 then 5 else 10 end`
+
+const IS_OVER = 'kept.expires_at <= now()'
+/** Within a window: used up, or too soon after the last one. */
+const IS_REFUSED = `(kept.expires_at > now() and (kept.count >= excluded.most or kept.next_at > now()))`
+const NEXT_COUNT = `(case when ${IS_OVER} then 1 else kept.count + 1 end)`
+
+/** Rows are taken in one order, so that two statements never wait for each other. */
+const upsert = (stage: number, condition = 'true') => `
+      insert into attempt as kept (key, count, most, refused, next_at, expires_at)
+      select key, 1, most, 0, now() + make_interval(secs => case when is_delayed then ${DELAY_SECONDS('1')} else 0 end),
+        now() + make_interval(secs => window_seconds)
+      from tried where stage = ${stage} and ${condition} order by key
+      on conflict (key) do update set
+        count = case when ${IS_REFUSED} then kept.count else ${NEXT_COUNT} end,
+        most = excluded.most,
+        refused = case when ${IS_REFUSED} then kept.refused + 1 else 0 end,
+        next_at = case
+          when ${IS_REFUSED} then kept.next_at
+          when excluded.next_at > now() then now() + make_interval(secs => ${DELAY_SECONDS(NEXT_COUNT)})
+          else now() end,
+        expires_at = case when ${IS_OVER} then excluded.expires_at else kept.expires_at end
+      returning key, count, refused,
+        ceil(extract(epoch from case when count >= most then expires_at else next_at end - now()))::int as wait_seconds`
+
+const countAttempts = defineStatement<Count>(
+  'attempt_count',
+  `with tried as (
+      select * from unnest($1::bytea[], $2::int[], $3::int[], $4::boolean[], $5::int[])
+        as tried (key, most, window_seconds, is_delayed, stage)
+    ), first as (${upsert(1)}
+    ), following as (${upsert(2, 'not exists (select from first where refused > 0)')}
+    )
+    select key, count, refused, greatest(wait_seconds, 0) as "waitSeconds"
+    from (select * from first union all select * from following) as counted`,
+)
+
+const giveBackAttempts = defineStatement(
+  'attempt_give_back',
+  `with kept as materialized (select key from attempt where key = any($1) order by key for update)
+    update attempt set count = greatest(0, count - 1), next_at = now() from kept where attempt.key = kept.key`,
+)
+
+const forgetAttempts = defineStatement(
+  'attempt_forget',
+  `with kept as materialized (select key from attempt where key = any($1) order by key for update)
+    delete from attempt using kept where attempt.key = kept.key`,
+)
