@@ -11,6 +11,7 @@ import { createRememberCookies } from './http/remember-me.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
 import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
+import { createDeliveries } from './jobs/deliveries.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
@@ -135,15 +136,19 @@ export async function startServer(
     await installation.close()
     throw error
   }
-  const backchannelLogout = createBackchannelLogout({
+  const logouts = createBackchannelLogout({
     ...stores,
-    ...installation,
+    outbound,
     logoutToken: createLogoutTokens({ ...config, jwks: engines.jwks, now }),
     metrics,
     log,
   })
+  const deliveries = [createDeliveries(logouts, { ...installation, log })]
   const jobs = startJobs(
-    [...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }), ...backchannelLogout.jobs],
+    [
+      ...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }),
+      ...deliveries.flatMap((delivery) => delivery.jobs),
+    ],
     { log },
   )
   const [management, main] = listeners as [Server, Server]
@@ -162,7 +167,7 @@ export async function startServer(
       await close(main)
       await close(management)
       await jobs.stop()
-      await backchannelLogout.stop()
+      for (const delivery of deliveries) await delivery.stop()
       await installation.close()
       log.info({ event: 'stopped' })
     },
