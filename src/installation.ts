@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createPasswordHasher } from './accounts/password.ts'
+import { createSignInLimits } from './accounts/sign-in-limits.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAdmin } from './admin/admin.ts'
 import { answerAdminRequests } from './admin/socket.ts'
@@ -89,6 +90,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const hasher = createPasswordHasher()
     const metrics = createMetrics()
     const throttle = createThrottle({ ...stores, vault, metrics })
+    const signInLimits = createSignInLimits({ throttle })
     const outbound = createOutbound(config.outboundAllowedNetworks)
     const cleanup = createCleanup({
       ...stores,
@@ -101,6 +103,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const admin = createAdmin({
       ...stores,
       hasher,
+      signInLimits,
       keyring,
       cleanup,
       outbound,
@@ -119,6 +122,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       hasher,
       metrics,
       throttle,
+      signInLimits,
       outbound,
       admin,
       async close() {

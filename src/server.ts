@@ -52,7 +52,7 @@ export async function startServer(
   let isStopping = false
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
-  const { database, vault, stores, hasher, metrics, throttle, outbound, admin } = installation
+  const { database, vault, stores, hasher, metrics, throttle, signInLimits, outbound, admin } = installation
   const views = createViews({ brand: BRAND, issuer: config.issuer })
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
@@ -74,7 +74,7 @@ export async function startServer(
   const app = createApp({
     ...config,
     engine: engines.current,
-    signIn: createSignIn({ ...stores, hasher }),
+    signIn: createSignIn({ ...stores, hasher, limits: signInLimits }),
     ...stores,
     hasher,
     throttle,

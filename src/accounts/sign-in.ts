@@ -1,32 +1,99 @@
-import type { Account, AccountStore } from '../store/account.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
+import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from './sign-in-limits.ts'
+import { createTurns } from './turns.ts'
+
+/** More tries of one name at once than any person makes. */
+const WAITING_FOR_ONE_NAME = 50
+/** Whoever corrects a slip at once, or presses the button twice, waits for this long instead of being sent away. */
+const HELD_SECONDS = 1
+
+export type Credentials = Readonly<{
+  login: string
+  password: string
+  address: string
+  /** What the browser says of itself: who signed in with it before. */
+  browser: Readonly<{ id: string; accountSubs: readonly string[] }> | undefined
+}>
 
 export type SignIn =
   | { outcome: 'accepted'; account: Account }
-  /** Unknown login, wrong password and disabled person must look the same; whose login it was is for the record. */
-  | { outcome: 'rejected'; sub: string | undefined }
-  | { outcome: 'busy' }
+  /**
+   * Unknown login, wrong password, disabled and locked person must look the same; whose login it was, and which limit
+   * was reached, is for the record.
+   */
+  | { outcome: 'rejected'; sub: string | undefined; lock?: Refusal }
+  | { outcome: 'throttled'; sub: string | undefined; retryAfterSeconds: number; refusal: Refusal | undefined }
+  | { outcome: 'busy'; sub: string | undefined }
 
-/** Whether these are the credentials of an active person. */
-export function createSignIn({ accounts, hasher }: { accounts: AccountStore; hasher: PasswordHasher }) {
-  return async (login: string, password: string): Promise<SignIn> => {
-    if (!isPossiblePassword(password)) return { outcome: 'rejected', sub: undefined }
-    try {
-      const found = await accounts.findByLogin(login)
-      const passwordHash = found?.passwordHash
-      const matches = await hasher.verify(passwordHash, password)
-      if (!found || passwordHash === undefined || !matches || found.account.status !== 'active')
-        return { outcome: 'rejected', sub: found?.account.sub }
+type Needs = { accounts: AccountStore; hasher: PasswordHasher; limits: SignInLimits }
 
-      const { sub } = found.account
-      if (hasher.isOutdated(passwordHash)) {
-        await accounts.upgradePasswordHash(sub, passwordHash, await hasher.hash(normalizePassword(password)))
+/**
+ * Whether these are the credentials of an active person. The attempt is counted before the password is looked at, and
+ * what one name may see is the same for every name.
+ */
+export function createSignIn({ accounts, hasher, limits }: Needs) {
+  const takeTurn = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
+
+  return async (credentials: Credentials): Promise<SignIn> => {
+    if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
+    const { login, password, address, browser } = credentials
+    const { account, passwordHash } = (await accounts.findByLogin(login)) ?? {}
+    const isKnownHere = account && browser?.accountSubs.includes(account.sub)
+    const attempt = { login, account, address, knownBrowserId: isKnownHere ? browser?.id : undefined }
+    // Strangers who queue for a name do not stand in the way of its person.
+    const line = attempt.knownBrowserId ?? loginKey(login)
+    const signIn = await takeTurn(line, () => verify(attempt, passwordHash, password))
+    return (
+      signIn ?? {
+        outcome: 'throttled',
+        sub: account?.sub,
+        retryAfterSeconds: HELD_SECONDS,
+        refusal: undefined,
       }
-      return { outcome: 'accepted', account: found.account }
-    } catch (error) {
-      if (error instanceof HashingBusyError) return { outcome: 'busy' }
-      throw error
+    )
+  }
+
+  async function verify(
+    attempt: SignInAttempt,
+    passwordHash: string | undefined,
+    password: string,
+  ): Promise<SignIn> {
+    const { account } = attempt
+    const sub = account?.sub
+    const verdict = await count(attempt)
+    if (verdict.outcome === 'throttled') {
+      const { retryAfterSeconds, refusal } = verdict
+      return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
     }
+    try {
+      const matches = await hasher.verify(passwordHash, password)
+      if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, lock: verdict.refusal }
+      if (!account || passwordHash === undefined || !matches || account.status !== 'active')
+        return { outcome: 'rejected', sub }
+      await limits.succeeded(attempt)
+      if (hasher.isOutdated(passwordHash)) {
+        const upgraded = await hasher.hash(normalizePassword(password))
+        await accounts.upgradePasswordHash(account.sub, passwordHash, upgraded)
+      }
+      return { outcome: 'accepted', account }
+    } catch (error) {
+      if (!(error instanceof HashingBusyError)) throw error
+      await limits.notLookedAt(attempt)
+      return { outcome: 'busy', sub }
+    }
+  }
+
+  async function count(attempt: SignInAttempt): Promise<SignInVerdict> {
+    const verdict = await limits.count(attempt)
+    const isHeld =
+      verdict.outcome === 'throttled' &&
+      verdict.refusal.reason === 'too soon' &&
+      verdict.retryAfterSeconds <= HELD_SECONDS
+    if (!isHeld) return verdict
+    await pause(verdict.retryAfterSeconds * 1000)
+    return await limits.count(attempt)
   }
 }
 

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Metrics } from '../metrics.ts'
 import type { Attempt, AttemptStore, Count } from '../store/attempt.ts'
+import { HOUR_SECONDS } from '../time.ts'
 import type { Vault } from '../vault.ts'
 
 /** How often something may be tried. */
@@ -48,7 +49,7 @@ export function createThrottle({
   metrics: Pick<Metrics, 'throttled'>
 }) {
   // Whom to refuse without asking the database: a flood costs it nothing. Each instance finds out by itself.
-  const closed = new LRUCache<string, true>({ max: MOST_REMEMBERED })
+  const closedUntil = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
   return {
     /**
@@ -56,8 +57,9 @@ export function createThrottle({
      * what cannot be counted is not tried.
      */
     async count(first: readonly Counted[], then: readonly Counted[] = []): Promise<Verdict> {
-      const known = [...first, ...then].find((counted) => closed.has(idOf(counted)))
-      if (known) return refused(known, { count: known.limit.most, refused: 2, waitSeconds: remaining(known) })
+      const known = [...first, ...then].find((counted) => secondsClosed(counted) > 0)
+      if (known)
+        return refused(known, { count: known.limit.most, refused: 2, waitSeconds: secondsClosed(known) })
       const counts = await attempts.count(first.map(toAttempt), then.map(toAttempt))
       for (const counted of [...first, ...then]) {
         const count = counts.find(({ key }) => keyOf(counted).equals(key))
@@ -66,8 +68,8 @@ export function createThrottle({
       return { outcome: 'allowed' }
     },
 
-    /** How long this instance knows that a limit refuses; 0 when it would have to be asked. Costs no statement. */
-    secondsClosed: (counted: Counted): number => (closed.has(idOf(counted)) ? remaining(counted) : 0),
+    /** How long a limit refuses, as far as this instance knows; 0 when it would have to ask. Costs no statement. */
+    secondsClosed,
 
     /** An attempt turned out to be none: it succeeded, or was never looked at. */
     giveBack: (counted: readonly Counted[]): Promise<void> => attempts.giveBack(counted.map(keyOf)),
@@ -81,9 +83,11 @@ export function createThrottle({
     metrics.throttled.inc({ limit: limit.name })
     const isUsedUp = count >= limit.most
     const retryAfterSeconds = Math.max(1, waitSeconds)
-    // A wait is over soon, and by success at once: that is asked for again.
-    if (isUsedUp && !limit.isDelayed)
-      closed.set(idOf(counted), true, { ttl: Math.min(retryAfterSeconds, MOST_CLOSED_SECONDS) * 1000 })
+    // What lasts longer may end earlier, by a new password or an operator's word: that is asked for each time.
+    if (isUsedUp && limit.windowSeconds <= HOUR_SECONDS)
+      closedUntil.set(idOf(counted), performance.now() + retryAfterSeconds * 1000, {
+        ttl: Math.min(retryAfterSeconds, MOST_CLOSED_SECONDS) * 1000,
+      })
     return {
       outcome: 'refused',
       by: limit,
@@ -93,8 +97,9 @@ export function createThrottle({
     }
   }
 
-  function remaining(counted: Counted): number {
-    return Math.max(1, Math.ceil(closed.getRemainingTTL(idOf(counted)) / 1000))
+  function secondsClosed(counted: Counted): number {
+    const until = closedUntil.get(idOf(counted))
+    return until === undefined ? 0 : Math.max(0, Math.ceil((until - performance.now()) / 1000))
   }
 
   function toAttempt(counted: Counted): Attempt {

@@ -1,4 +1,5 @@
 import type { PasswordHasher } from '../accounts/password.ts'
+import type { SignInLimits } from '../accounts/sign-in-limits.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../oidc/outbound.ts'
@@ -28,6 +29,7 @@ type Needs = {
   now: Clock
   resources: ResourceStore
   hasher: PasswordHasher
+  signInLimits: SignInLimits
   keyring: Keyring
   cleanup: Cleanup
   outbound: Pick<Outbound, 'fault'>

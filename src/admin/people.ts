@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { type PasswordHasher, PasswordRuleError, parseNewPassword } from '../accounts/password.ts'
+import type { SignInLimits } from '../accounts/sign-in-limits.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import type { Ended } from '../store/ending.ts'
 import { newEvent } from '../store/event.ts'
@@ -55,11 +56,11 @@ export type PersonDocument = {
   created_at: string
 }
 
-type Needs = AccessNeeds & { accounts: AccountStore; hasher: PasswordHasher }
+type Needs = AccessNeeds & { accounts: AccountStore; hasher: PasswordHasher; signInLimits: SignInLimits }
 
 /** What operators do with people. Every function takes parsed JSON and gives JSON. */
 export function createPeopleAdmin(needs: Needs) {
-  const { accounts, hasher } = needs
+  const { accounts, hasher, signInLimits } = needs
   const access = createAccessAdmin(needs)
 
   async function getOrThrow(login: string): Promise<Account> {
@@ -110,7 +111,7 @@ export function createPeopleAdmin(needs: Needs) {
       return { ...toDocument(account), ...(await access.describe(account.sub)) }
     },
 
-    /** Ends the person's sessions and grants: who knew the old password is out. */
+    /** Ends the person's sessions and grants: who knew the old password is out, and who was locked out may try again. */
     async setPassword(input: unknown): Promise<PersonDocument> {
       const { username, password } = parseInput(withPassword, input)
       const account = await getOrThrow(username)
@@ -118,6 +119,7 @@ export function createPeopleAdmin(needs: Needs) {
         cause: { reason: 'password_changed', by: 'operator' },
         event: newEvent('account.password_changed', { accountSub: account.sub, detail: BY_OPERATOR }),
       })
+      await signInLimits.unlock(account)
       return toDocument(await getOrThrow(username))
     },
 
@@ -156,6 +158,7 @@ export function createPeopleAdmin(needs: Needs) {
       status,
       newEvent(type, { accountSub: account.sub, detail: BY_OPERATOR }),
     )
+    if (status === 'active') await signInLimits.unlock(account)
     return { ...toDocument(account), status }
   }
 }

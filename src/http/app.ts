@@ -28,6 +28,7 @@ import { answerErrors } from './errors.ts'
 import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
+import { createKnownBrowsers } from './known-browser.ts'
 import { createLoginForm } from './login-form.ts'
 import { pinOrigin } from './origin.ts'
 import { recogniseBrowsers } from './remember-me.ts'
@@ -65,7 +66,8 @@ type Needs = {
 /** What the public listener answers. The order is the meaning. */
 export function createApp(needs: Needs): Koa {
   const { issuer, vault, views, log, engine } = needs
-  const checkLogin = createLoginForm(needs)
+  const knownBrowsers = createKnownBrowsers(needs)
+  const checkLogin = createLoginForm({ ...needs, knownBrowsers })
   const sessionNotices = createSessionNotices({ issuer, ...needs.lifetimes })
   const pages = { ...needs, checkLogin, sessionNotices, render: views.render }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })

@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
 import { z } from 'zod'
-import type { VerifySignIn } from '../accounts/sign-in.ts'
+import type { SignIn, VerifySignIn } from '../accounts/sign-in.ts'
 import type { Log } from '../log.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
 import type { SignInError } from '../oidc/pages.ts'
@@ -9,6 +9,7 @@ import type { Account } from '../store/account.ts'
 import { type EventStore, newEvent } from '../store/event.ts'
 import type { Clock } from '../time.ts'
 import { formOf } from './guards.ts'
+import type { KnownBrowsers } from './known-browser.ts'
 
 const RETRY_AFTER_SECONDS = 5
 const MAX_USERNAME_CHARACTERS = 256
@@ -26,6 +27,7 @@ export type LoginAnswer =
 type Needs = {
   signIn: VerifySignIn
   browserSessions: BrowserSessions
+  knownBrowsers: KnownBrowsers
   events: EventStore
   log: Log
   now: Clock
@@ -33,7 +35,25 @@ type Needs = {
 export type AnswerLogin = ReturnType<typeof createLoginForm>
 
 /** Checks a login form and records what came of it. The status of the response is set for a refusal. */
-export function createLoginForm({ signIn, browserSessions, events, log, now }: Needs) {
+export function createLoginForm({ signIn, browserSessions, knownBrowsers, events, log, now }: Needs) {
+  /** A limit that is reached is on record once, not with each attempt that follows. */
+  async function recordLimits(
+    ctx: Context,
+    result: SignIn | { outcome: 'invalid' },
+    about: { clientId: string | undefined; accountSub: string | undefined },
+  ): Promise<void> {
+    const refusal =
+      result.outcome === 'throttled'
+        ? result.refusal
+        : result.outcome === 'rejected'
+          ? result.lock
+          : undefined
+    if (!refusal?.isFirst) return
+    const type = result.outcome === 'throttled' ? 'sign_in.throttled' : 'sign_in.locked'
+    const detail = { limit: refusal.by.name }
+    await events.record([newEvent(type, { ...about, detail }, originOf(ctx))])
+  }
+
   /** @param clientId of the app that asked for the person, if one did. */
   return async (ctx: Context, clientId: string | undefined, username?: string): Promise<LoginAnswer> => {
     const form = formOf(ctx)
@@ -41,9 +61,15 @@ export function createLoginForm({ signIn, browserSessions, events, log, now }: N
     const wantsRemembering = form.has('remember')
     const parsed = credentials.safeParse({ username: typed, password: form.get('password') })
     const result = parsed.success
-      ? await signIn(parsed.data.username, parsed.data.password)
+      ? await signIn({
+          login: parsed.data.username,
+          password: parsed.data.password,
+          address: ctx.ip,
+          browser: knownBrowsers.find(ctx),
+        })
       : ({ outcome: 'invalid' } as const)
     const sub = subOf(result)
+    await recordLimits(ctx, result, { clientId, accountSub: sub })
     log[result.outcome === 'busy' ? 'warn' : 'info']({
       event: 'sign_in',
       request: ctx.state.requestId,
@@ -64,12 +90,17 @@ export function createLoginForm({ signIn, browserSessions, events, log, now }: N
           return { ...refused, error: 'full' }
         }
         await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
+        knownBrowsers.note(ctx, result.account.sub)
         return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':
         await events.record([newEvent('sign_in.throttled', about, originOf(ctx))])
         ctx.status = 503
         ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
         return { ...refused, error: 'busy' }
+      case 'throttled':
+        ctx.status = 429
+        ctx.set('Retry-After', String(result.retryAfterSeconds))
+        return { ...refused, error: 'throttled' }
       case 'rejected':
         await events.record([newEvent('sign_in.refused', about, originOf(ctx))])
         ctx.status = 400
@@ -81,6 +112,7 @@ export function createLoginForm({ signIn, browserSessions, events, log, now }: N
   }
 }
 
-function subOf(result: { outcome: string; account?: Account; sub?: string | undefined }): string | undefined {
-  return result.account?.sub ?? result.sub
+function subOf(result: SignIn | { outcome: 'invalid' }): string | undefined {
+  if (result.outcome === 'accepted') return result.account.sub
+  return result.outcome === 'invalid' ? undefined : result.sub
 }

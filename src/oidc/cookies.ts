@@ -15,6 +15,8 @@ export function cookieNames(issuer: string) {
     session: `${host}sallyport_session`,
     /** Signs a remembered browser in again. */
     remember: `${host}sallyport_remember`,
+    /** Who signed in with this browser before: no stranger locks them out of it. */
+    browser: `${host}sallyport_browser`,
     /** Says that somebody was signed in here, so that they can be told when that ended. */
     notice: `${host}sallyport_notice`,
     /** Binds the account page's own sign-in form to the browser. */

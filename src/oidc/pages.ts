@@ -88,7 +88,7 @@ export type ClientOnPage = {
   tosUri: string | undefined
 }
 
-export type SignInError = 'rejected' | 'busy' | 'invalid' | 'full'
+export type SignInError = 'rejected' | 'busy' | 'throttled' | 'invalid' | 'full'
 
 export type BrowserOnPage = {
   /** What its form sends as `id`. */

@@ -2,7 +2,10 @@
 export const EVENT_TYPES = {
   'sign_in.accepted': 'a person proved who they are',
   'sign_in.refused': 'somebody tried and failed to',
-  'sign_in.throttled': 'an attempt to sign in was put off',
+  'sign_in.throttled':
+    'attempts to sign in came too fast, and were put off from here on; the detail names the limit',
+  'sign_in.locked':
+    'anomaly: a name was tried too often, and no password is good for it until the day is over',
   'session.created': 'a browser was signed in',
   'session.remembered': 'a remembered browser was signed in again, without a page',
   'session.expired': 'a session reached its idle or absolute limit',

@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { EndUser, type Page } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, sql } from './support/wire.ts'
+
+const WRONG = 'not the password of anybody'
+let server: TestServer
+let next = 0
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
+  for (const username of ['ada', 'bob', 'carol', 'dora', 'emil', 'fay', 'gus', 'hal'])
+    await server.admin.users.create({ username, email: `${username}@example.test`, password: PASSWORD })
+})
+afterAll(() => server?.remove())
+
+/** Somebody at an address of their own, with a browser that nobody has used. */
+function stranger(address = `198.51.${next >> 8}.${next++ & 255}`, url = server.url): EndUser {
+  const user = new EndUser(server.issuer, url)
+  user.headers = { 'x-forwarded-for': address }
+  return user
+}
+
+async function tryAs(user: EndUser, username: string, password = WRONG): Promise<Page> {
+  const page = await user.open('/account')
+  return page.$('input[name=password]').length > 0 ? await user.submit(page, { username, password }) : page
+}
+
+const isIn = (page: Page) => page.status === 200 && page.$('input[name=password]').length === 0
+
+/** Lets the wait after the last attempt pass. */
+const letPass = () => sql(server, `update attempt set next_at = now()`)
+/** As if a name had been tried so often. */
+const age = (count: number) =>
+  sql(
+    server,
+    `update attempt set count = ${count}, next_at = now() where expires_at > now() + interval '1 hour'`,
+  )
+const forget = () => sql(server, `delete from attempt`)
+
+describe.skipIf(isPglite)('guessing at a password', () => {
+  test('waits longer and longer, and the wait is told (NIST SP 800-63B-4 §3.2.2)', async () => {
+    const waits: number[] = []
+    for (const count of [1, 2, 3, 8, 9, 24, 25, 99]) {
+      await forget()
+      await tryAs(stranger(), 'ada')
+      await age(count - 1)
+      if (count > 1) await tryAs(stranger(), 'ada')
+      // The shortest wait is waited for here: then another follows.
+      const page = await tryAs(stranger(), 'ada')
+      waits.push(page.status === 429 ? Number(page.headers.get('retry-after')) : 0)
+    }
+    expect(waits).toEqual([0, 0, 3, 3, 5, 5, 10, 10])
+  })
+
+  test('of 200 at once, one is looked at, and the others are sent away (J08)', async () => {
+    await forget()
+    const guesses = await Promise.all(
+      Array.from({ length: 200 }, async (_, index) =>
+        tryAs(stranger(), 'bob', index === 150 ? PASSWORD : `${WRONG} ${index}`),
+      ),
+    )
+    expect(guesses.filter(isIn)).toEqual([])
+    expect(guesses.filter(({ status }) => status === 400).length).toBeLessThanOrEqual(4)
+    expect(guesses.filter(({ status }) => status === 429).length).toBeGreaterThanOrEqual(196)
+  })
+
+  test('over two instances counts once', async () => {
+    await forget()
+    const other = await server.startAnother()
+    const statuses: number[] = []
+    for (let round = 0; round < 3; round++) {
+      statuses.push((await tryAs(stranger(undefined, server.url), 'carol')).status)
+      await letPass()
+      statuses.push((await tryAs(stranger(undefined, other.url), 'carol')).status)
+      await letPass()
+    }
+    expect(statuses).toEqual([400, 400, 400, 400, 400, 400])
+    await age(100)
+    for (const url of [server.url, other.url])
+      expect((await tryAs(stranger(undefined, url), 'carol', PASSWORD)).status).toBe(400)
+    await other.stop()
+  })
+
+  test('closes the name after 100, in every spelling, until the window ends, and looks like a wrong password', async () => {
+    await forget()
+    const wrong = await tryAs(stranger(), 'dora')
+    await age(100)
+    for (const spelling of ['dora', 'DORA', 'ｄｏｒａ', ' dora ', 'Dora@Example.test']) {
+      const page = await tryAs(stranger(), spelling, PASSWORD)
+      expect(page.status).toBe(400)
+      expect(page.$('main').text()).toBe(wrong.$('main').text())
+    }
+    expect(await rows(server, `select from event where type = 'sign_in.locked'`)).toHaveLength(2)
+    await sql(server, `update attempt set expires_at = now()`)
+    expect(isIn(await tryAs(stranger(), 'dora', PASSWORD))).toBe(true)
+  })
+
+  test('never keeps a person out of a browser that they signed in with before (J10)', async () => {
+    await forget()
+    const emil = stranger()
+    expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
+    await emil.jar.setCookie('sallyport_session=; Max-Age=0; Path=/', server.issuer)
+    const floods = Array.from({ length: 80 }, () => tryAs(stranger(), 'emil'))
+    await Promise.race(floods)
+    await age(100)
+    expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
+    await Promise.all(floods)
+    await age(100)
+    expect((await tryAs(stranger(), 'emil', PASSWORD)).status).toBe(400)
+    // That browser has attempts of its own, and no more than anybody.
+    const again = stranger()
+    again.jar.setCookieSync(`sallyport_browser=${emil.cookie('sallyport_browser')}; Path=/`, server.issuer)
+    await tryAs(again, 'emil')
+    await age(100)
+    expect((await tryAs(again, 'emil', PASSWORD)).status).toBe(400)
+  })
+
+  test('in a browser that knows somebody else is guessing by a stranger', async () => {
+    await forget()
+    const fay = stranger()
+    expect(isIn(await tryAs(fay, 'fay', PASSWORD))).toBe(true)
+    await fay.jar.setCookie('sallyport_session=; Max-Age=0; Path=/', server.issuer)
+    await tryAs(fay, 'ada')
+    await age(100)
+    expect((await tryAs(fay, 'ada', PASSWORD)).status).toBe(400)
+  })
+
+  test('by one network is limited for one name, and over all names; an IPv6 network is a /64 (J12)', async () => {
+    await forget()
+    const pair: number[] = []
+    for (let count = 0; count < 12; count++) {
+      pair.push((await tryAs(stranger('2001:db8:7:7::1'), 'gus')).status)
+      await letPass()
+    }
+    expect(pair.slice(0, 10)).toEqual(Array(10).fill(400))
+    expect(pair.slice(10)).toEqual([429, 429])
+    await forget()
+    const spray: Page[] = []
+    // No more at once than are hashed: what was not looked at is not counted.
+    for (let start = 0; start < 110; start += 10)
+      spray.push(
+        ...(await Promise.all(
+          Array.from({ length: 10 }, (_, index) =>
+            tryAs(stranger(`2001:db8:8:8::${start + index}`), `nobody${start + index}`),
+          ),
+        )),
+      )
+    const refused = spray.filter(({ status }) => status === 429)
+    expect(refused).toHaveLength(10)
+    expect(Number(refused[0]?.headers.get('retry-after'))).toBeGreaterThan(30)
+    // Neighbours in another /64 are not concerned, nor does a stopped network use up what others have.
+    expect(isIn(await tryAs(stranger('2001:db8:8:9::1'), 'gus', PASSWORD))).toBe(true)
+  })
+
+  test('does not count who is right: an office behind one address signs in all day', async () => {
+    await forget()
+    for (let count = 0; count < 12; count++)
+      expect(isIn(await tryAs(stranger('203.0.113.77'), 'hal', PASSWORD))).toBe(true)
+    expect(await rows(server, `select from attempt where count > 0`)).toEqual([])
+  })
+
+  test('is over when an operator sets a password or enables the person', async () => {
+    await forget()
+    await tryAs(stranger(), 'hal')
+    await age(100)
+    await server.admin.users.setPassword({ username: 'hal', password: `${PASSWORD} new` })
+    expect(isIn(await tryAs(stranger(), 'hal', `${PASSWORD} new`))).toBe(true)
+  })
+
+  test('an address that no trusted proxy vouches for is not believed (J13)', async () => {
+    const direct = await startTestServer()
+    await direct.admin.users.create({ username: 'ada', password: PASSWORD })
+    const statuses: number[] = []
+    for (let index = 0; index < 12; index++) {
+      const user = new EndUser(direct.issuer, direct.url)
+      user.headers = { 'x-forwarded-for': `198.51.100.${index}`, forwarded: `for=198.51.100.${index}` }
+      statuses.push((await tryAs(user, 'ada')).status)
+      await sql(direct, `update attempt set next_at = now()`)
+    }
+    expect(statuses.slice(-2)).toEqual([429, 429])
+    await direct.remove()
+  })
+})
+
+test('a slip that is corrected at once is not sent away', async () => {
+  const user = new EndUser(server.issuer, server.url)
+  const refused = await tryAs(user, 'ada')
+  expect(refused.status).toBe(400)
+  expect(isIn(await user.submit(refused, { username: 'ada', password: PASSWORD }))).toBe(true)
+})

@@ -1,0 +1,80 @@
+import { type Account, loginKey } from '../store/account.ts'
+import { LIMITS } from './limits.ts'
+import { networkOf } from './network.ts'
+import type { Counted, Throttle, Verdict } from './throttle.ts'
+
+/** Somebody who tries to sign in. */
+export type SignInAttempt = Readonly<{
+  /** What was typed, in whatever spelling. */
+  login: string
+  /** Whose login that is, if anybody's. */
+  account: Account | undefined
+  address: string
+  /** The browser's own identifier, when this person signed in with it before. */
+  knownBrowserId: string | undefined
+}>
+
+export type SignInVerdict =
+  | { outcome: 'allowed' }
+  | { outcome: 'throttled'; retryAfterSeconds: number; refusal: Refusal }
+  /** Used up for the day. Nobody is told: they would learn which names exist, and how close the guesses were. */
+  | { outcome: 'locked'; refusal: Refusal }
+
+export type Refusal = Extract<Verdict, { outcome: 'refused' }>
+
+export type SignInLimits = ReturnType<typeof createSignInLimits>
+
+/**
+ * The limits of password sign-in. Names are counted whether they exist or not, in all spellings as one. A browser that
+ * the person signed in with before has a count of its own: what strangers try never keeps that person out
+ * (OWASP ASVS 6.1.1).
+ */
+export function createSignInLimits({ throttle }: { throttle: Throttle }) {
+  return {
+    async count(attempt: SignInAttempt): Promise<SignInVerdict> {
+      const verdict = await throttle.count(doorsOf(attempt), countersOf(attempt))
+      if (verdict.outcome === 'allowed') return verdict
+      const isLock = verdict.reason === 'used up' && LOCKS.has(verdict.by)
+      return isLock
+        ? { outcome: 'locked', refusal: verdict }
+        : { outcome: 'throttled', retryAfterSeconds: verdict.retryAfterSeconds, refusal: verdict }
+    },
+
+    /** The password was right: those who share the network have lost nothing, and the person starts afresh. */
+    async succeeded(attempt: SignInAttempt): Promise<void> {
+      await throttle.giveBack(doorsOf(attempt))
+      await throttle.forget(countersOf(attempt))
+    },
+
+    /** The password was not looked at after all. */
+    notLookedAt: (attempt: SignInAttempt): Promise<void> =>
+      throttle.giveBack([...doorsOf(attempt), ...countersOf(attempt)]),
+
+    /** Whoever has proved by other means who they are, or has an operator's word, is not locked out any more. */
+    unlock: (account: Account): Promise<void> =>
+      throttle.forget([
+        { limit: LIMITS.signInByAccount, of: account.sub },
+        ...[account.username, account.email ?? []].flat().map(byName),
+      ]),
+  }
+}
+
+const LOCKS = new Set<unknown>([LIMITS.signInByName, LIMITS.signInByAccount, LIMITS.signInByKnownBrowser])
+
+/** What is looked at first, so that a network that was stopped cannot use up the attempts of others. */
+function doorsOf({ login, address, knownBrowserId }: SignInAttempt): Counted[] {
+  if (knownBrowserId !== undefined) return []
+  const network = networkOf(address)
+  return [
+    { limit: LIMITS.signInByNetwork, of: network },
+    { limit: LIMITS.signInByPair, of: `${network} ${loginKey(login)}` },
+  ]
+}
+
+function countersOf({ login, account, knownBrowserId }: SignInAttempt): Counted[] {
+  if (knownBrowserId !== undefined && account)
+    return [{ limit: LIMITS.signInByKnownBrowser, of: `${knownBrowserId} ${account.sub}` }]
+  return [byName(login), ...(account ? [{ limit: LIMITS.signInByAccount, of: account.sub }] : [])]
+}
+
+const byName = (login: string): Counted => ({ limit: LIMITS.signInByName, of: loginKey(login) })

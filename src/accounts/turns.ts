@@ -1,0 +1,23 @@
+import pLimit, { type LimitFunction } from 'p-limit'
+
+export type TakeTurn = ReturnType<typeof createTurns>
+
+/**
+ * One at a time for each key, in the order in which they come; those of other keys do not wait.
+ *
+ * @param waitingAtMost for one key. Who comes then is not let in: `undefined`.
+ */
+export function createTurns({ waitingAtMost }: { waitingAtMost: number }) {
+  const lines = new Map<string, LimitFunction>()
+
+  return async <Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> => {
+    const line = lines.get(key) ?? pLimit(1)
+    if (line.pendingCount >= waitingAtMost) return undefined
+    lines.set(key, line)
+    try {
+      return await line(work)
+    } finally {
+      if (line.pendingCount === 0 && line.activeCount === 0) lines.delete(key)
+    }
+  }
+}
