@@ -10,6 +10,9 @@ import { createHealthApp } from './http/health.ts'
 import { createRememberCookies } from './http/remember-me.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
+import { openInteractionFiles } from './interactions/files.ts'
+import { loadMessages } from './interactions/messages.ts'
+import { compileTemplates } from './interactions/templates.ts'
 import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
 import { createDeliveries } from './jobs/deliveries.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
@@ -53,7 +56,10 @@ export async function startServer(
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
   const { database, vault, stores, hasher, metrics, throttle, signInLimits, outbound, admin } = installation
-  const views = createViews({ brand: BRAND, issuer: config.issuer })
+  const files = openInteractionFiles()
+  const messages = loadMessages(files, { log })
+  const templates = compileTemplates(files)
+  const views = createViews({ brand: BRAND, issuer: config.issuer, files, messages, templates })
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
   const engines = createEngines({ ...installation, log }, (jwks) =>

@@ -1,8 +1,12 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
+import { pino } from 'pino'
 import { setSecurityHeaders } from '../../src/http/headers.ts'
 import { createViews } from '../../src/http/views.ts'
+import { openInteractionFiles } from '../../src/interactions/files.ts'
+import { loadMessages } from '../../src/interactions/messages.ts'
+import { compileTemplates } from '../../src/interactions/templates.ts'
 import type { Pages } from '../../src/oidc/pages.ts'
 
 /** A page with what it shows. */
@@ -19,7 +23,16 @@ export async function startPageServer(samples: Record<string, Sample>): Promise<
   const server = createServer()
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const { render, serveAssets } = createViews({ brand: 'Sallyport', issuer: origin })
+  const files = openInteractionFiles()
+  const messages = loadMessages(files, { log: pino({ level: 'silent' }) })
+  const templates = compileTemplates(files)
+  const { render, serveAssets } = createViews({
+    brand: 'Sallyport',
+    issuer: origin,
+    files,
+    messages,
+    templates,
+  })
   app.use(setSecurityHeaders({ issuer: origin }))
   app.use(serveAssets)
   app.use((ctx) => {

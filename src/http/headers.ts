@@ -22,7 +22,9 @@ export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
   return async (ctx, next) => {
     // All at once: setting each by itself is among what costs most in a small answer.
     ctx.res.setHeaders(unchanging)
-    ctx.set('Content-Security-Policy', contentSecurityPolicy())
+    const nonce = randomUUID().replaceAll('-', '')
+    ctx.state.nonce = nonce
+    ctx.set('Content-Security-Policy', contentSecurityPolicy(nonce))
     await next()
     if (ctx.status === 200 && PUBLIC_DOCUMENTS.has(ctx.path)) ctx.set('Cache-Control', 'public, max-age=600')
   }
@@ -72,14 +74,14 @@ export function allowFormTargets(
   )
 }
 
-function contentSecurityPolicy(): string {
+function contentSecurityPolicy(nonce: string): string {
   return [
     "default-src 'none'",
     "style-src 'self'",
     "img-src 'self' data:",
     "font-src 'self'",
-    // No page has a script of its own; the engine adds the hash of the one that posts a response back to an app.
-    `script-src 'nonce-${randomUUID().replaceAll('-', '')}'`,
+    // Our pages name one script; the engine adds the hash of the one that posts a response back to an app.
+    `script-src 'nonce-${nonce}'`,
     "connect-src 'self'",
     "base-uri 'none'",
     "frame-ancestors 'none'",

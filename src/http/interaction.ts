@@ -15,6 +15,7 @@ import { newEvent } from '../store/event.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
+import { preferLanguage } from './language.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
 import type { SessionNotices } from './session-notice.ts'
@@ -74,7 +75,10 @@ export function createInteractionRoutes({
   async function findInteraction(ctx: Context): Promise<Interaction> {
     try {
       const interaction = await engine().interactionDetails(ctx.req, ctx.res)
-      if (interaction.uid === ctx.params.uid) return interaction
+      if (interaction.uid === ctx.params.uid) {
+        preferLanguage(ctx, interaction.params.ui_locales)
+        return interaction
+      }
       throw new SessionNotFound('interaction and cookie do not match')
     } catch (error) {
       if (error instanceof SessionNotFound) ctx.state.app = await findApp(String(ctx.params.uid))

@@ -1,27 +1,38 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { Eta } from 'eta'
-import type { Middleware } from 'koa'
-import type { RenderErrorPage, RenderPage } from '../oidc/pages.ts'
+import type { InteractionFiles } from '../interactions/files.ts'
+import type { Messages } from '../interactions/messages.ts'
+import type { Templates } from '../interactions/templates.ts'
+import type { PageContext, RenderErrorPage, RenderPage } from '../oidc/pages.ts'
+import { createAssets } from './assets.ts'
 import { describeError } from './error-words.ts'
 import { allowFormTargets } from './headers.ts'
+import { wordsOf } from './language.ts'
 
-const TEMPLATES_FOLDER = fileURLToPath(new URL('../../interactions/', import.meta.url))
-const STYLESHEET_PATH = '/assets/style.css'
-const DAY_SECONDS = 86_400
+type Needs = {
+  brand: string
+  issuer: string
+  files: InteractionFiles
+  messages: Messages
+  templates: Templates
+}
 
-/** Draws the pages of `interactions/`. Templates are compiled once; every value is escaped by default. */
-export function createViews({ brand, issuer }: { brand: string; issuer: string }) {
-  const eta = new Eta({ views: TEMPLATES_FOLDER, autoEscape: true, cache: true })
-  const stylesheet = readFileSync(new URL('style.css', `file://${TEMPLATES_FOLDER}`))
-  const version = createHash('sha256').update(stylesheet).digest('base64url').slice(0, 12)
-  const common = { brand, issuer, readable, stylesheet: `${STYLESHEET_PATH}?v=${version}` }
+export type Views = ReturnType<typeof createViews>
+
+/** Draws the pages of `interactions/`, each in the language of its request. */
+export function createViews({ brand, issuer, files, messages, templates }: Needs) {
+  const assets = createAssets([
+    { name: 'style.css', type: 'css', content: files.read('style.css') },
+    { name: 'page.js', type: 'js', content: files.read('page.js') },
+  ])
+  const common = { brand, issuer, stylesheet: assets.urlOf('style.css'), script: assets.urlOf('page.js') }
+  const words = (ctx: PageContext) => wordsOf(ctx, messages)
 
   const render: RenderPage = (ctx, name, values, formTargets = []) => {
+    const { lang, ...spoken } = words(ctx)
     allowFormTargets(ctx, formTargets)
+    ctx.vary('Accept-Language')
+    ctx.set('Content-Language', lang)
     ctx.type = 'html'
-    ctx.body = eta.render(`./${name}`, { ...common, ...values })
+    ctx.body = templates.draw(name, { ...common, lang, ...spoken, nonce: ctx.state.nonce, ...values })
   }
 
   const renderError: RenderErrorPage = (ctx, { status, code, detail }) => {
@@ -37,25 +48,5 @@ export function createViews({ brand, issuer }: { brand: string; issuer: string }
     })
   }
 
-  const serveAssets: Middleware = (ctx, next) => {
-    if (ctx.path !== STYLESHEET_PATH || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
-    ctx.set('Cache-Control', `public, max-age=${DAY_SECONDS}`)
-    ctx.set('ETag', `"${version}"`)
-    ctx.type = 'css'
-    ctx.body = stylesheet
-    return undefined
-  }
-
-  return { render, renderError, serveAssets }
+  return { render, renderError, words, serveAssets: assets.serve }
 }
-
-const INSTANT = new Intl.DateTimeFormat('en-GB', {
-  dateStyle: 'medium',
-  timeStyle: 'short',
-  timeZone: 'UTC',
-})
-
-/** An instant as people read it. In UTC, and it says so: a page without scripts cannot know where they are. */
-const readable = (at: Date): string => `${INSTANT.format(at)} UTC`
-
-export type Views = ReturnType<typeof createViews>

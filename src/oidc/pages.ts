@@ -146,7 +146,10 @@ export type RenderErrorPage = (
 ) => void
 
 /** The part of Koa's context that pages need, whichever room the request is in. */
-export type PageContext = Pick<KoaContextWithOIDC, 'state' | 'set' | 'status' | 'type' | 'body' | 'response'>
+export type PageContext = Pick<
+  KoaContextWithOIDC,
+  'state' | 'get' | 'query' | 'set' | 'vary' | 'status' | 'type' | 'body' | 'response'
+> & { oidc?: Pick<KoaContextWithOIDC['oidc'], 'params'> }
 
 /** How a page names a client. Everything in it was registered by an operator, and is escaped all the same. */
 export function describeClient(client: EngineClient): ClientOnPage {

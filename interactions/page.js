@@ -1,0 +1,47 @@
+/* What pages do where scripts run. Without it they work all the same: nothing that it makes is there before. */
+(() => {
+  'use strict'
+
+  const EYE =
+    '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M2 12s3.6-7 10-7 10 7 10 7-3.6 7-10 7-10-7-10-7z"/><circle cx="12" cy="12" r="3"/><path class="slash" d="M4 20 20 4"/></svg>'
+
+  for (const secret of document.querySelectorAll('.secret')) {
+    const input = secret.querySelector('input')
+    addReveal(secret, input)
+    addCapsLockHint(secret, input)
+  }
+
+  /** A button that shows what was typed. It is hidden again before it is sent: browsers save passwords from such fields alone. */
+  function addReveal(secret, input) {
+    const button = document.createElement('button')
+    button.type = 'button'
+    button.className = 'reveal'
+    button.title = secret.dataset.show
+    button.setAttribute('aria-label', secret.dataset.show)
+    button.setAttribute('aria-controls', input.id)
+    button.innerHTML = EYE
+    const show = (isShown) => {
+      input.type = isShown ? 'text' : 'password'
+      button.setAttribute('aria-pressed', String(isShown))
+    }
+    show(false)
+    button.addEventListener('click', () => {
+      show(input.type === 'password')
+      input.focus()
+    })
+    input.form.addEventListener('submit', () => show(false))
+    input.after(button)
+  }
+
+  /** Its place is kept free, so that nothing moves when it comes. */
+  function addCapsLockHint(secret, input) {
+    const hint = secret.querySelector('.caps')
+    const say = (isOn) => {
+      const words = isOn ? secret.dataset.caps : ''
+      if (hint.textContent !== words) hint.textContent = words
+    }
+    const look = (event) => say(event.getModifierState?.('CapsLock') === true)
+    for (const type of ['keydown', 'keyup', 'mousedown']) input.addEventListener(type, look)
+    input.addEventListener('blur', () => say(false))
+  }
+})()

@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto'
+import type { Middleware } from 'koa'
+import { DAY_SECONDS } from '../time.ts'
+
+export type Asset = { name: string; type: string; content: Buffer | string }
+
+/** The files that pages are made of, each at an address that changes with what is in it. */
+export function createAssets(assets: readonly Asset[]) {
+  const byPath = new Map(
+    assets.map(({ name, type, content }) => {
+      const version = createHash('sha256').update(content).digest('base64url').slice(0, 12)
+      const path = `/assets/${name}`
+      return [path, { type, content, etag: `"${version}"`, url: `${path}?v=${version}` }]
+    }),
+  )
+
+  const serve: Middleware = (ctx, next) => {
+    const asset = byPath.get(ctx.path)
+    if (!asset || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
+    ctx.set('Cache-Control', `public, max-age=${DAY_SECONDS}`)
+    ctx.set('ETag', asset.etag)
+    ctx.type = asset.type
+    ctx.status = 200
+    if (ctx.fresh) ctx.status = 304
+    else ctx.body = asset.content
+    return undefined
+  }
+
+  return {
+    /** @throws when there is no asset of that name. */
+    urlOf(name: string): string {
+      const asset = byPath.get(`/assets/${name}`)
+      if (!asset) throw new Error(`there is no asset ${name}`)
+      return asset.url
+    },
+    serve,
+  }
+}

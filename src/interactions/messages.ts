@@ -1,0 +1,78 @@
+import { z } from 'zod'
+import type { Log } from '../log.ts'
+import type { InteractionFiles } from './files.ts'
+import { chooseLanguage } from './language.ts'
+import { createWords, type Words } from './words.ts'
+
+const FALLBACK = 'en'
+
+const catalogue = z.record(z.string(), z.string().min(1))
+type Catalogue = ReadonlyMap<string, string>
+
+export type Messages = Readonly<{
+  languages: readonly string[]
+  /** The words for people who prefer these languages, the best first. */
+  for: (preferred: readonly string[]) => Words
+}>
+
+/**
+ * Reads and compiles every message of every language.
+ *
+ * @throws when one of our own languages lacks a message, or has one that English has not; when a file is no flat JSON
+ *   object of texts; when a message is not written in ICU's syntax. What a language of the operator's lacks is English,
+ *   and is logged.
+ */
+export function loadMessages(files: InteractionFiles, { log }: { log: Pick<Log, 'warn'> }): Messages {
+  const languages = files.list('.json').flatMap((path) => /^locales\/([\w-]+)\.json$/.exec(path)?.[1] ?? [])
+  const english = readCatalogue(files, FALLBACK, 'readOwn')
+  const words = new Map(
+    languages.map((language) => {
+      const own = language === FALLBACK ? english : readCatalogue(files, language, 'readOwn')
+      if (own.size > 0) requireSameKeys(language, own, english)
+      const theirs = readCatalogue(files, language, 'readOverride')
+      const unknown = [...theirs.keys()].filter((key) => !english.has(key))
+      if (unknown.length > 0) log.warn({ event: 'messages.unknown', language, keys: unknown })
+      const missing = [...english.keys()].filter((key) => !own.has(key) && !theirs.has(key))
+      if (missing.length > 0) log.warn({ event: 'messages.missing', language, keys: missing })
+      return [language, createWords(language, new Map([...english, ...own, ...theirs]))]
+    }),
+  )
+  return {
+    languages,
+    for(preferred) {
+      const chosen = words.get(chooseLanguage(preferred, languages, FALLBACK)) ?? words.get(FALLBACK)
+      if (!chosen) throw new Error('there are no English messages')
+      return chosen
+    },
+  }
+}
+
+function readCatalogue(
+  files: InteractionFiles,
+  language: string,
+  read: 'readOwn' | 'readOverride',
+): Catalogue {
+  const path = `locales/${language}.json`
+  const file = files[read](path)
+  if (!file) return new Map()
+  const { success, data } = catalogue.safeParse(parseJson(path, file.toString('utf8')))
+  if (!success) throw new Error(`${path} must be one flat JSON object of texts`)
+  return new Map(Object.entries(data))
+}
+
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new Error(`${path}: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+function requireSameKeys(language: string, own: Catalogue, english: Catalogue): void {
+  const missing = [...english.keys()].filter((key) => !own.has(key))
+  const unknown = [...own.keys()].filter((key) => !english.has(key))
+  if (missing.length + unknown.length === 0) return
+  throw new Error(
+    `locales/${language}.json differs from en.json: lacks [${missing.join(', ')}], has beside it [${unknown.join(', ')}]`,
+  )
+}

@@ -1,0 +1,150 @@
+import { IntlMessageFormat } from 'intl-messageformat'
+
+type Element = ReturnType<IntlMessageFormat['getAst']>[number]
+
+/** What a message's places are filled with. Numbers decide plurals; a `link` is where the message's `<link>` leads. */
+export type Values = Readonly<Record<string, string | number | Date | undefined>>
+
+/** The words of one language, as templates use them. */
+export type Words = Readonly<{
+  /** A language tag, for `lang`. */
+  lang: string
+  dir: 'ltr' | 'rtl'
+  has: (key: string) => boolean
+  /** A message as text. Not yet escaped. */
+  t: (key: string, values?: Values) => string
+  /**
+   * A message as HTML: every string is escaped and set apart from the writing direction around it, a Date becomes a
+   * `<time>`, `<b>` becomes `<strong>`, `<link>` leads to the value `link`, if there is one.
+   */
+  html: (key: string, values?: Values) => string
+  /** An instant as HTML. In UTC, and it says so: a page without scripts cannot know where people are. */
+  time: (at: Date) => string
+}>
+
+/** A value that reads differently in text and in HTML. Choices of a message are made by its text. */
+class Value {
+  readonly text: string
+  readonly html: string
+  constructor(text: string, html: string) {
+    this.text = text
+    this.html = html
+  }
+  toString(): string {
+    return this.text
+  }
+}
+
+type Chunk = string | Value
+
+/**
+ * @param messages of one language, complete.
+ * @throws naming the key of a message that is not written in ICU's syntax.
+ */
+export function createWords(lang: string, messages: ReadonlyMap<string, string>): Words {
+  const instant = new Intl.DateTimeFormat(lang === 'en' ? 'en-GB' : lang, INSTANT)
+  const compiled = new Map([...messages].map(([key, message]) => [key, compile(key, message, lang)]))
+  const inHtml = new Map<string, IntlMessageFormat>()
+
+  const find = (key: string): IntlMessageFormat => {
+    const message = compiled.get(key)
+    if (!message) throw new Error(`there is no message ${key}`)
+    return message
+  }
+  const findInHtml = (key: string): IntlMessageFormat => {
+    const known = inHtml.get(key)
+    if (known) return known
+    const message = new IntlMessageFormat(find(key).getAst().map(escapeElement), lang)
+    inHtml.set(key, message)
+    return message
+  }
+  const time = (at: Date): string =>
+    `<time datetime="${at.toISOString()}">${escapeHtml(instant.format(at))}</time>`
+
+  return {
+    lang,
+    dir: directionOf(lang),
+    has: (key) => compiled.has(key),
+    t(key, values = {}) {
+      const plain = mapValues(values, (value) => (value instanceof Date ? instant.format(value) : value))
+      const join = (chunks: string[]) => chunks.join('')
+      return [find(key).format<string>({ ...plain, b: join, link: join })].flat().join('')
+    },
+    html(key, { link, ...values } = {}) {
+      const marked = mapValues(values, (value) =>
+        value instanceof Date
+          ? new Value(value.toISOString(), time(value))
+          : typeof value === 'string'
+            ? new Value(value, `<bdi>${escapeHtml(value)}</bdi>`)
+            : value,
+      )
+      const draw = (chunks: Chunk[]) =>
+        chunks.map((chunk) => (chunk instanceof Value ? chunk.html : chunk)).join('')
+      const message = findInHtml(key).format<Chunk>({
+        ...marked,
+        b: (chunks) => `<strong>${draw(chunks)}</strong>`,
+        link: (chunks) =>
+          link === undefined
+            ? draw(chunks)
+            : `<a href="${escapeHtml(String(link))}" rel="noreferrer">${draw(chunks)}</a>`,
+      })
+      return draw([message].flat())
+    },
+    time,
+  }
+}
+
+/** The library types of this TypeScript end before ECMAScript's Intl.Locale Info. */
+type LocaleWithTextInfo = Intl.Locale & { getTextInfo: () => { direction?: 'ltr' | 'rtl' } }
+
+function directionOf(lang: string): 'ltr' | 'rtl' {
+  const { direction = 'ltr' } = (new Intl.Locale(lang) as LocaleWithTextInfo).getTextInfo()
+  return direction
+}
+
+const INSTANT = {
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  timeZone: 'UTC',
+  timeZoneName: 'short',
+} as const
+
+function compile(key: string, message: string, lang: string): IntlMessageFormat {
+  try {
+    return new IntlMessageFormat(message, lang)
+  } catch (error) {
+    throw new Error(`${lang}.json: ${key}: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+/** The text of a message itself, as HTML: an ampersand in it is no fault. */
+function escapeElement(element: Element): Element {
+  if ('children' in element) return { ...element, children: element.children.map(escapeElement) }
+  if ('options' in element) {
+    const options = Object.entries(element.options).map(([name, option]) => [
+      name,
+      { ...option, value: option.value.map(escapeElement) },
+    ])
+    return { ...element, options: Object.fromEntries(options) }
+  }
+  return isLiteral(element) ? { ...element, value: escapeHtml(element.value) } : element
+}
+
+/** The parser's number for text; its enumeration is in a package below the one that we use. */
+function isLiteral(element: Element): element is Extract<Element, { type: 0 }> {
+  return element.type === 0
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}
+
+function mapValues<From, To>(
+  values: Readonly<Record<string, From>>,
+  map: (value: From) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, map(value)]))
+}
