@@ -6,7 +6,7 @@ import { createWireApp, expectErrorPage, type WireApp } from './support/code-flo
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { type Answer, send } from './support/wire.ts'
+import { type Answer, post, send } from './support/wire.ts'
 
 const APP_ORIGIN = new URL(CALLBACK).origin
 
@@ -176,6 +176,32 @@ describe('a request with more than was asked for', () => {
   ])('claims that are %s are refused (OIDC Core §5.5)', async ([, claims]) => {
     const page = await new EndUser(server.issuer).open((await app.request({ claims: claims ?? '' })).url)
     expect(page.leftTo?.searchParams.get('error')).toBe('invalid_request')
+  })
+
+  const deep = `${'{"a":'.repeat(3_000)}1${'}'.repeat(3_000)}`
+  test.for([
+    ['nested 3,000 deep in a claim', `{"id_token":{"acr":${deep}}}`],
+    [
+      'nested 10,000 deep in a list',
+      `{"id_token":{"acr":{"values":${'['.repeat(10_000)}${']'.repeat(10_000)}}}}`,
+    ],
+    ['nested 20 deep', `{"id_token":{"acr":${'['.repeat(20)}${']'.repeat(20)}}}`],
+    ['with NUL', '{"id_token":{"acr":{"value":"\\u0000"}}}'],
+    ['with NUL in a name', '{"id_token":{"acr":{"\\u0000":1}}}'],
+    ['with half of a surrogate pair', '{"id_token":{"sub":{"value":"\\ud800"}}}'],
+    ['20 KB of brackets', '['.repeat(20_000)],
+  ])('pushed claims that are %s are refused, cheaply (OIDC Core §5.5, CWE-674)', async ([, claims]) => {
+    const parameters = Object.fromEntries((await app.request({ claims: claims ?? '' })).url.searchParams)
+    const push = () => post(`${server.url}/par`, parameters, { as: app.client })
+    const milliseconds: number[] = []
+    for (let times = 0; times < 10; times++) {
+      const before = process.cpuUsage()
+      expect(await push()).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+      const { user, system } = process.cpuUsage(before)
+      milliseconds.push((user + system) / 1000)
+    }
+    // Of the whole process, this test and its garbage included: so the least of them says most.
+    expect(Math.min(...milliseconds)).toBeLessThan(10)
   })
 
   test('the claims parameter releases nothing about the person: scopes do (OIDC Core §5.5.1)', async () => {

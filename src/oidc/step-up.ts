@@ -12,6 +12,9 @@ export const ACR = {
 
 export const ACR_VALUES: readonly string[] = Object.values(ACR)
 
+/** The parameter, `id_token` in it, `acr` in that, `values` in that, and room for more. */
+const MAX_CLAIMS_DEPTH = 8
+
 type AcrRequest = { essential?: boolean; value?: unknown; values?: unknown }
 
 /**
@@ -39,8 +42,12 @@ export function isSatisfied(requested: readonly string[], acr: string = ACR.pass
  * asked for by scopes, which the consent page can explain; here they are passed over, as §5.5.1 allows.
  *
  * @throws {errors.UnmetAuthenticationRequirements} when a level is essential that nobody can reach here.
+ * @throws {errors.InvalidRequest} when what is asked is nested deeper than any request for a claim, or holds text
+ *   that Postgres stores none of: NUL, or half of a surrogate pair.
  */
 export function narrowClaims({ oidc }: KoaContextWithOIDC, claims: ClaimsParameter): void {
+  if (!isStorable(claims, MAX_CLAIMS_DEPTH))
+    throw new errors.InvalidRequest('the claims parameter is nested too deeply, or holds text that is none')
   const { acr, auth_time, sub } = claims.id_token ?? {}
   const request = acr as AcrRequest | null | undefined
   const values = valuesOf(request)
@@ -63,6 +70,14 @@ export function authenticationClaims({
   return source?.authTime === undefined
     ? undefined
     : { auth_time: source.authTime, acr: source.acr, amr: source.amr }
+}
+
+function isStorable(value: unknown, depth: number): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
+  if (typeof value !== 'object' || value === null) return true
+  return (
+    depth > 0 && Object.entries(value).every((member) => member.every((part) => isStorable(part, depth - 1)))
+  )
 }
 
 function valuesOf(request: AcrRequest | null | undefined): string[] {
