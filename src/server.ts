@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createRememberMe } from './accounts/remember-me.ts'
@@ -6,7 +6,9 @@ import { createSignIn } from './accounts/sign-in.ts'
 import type { Admin } from './admin/admin.ts'
 import type { Config } from './config.ts'
 import { createApp } from './http/app.ts'
+import { securityHeaders } from './http/headers.ts'
 import { createHealthApp } from './http/health.ts'
+import { createListener, refuse } from './http/listener.ts'
 import { createRememberCookies } from './http/remember-me.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
@@ -119,19 +121,16 @@ export async function startServer(
     },
   })
 
+  const headers = securityHeaders(config.issuer)
   const listeners: Server[] = []
   try {
-    for (const [callback, { host, port }] of [
+    for (const [callback, where] of [
       [health.callback(), config.management],
       [app.callback(), config.listen],
     ] as const) {
-      listeners.push(
-        await listen(
-          (request, response) => (isPrepared ? callback(request, response) : notYet(response)),
-          host,
-          port,
-        ),
-      )
+      const answer: RequestListener = (request, response) =>
+        isPrepared ? callback(request, response) : refuse(response, 503, headers, { 'Retry-After': '1' })
+      listeners.push(await listen(createListener(answer, { headers }), where))
     }
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)
@@ -180,23 +179,7 @@ export async function startServer(
   }
 }
 
-function notYet(response: ServerResponse): void {
-  response.writeHead(503, { 'Retry-After': '1' }).end()
-}
-
-/** Limits of both listeners: slow or idle connections are closed, the rest is Koa's. */
-function listen(callback: RequestListener, host: string, port: number): Promise<Server> {
-  const server = createServer(
-    {
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      keepAliveTimeout: 65_000,
-      maxHeaderSize: 32 * 1024,
-      connectionsCheckingInterval: 1_000,
-    },
-    callback,
-  )
-  server.maxConnections = 2_000
+function listen(server: Server, { host, port }: Config['listen']): Promise<Server> {
   return new Promise((done, fail) => {
     server.once('error', fail)
     server.listen(port, host, () => {

@@ -22,10 +22,11 @@ import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createAccountRoutes } from './account.ts'
 import { createAccountOverview } from './account-overview.ts'
+import { isForPeople, isOwnForm, isResumption } from './endpoints.ts'
 import { mendEngineAnswers } from './engine-answers.ts'
-import { isForPeople, isOwnForm, translateRequests } from './engine-requests.ts'
+import { translateRequests } from './engine-requests.ts'
 import { answerErrors } from './errors.ts'
-import { refuseCrossSite, refuseHostileRequests } from './guards.ts'
+import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
 import { createKnownBrowsers } from './known-browser.ts'
@@ -74,12 +75,13 @@ export function createApp(needs: Needs): Koa {
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
 
+  app.use(setSecurityHeaders(needs))
   app.use(pinOrigin(needs))
   app.use(logRequests(log))
-  app.use(setSecurityHeaders(needs))
   app.use(answerErrors({ renderError: views.renderError, log }))
   app.use(refuseHostileRequests)
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
+  app.use(onlyFor(isResumption, refuseForeignNavigation))
   app.use(views.serveAssets)
   app.use(needs.unitOfWork)
   app.use(

@@ -2,6 +2,7 @@ import type { Context, Middleware } from 'koa'
 import { cookieNames } from '../oidc/cookies.ts'
 import { SessionNotFound } from '../oidc/errors.ts'
 import { ROUTES } from '../oidc/provider.ts'
+import { isForPrograms, normalPath, takesOnlyPost } from './endpoints.ts'
 import { BadRequestError, replayForm } from './form.ts'
 import { formOf } from './guards.ts'
 
@@ -17,8 +18,8 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
   }
   return (ctx, next) => {
     const path = normalPath(ctx)
-    if (POST_ONLY.has(path)) requirePost(ctx)
-    if (PROGRAMS_ONLY.has(path)) ctx.req.headers.accept = 'application/json'
+    if (takesOnlyPost(ctx)) requirePost(ctx)
+    if (isForPrograms(ctx)) ctx.req.headers.accept = 'application/json'
     if (ctx.method === 'POST' && (path === ROUTES.authorization || path === ROUTES.end_session))
       return redirectToGet(ctx, path)
     if (ctx.method === 'POST' && path === ROUTES.code_verification) requireCookies(ctx, [cookies.session])
@@ -31,40 +32,10 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
   }
 }
 
-/** Where programs POST; the engine would say that nothing is there. */
-const POST_ONLY = new Set<string>([
-  ROUTES.token,
-  ROUTES.introspection,
-  ROUTES.revocation,
-  ROUTES.pushed_authorization_request,
-  ROUTES.device_authorization,
-])
-
-/** Nobody looks at these in a browser: errors are JSON, whatever the request accepts (RFC 6749 §5.2). */
-const PROGRAMS_ONLY = new Set<string>([...POST_ONLY, ROUTES.userinfo, ROUTES.jwks])
-
 function requirePost(ctx: Context): void {
   if (ctx.method === 'POST' || ctx.method === 'OPTIONS') return
   ctx.set('Allow', 'POST, OPTIONS')
   throw new BadRequestError(405, 'this endpoint takes POST')
-}
-
-/** Where browsers come; elsewhere programs call. */
-export function isForPeople(ctx: Context): boolean {
-  const path = normalPath(ctx)
-  return !PROGRAMS_ONLY.has(path) && !path.startsWith('/.well-known/')
-}
-
-/** Which paths show pages whose forms must come from our own pages. */
-export function isOwnForm(ctx: Context): boolean {
-  const path = normalPath(ctx)
-  return (
-    path === ROUTES.code_verification ||
-    path === `${ROUTES.end_session}/confirm` ||
-    path.startsWith('/interaction/') ||
-    path === '/account' ||
-    path.startsWith('/account/')
-  )
 }
 
 /**
@@ -99,9 +70,4 @@ function translateAction(ctx: Context, names: { approve: string; deny?: string }
   for (const reserved of ['confirm', 'abort', 'logout']) form.delete(reserved)
   if (name) form.set(name, 'yes')
   replayForm(ctx, form)
-}
-
-/** The engine matches paths in any letter case and with a slash at the end. */
-function normalPath(ctx: Context): string {
-  return ctx.path.toLowerCase().replace(/\/$/, '')
 }

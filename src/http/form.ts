@@ -3,8 +3,10 @@ import { Readable } from 'node:stream'
 import type { Context } from 'koa'
 import getRawBody from 'raw-body'
 
-/** The engine reads no more than this either; here it is 413 instead of 400. */
-const MAX_FORM_BYTES = 56 * 1024
+const MAX_FORM_BYTES = 64 * 1024
+/** The engine reads no more than this from a stream. */
+const ENGINE_STREAM_BYTES = 56 * 1024
+const FORM_TYPE = 'application/x-www-form-urlencoded'
 
 /** A request that is refused before anybody looks at what it asks for. */
 export class BadRequestError extends Error {
@@ -16,12 +18,13 @@ export class BadRequestError extends Error {
   }
 }
 
-/** Whether a request's body is a form. Anything else is left to whoever answers the path. */
 export function isForm(ctx: Context): boolean {
-  return (
-    ctx.is('application/x-www-form-urlencoded') !== false &&
-    ctx.is('application/x-www-form-urlencoded') !== null
-  )
+  return ctx.is(FORM_TYPE) === FORM_TYPE
+}
+
+/** Whether there is a body that is no form. */
+export function isOtherBody(ctx: Context): boolean {
+  return ctx.is(FORM_TYPE) === false && ctx.get('content-length') !== '0'
 }
 
 /**
@@ -42,18 +45,30 @@ export async function readForm(ctx: Context): Promise<URLSearchParams> {
       : new BadRequestError(400, 'the request body was cut off')
   })
   const text = decode(bytes)
-  refuseNul(text)
+  refuseUnreadable(text)
   return new URLSearchParams(text)
 }
 
-/** @throws {BadRequestError} */
-export function refuseNul(encoded: string): void {
+/**
+ * Refuses text with NUL bytes or with escapes that are no UTF-8: overlong ones, halves of surrogate pairs.
+ *
+ * @throws {BadRequestError} 400
+ */
+export function refuseUnreadable(encoded: string): void {
   if (encoded.includes('\0') || encoded.includes('%00'))
     throw new BadRequestError(400, 'NUL bytes are not accepted')
+  for (const [escapes] of encoded.matchAll(/(?:%[0-9a-f]{2})+/gi)) {
+    try {
+      decodeURIComponent(escapes)
+    } catch {
+      throw new BadRequestError(400, 'the request is not UTF-8')
+    }
+  }
 }
 
 /**
- * Lets the engine, which reads the body by itself, read this form: the request goes on as a stream of it.
+ * Lets the engine, which reads the body by itself, read this form: the request goes on as a stream of it. Where that
+ * would be too long for the engine, it goes on as one that was read before.
  */
 export function replayForm(ctx: Context, form: URLSearchParams): void {
   const body = Buffer.from(form.toString())
@@ -61,28 +76,25 @@ export function replayForm(ctx: Context, form: URLSearchParams): void {
   const headers: IncomingHttpHeaders = {
     ...req.headers,
     // Whatever charset it came in, it was decoded as UTF-8 (RFC 6749 appendix B).
-    'content-type': 'application/x-www-form-urlencoded',
+    'content-type': FORM_TYPE,
     'content-length': String(body.length),
   }
   delete headers['transfer-encoding']
   const { method, url, socket, httpVersion } = req
-  const stream = new Readable({
+  const source = body.length > ENGINE_STREAM_BYTES ? { readable: false, body } : streamOf(body)
+  const replayed = Object.assign(source, { headers, method, url, socket, httpVersion, originalUrl: req.url })
+  // Koa's accessors read these four properties and the stream, nothing else of an IncomingMessage.
+  ctx.req = replayed as unknown as Context['req']
+  ctx.request.req = ctx.req
+}
+
+function streamOf(body: Buffer): Readable {
+  return new Readable({
     read() {
       this.push(body)
       this.push(null)
     },
   })
-  const replayed = Object.assign(stream, {
-    headers,
-    method,
-    url,
-    socket,
-    httpVersion,
-    originalUrl: req.url,
-  })
-  // Koa's accessors read these four properties and the stream, nothing else of an IncomingMessage.
-  ctx.req = replayed as unknown as Context['req']
-  ctx.request.req = ctx.req
 }
 
 function decode(bytes: Buffer): string {

@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
 
 const TWO_YEARS_SECONDS = 63_072_000
+const NOTHING_ALLOWED = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 
-/** Headers of every response, errors included (OWASP ASVS 3.4). Pages that lead elsewhere widen `form-action` alone. */
-export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
+/** Headers of every response, whoever answers, errors included (OWASP ASVS 3.4). This policy is of what is no page. */
+export function securityHeaders(issuer: string): ReadonlyMap<string, string> {
   const isSecure = issuer.startsWith('https:')
   const headers = {
+    'Content-Security-Policy': NOTHING_ALLOWED,
     'X-Frame-Options': 'DENY',
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
@@ -18,7 +20,12 @@ export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
       ? { 'Strict-Transport-Security': `max-age=${TWO_YEARS_SECONDS}; includeSubDomains` }
       : undefined),
   }
-  const unchanging = new Map(Object.entries(headers))
+  return new Map(Object.entries(headers))
+}
+
+/** Gives every response of the application its headers. Pages that lead elsewhere widen `form-action` alone. */
+export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
+  const unchanging = new Map(securityHeaders(issuer))
   return async (ctx, next) => {
     // All at once: setting each by itself is among what costs most in a small answer.
     ctx.res.setHeaders(unchanging)
