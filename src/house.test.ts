@@ -35,6 +35,8 @@ const PACKAGE_ROOMS: Record<string, string[]> = {
   pg: ['store/'],
   '@electric-sql/pglite': ['store/'],
   argon2: ['accounts/password.ts'],
+  '@zxcvbn-ts/core': ['accounts/guessing.ts'],
+  '@zxcvbn-ts/language-common': ['accounts/guessing.ts'],
   commander: ['cli/'],
   'openid-client': ['cli/'],
   eta: ['interactions/'],

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createPasswordHasher } from './accounts/password.ts'
+import { createPasswordRules } from './accounts/password-rules.ts'
 import { createSignInLimits } from './accounts/sign-in-limits.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAdmin } from './admin/admin.ts'
@@ -88,6 +89,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
     const jwks = await keyring.load()
     const hasher = createPasswordHasher()
+    const passwordRules = createPasswordRules({ names: ['Sallyport', new URL(config.issuer).hostname] })
     const metrics = createMetrics()
     const throttle = createThrottle({ ...stores, vault, metrics })
     const signInLimits = createSignInLimits({ throttle })
@@ -103,6 +105,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const admin = createAdmin({
       ...stores,
       hasher,
+      passwordRules,
       signInLimits,
       keyring,
       cleanup,
@@ -120,6 +123,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       jwks,
       cleanup,
       hasher,
+      passwordRules,
       metrics,
       throttle,
       signInLimits,

@@ -57,7 +57,8 @@ export async function startServer(
   let isStopping = false
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
-  const { database, vault, stores, hasher, metrics, throttle, signInLimits, outbound, admin } = installation
+  const { database, vault, stores, hasher, passwordRules, metrics, throttle, signInLimits, outbound, admin } =
+    installation
   const files = openInteractionFiles()
   const messages = loadMessages(files, { log })
   const templates = compileTemplates(files)
@@ -85,6 +86,7 @@ export async function startServer(
     signIn: createSignIn({ ...stores, hasher, limits: signInLimits }),
     ...stores,
     hasher,
+    passwordRules,
     throttle,
     rememberMe,
     browserSessions: createBrowserSessions({
@@ -135,6 +137,8 @@ export async function startServer(
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)
     await rememberMe.enforce()
+    // Now, since it holds up everything for a moment.
+    await passwordRules.load()
     isPrepared = true
   } catch (error) {
     await Promise.all(listeners.map(close))

@@ -115,7 +115,7 @@ const ERROR: Pages['error'] = {
   retryUrl: undefined,
   app: undefined,
 }
-const RULE = 'A password has at least 15 characters; this one has 8.'
+const RULE = { code: 'too-short', least: 15, length: 8 } as const
 
 const SAMPLES: Record<string, Sample> = {
   'sample-account': { name: 'account', values: RICH },

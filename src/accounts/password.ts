@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { argon2id, hash, needsRehash, verify } from 'argon2'
 import pLimit from 'p-limit'
-import { randomSecret } from '../vault.ts'
 
-const MIN_CHARACTERS = 15
-const MAX_CHARACTERS = 1024
+export const MAX_PASSWORD_CHARACTERS = 1024
+/** Before they are composed, letters are several: this many for one in Hangul, and two marks on a Latin one. */
+const MOST_PARTS_OF_A_CHARACTER = 4
 
 /** OWASP's recommendation of the least memory: 12 ms on the machine it was measured on. */
 const ARGON2_OPTIONS = {
@@ -13,14 +15,14 @@ const ARGON2_OPTIONS = {
   parallelism: 1,
   hashLength: 32,
 } as const
-/** Hashing shares libuv's four threads with token signing, so it must not take them all for long. */
-const AT_ONCE = 4
-const WAITING_AT_MOST = 64
+const SALT_BYTES = 16
 
-/** A password that may not be chosen; the message says why, in words for the person who chose it. */
-export class PasswordRuleError extends Error {
-  override name = 'PasswordRuleError'
-}
+/**
+ * Hashing shares libuv's four threads and the machine's cores with token signing: a thread and a core stay free of it.
+ */
+const AT_ONCE = Math.min(Math.max(availableParallelism() - 1, 1), 3)
+const WAITING_AT_MOST = 64
+const WAIT_AT_MOST_MILLISECONDS = 5_000
 
 /** Too many passwords are being hashed at this moment: come back later (503). */
 export class HashingBusyError extends Error {
@@ -36,58 +38,66 @@ export function normalizePassword(password: string): string {
 export function isPossiblePassword(password: string): boolean {
   return (
     password.length > 0 &&
-    password.length <= MAX_CHARACTERS * 2 &&
-    [...normalizePassword(password)].length <= MAX_CHARACTERS
+    password.length <= MAX_PASSWORD_CHARACTERS * MOST_PARTS_OF_A_CHARACTER &&
+    [...normalizePassword(password)].length <= MAX_PASSWORD_CHARACTERS
   )
-}
-
-/**
- * Judges a password that somebody wants to set: length alone, no composition rules (NIST SP 800-63B-4).
- *
- * @returns it in the form that is hashed.
- * @throws {PasswordRuleError}
- */
-export function parseNewPassword(password: string): string {
-  const normalized = normalizePassword(password)
-  const length = [...normalized].length
-  if (length < MIN_CHARACTERS)
-    throw new PasswordRuleError(
-      `A password has at least ${MIN_CHARACTERS} characters; this one has ${length}.`,
-    )
-  if (length > MAX_CHARACTERS)
-    throw new PasswordRuleError(
-      `A password has at most ${MAX_CHARACTERS} characters; this one has ${length}.`,
-    )
-  return normalized
 }
 
 export type PasswordHasher = ReturnType<typeof createPasswordHasher>
 
-/** Argon2id in a bounded pool. Both functions reject with {@link HashingBusyError} when the queue is full. */
-export function createPasswordHasher({ atOnce = AT_ONCE, waitingAtMost = WAITING_AT_MOST } = {}) {
-  const limit = pLimit(atOnce)
-  let decoy: Promise<string> | undefined
+type Pool = { atOnce?: number; waitingAtMost?: number; waitAtMostMilliseconds?: number }
 
-  async function bounded<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Argon2id in a bounded pool. Its functions reject with {@link HashingBusyError} when the queue is full, or when their
+ * turn comes too late.
+ */
+export function createPasswordHasher({
+  atOnce = AT_ONCE,
+  waitingAtMost = WAITING_AT_MOST,
+  waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
+}: Pool = {}) {
+  const limit = pLimit(atOnce)
+  const decoy = createDecoy()
+
+  async function bounded<T>(work: () => Promise<T>, isGone: () => boolean = () => false): Promise<T> {
     if (limit.pendingCount >= waitingAtMost) throw new HashingBusyError('too many passwords are being hashed')
-    return await limit(work)
+    const queuedAt = performance.now()
+    return await limit(() => {
+      if (isGone() || performance.now() - queuedAt > waitAtMostMilliseconds)
+        throw new HashingBusyError('nobody waits for this password any more')
+      return work()
+    })
   }
 
   return {
-    /** @param password as {@link parseNewPassword} returned it. */
+    /** @param password in the form that the rules for new passwords gave it. */
     hash: (password: string): Promise<string> => bounded(() => hash(password, ARGON2_OPTIONS)),
 
     /**
      * Verifies a password. Without a hash (unknown login, no password set) a decoy is verified: a fast "no" would
      * tell an attacker which logins exist.
+     *
+     * @param isGone whether whoever asked went away meanwhile: then a turn is not spent on them.
      */
-    async verify(passwordHash: string | undefined, password: string): Promise<boolean> {
-      decoy ??= hash(randomSecret(), ARGON2_OPTIONS)
-      const against = passwordHash ?? (await decoy)
-      const matches = await bounded(() => verify(against, normalizePassword(password)))
+    async verify(
+      passwordHash: string | undefined,
+      password: string,
+      isGone?: () => boolean,
+    ): Promise<boolean> {
+      const against = passwordHash ?? decoy
+      const matches = await bounded(() => verify(against, normalizePassword(password)), isGone)
       return matches && passwordHash !== undefined
     },
 
     isOutdated: (passwordHash: string): boolean => needsRehash(passwordHash, ARGON2_OPTIONS),
   }
+}
+
+/** A hash of nothing: verifying takes as long as with one of a password, and making it takes no time at all. */
+function createDecoy(): string {
+  const { memoryCost, timeCost, parallelism, hashLength } = ARGON2_OPTIONS
+  const [salt, digest] = [SALT_BYTES, hashLength].map((length) =>
+    randomBytes(length).toString('base64').replaceAll('=', ''),
+  )
+  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${salt}$${digest}`
 }

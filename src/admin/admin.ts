@@ -1,4 +1,5 @@
 import type { PasswordHasher } from '../accounts/password.ts'
+import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { SignInLimits } from '../accounts/sign-in-limits.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
@@ -29,6 +30,7 @@ type Needs = {
   now: Clock
   resources: ResourceStore
   hasher: PasswordHasher
+  passwordRules: PasswordRules
   signInLimits: SignInLimits
   keyring: Keyring
   cleanup: Cleanup

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { type PasswordHasher, PasswordRuleError, parseNewPassword } from '../accounts/password.ts'
+import { HashingBusyError, type PasswordHasher } from '../accounts/password.ts'
+import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../accounts/password-rules.ts'
 import type { SignInLimits } from '../accounts/sign-in-limits.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import type { Ended } from '../store/ending.ts'
@@ -8,6 +9,7 @@ import { newEvent } from '../store/event.ts'
 import { randomSecret } from '../vault.ts'
 import { type AccessDocument, type AccessNeeds, accessPart, createAccessAdmin } from './access.ts'
 import { AdminError, parseInput } from './admin-error.ts'
+import { describePasswordFault } from './password-words.ts'
 
 const username = z
   .string()
@@ -56,11 +58,16 @@ export type PersonDocument = {
   created_at: string
 }
 
-type Needs = AccessNeeds & { accounts: AccountStore; hasher: PasswordHasher; signInLimits: SignInLimits }
+type Needs = AccessNeeds & {
+  accounts: AccountStore
+  hasher: PasswordHasher
+  passwordRules: PasswordRules
+  signInLimits: SignInLimits
+}
 
 /** What operators do with people. Every function takes parsed JSON and gives JSON. */
 export function createPeopleAdmin(needs: Needs) {
-  const { accounts, hasher, signInLimits } = needs
+  const { accounts, hasher, passwordRules, signInLimits } = needs
   const access = createAccessAdmin(needs)
 
   async function getOrThrow(login: string): Promise<Account> {
@@ -69,11 +76,16 @@ export function createPeopleAdmin(needs: Needs) {
     return found.account
   }
 
-  async function hashNew(password: string): Promise<string> {
+  async function hashNew(password: string, owner: PasswordOwner): Promise<string> {
     try {
-      return await hasher.hash(parseNewPassword(password))
+      return await hasher.hash(await passwordRules.parse(password, owner))
     } catch (error) {
-      throw error instanceof PasswordRuleError ? new AdminError(error.message) : error
+      if (error instanceof PasswordRuleError) throw new AdminError(describePasswordFault(error.fault))
+      if (error instanceof HashingBusyError)
+        throw new AdminError(
+          'Too many passwords are being hashed at this moment. Try again in a few seconds.',
+        )
+      throw error
     }
   }
 
@@ -91,7 +103,7 @@ export function createPeopleAdmin(needs: Needs) {
         email,
         emailVerified: email_verified,
         profile,
-        passwordHash: await hashNew(password ?? generated ?? ''),
+        passwordHash: await hashNew(password ?? generated ?? '', { username, email, profile }),
       }
       const created = newEvent('account.created', { accountSub: account.sub, detail: BY_OPERATOR })
       if (!(await accounts.insert(account, created)))
@@ -115,7 +127,7 @@ export function createPeopleAdmin(needs: Needs) {
     async setPassword(input: unknown): Promise<PersonDocument> {
       const { username, password } = parseInput(withPassword, input)
       const account = await getOrThrow(username)
-      await accounts.setPassword(account.sub, await hashNew(password), {
+      await accounts.setPassword(account.sub, await hashNew(password, account), {
         cause: { reason: 'password_changed', by: 'operator' },
         event: newEvent('account.password_changed', { accountSub: account.sub, detail: BY_OPERATOR }),
       })

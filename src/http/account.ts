@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
-import { type PasswordHasher, PasswordRuleError, parseNewPassword } from '../accounts/password.ts'
+import { HashingBusyError, type PasswordHasher } from '../accounts/password.ts'
+import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../accounts/password-rules.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { BrowserSession, BrowserSessions } from '../oidc/browser-session.ts'
 import { cookieNames } from '../oidc/cookies.ts'
@@ -17,7 +18,7 @@ import type { Vault } from '../vault.ts'
 import type { AccountOverview } from './account-overview.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
-import type { AnswerLogin } from './login-form.ts'
+import { type AnswerLogin, answerBusy } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
 import type { SessionNotices } from './session-notice.ts'
 
@@ -33,6 +34,7 @@ type Needs = {
   issuer: string
   accounts: AccountStore
   hasher: PasswordHasher
+  passwordRules: PasswordRules
   checkLogin: AnswerLogin
   rememberMe: RememberMe
   sessionNotices: SessionNotices
@@ -118,14 +120,18 @@ export function createAccountRoutes(needs: Needs): Router {
       const answer = await checkLogin(ctx, undefined, account.username)
       if (answer.outcome === 'refused')
         return showPassword(ctx, visitor, { error: answer.error, rule: undefined })
-      const password = readNewPassword(ctx)
-      if (password instanceof PasswordRuleError) {
+      const passwordHash = await hashNewPassword(ctx, account)
+      if (passwordHash instanceof PasswordRuleError) {
         ctx.status = 400
-        return showPassword(ctx, visitor, { error: 'rule', rule: password.message })
+        return showPassword(ctx, visitor, { error: 'rule', rule: passwordHash.fault })
+      }
+      if (passwordHash instanceof HashingBusyError) {
+        answerBusy(ctx)
+        return showPassword(ctx, visitor, { error: 'busy', rule: undefined })
       }
       const detail = { by: 'person' }
       const about = { accountSub: account.sub, sessionUid: session.uid, detail }
-      await accounts.setPassword(account.sub, await needs.hasher.hash(password), {
+      await accounts.setPassword(account.sub, passwordHash, {
         cause: causeOf(ctx, 'password_changed'),
         event: newEvent('account.password_changed', about, originOf(ctx)),
         exceptSessionUid: session.uid,
@@ -242,6 +248,19 @@ export function createAccountRoutes(needs: Needs): Router {
     })
   }
 
+  async function hashNewPassword(
+    ctx: Context,
+    owner: PasswordOwner,
+  ): Promise<string | PasswordRuleError | HashingBusyError> {
+    try {
+      const password = await needs.passwordRules.parse(formOf(ctx).get('new_password') ?? '', owner)
+      return await needs.hasher.hash(password)
+    } catch (error) {
+      if (error instanceof PasswordRuleError || error instanceof HashingBusyError) return error
+      throw error
+    }
+  }
+
   /** The session of this browser is over: nothing of it stays behind. */
   function leave(ctx: Context): void {
     browserSessions.forget(ctx)
@@ -253,15 +272,6 @@ export function createAccountRoutes(needs: Needs): Router {
 
 function causeOf(ctx: Context, reason: Cause['reason']): Cause {
   return { reason, by: 'person', origin: originOf(ctx) }
-}
-
-function readNewPassword(ctx: Context): string | PasswordRuleError {
-  try {
-    return parseNewPassword(formOf(ctx).get('new_password') ?? '')
-  } catch (error) {
-    if (error instanceof PasswordRuleError) return error
-    throw error
-  }
 }
 
 /** Only to pages of ours, named here: nothing that a request says leads anywhere (OWASP ASVS 3.7.2). */

@@ -3,6 +3,7 @@ import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
 import type { PasswordHasher } from '../accounts/password.ts'
+import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { Throttle } from '../accounts/throttle.ts'
@@ -52,6 +53,7 @@ type Needs = {
   connections: ConnectionStore
   end: (ending: Ending) => Promise<void>
   hasher: PasswordHasher
+  passwordRules: PasswordRules
   throttle: Throttle
   lifetimes: Lifetimes
   rememberMe: RememberMe

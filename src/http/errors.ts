@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa'
+import { HashingBusyError } from '../accounts/password.ts'
 import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/errors.ts'
 import type { RenderErrorPage } from '../oidc/pages.ts'
@@ -55,6 +56,7 @@ function toFailure(error: unknown): Failure {
   if (error instanceof OIDCProviderError && error.expose) {
     return { status: error.statusCode, code: error.error, detail: error.error_description }
   }
-  if (isUnavailable(error)) return { status: 503, code: 'temporarily_unavailable', detail: undefined }
+  if (error instanceof HashingBusyError || isUnavailable(error))
+    return { status: 503, code: 'temporarily_unavailable', detail: undefined }
   return { status: 500, code: 'server_error', detail: undefined }
 }

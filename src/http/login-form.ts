@@ -94,8 +94,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
         return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':
         await events.record([newEvent('sign_in.throttled', about, originOf(ctx))])
-        ctx.status = 503
-        ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
+        answerBusy(ctx)
         return { ...refused, error: 'busy' }
       case 'throttled':
         ctx.status = 429
@@ -110,6 +109,12 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
         return { ...refused, error: 'invalid' }
     }
   }
+}
+
+/** Too many passwords are being checked: come back in a moment (RFC 9110 §15.6.4). */
+export function answerBusy(ctx: Context): void {
+  ctx.status = 503
+  ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
 }
 
 function subOf(result: SignIn | { outcome: 'invalid' }): string | undefined {

@@ -1,4 +1,5 @@
 import type { Client as EngineClient, KoaContextWithOIDC } from 'oidc-provider'
+import type { PasswordFault } from '../accounts/password-rules.ts'
 
 /** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
 export type Pages = {
@@ -64,7 +65,7 @@ export type Pages = {
     username: string
     /** The current password was wrong (or could not be checked), or the new one is not good enough. */
     error: SignInError | 'rule' | undefined
-    rule: string | undefined
+    rule: PasswordFault | undefined
   }
   error: {
     status: number

@@ -1,0 +1,131 @@
+import { describe, expect, test } from 'vitest'
+import { createPasswordRules, PasswordRuleError } from './password-rules.ts'
+
+const rules = createPasswordRules({ names: ['Sallyport', 'login.example.com'] })
+const ADA = {
+  username: 'ada.l',
+  email: 'ada.lovelace@analytical.example',
+  profile: { name: 'Ada Lovelace', given_name: 'Ada', family_name: 'Lovelace' },
+}
+const codeOf = async (password: string, owner = {}) => (await rules.judge(password, owner))?.code
+
+describe('a new password', () => {
+  test('needs 15 characters, whatever bytes they take (NIST SP 800-63B-4 §3.1.1.2)', async () => {
+    expect(await rules.judge('fourteen chars', {})).toEqual({ code: 'too-short', least: 15, length: 14 })
+    expect(await rules.judge('', {})).toEqual({ code: 'too-short', least: 15, length: 0 })
+    expect(await codeOf('fifteen charssy')).toBeUndefined()
+    expect(await codeOf('🦊🐻🐼🐨🐯🦁🐮🐷🐸🐵🐔🐧🐦🐤')).toBe('too-short')
+  })
+
+  test('may be 1,024 characters long, not more', async () => {
+    const long = Array.from({ length: 1024 }, (_, index) => String.fromCodePoint(0xe0 + ((index * 7) % 23)))
+    expect(await rules.parse(long.join(''), {})).toHaveLength(1024)
+    expect(await rules.judge(`${long.join('')}x`, {})).toEqual({
+      code: 'too-long',
+      most: 1024,
+      length: 1025,
+    })
+  })
+
+  test('is the same however its letters were composed, and is counted so', async () => {
+    const composed = 'Über Äcker schön geträumt'
+    expect(await rules.parse(composed.normalize('NFD'), {})).toBe(composed)
+    expect(await rules.judge('e\u0301'.repeat(14), {})).toMatchObject({ code: 'too-short', length: 14 })
+  })
+
+  test.each([
+    ['passwordpassword', 'repeated'],
+    ['aaaaaaaaaaaaaaaa', 'repeated'],
+    ['あいうあいうあいうあいうあいう', 'repeated'],
+    ['password password password', 'repeated'],
+    ['123456789012345', 'common'],
+    ['qwertyuiopasdfgh', 'common'],
+    ['P@ssw0rd12345678', 'common'],
+    ['superman superman', 'common'],
+    ['passwort12345678', 'common'],
+    ['januaryfebruarymarch', 'common'],
+    ['abcdefghijklmnop', 'sequence'],
+    ['zyxwvutsrqponmlk', 'sequence'],
+    ['11.12.1990 11.12.1990', 'date'],
+  ])('must not be common or guessable: %s', async (password, code) => {
+    expect(await codeOf(password)).toBe(code)
+  })
+
+  test.each([
+    ['adalovelace1815!'],
+    ['Ada Lovelace 1815'],
+    ['lovelace.ada.1815'],
+    ['ecalevol ada 1815'],
+    ['l0v3l4c3 4d4 1815'],
+    ['analytical.example1'],
+    ['ada.lovelace@analytical.example'],
+    ['sallyport-sallyport'],
+    ['S4LLYP0RT 2026 !!'],
+    ['https://login.example.com/'],
+  ])('must not be made of what others know of the person and the place: %s', async (password) => {
+    expect(await codeOf(password, ADA)).toBe('context')
+  })
+
+  test.each([
+    ['correct horse battery staple'],
+    ['correcthorsebatterystaple'],
+    ['der alte Mann am Meer'],
+    ['grün Tasse Fenster Stuhl'],
+    ['le chat boit du lait chaud'],
+    ['una tortuga come lechuga'],
+    ['私の名前は田中です。東京に住む。'],
+    ['桜の花が咲く春の日に川を渡る人'],
+    ['السماء الزرقاء فوق البحر'],
+    ['кошка пьёт тёплое молоко'],
+    ['tiger lamp window'],
+    ['the day Ada met a horse'],
+    ['x7#kQ!p2@Zr9$mW'],
+    ['a constructor of __proto__ houses'],
+  ])('may be an honest passphrase in any language: %s', async (password) => {
+    expect(await codeOf(password, ADA)).toBeUndefined()
+  })
+
+  test('that may not be chosen is thrown as a fault without the password', async () => {
+    const error = await rules.parse('passwordpassword', {}).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(PasswordRuleError)
+    expect(String(error)).not.toContain('passwordpassword')
+  })
+
+  test('names that nobody should have do no harm', async () => {
+    for (const name of ['__proto__', 'constructor', '.*+?^$(', ' '.repeat(200), '🦊', 'x'.repeat(10_000)])
+      expect(
+        await codeOf('correct horse battery staple', { username: name, profile: { name } }),
+      ).toBeUndefined()
+  })
+})
+
+test('judging holds the event loop up for less than 20 ms, however hostile the password', async () => {
+  await rules.load()
+  const owner = { ...ADA, profile: { name: 'word '.repeat(40) } }
+  for (const [name, part] of Object.entries(HOSTILE)) {
+    const password = part.repeat(Math.ceil(1024 / part.length)).slice(0, 1024)
+    let least = Number.POSITIVE_INFINITY
+    for (let round = 0; round < 5; round++) {
+      const startedAt = performance.now()
+      await rules.judge(password, owner)
+      least = Math.min(least, performance.now() - startedAt)
+    }
+    expect(least, name).toBeLessThan(20)
+  }
+})
+
+/** What each of the estimator's searches takes longest for. */
+const HOSTILE = {
+  'one letter': 'a',
+  'substitutions of letters': '4@8({[<36!1|0$57+2%/\\',
+  'substitutions of one letter': '1l|!i',
+  'substitutions of several characters': '(_)|_|v\\/uuvvnn|\\|',
+  digits: '73918264509182736455463728190',
+  dates: '1.1.90 ',
+  'dates without marks': '19900101',
+  'repetitions in repetitions': `${'ab'.repeat(30)}c`,
+  'no repetitions at all': 'abcacbabcbacabcacbacabcb',
+  'common passwords': 'passw0rdl3tm31ndr4g0nm0nk3y1lov3you',
+  'keyboard walks': 'qwertyuiopasdfghjkl',
+  alternating: 'xyx',
+}

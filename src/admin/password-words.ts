@@ -1,0 +1,21 @@
+import type { PasswordFault } from '../accounts/password-rules.ts'
+
+/** Why a password was refused, for an operator. */
+export function describePasswordFault(fault: PasswordFault): string {
+  switch (fault.code) {
+    case 'too-short':
+      return `A password has at least ${fault.least} characters; this one has ${fault.length}.`
+    case 'too-long':
+      return `A password has at most ${fault.most} characters; this one has ${fault.length}.`
+    case 'common':
+      return 'This password is made of ones that many people use, so it is guessed early. Take several words that have nothing to do with each other.'
+    case 'context':
+      return 'This password is little more than a name, an address or this place’s own name, so it is guessed early.'
+    case 'repeated':
+      return 'This password repeats the same few characters, so it is guessed early.'
+    case 'sequence':
+      return 'This password follows the alphabet, the numbers or the keyboard, so it is guessed early.'
+    case 'date':
+      return 'This password is little more than a date, so it is guessed early.'
+  }
+}
