@@ -83,7 +83,7 @@ export async function startServer(
   const app = createApp({
     ...config,
     engine: engines.current,
-    signIn: createSignIn({ ...stores, hasher, limits: signInLimits }),
+    signIn: createSignIn({ ...stores, hasher, limits: signInLimits, log }),
     ...stores,
     hasher,
     passwordRules,

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Log } from '../log.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
 import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from './sign-in-limits.ts'
@@ -15,6 +16,8 @@ export type Credentials = Readonly<{
   address: string
   /** What the browser says of itself: who signed in with it before. */
   browser: Readonly<{ id: string; accountSubs: readonly string[] }> | undefined
+  /** Whether whoever signs in hung up: then no password needs to be checked. */
+  isGone?: () => boolean
 }>
 
 export type SignIn =
@@ -27,24 +30,24 @@ export type SignIn =
   | { outcome: 'throttled'; sub: string | undefined; retryAfterSeconds: number; refusal: Refusal | undefined }
   | { outcome: 'busy'; sub: string | undefined }
 
-type Needs = { accounts: AccountStore; hasher: PasswordHasher; limits: SignInLimits }
+type Needs = { accounts: AccountStore; hasher: PasswordHasher; limits: SignInLimits; log: Pick<Log, 'warn'> }
 
 /**
  * Whether these are the credentials of an active person. The attempt is counted before the password is looked at, and
  * what one name may see is the same for every name.
  */
-export function createSignIn({ accounts, hasher, limits }: Needs) {
+export function createSignIn({ accounts, hasher, limits, log }: Needs) {
   const takeTurn = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
 
   return async (credentials: Credentials): Promise<SignIn> => {
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
-    const { login, password, address, browser } = credentials
+    const { login, address, browser } = credentials
     const { account, passwordHash } = (await accounts.findByLogin(login)) ?? {}
     const isKnownHere = account && browser?.accountSubs.includes(account.sub)
     const attempt = { login, account, address, knownBrowserId: isKnownHere ? browser?.id : undefined }
     // Strangers who queue for a name do not stand in the way of its person.
     const line = attempt.knownBrowserId ?? loginKey(login)
-    const signIn = await takeTurn(line, () => verify(attempt, passwordHash, password))
+    const signIn = await takeTurn(line, () => verify(attempt, passwordHash, credentials))
     return (
       signIn ?? {
         outcome: 'throttled',
@@ -58,7 +61,7 @@ export function createSignIn({ accounts, hasher, limits }: Needs) {
   async function verify(
     attempt: SignInAttempt,
     passwordHash: string | undefined,
-    password: string,
+    { password, isGone }: Credentials,
   ): Promise<SignIn> {
     const { account } = attempt
     const sub = account?.sub
@@ -68,20 +71,27 @@ export function createSignIn({ accounts, hasher, limits }: Needs) {
       return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
     }
     try {
-      const matches = await hasher.verify(passwordHash, password)
+      const matches = await hasher.verify(passwordHash, password, isGone)
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, lock: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
       await limits.succeeded(attempt)
-      if (hasher.isOutdated(passwordHash)) {
-        const upgraded = await hasher.hash(normalizePassword(password))
-        await accounts.upgradePasswordHash(account.sub, passwordHash, upgraded)
-      }
+      if (hasher.isOutdated(passwordHash)) await upgrade(account.sub, passwordHash, password)
       return { outcome: 'accepted', account }
     } catch (error) {
       if (!(error instanceof HashingBusyError)) throw error
       await limits.notLookedAt(attempt)
       return { outcome: 'busy', sub }
+    }
+  }
+
+  /** The password was right, whatever becomes of this: the next sign-in tries again. */
+  async function upgrade(sub: string, outdated: string, password: string): Promise<void> {
+    try {
+      const upgraded = await hasher.hash(normalizePassword(password))
+      await accounts.upgradePasswordHash(sub, outdated, upgraded)
+    } catch (error) {
+      log.warn({ event: 'password.not_upgraded', account: sub, error })
     }
   }
 

@@ -66,6 +66,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
           password: parsed.data.password,
           address: ctx.ip,
           browser: knownBrowsers.find(ctx),
+          isGone: () => ctx.req.socket.destroyed,
         })
       : ({ outcome: 'invalid' } as const)
     const sub = subOf(result)
