@@ -28,6 +28,7 @@ import {
   openPostgres,
   openPostgresForMigrations,
 } from './store/database.ts'
+import { createDeviceCodeStore } from './store/device-code.ts'
 import { createEnding } from './store/ending.ts'
 import { createEventStore } from './store/event.ts'
 import { isUnavailable } from './store/fault.ts'
@@ -73,6 +74,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       clients: createClientStore(database, changes),
       resources: createResourceStore(database, changes),
       tokens: createTokenStore(database),
+      deviceCodes: createDeviceCodeStore(database),
       grants: createGrantStore(database),
       sessions: createSessionStore(database),
       artifacts: createArtifactStore(database),

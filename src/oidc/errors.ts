@@ -5,3 +5,6 @@ export const { InvalidClient, OIDCProviderError, SessionNotFound } = errors
 
 /** The client's just-spent token again: answered as before, not by what the engine makes of it. */
 export class AnsweredBefore extends errors.InvalidGrant {}
+
+/** Another browser has the device's code, or decided about it meanwhile. Of the name that the engine gives its own. */
+export class AlreadyUsedError extends errors.InvalidRequest {}

@@ -6,6 +6,7 @@ import type { AccountStore } from '../store/account.ts'
 import type { ArtifactStore } from '../store/artifact.ts'
 import type { ClientStore } from '../store/client.ts'
 import type { ConsentStore } from '../store/consent.ts'
+import type { DeviceCodeStore } from '../store/device-code.ts'
 import type { Ending } from '../store/ending.ts'
 import type { GrantStore } from '../store/grant.ts'
 import type { ResourceStore } from '../store/resource.ts'
@@ -62,6 +63,7 @@ type Needs = {
   clients: ClientStore
   resources: ResourceStore
   tokens: TokenStore
+  deviceCodes: DeviceCodeStore
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore

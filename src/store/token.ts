@@ -1,8 +1,6 @@
-import { sql } from 'kysely'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
 import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
-import { type NewEvent, recordEvents } from './event.ts'
 import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
 import type { SessionState } from './session.ts'
@@ -18,10 +16,6 @@ export type Token = Readonly<{
   expiresAt: Date
 }>
 
-/** A device code with the fingerprint of its user code, and itself sealed: devices are told it once, people never. */
-export type DeviceCode = Token &
-  Readonly<{ device?: Readonly<{ userCodeHash: Uint8Array; sealedId: Uint8Array }> | undefined }>
-
 /** A token and what it hangs on, as one statement found them. Expired ones are found, too. */
 export type FoundToken = Readonly<{
   kind: number
@@ -35,9 +29,6 @@ export type FoundToken = Readonly<{
   /** Of a token that ends with its session; `state` is undefined when the session has ended. */
   session: Readonly<{ uid: string; state: SessionState | undefined }> | undefined
 }>
-
-export type Poll = 'in-time' | 'too-soon'
-type PollRequest = Readonly<{ idHash: Uint8Array; intervalSeconds: number; stepSeconds: number }>
 
 export type TokenStore = ReturnType<typeof createTokenStore>
 
@@ -58,83 +49,6 @@ export function createTokenStore(database: Database) {
       await insertTokens(database, tokenColumns(tokens))
       return []
     }),
-
-    /** Stores a device code, or its new state, with what is recorded of it: it is stored three times. Whether it was spent is kept. */
-    async upsertDeviceCode({
-      idHash,
-      grantId,
-      clientId,
-      payload,
-      expiresAt,
-      device,
-      events = [],
-    }: DeviceCode & { events?: readonly NewEvent[] }): Promise<void> {
-      const changing = { grant_id: grantId ?? null, payload: JSON.stringify(payload), expires_at: expiresAt }
-      await database.transaction().execute(async (transaction) => {
-        await recordEvents(transaction, events)
-        await transaction
-          .insertInto('oidc_token')
-          .values({
-            id_hash: idHash,
-            kind: TOKEN_KINDS.DeviceCode,
-            client_id: clientId,
-            user_code_hash: device?.userCodeHash ?? null,
-            sealed_id: device?.sealedId ?? null,
-            poll_interval_seconds: null,
-            ...changing,
-          })
-          .onConflict((conflict) => conflict.column('id_hash').doUpdateSet(changing))
-          .execute()
-      })
-    },
-
-    /** Lets a person type the code again whose page was interrupted. What they decided about the device stands. */
-    async reopenDeviceCode(idHash: Uint8Array): Promise<void> {
-      await database
-        .updateTable('oidc_token')
-        .set({ payload: sql<string>`payload - 'inFlight'` })
-        .where('id_hash', '=', idHash)
-        .where('grant_id', 'is', null)
-        .where(sql<boolean>`not payload ? 'error'`)
-        .execute()
-    },
-
-    /** Finds the device code that a person was told the user code of (RFC 8628 §3.3). */
-    async findByUserCode(
-      userCodeHash: Uint8Array,
-    ): Promise<{ payload: Payload; sealedId: Uint8Array } | undefined> {
-      const row = await database
-        .selectFrom('oidc_token')
-        .select(['payload', 'sealed_id'])
-        .where('user_code_hash', '=', userCodeHash)
-        .executeTakeFirst()
-      return row?.sealed_id ? { payload: row.payload, sealedId: row.sealed_id } : undefined
-    },
-
-    /**
-     * Notes that a device polls (RFC 8628 §3.5). One statement, so that instances agree.
-     *
-     * @returns 'too-soon' when it did not wait for the interval, which then grows by `stepSeconds`.
-     */
-    poll: createBatcher<PollRequest, Poll>(
-      async (polls) => {
-        const parameters = columnsOf(
-          polls,
-          ({ idHash }) => idHash,
-          ({ intervalSeconds }) => intervalSeconds,
-          ({ stepSeconds }) => stepSeconds,
-        )
-        const tooSoon = new Map<string, boolean>()
-        for (const row of await notePolls(database, parameters)) tooSoon.set(hex(row.id_hash), row.too_soon)
-        return polls.map(({ idHash }) => {
-          const answer = tooSoon.get(hex(idHash)) ? 'too-soon' : 'in-time'
-          // A second poll of the same device in the same statement did not wait.
-          tooSoon.set(hex(idHash), true)
-          return answer
-        })
-      },
-      { isRepeatable: false },
-    ),
 
     ...expiryOf(database, 'oidc_token'),
   }
@@ -181,24 +95,6 @@ const insertTokens = defineStatement(
     on conflict (id_hash) do nothing`,
 )
 
-const notePolls = defineStatement<{ id_hash: Uint8Array; too_soon: boolean }>(
-  'device_poll',
-  `update oidc_token as current
-    set polled_at = now(),
-        poll_interval_seconds = case when before.too_soon then least(before.interval + before.step, 300) else before.interval end
-    from (
-      select token.id_hash, poll.step, coalesce(poll_interval_seconds, poll.interval) as interval,
-             coalesce(polled_at + make_interval(secs => coalesce(poll_interval_seconds, poll.interval)) > now(), false) as too_soon
-      from unnest($1::bytea[], $2::int[], $3::int[]) as poll (id_hash, interval, step)
-      join oidc_token as token on token.id_hash = poll.id_hash
-      where token.kind = ${TOKEN_KINDS.DeviceCode}
-      order by token.id_hash
-      for update of token
-    ) as before
-    where current.id_hash = before.id_hash
-    returning current.id_hash, before.too_soon`,
-)
-
 type FoundRow = Omit<AccountRow, 'sub'> & {
   id_hash: Uint8Array
   kind: number
@@ -239,6 +135,7 @@ function toFoundToken(row: FoundRow): FoundToken {
   }
 }
 
-function hex(bytes: Uint8Array): string {
+/** Bytes as a key of a map. */
+export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

@@ -1,58 +1,47 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider'
+import type { DeviceCodeStore } from '../../store/device-code.ts'
 import { type NewEvent, newEvent } from '../../store/event.ts'
 import { sha256, type Vault } from '../../vault.ts'
+import { AlreadyUsedError } from '../errors.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
+import { unavailable } from '../unavailable.ts'
 import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
 
-/** What a person decided about a device: in the state that its code is stored with. */
-function decisionIn({ error, grantId, clientId, accountId }: AdapterPayload): NewEvent[] {
-  const isDenied = error === 'access_denied'
-  const isApproved = error === undefined && grantId !== undefined
-  if (!isDenied && !isApproved) return []
-  const unit = currentUnit()
-  const session = Provider.ctx?.oidc?.session
-  const about = { accountSub: accountId ?? session?.accountId, clientId, grantId, sessionUid: session?.uid }
-  return [newEvent(isApproved ? 'device.approved' : 'device.denied', about, unit?.origin)]
-}
+const PURPOSE = 'device code'
 
-export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial<Adapter> {
-  const { tokens, vault } = needs
-  const purpose = 'device code'
+type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; vault: Vault }
+
+/**
+ * A device's code is stored when it asks, when a person takes it up, and when they decided (RFC 8628 §3.1, §3.3). Of
+ * several who try at once one is first, whatever instance they are at; the others are told that it was used.
+ */
+export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
+  const { deviceCodes, vault } = needs
   const fingerprint = (userCode: string) => vault.fingerprint(userCode, 'user code')
   const common = tokenAdapter('DeviceCode', needs)
 
   return {
     ...common,
-    async upsert(id, { userCode, ...payload }) {
+    async upsert(id, payload) {
+      currentUnit()?.read.tokens.delete(id)
+      const idHash = sha256(id)
       // The engine makes whatever failed at the person's page the device's answer, for good. That the database was away
       // says nothing about the device: the person tries again, or did decide.
-      if (payload.error === 'temporarily_unavailable') return await tokens.reopenDeviceCode(sha256(id))
-      currentUnit()?.read.tokens.delete(id)
-      await tokens
-        .upsertDeviceCode({
-          idHash: sha256(id),
-          kind: 'DeviceCode',
-          grantId: payload.grantId,
-          clientId: payload.clientId ?? '',
-          payload: withoutId(payload),
-          expiresAt: expiryOf(payload),
-          events: decisionIn(payload),
-          device:
-            userCode === undefined
-              ? undefined
-              : { userCodeHash: fingerprint(userCode), sealedId: vault.seal(id, purpose) },
-        })
-        .catch(refuseWhenParentIsGone)
+      if (payload.error === 'temporarily_unavailable') return await deviceCodes.reopen(idHash)
+      const isDecided = payload.error !== undefined || payload.accountId !== undefined
+      if (!isDecided && !payload.inFlight) return await insert(id, payload)
+      const isFirst = isDecided ? await decide(idHash, payload) : await deviceCodes.take(idHash, sessionUid())
+      if (!isFirst) throw new AlreadyUsedError('the device was decided about meanwhile')
     },
+
     async find(id) {
       const found = await common.find?.(id)
       const { route, client } = Provider.ctx?.oidc ?? {}
-      const isPending = found && !found.accountId && !found.error
       // Another client's poll is refused by the engine, and must not slow the owner down.
-      if (isPending && route === 'token' && found.clientId === client?.clientId) {
-        const poll = await tokens.poll({
+      if (found && isPending(found) && route === 'token' && found.clientId === client?.clientId) {
+        const poll = await deviceCodes.poll({
           idHash: sha256(id),
           intervalSeconds: DEVICE_POLL_INTERVAL_SECONDS,
           stepSeconds: DEVICE_POLL_STEP_SECONDS,
@@ -61,9 +50,58 @@ export function deviceCodeAdapter(needs: TokenNeeds & { vault: Vault }): Partial
       }
       return found
     },
+
     async findByUserCode(userCode) {
-      const found = await tokens.findByUserCode(fingerprint(userCode))
-      return found && { ...found.payload, jti: vault.open(found.sealedId, purpose), userCode }
+      const found = await deviceCodes.findByUserCode(fingerprint(userCode))
+      if (!found) return undefined
+      const { inFlight, ...payload } = found.payload
+      // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
+      const isTaken = inFlight === true && found.takenBy !== sessionUid()
+      return {
+        ...payload,
+        ...(isTaken ? { inFlight } : {}),
+        jti: vault.open(found.sealedId, PURPOSE),
+        userCode,
+      }
     },
   }
+
+  async function insert(id: string, { userCode = '', ...payload }: AdapterPayload): Promise<void> {
+    const isStored = await deviceCodes.insert({
+      idHash: sha256(id),
+      clientId: payload.clientId ?? '',
+      payload: withoutId(payload),
+      expiresAt: expiryOf(payload),
+      userCodeHash: fingerprint(userCode),
+      sealedId: vault.seal(id, PURPOSE),
+    })
+    // Once in many millions: the device asks again, as it does when we are busy, and is told another one.
+    if (!isStored) throw unavailable(new Error('another device was just told the same user code'))
+  }
+
+  function decide(idHash: Uint8Array, { userCode, ...payload }: AdapterPayload): Promise<boolean> {
+    // A refusal needs no grant, and must be stored also when it is that the grant has ended.
+    const grantId = payload.error === undefined ? payload.grantId : undefined
+    return deviceCodes
+      .decide({ idHash, grantId, payload: withoutId(payload), event: decisionIn(payload) })
+      .catch(refuseWhenParentIsGone)
+  }
+}
+
+/** A device that waits for its person. That its code has expired it is told however soon it asks (RFC 8628 §3.5). */
+function isPending({ accountId, error, exp = 0 }: AdapterPayload): boolean {
+  return accountId === undefined && error === undefined && exp * 1000 > Date.now()
+}
+
+function sessionUid(): string {
+  return Provider.ctx?.oidc.session?.uid ?? ''
+}
+
+/** What a person decided about a device, in the state that its code is stored with; undefined when something else did. */
+function decisionIn({ error, grantId, clientId, accountId }: AdapterPayload): NewEvent | undefined {
+  const isDenied = error === 'access_denied'
+  if (error !== undefined && !isDenied) return undefined
+  const session = Provider.ctx?.oidc?.session
+  const about = { accountSub: accountId ?? session?.accountId, clientId, grantId, sessionUid: session?.uid }
+  return newEvent(isDenied ? 'device.denied' : 'device.approved', about, currentUnit()?.origin)
 }

@@ -1,6 +1,7 @@
 import type { Adapter, AdapterFactory } from 'oidc-provider'
 import type { ArtifactStore } from '../../store/artifact.ts'
 import type { ClientStore } from '../../store/client.ts'
+import type { DeviceCodeStore } from '../../store/device-code.ts'
 import type { GrantStore } from '../../store/grant.ts'
 import type { SessionStore } from '../../store/session.ts'
 import type { Clock } from '../../time.ts'
@@ -16,6 +17,7 @@ import { sessionAdapter } from './session.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 type Needs = TokenNeeds & {
+  deviceCodes: DeviceCodeStore
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore
