@@ -10,6 +10,7 @@ import { securityHeaders } from './http/headers.ts'
 import { createHealthApp } from './http/health.ts'
 import { createListener, refuse } from './http/listener.ts'
 import { createRememberCookies } from './http/remember-me.ts'
+import { describeUserAgent } from './http/user-agent.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
 import { openInteractionFiles } from './interactions/files.ts'
@@ -75,6 +76,8 @@ export async function startServer(
       jwks,
       vault,
       outbound,
+      throttle,
+      describeUserAgent,
       log,
       now,
     }),

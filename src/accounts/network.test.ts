@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { networkOf } from './network.ts'
+import { isNear, networkOf } from './network.ts'
 
 test.each([
   ['203.0.113.9', '203.0.113.9'],
@@ -9,3 +9,11 @@ test.each([
   ['::1', '::/64'],
   ['not an address', 'not an address'],
 ])('the network of %s is %s', (address, network) => expect(networkOf(address)).toBe(network))
+
+test.each([
+  ['203.0.113.9', '203.0.113.9', true],
+  ['203.0.113.9', '203.0.113.10', false],
+  ['2001:db8:1:2::3', '2001:db8:1:2:ffff::1', true],
+  ['2001:db8:1:2::3', '2001:db8:1:3::3', false],
+  ['203.0.113.9', '2001:db8:1:2::3', undefined],
+])('%s is near %s: %s', (address, other, expected) => expect(isNear(address, other)).toBe(expected))

@@ -1,16 +1,23 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
+import { isNear } from '../accounts/network.ts'
 import { SessionNotFound } from './errors.ts'
-import { describeClient, type Pages, type RenderErrorPage, type RenderPage } from './pages.ts'
+import { type DeviceError, describeClient, type RenderErrorPage, type RenderPage } from './pages.ts'
+import { hasOddLetters } from './user-code.ts'
+import { TooManyGuessesError } from './user-code-guesses.ts'
+
+const SHOWN_CHARACTERS = 32
 
 /** The engine's own pages, drawn with our templates. */
 export function createEnginePages({
   render,
   renderError,
   findAccount,
+  describeUserAgent,
 }: {
   render: RenderPage
   renderError: RenderErrorPage
   findAccount: FindAccount
+  describeUserAgent: (userAgent: string) => string
 }) {
   return {
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
@@ -32,15 +39,21 @@ export function createEnginePages({
       error?: errors.OIDCProviderError | Error,
     ): void {
       if (error?.name === 'AbortedError') {
-        render(ctx, 'device-denied', {})
+        render(ctx, 'device-denied', { by: isRefusedByPerson(ctx) ? 'person' : 'server' })
         return
       }
-      const prefilled = typeof ctx.state.userCode === 'string' ? ctx.state.userCode : ''
+      if (error instanceof TooManyGuessesError) ctx.set('Retry-After', String(error.retryAfterSeconds))
+      // The engine calls a code that it does not know a success.
+      if (error && ctx.status === 200) ctx.status = 400
+      const userCode = enteredIn(ctx)
       render(ctx, 'device-code', {
         xsrf: xsrfOf(ctx),
         action: ctx.oidc.urlFor('code_verification'),
-        userCode: userCodeOf(error) ?? prefilled,
-        error: error && (DEVICE_ERRORS[error.name] ?? 'failed'),
+        userCode,
+        error: error && deviceErrorOf(ctx, error),
+        hasOddLetters: hasOddLetters(userCode),
+        waitMinutes:
+          error instanceof TooManyGuessesError ? Math.ceil(error.retryAfterSeconds / 60) : undefined,
       })
     },
 
@@ -49,15 +62,21 @@ export function createEnginePages({
       ctx: KoaContextWithOIDC,
       _form: string,
       client: EngineClient,
-      deviceInfo: Record<string, unknown>,
+      { agent, address }: Record<string, unknown>,
       userCode: string,
     ): void {
+      const from = String(address ?? '')
       render(ctx, 'device-confirm', {
         xsrf: xsrfOf(ctx),
         action: ctx.oidc.urlFor('code_verification'),
         userCode,
         client: describeClient(client),
-        device: { agent: String(deviceInfo.agent ?? ''), address: String(deviceInfo.address ?? '') },
+        device: {
+          name: describeUserAgent(String(agent ?? '')),
+          address: from,
+          isNear: isNear(from, ctx.ip),
+          askedAt: new Date((ctx.oidc.entities.DeviceCode?.iat ?? 0) * 1000),
+        },
       })
     },
 
@@ -92,11 +111,25 @@ export function createEnginePages({
   }
 }
 
-const DEVICE_ERRORS: Record<string, Pages['device-code']['error']> = {
+const DEVICE_ERRORS: Record<string, DeviceError> = {
   NotFoundError: 'not-found',
   ExpiredError: 'expired',
   AlreadyUsedError: 'used',
   NoCodeError: 'missing',
+  TooManyGuessesError: 'throttled',
+  // The page was open too long, or another one took its place; or the database was away.
+  InvalidRequest: 'failed',
+  TemporarilyUnavailable: 'failed',
+}
+
+function deviceErrorOf({ oidc, status }: KoaContextWithOIDC, { name }: Error): DeviceError {
+  // Who comes back from the sign-in page had a code that was there.
+  if (oidc.route === 'device_resume' && name === 'NotFoundError') return 'expired'
+  return DEVICE_ERRORS[name] ?? (status >= 500 ? 'failed' : 'refused')
+}
+
+function isRefusedByPerson({ oidc }: KoaContextWithOIDC): boolean {
+  return Boolean(oidc.params?.abort) || oidc.entities.Interaction?.result?.error === 'access_denied'
 }
 
 function nameOf(client: EngineClient | undefined): string | undefined {
@@ -111,8 +144,8 @@ function xsrfOf(ctx: KoaContextWithOIDC): string {
   return stateOf(ctx).secret ?? ''
 }
 
-function userCodeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'userCode' in error && typeof error.userCode === 'string'
-    ? error.userCode
-    : undefined
+/** What was entered, or what `verification_uri_complete` brought along: shown again, and no more of it than fits. */
+function enteredIn({ oidc, state }: KoaContextWithOIDC): string {
+  const entered = oidc.params?.user_code ?? state.userCode
+  return typeof entered === 'string' ? entered.slice(0, SHOWN_CHARACTERS) : ''
 }

@@ -18,17 +18,28 @@ export type Pages = {
     xsrf: string
     action: string
     userCode: string
-    error: 'not-found' | 'expired' | 'used' | 'missing' | 'failed' | undefined
+    error: DeviceError | undefined
+    /** What was entered has letters or digits that no code has. */
+    hasOddLetters: boolean
+    /** After too many wrong codes. */
+    waitMinutes: number | undefined
   }
   'device-confirm': {
     xsrf: string
     action: string
     userCode: string
     client: ClientOnPage
-    device: { agent: string; address: string }
+    device: {
+      /** Such as "curl", or "Chrome on Tizen". */
+      name: string
+      address: string
+      /** Whether it asked from where this browser is; undefined where that cannot be told. */
+      isNear: boolean | undefined
+      askedAt: Date
+    }
   }
   'device-done': { clientName: string | undefined }
-  'device-denied': Record<never, never>
+  'device-denied': { by: 'person' | 'server' }
   logout: {
     xsrf: string
     action: string
@@ -90,6 +101,9 @@ export type ClientOnPage = {
 }
 
 export type SignInError = 'rejected' | 'busy' | 'throttled' | 'invalid' | 'full'
+
+/** `failed`: nothing was decided, the code can be entered again. `refused`: the device was told no. */
+export type DeviceError = 'not-found' | 'expired' | 'used' | 'missing' | 'throttled' | 'refused' | 'failed'
 
 export type BrowserOnPage = {
   /** What its form sends as `id`. */

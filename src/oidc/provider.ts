@@ -1,5 +1,6 @@
 import type { JWK } from 'jose'
 import { type Client, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { Throttle } from '../accounts/throttle.ts'
 import type { Lifetimes } from '../config.ts'
 import type { Log } from '../log.ts'
 import type { AccountStore } from '../store/account.ts'
@@ -8,6 +9,7 @@ import type { ClientStore } from '../store/client.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import type { DeviceCodeStore } from '../store/device-code.ts'
 import type { Ending } from '../store/ending.ts'
+import type { EventStore } from '../store/event.ts'
 import type { GrantStore } from '../store/grant.ts'
 import type { ResourceStore } from '../store/resource.ts'
 import type { SessionStore } from '../store/session.ts'
@@ -34,6 +36,7 @@ import { assertScopeAllowed, createResourceServerInfo, defaultResource } from '.
 import { createRefusal, type SessionLimits } from './session-limits.ts'
 import { ACR_VALUES, authenticationClaims, narrowClaims } from './step-up.ts'
 import { withUnavailable } from './unavailable.ts'
+import { createUserCodeGuesses } from './user-code-guesses.ts'
 
 /** Where the engine answers. Clients find these through discovery; people type `/device`. */
 export const ROUTES = {
@@ -69,7 +72,11 @@ type Needs = {
   artifacts: ArtifactStore
   lostAnswers: LostAnswers
   consents: ConsentStore
+  events: EventStore
+  throttle: Throttle
   end: (ending: Ending) => Promise<void>
+  /** What a person calls the device that sends this user agent. */
+  describeUserAgent: (userAgent: string) => string
   render: RenderPage
   renderError: RenderErrorPage
   log: Log
@@ -99,6 +106,7 @@ function createConfiguration(needs: Needs): Configuration {
     adapter: createAdapterFactory({
       ...needs,
       refreshReplaySeconds: lifetimes.refreshReplaySeconds,
+      guesses: createUserCodeGuesses(needs),
       limits: needs.sessionLimits,
     }),
     jwks: jwks as NonNullable<Configuration['jwks']>,

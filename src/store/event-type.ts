@@ -26,6 +26,8 @@ export const EVENT_TYPES = {
   'refresh_token.reused': 'anomaly: a refresh token that had been replaced was used again',
   'device.approved': 'a person connected a device',
   'device.denied': 'a person refused a device',
+  'device.codes_guessed':
+    'anomaly: so many wrong codes were entered that no device can be connected for a while',
   'account.created': 'a person was added',
   'account.password_changed': 'a password was replaced',
   'account.disabled': 'a person was locked out',

@@ -6,19 +6,20 @@ import { AlreadyUsedError } from '../errors.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
 import { unavailable } from '../unavailable.ts'
 import { currentUnit } from '../unit-of-work.ts'
+import type { UserCodeGuesses } from '../user-code-guesses.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 const PURPOSE = 'device code'
 
-type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; vault: Vault }
+type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; guesses: UserCodeGuesses; vault: Vault }
 
 /**
  * A device's code is stored when it asks, when a person takes it up, and when they decided (RFC 8628 §3.1, §3.3). Of
  * several who try at once one is first, whatever instance they are at; the others are told that it was used.
  */
 export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
-  const { deviceCodes, vault } = needs
+  const { deviceCodes, guesses, vault } = needs
   const fingerprint = (userCode: string) => vault.fingerprint(userCode, 'user code')
   const common = tokenAdapter('DeviceCode', needs)
 
@@ -52,8 +53,10 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
     },
 
     async findByUserCode(userCode) {
+      const takeBack = await guesses.count()
       const found = await deviceCodes.findByUserCode(fingerprint(userCode))
       if (!found) return undefined
+      await takeBack()
       const { inFlight, ...payload } = found.payload
       // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
       const isTaken = inFlight === true && found.takenBy !== sessionUid()

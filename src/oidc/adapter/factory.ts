@@ -8,6 +8,7 @@ import type { Clock } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
 import type { SessionLimits } from '../session-limits.ts'
 import { withUnavailable } from '../unavailable.ts'
+import type { UserCodeGuesses } from '../user-code-guesses.ts'
 import { artifactAdapter } from './artifact.ts'
 import { clientAdapter } from './client.ts'
 import { deviceCodeAdapter } from './device-code.ts'
@@ -18,6 +19,7 @@ import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 type Needs = TokenNeeds & {
   deviceCodes: DeviceCodeStore
+  guesses: UserCodeGuesses
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore
