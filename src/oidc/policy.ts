@@ -35,6 +35,9 @@ export const DEVICE_POLL_STEP_SECONDS = 5
 /** A duplicate of a code's redemption this soon is a double click: it loses, and harms nobody. */
 export const CONSUMED_GRACE_SECONDS = 10
 
+/** So often a client may be wrong about a code of its own before the code ends: who is wrong that often does not own it. */
+export const CODE_MOST_MISSES = 5
+
 /** How long everything lives. The engine wants synchronous functions that return whole seconds above zero. */
 export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNullable<Configuration['ttl']> {
   return {

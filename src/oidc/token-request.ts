@@ -1,7 +1,7 @@
 import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose'
 import type { Context, Middleware } from 'koa'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
-import { newEventId } from '../store/event.ts'
+import { type EventStore, newEventId } from '../store/event.ts'
 import { isUnavailable } from '../store/fault.ts'
 import type { RefreshAnswerStore } from '../store/refresh-answer.ts'
 import type { TokenStore } from '../store/token.ts'
@@ -9,6 +9,7 @@ import type { CommitOutcome, TokenCommit } from '../store/token-commit.ts'
 import type { Vault } from '../vault.ts'
 import { REPEATED } from './events.ts'
 import type { LostAnswers } from './lost-answers.ts'
+import { CODE_MOST_MISSES } from './policy.ts'
 import { originOf, tokenEvent } from './record.ts'
 import { unavailable } from './unavailable.ts'
 import { type TokenRequest, withUnitOfWork } from './unit-of-work.ts'
@@ -19,6 +20,7 @@ type Needs = {
   tokenPath: string
   commitTokens: (commit: TokenCommit) => Promise<CommitOutcome>
   tokens: TokenStore
+  events: EventStore
   refreshAnswers: RefreshAnswerStore
   refreshReplaySeconds: number
   lostAnswers: LostAnswers
@@ -35,7 +37,16 @@ type Answer = { body: unknown; scope: unknown; resource: unknown; proofKey: stri
  * anybody sees it: what is spent, what is issued and what is recorded, in one statement, all or nothing.
  */
 export function createUnitOfWork(needs: Needs): Middleware {
-  const { tokenPath, commitTokens, tokens, refreshAnswers, refreshReplaySeconds, lostAnswers, vault } = needs
+  const {
+    tokenPath,
+    commitTokens,
+    tokens,
+    events,
+    refreshAnswers,
+    refreshReplaySeconds,
+    lostAnswers,
+    vault,
+  } = needs
 
   return async (ctx, next) => {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
@@ -55,12 +66,25 @@ export function createUnitOfWork(needs: Needs): Middleware {
   async function finish(ctx: KoaContextWithOIDC, request: TokenRequest): Promise<void> {
     if (request.isRepeat) return await answerAgain(ctx, request)
     // What the engine refused changes nothing, even if it was refused after something was to be spent.
-    if (ctx.status !== 200) return
+    if (ctx.status !== 200) return await noteMiss(ctx, request)
     const outcome = await store(ctx, request)
     if (outcome === 'ended')
       return refuse(ctx, new errors.InvalidGrant('the grant ended during this request'))
     if (outcome === 'spent') return await answerAgain(ctx, request)
     for (const tell of request.whenCommitted) tell()
+  }
+
+  /**
+   * A client had a code of its own and not what it made with it: verifier, DPoP key, redirect URI (RFC 7636 §4.6). An
+   * honest one may err, and tries again; whoever found the code somewhere has few tries. Other clients' do not count,
+   * or anybody could end a code.
+   */
+  async function noteMiss(ctx: KoaContextWithOIDC, { source, isSpending }: TokenRequest): Promise<void> {
+    const { client } = ctx.oidc
+    const isOwnCode = source?.kindName === 'AuthorizationCode' && source.payload.clientId === client?.clientId
+    if (!isOwnCode || isSpending || source.spentSecondsAgo !== undefined || !isInvalidGrant(ctx.body)) return
+    if (!(await tokens.noteMiss(source.idHash, CODE_MOST_MISSES))) return
+    await events.record([tokenEvent('authorization_code.burnt', ctx, source)])
   }
 
   async function store(ctx: KoaContextWithOIDC, request: TokenRequest): Promise<CommitOutcome> {
@@ -124,6 +148,10 @@ function isSameRequest(answer: Answer, request: Omit<Answer, 'body'>): boolean {
   const key = ({ scope, resource, proofKey }: Omit<Answer, 'body'>) =>
     JSON.stringify([scope ?? null, resource ?? null, proofKey ?? null])
   return key(answer) === key(request)
+}
+
+function isInvalidGrant(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'error' in body && body.error === 'invalid_grant'
 }
 
 /** Answers as the engine would have, had it known. */

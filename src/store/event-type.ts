@@ -22,6 +22,7 @@ export const EVENT_TYPES = {
   'token.rotated': 'a client refreshed its tokens',
   'token.revoked': 'a client gave tokens back',
   'authorization_code.reused': 'anomaly: a code was redeemed again',
+  'authorization_code.burnt': 'anomaly: a code was tried with the wrong proof too often, and ended',
   'device_code.reused': 'anomaly: a device code was redeemed again',
   'refresh_token.reused': 'anomaly: a refresh token that had been replaced was used again',
   'device.approved': 'a person connected a device',

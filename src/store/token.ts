@@ -50,6 +50,17 @@ export function createTokenStore(database: Database) {
       return []
     }),
 
+    /**
+     * Notes that a client could not prove that an authorization code is its own. The code ends with the last miss that
+     * it bears, of however many come at once.
+     *
+     * @returns whether this was the one.
+     */
+    async noteMiss(idHash: Uint8Array, mostMisses: number): Promise<boolean> {
+      const [row] = await noteMiss(database, [idHash, mostMisses])
+      return row?.ended === true
+    },
+
     ...expiryOf(database, 'oidc_token'),
   }
 }
@@ -93,6 +104,20 @@ const insertTokens = defineStatement(
     from unnest($1::bytea[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::float8[])
       as new_token (id_hash, kind, grant_id, client_id, payload, expires_at)
     on conflict (id_hash) do nothing`,
+)
+
+const noteMiss = defineStatement<{ ended: boolean }>(
+  'token_miss',
+  `with missed as (
+      update oidc_token set misses = coalesce(misses, 0) + 1
+      where id_hash = $1 and consumed_at is null and coalesce(misses, 0) + 1 < $2::int
+      returning 1
+    ), ended as (
+      delete from oidc_token
+      where id_hash = $1 and consumed_at is null and not exists (select from missed)
+      returning 1
+    )
+    select exists (select from ended) as ended`,
 )
 
 type FoundRow = Omit<AccountRow, 'sub'> & {
