@@ -37,6 +37,7 @@ const ACCOUNT: Pages['account'] = {
   browsers: [FIREFOX],
   remembered: [],
   devices: [],
+  deviceCount: 0,
   apps: [],
 }
 const RICH: Pages['account'] = {
@@ -60,9 +61,26 @@ const RICH: Pages['account'] = {
     { ...FIREFOX, id: 'rtl', name: RIGHT_TO_LEFT, isThis: false, rememberedUntil: at(12, 13) },
   ],
   devices: [
-    { id: 'tv', name: 'Harbour TV', since: at(11, 5), usedAt: at(11, 24), may: ['Know who you are'] },
-    { id: 'shell', name: LONG_NAME, since: at(9, 5), usedAt: undefined, may: [] },
+    {
+      id: 'tv',
+      name: 'Harbour TV',
+      since: at(11, 5),
+      usedAt: at(11, 24),
+      may: ['Know who you are'],
+      approvedIn: 'Firefox on Linux',
+      approvedFrom: '203.0.113.9',
+    },
+    {
+      id: 'shell',
+      name: LONG_NAME,
+      since: at(9, 5),
+      usedAt: undefined,
+      may: [],
+      approvedIn: LONG_AGENT,
+      approvedFrom: undefined,
+    },
   ],
+  deviceCount: 51,
   apps: [
     HARBOUR,
     { ...HARBOUR, id: 'rtl', name: RIGHT_TO_LEFT, host: 'נמל.example', may: ['קריאה', 'ships:read'] },

@@ -44,6 +44,9 @@ export type AccessNeeds = {
   now: Clock
 }
 
+/** More than anybody has who is not being flooded. */
+const MOST_DEVICES = 10_000
+
 const BY_OPERATOR = { by: 'operator' }
 const NOTHING: Ended = { sessions: 0, browsers: 0, grants: 0 }
 
@@ -53,7 +56,7 @@ export function createAccessAdmin({ sessions, rememberedBrowsers, connections, e
       const [signedIn, remembered, connected] = await Promise.all([
         sessions.listOf(sub, now()),
         rememberedBrowsers.listOf(sub, now()),
-        connections.listOf(sub, now()),
+        connections.listOf(sub, now(), MOST_DEVICES),
       ])
       return {
         sessions: signedIn.map(({ uid, userAgent, address, startedAt, seenAt, rememberedId }) => ({
@@ -71,7 +74,7 @@ export function createAccessAdmin({ sessions, rememberedBrowsers, connections, e
           used_at: usedAt.toISOString(),
           expires_at: expiresAt.toISOString(),
         })),
-        devices: connected.flatMap(({ grantId, clientId, since, usedAt }) =>
+        devices: connected.connections.flatMap(({ grantId, clientId, since, usedAt }) =>
           grantId === undefined
             ? []
             : [
@@ -83,7 +86,7 @@ export function createAccessAdmin({ sessions, rememberedBrowsers, connections, e
                 },
               ],
         ),
-        apps: connected
+        apps: connected.connections
           .filter(({ grantId }) => grantId === undefined)
           .map(({ clientId, since, usedAt }) => ({
             client_id: clientId,

@@ -14,6 +14,9 @@ type Needs = {
   now: Clock
 }
 
+/** A page with more is of use to nobody. */
+const MOST_DEVICES = 50
+
 export type AccountOverview = ReturnType<typeof createAccountOverview>
 
 /** Everything that is signed in or connected in a person's name, in words. */
@@ -26,7 +29,7 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
       const [browsers, remembered, connected] = await Promise.all([
         sessions.listOf(sub, now()),
         rememberedBrowsers.listOf(sub, now()),
-        connections.listOf(sub, now()),
+        connections.listOf(sub, now(), MOST_DEVICES),
       ])
       const inUse = new Set(browsers.map(({ rememberedId }) => rememberedId))
       return {
@@ -52,12 +55,21 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
             isThis: false,
             rememberedUntil: expiresAt,
           })),
-        devices: connected.flatMap((connection) =>
+        devices: connected.connections.flatMap((connection) =>
           connection.grantId === undefined
             ? []
-            : [{ id: connection.grantId, ...describeConnection(connection), usedAt: connection.usedAt }],
+            : [
+                {
+                  id: connection.grantId,
+                  ...describeConnection(connection),
+                  usedAt: connection.usedAt,
+                  approvedIn: describeUserAgent(connection.userAgent),
+                  approvedFrom: connection.address,
+                },
+              ],
         ),
-        apps: connected
+        deviceCount: connected.deviceCount,
+        apps: connected.connections
           .filter(({ grantId }) => grantId === undefined)
           .map((connection) => ({
             id: connection.clientId,
@@ -76,13 +88,12 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
       return (await rememberedBrowsers.listOf(sub, now())).some((browser) => browser.id === id)
     },
 
-    async findDevice(sub: string, grantId: string): Promise<Connection | undefined> {
-      if (grantId === '') return undefined
-      return (await connections.listOf(sub, now())).find((connection) => connection.grantId === grantId)
-    },
+    /** The client of a person's device, if they have it. */
+    findDeviceClient: (sub: string, grantId: string) => connections.findDeviceClient(sub, grantId),
 
     async hasApp(sub: string, clientId: string): Promise<boolean> {
-      return (await connections.listOf(sub, now())).some(
+      const { connections: connected } = await connections.listOf(sub, now(), 0)
+      return connected.some(
         (connection) => connection.grantId === undefined && connection.clientId === clientId,
       )
     },

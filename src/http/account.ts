@@ -175,9 +175,9 @@ export function createAccountRoutes(needs: Needs): Router {
           ? { what: 'browser', id, cause: causeOf(ctx, 'signed_out_elsewhere') }
           : undefined
       case 'device': {
-        const device = await overview.findDevice(sub, id)
-        if (!device) return undefined
-        const about = { accountSub: sub, grantId: id, clientId: device.clientId, detail: { by: 'person' } }
+        const clientId = await overview.findDeviceClient(sub, id)
+        if (clientId === undefined) return undefined
+        const about = { accountSub: sub, grantId: id, clientId, detail: { by: 'person' } }
         return { what: 'grant', grantId: id, event: newEvent('token.revoked', about, originOf(ctx)) }
       }
       case 'app': {

@@ -61,6 +61,8 @@ export type Pages = {
     remembered: BrowserOnPage[]
     /** What they approved by a code: TVs, command lines. */
     devices: DeviceOnPage[]
+    /** How many there are; of very many the latest are listed. */
+    deviceCount: number
     apps: AppOnPage[]
   }
   /** Proof of who it is before something is changed; the form sends on what was asked for. */
@@ -118,7 +120,16 @@ export type BrowserOnPage = {
   rememberedUntil: Date | undefined
 }
 
-export type DeviceOnPage = { id: string; name: string; since: Date; usedAt: Date | undefined; may: string[] }
+export type DeviceOnPage = {
+  id: string
+  name: string
+  since: Date
+  usedAt: Date | undefined
+  may: string[]
+  /** The browser that it was approved in, and where that was. */
+  approvedIn: string
+  approvedFrom: string | undefined
+}
 
 export type AppOnPage = {
   id: string

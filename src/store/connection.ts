@@ -13,26 +13,47 @@ export type Connection = Readonly<{
   grants: readonly Payload[]
   since: Date
   usedAt: Date | undefined
+  /** Where the person was who approved a device. */
+  address: string | undefined
+  userAgent: string | undefined
+}>
+
+export type Connections = Readonly<{
+  /** Latest first. */
+  connections: readonly Connection[]
+  deviceCount: number
 }>
 
 export type ConnectionStore = ReturnType<typeof createConnectionStore>
 
 export function createConnectionStore(database: Database) {
   return {
-    /** Devices and apps of a person: those with living tokens, and those that were consented to. Latest first. */
-    async listOf(accountSub: string, now: Date): Promise<Connection[]> {
-      const rows = await listConnections(database, [accountSub, now.getTime() / 1000])
-      return rows.map((row) => ({
+    /** Apps of a person, and the latest of their devices: those with living tokens, and those that were consented to. */
+    async listOf(accountSub: string, now: Date, mostDevices: number): Promise<Connections> {
+      const rows = await listConnections(database, [accountSub, now.getTime() / 1000, mostDevices])
+      const deviceCount = rows.find((row) => row.device_count !== null)?.device_count ?? 0
+      const connections = rows.map((row) => ({
         clientId: row.client_id,
         metadata: row.metadata,
         grantId: row.grant_id ?? undefined,
         grants: row.grants,
         since: row.since,
         usedAt: row.used_at ?? undefined,
+        address: row.address ?? undefined,
+        userAgent: row.user_agent ?? undefined,
       }))
+      return { connections, deviceCount }
+    },
+
+    /** The client of a person's device, listed or not; undefined when there is none of theirs. */
+    async findDeviceClient(accountSub: string, grantId: string): Promise<string | undefined> {
+      const [row] = await findDevice(database, [accountSub, grantId])
+      return row?.client_id
     },
   }
 }
+
+const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
 
 const listConnections = defineStatement<{
   client_id: string
@@ -41,12 +62,15 @@ const listConnections = defineStatement<{
   grants: Payload[]
   since: Date
   used_at: Date | null
+  address: string | null
+  user_agent: string | null
+  device_count: number | null
 }>(
   'connection_list',
   `with alive as (
-      select oidc_grant.id, oidc_grant.client_id, oidc_grant.payload,
+      select oidc_grant.id, oidc_grant.client_id, oidc_grant.payload, oidc_grant.address, oidc_grant.user_agent,
         to_timestamp((oidc_grant.payload ->> 'iat')::float8) as since, to_timestamp(token.used_at) as used_at,
-        client.metadata, client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code' as is_device
+        client.metadata, ${IS_DEVICE} as is_device
       from oidc_grant
         join oidc_client as client on client.client_id = oidc_grant.client_id
         cross join lateral (
@@ -63,13 +87,23 @@ const listConnections = defineStatement<{
       ), created_at, null from consent where account_sub = $1::uuid
         and exists (
           select from oidc_client as client where client.client_id = consent.client_id
-            and not client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'
+            and not ${IS_DEVICE}
         )
+    ), device as (
+      select client_id, metadata, id as grant_id, jsonb_build_array(payload) as grants, since, used_at, address, user_agent,
+        count(*) over ()::int as device_count
+      from alive where is_device order by since desc, id limit $3::int
     )
-    select client_id, metadata, id as grant_id, jsonb_build_array(payload) as grants, since, used_at from alive where is_device
+    select client_id, metadata, grant_id, grants, since, used_at, address, user_agent, device_count from device
     union all
-    select app.client_id, client.metadata, null, jsonb_agg(app.payload), min(app.since), max(app.used_at)
+    select app.client_id, client.metadata, null, jsonb_agg(app.payload), min(app.since), max(app.used_at), null, null, null
     from app join oidc_client as client on client.client_id = app.client_id
     group by app.client_id, client.metadata
     order by since desc`,
+)
+
+const findDevice = defineStatement<{ client_id: string }>(
+  'connection_find_device',
+  `select oidc_grant.client_id from oidc_grant join oidc_client as client on client.client_id = oidc_grant.client_id
+    where oidc_grant.account_sub = $1::uuid and oidc_grant.id = $2 and ${IS_DEVICE}`,
 )

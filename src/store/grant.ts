@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import type { Origin } from './event.ts'
 import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
 
@@ -9,17 +10,20 @@ export type Grant = Readonly<{
   clientId: string
   payload: Payload
   expiresAt: Date
+  /** Where the person was who agreed. */
+  origin: Origin
 }>
 
 export type GrantStore = ReturnType<typeof createGrantStore>
 
 export function createGrantStore(database: Database) {
   return {
-    async upsert({ id, accountSub, clientId, payload, expiresAt }: Grant): Promise<void> {
+    async upsert({ id, accountSub, clientId, payload, expiresAt, origin }: Grant): Promise<void> {
+      const { address = null, userAgent: user_agent = null } = origin
       const changing = { payload: JSON.stringify(payload), expires_at: expiresAt }
       await database
         .insertInto('oidc_grant')
-        .values({ id, account_sub: accountSub, client_id: clientId, ...changing })
+        .values({ id, account_sub: accountSub, client_id: clientId, address, user_agent, ...changing })
         .onConflict((conflict) => conflict.column('id').doUpdateSet(changing))
         .execute()
     },

@@ -70,6 +70,8 @@ export type GrantTable = {
   account_sub: string
   client_id: string
   payload: Json<Payload>
+  address: string | null
+  user_agent: string | null
   expires_at: Instant
 }
 

@@ -12,7 +12,8 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)
-      currentUnit()?.read.grants.delete(id)
+      const unit = currentUnit()
+      unit?.read.grants.delete(id)
       await grants
         .upsert({
           id,
@@ -20,6 +21,7 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
           clientId,
           payload: withoutId(payload),
           expiresAt: expiryOf(payload),
+          origin: unit?.origin ?? NO_ORIGIN,
         })
         .catch(refuseWhenParentIsGone)
     },
