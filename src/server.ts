@@ -10,7 +10,7 @@ import { securityHeaders } from './http/headers.ts'
 import { createHealthApp } from './http/health.ts'
 import { createListener, refuse } from './http/listener.ts'
 import { createRememberCookies } from './http/remember-me.ts'
-import { describeUserAgent } from './http/user-agent.ts'
+import { parseUserAgent } from './http/user-agent.ts'
 import { createViews } from './http/views.ts'
 import { openInstallation } from './installation.ts'
 import { openInteractionFiles } from './interactions/files.ts'
@@ -77,7 +77,7 @@ export async function startServer(
       vault,
       outbound,
       throttle,
-      describeUserAgent,
+      parseUserAgent,
       log,
       now,
     }),

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { AppOnPage, BrowserOnPage, Pages } from '../../src/oidc/pages.ts'
+import type { AppOnPage, BrowserOnPage, MayOnPage, Pages } from '../../src/oidc/pages.ts'
 import { launchBrowser, type Tab, type TestBrowser } from '../support/browser.ts'
 import { expectGoodPage } from '../support/page-faults.ts'
 import { type PageServer, type Sample, startPageServer } from '../support/page-server.ts'
@@ -8,13 +8,17 @@ import { type PageServer, type Sample, startPageServer } from '../support/page-s
 const SCRIPT = '<script>document.title = "harmed"</script><img src=x onerror=alert(1)>'
 const LONG_NAME = `Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft ${'x'.repeat(90)}`
 const RIGHT_TO_LEFT = 'לוח הנמל (3) – ראשי'
-const LONG_AGENT = 'Mozilla/5.0(compatible;HarbourBrowser/12.4;+https://harbour.ex on Windows'
+const LONG_AGENT = 'Mozilla/5.0(compatible;HarbourBrowser/12.4;+https://harbour.ex'
 
 const at = (month: number, day: number) => new Date(Date.UTC(2026, month - 1, day, 9, 12, 34))
 
+const ours = (scope: string): MayOnPage => ({ scope, isOurs: true })
+const theirs = (scope: string): MayOnPage => ({ scope, isOurs: false })
+
 const FIREFOX: BrowserOnPage = {
   id: 'this',
-  name: 'Firefox on Linux',
+  program: 'Firefox',
+  system: 'Linux',
   address: '203.0.113.24',
   since: at(11, 3),
   seen: at(11, 24),
@@ -26,7 +30,7 @@ const HARBOUR: AppOnPage = {
   name: 'Harbour Dashboard',
   host: 'harbour.example',
   since: at(11, 3),
-  may: ['Know who you are', 'See your e-mail address', 'Stay connected while you are away'],
+  may: ['openid', 'email', 'offline_access'].map(ours),
   isFirstParty: false,
 }
 const ACCOUNT: Pages['account'] = {
@@ -50,15 +54,23 @@ const RICH: Pages['account'] = {
     {
       ...FIREFOX,
       id: 'long',
-      name: LONG_AGENT,
+      program: LONG_AGENT,
+      system: 'Windows',
       address: '2001:db8:85a3:8d3:1319:8a2e:370:7348',
       isThis: false,
     },
-    { ...FIREFOX, id: 'script', name: SCRIPT, address: undefined, isThis: false },
+    { ...FIREFOX, id: 'script', program: SCRIPT, system: undefined, address: undefined, isThis: false },
   ],
   remembered: [
-    { ...FIREFOX, id: 'phone', name: 'Safari on iOS', isThis: false, rememberedUntil: at(12, 12) },
-    { ...FIREFOX, id: 'rtl', name: RIGHT_TO_LEFT, isThis: false, rememberedUntil: at(12, 13) },
+    { ...FIREFOX, id: 'phone', program: 'Safari', system: 'iOS', isThis: false, rememberedUntil: at(12, 12) },
+    {
+      ...FIREFOX,
+      id: 'rtl',
+      program: RIGHT_TO_LEFT,
+      system: undefined,
+      isThis: false,
+      rememberedUntil: at(12, 13),
+    },
   ],
   devices: [
     {
@@ -66,8 +78,8 @@ const RICH: Pages['account'] = {
       name: 'Harbour TV',
       since: at(11, 5),
       usedAt: at(11, 24),
-      may: ['Know who you are'],
-      approvedIn: 'Firefox on Linux',
+      may: [ours('openid')],
+      approvedIn: { program: 'Firefox', system: 'Linux' },
       approvedFrom: '203.0.113.9',
     },
     {
@@ -76,14 +88,20 @@ const RICH: Pages['account'] = {
       since: at(9, 5),
       usedAt: undefined,
       may: [],
-      approvedIn: LONG_AGENT,
+      approvedIn: { program: LONG_AGENT, system: undefined },
       approvedFrom: undefined,
     },
   ],
   deviceCount: 51,
   apps: [
     HARBOUR,
-    { ...HARBOUR, id: 'rtl', name: RIGHT_TO_LEFT, host: 'נמל.example', may: ['קריאה', 'ships:read'] },
+    {
+      ...HARBOUR,
+      id: 'rtl',
+      name: RIGHT_TO_LEFT,
+      host: 'נמל.example',
+      may: ['קריאה', 'ships:read'].map(theirs),
+    },
     {
       ...HARBOUR,
       id: 'many',
@@ -91,8 +109,8 @@ const RICH: Pages['account'] = {
       host: `${'very-long-label-of-a-host.'.repeat(4)}example`,
       may: [
         ...HARBOUR.may,
-        ...Array.from({ length: 24 }, (_, index) => `harbour.berths.${index}:manage`),
-        SCRIPT,
+        ...Array.from({ length: 24 }, (_, index) => theirs(`harbour.berths.${index}:manage`)),
+        theirs(SCRIPT),
       ],
     },
     { ...HARBOUR, id: 'script', name: SCRIPT, host: undefined, may: [] },
@@ -125,8 +143,7 @@ const LOGIN: Pages['login'] = {
 }
 const ERROR: Pages['error'] = {
   status: 400,
-  title: 'This page has expired',
-  message: 'It was open too long, was finished already, or belongs to another browser. Nothing was lost.',
+  kind: 'expired',
   code: 'session_not_found',
   detail: undefined,
   requestId: '0192f0c1-7a1b-7c3d-9e4f-5a6b7c8d9e0f',
@@ -211,7 +228,7 @@ describe('the account page', () => {
     const names = await buttons().evaluateAll((all) => all.map(({ textContent }) => textContent))
     expect(names).toEqual([
       'Sign out of this browser',
-      `End ${LONG_AGENT}`,
+      `End ${LONG_AGENT} on Windows`,
       `End ${SCRIPT}`,
       'Forget Safari on iOS',
       `Forget ${RIGHT_TO_LEFT}`,

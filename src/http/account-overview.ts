@@ -1,11 +1,11 @@
 import type { Pages } from '../oidc/pages.ts'
-import { describeGranted } from '../oidc/scope-words.ts'
+import { describeGranted } from '../oidc/scopes.ts'
 import type { Account } from '../store/account.ts'
 import type { Connection, ConnectionStore } from '../store/connection.ts'
 import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
 import type { SessionStore } from '../store/session.ts'
 import type { Clock } from '../time.ts'
-import { describeUserAgent } from './user-agent.ts'
+import { parseUserAgent } from './user-agent.ts'
 
 type Needs = {
   sessions: SessionStore
@@ -37,7 +37,7 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
         email,
         browsers: browsers.map(({ uid, rememberedId, address, userAgent, startedAt, seenAt }) => ({
           id: uid,
-          name: describeUserAgent(userAgent),
+          ...parseUserAgent(userAgent),
           address,
           since: startedAt,
           seen: seenAt,
@@ -48,7 +48,7 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
           .filter(({ id }) => !inUse.has(id))
           .map(({ id, address, userAgent, createdAt, usedAt, expiresAt }) => ({
             id,
-            name: describeUserAgent(userAgent),
+            ...parseUserAgent(userAgent),
             address,
             since: createdAt,
             seen: usedAt,
@@ -63,7 +63,7 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
                   id: connection.grantId,
                   ...describeConnection(connection),
                   usedAt: connection.usedAt,
-                  approvedIn: describeUserAgent(connection.userAgent),
+                  approvedIn: parseUserAgent(connection.userAgent),
                   approvedFrom: connection.address,
                 },
               ],

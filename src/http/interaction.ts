@@ -8,7 +8,7 @@ import { applyConsent, consentIn, isNarrowed, newGrant, whatIsAsked } from '../o
 import { InvalidClient, SessionNotFound } from '../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../oidc/pages.ts'
 import { originOf } from '../oidc/record.ts'
-import { describeScopes, type MissingConsent } from '../oidc/scope-words.ts'
+import { describeScopes, type MissingConsent } from '../oidc/scopes.ts'
 import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import { newEvent } from '../store/event.ts'

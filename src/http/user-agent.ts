@@ -1,9 +1,17 @@
 import Bowser from 'bowser'
+import type { UserAgentOnPage } from '../oidc/pages.ts'
 
-/** What a person calls the browser that sent this, such as "Firefox on Linux". */
-export function describeUserAgent(userAgent: string | undefined): string {
-  if (!userAgent) return 'An unknown browser'
+const MAX_PROGRAM_CHARACTERS = 60
+
+/** The program that sent this, and the system under it. */
+export function parseUserAgent(userAgent: string | undefined): UserAgentOnPage {
+  if (!userAgent) return { program: undefined, system: undefined }
   const { browser, os } = Bowser.getParser(userAgent).getResult()
-  const program = browser.name || userAgent.slice(0, 60)
-  return os.name ? `${program} on ${os.name}` : program
+  return { program: browser.name || userAgent.slice(0, MAX_PROGRAM_CHARACTERS), system: os.name || undefined }
+}
+
+/** The same in English, for operators. */
+export function describeUserAgent(userAgent: string | undefined): string {
+  const { program = 'An unknown browser', system } = parseUserAgent(userAgent)
+  return system === undefined ? program : `${program} on ${system}`
 }

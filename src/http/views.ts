@@ -3,7 +3,7 @@ import type { Messages } from '../interactions/messages.ts'
 import type { Templates } from '../interactions/templates.ts'
 import type { PageContext, RenderErrorPage, RenderPage } from '../oidc/pages.ts'
 import { createAssets } from './assets.ts'
-import { describeError } from './error-words.ts'
+import { errorKindOf } from './error-kind.ts'
 import { allowFormTargets } from './headers.ts'
 import { wordsOf } from './language.ts'
 
@@ -39,12 +39,12 @@ export function createViews({ brand, issuer, files, messages, templates }: Needs
     ctx.status = status
     render(ctx, 'error', {
       status,
+      kind: errorKindOf(status, code),
       code,
       detail,
       requestId: String(ctx.state.requestId ?? ''),
       retryUrl: undefined,
       app: ctx.state.app,
-      ...describeError(status, code),
     })
   }
 

@@ -2,7 +2,7 @@ import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Consent, ConsentStore, ScopeSet } from '../store/consent.ts'
 import { sha256 } from '../vault.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
-import { describeScopes, type MissingConsent, words } from './scope-words.ts'
+import { describeScopes, type MissingConsent, words } from './scopes.ts'
 import { withUnavailable } from './unavailable.ts'
 
 /**

@@ -1,7 +1,13 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
 import { isNear } from '../accounts/network.ts'
 import { SessionNotFound } from './errors.ts'
-import { type DeviceError, describeClient, type RenderErrorPage, type RenderPage } from './pages.ts'
+import {
+  type DeviceError,
+  describeClient,
+  type RenderErrorPage,
+  type RenderPage,
+  type UserAgentOnPage,
+} from './pages.ts'
 import { hasOddLetters } from './user-code.ts'
 import { TooManyGuessesError } from './user-code-guesses.ts'
 
@@ -12,12 +18,12 @@ export function createEnginePages({
   render,
   renderError,
   findAccount,
-  describeUserAgent,
+  parseUserAgent,
 }: {
   render: RenderPage
   renderError: RenderErrorPage
   findAccount: FindAccount
-  describeUserAgent: (userAgent: string) => string
+  parseUserAgent: (userAgent: string) => UserAgentOnPage
 }) {
   return {
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
@@ -72,7 +78,7 @@ export function createEnginePages({
         userCode,
         client: describeClient(client),
         device: {
-          name: describeUserAgent(String(agent ?? '')),
+          ...parseUserAgent(String(agent ?? '')),
           address: from,
           isNear: isNear(from, ctx.ip),
           askedAt: new Date((ctx.oidc.entities.DeviceCode?.iat ?? 0) * 1000),

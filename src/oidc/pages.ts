@@ -29,9 +29,7 @@ export type Pages = {
     action: string
     userCode: string
     client: ClientOnPage
-    device: {
-      /** Such as "curl", or "Chrome on Tizen". */
-      name: string
+    device: UserAgentOnPage & {
       address: string
       /** Whether it asked from where this browser is; undefined where that cannot be told. */
       isNear: boolean | undefined
@@ -82,8 +80,7 @@ export type Pages = {
   }
   error: {
     status: number
-    title: string
-    message: string
+    kind: ErrorKind
     code: string | undefined
     detail: string | undefined
     requestId: string
@@ -102,16 +99,32 @@ export type ClientOnPage = {
   tosUri: string | undefined
 }
 
+export type ErrorKind =
+  | 'refused'
+  | 'broken'
+  | 'unavailable'
+  | 'form-refused'
+  | 'not-found'
+  | 'too-slow'
+  | 'too-large'
+  | 'url-too-long'
+  | 'headers-too-long'
+  | 'too-many'
+  | 'unknown-client'
+  | 'foreign-address'
+  | 'expired'
+
 export type SignInError = 'rejected' | 'busy' | 'throttled' | 'invalid' | 'full'
 
 /** `failed`: nothing was decided, the code can be entered again. `refused`: the device was told no. */
 export type DeviceError = 'not-found' | 'expired' | 'used' | 'missing' | 'throttled' | 'refused' | 'failed'
 
-export type BrowserOnPage = {
+/** What a person calls the browser or device that sent a user agent, such as Firefox and Linux. */
+export type UserAgentOnPage = { program: string | undefined; system: string | undefined }
+
+export type BrowserOnPage = UserAgentOnPage & {
   /** What its form sends as `id`. */
   id: string
-  /** Such as "Firefox on Linux". */
-  name: string
   address: string | undefined
   since: Date
   seen: Date
@@ -125,9 +138,9 @@ export type DeviceOnPage = {
   name: string
   since: Date
   usedAt: Date | undefined
-  may: string[]
+  may: MayOnPage[]
   /** The browser that it was approved in, and where that was. */
-  approvedIn: string
+  approvedIn: UserAgentOnPage
   approvedFrom: string | undefined
 }
 
@@ -136,18 +149,18 @@ export type AppOnPage = {
   name: string
   host: string | undefined
   since: Date
-  /** What it may do, in words. */
-  may: string[]
+  may: MayOnPage[]
   /** First-party apps come with the service: they are not asked for, and not taken away. */
   isFirstParty: boolean
 }
+
+/** What a client may do. Scopes of ours have messages; those of APIs speak for themselves. */
+export type MayOnPage = { scope: string; isOurs: boolean }
 
 export type ScopeOnPage = {
   /** What the form sends when it is ticked. */
   value: string
   scope: string
-  title: string
-  description: string
   required: boolean
   resource: string | undefined
 }

@@ -25,7 +25,7 @@ import { createEnginePages } from './engine-pages.ts'
 import { logEngineEvents } from './events.ts'
 import type { LostAnswers } from './lost-answers.ts'
 import type { Outbound } from './outbound.ts'
-import type { RenderErrorPage, RenderPage } from './pages.ts'
+import type { RenderErrorPage, RenderPage, UserAgentOnPage } from './pages.ts'
 import {
   assertClientAssertion,
   createInteractionPolicy,
@@ -75,8 +75,7 @@ type Needs = {
   events: EventStore
   throttle: Throttle
   end: (ending: Ending) => Promise<void>
-  /** What a person calls the device that sends this user agent. */
-  describeUserAgent: (userAgent: string) => string
+  parseUserAgent: (userAgent: string) => UserAgentOnPage
   render: RenderPage
   renderError: RenderErrorPage
   log: Log

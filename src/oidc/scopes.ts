@@ -1,5 +1,5 @@
 import type { Payload } from '../store/schema.ts'
-import type { ScopeOnPage } from './pages.ts'
+import type { MayOnPage, ScopeOnPage } from './pages.ts'
 
 /** What a prompt says is not granted yet: the engine's `prompt.details`. */
 export type MissingConsent = {
@@ -7,23 +7,17 @@ export type MissingConsent = {
   missingResourceScopes?: Record<string, string[]>
 }
 
-/** Words for the scopes that everybody has; scopes of resources speak for themselves. */
-const SCOPE_WORDS: Record<string, [title: string, description: string]> = {
-  openid: ['Know who you are', 'A number that identifies you to this app'],
-  profile: ['See your profile', 'Your name, username and what else your profile holds'],
-  email: ['See your e-mail address', 'The address, and whether it was verified'],
-  offline_access: ['Stay connected while you are away', 'Until you end it, at most 30 days'],
-}
-
 /** What the consent page lists. `openid` cannot be unticked: without it there is no sign-in. */
 export function describeScopes({
   missingOIDCScope = [],
   missingResourceScopes = {},
 }: MissingConsent): ScopeOnPage[] {
-  const ours = missingOIDCScope.map((value) => {
-    const [title, description] = SCOPE_WORDS[value] ?? [value, '']
-    return { value, scope: value, title, description, required: value === 'openid', resource: undefined }
-  })
+  const ours = missingOIDCScope.map((value) => ({
+    value,
+    scope: value,
+    required: value === 'openid',
+    resource: undefined,
+  }))
   const everyScope = Object.values(missingResourceScopes).flat()
   const isShared = (scope: string) => everyScope.indexOf(scope) !== everyScope.lastIndexOf(scope)
   const theirs = Object.entries(missingResourceScopes).flatMap(([resource, scopes]) =>
@@ -31,8 +25,6 @@ export function describeScopes({
       // Two APIs may know a scope of the same name: ticking it at one says nothing about the other.
       value: isShared(scope) ? `${scope} ${resource}` : scope,
       scope,
-      title: scope,
-      description: '',
       required: false,
       resource,
     })),
@@ -40,8 +32,8 @@ export function describeScopes({
   return [...ours, ...theirs]
 }
 
-/** What grants and remembered answers let a client do, in the words of the consent page. */
-export function describeGranted(grants: readonly Payload[]): string[] {
+/** What grants and remembered answers let a client do, each once. */
+export function describeGranted(grants: readonly Payload[]): MayOnPage[] {
   const granted = grants.flatMap(({ openid, resources, rejected }: GrantPayload) => {
     const refused = new Set(words(rejected?.openid?.scope ?? ''))
     const ours = words(openid?.scope ?? '').filter((scope) => !refused.has(scope))
@@ -49,9 +41,15 @@ export function describeGranted(grants: readonly Payload[]): string[] {
       const refusedThere = new Set(words(rejected?.resources?.[resource] ?? ''))
       return words(scope).filter((value) => !refusedThere.has(value))
     })
-    return [...ours.map((scope) => SCOPE_WORDS[scope]?.[0] ?? scope), ...theirs]
+    return [
+      ...ours.map((scope) => ({ scope, isOurs: true })),
+      ...theirs.map((scope) => ({ scope, isOurs: false })),
+    ]
   })
-  return [...new Set(granted)]
+  return granted.filter(
+    ({ scope, isOurs }, index) =>
+      granted.findIndex((other) => other.scope === scope && other.isOurs === isOurs) === index,
+  )
 }
 
 type ScopesOfGrant = { openid?: { scope?: string }; resources?: Record<string, string> }
