@@ -1,0 +1,100 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ENDPOINTS } from './support/fuzz/endpoints.ts'
+import { createKitchen, type Larder } from './support/fuzz/ingredients.ts'
+import {
+  type FuzzedRequest,
+  fuzzedRequest,
+  INJECTED_HEADER,
+  UNESCAPED_MARKER,
+  writeRequest,
+} from './support/fuzz/requests.ts'
+import { startTestServer, type TestServer } from './support/harness.ts'
+import { expectSafeHeaders, type RawAnswer, sendRaw } from './support/raw-socket.ts'
+import { INSIDE } from './support/wire.ts'
+
+/** How long to look, and from where: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
+const SECONDS = Number(process.env.FUZZ_SECONDS ?? 60)
+const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 0x7fffffff)
+const MAX_MILLISECONDS = 1_000
+const FRESH_EVERY = 100
+
+/** Where an answer may lead, besides to ourselves. */
+const APP = 'https://app.example.test'
+const SQL = /syntax error at|invalid byte sequence|violates|relation "|\bSQLSTATE\b|\bselect .+ from\b/i
+
+let server: TestServer
+let makeFresh: () => Promise<Larder>
+let larder: Larder
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
+  makeFresh = await createKitchen(server)
+})
+afterAll(() => server?.remove())
+
+/** What holds for every answer to anything. */
+function expectSound({ status, headers, body }: RawAnswer): void {
+  expect(status).toBeGreaterThanOrEqual(200)
+  expect(status).toBeLessThan(500)
+  expectSafeHeaders({ status, headers })
+  expect(headers.has(INJECTED_HEADER)).toBe(false)
+  expect(body).not.toMatch(INSIDE)
+  expect(body).not.toMatch(SQL)
+  expect(body).not.toContain(process.cwd())
+  if (/html/.test(headers.get('content-type') ?? '')) expect(body).not.toMatch(UNESCAPED_MARKER)
+  const isKept = (cookie: string) => !cookie.includes('expires=Thu, 01 Jan 1970')
+  for (const cookie of headers.getSetCookie().filter(isKept)) {
+    expect(cookie).toMatch(/; httponly/i)
+    expect(cookie).toMatch(/; samesite=lax/i)
+  }
+  const location = headers.get('location')
+  if (location !== null) expect([server.issuer, APP]).toContain(new URL(location, server.issuer).origin)
+}
+
+async function tryRequest(request: FuzzedRequest): Promise<number> {
+  const bytes = writeRequest(request, larder)
+  const send = () => sendRaw(server.url, bytes, { withinMilliseconds: 5_000 })
+  let exchange = await send()
+  // The machine may have been busy with something else: what is slow is slow again.
+  for (let again = 0; exchange.milliseconds > MAX_MILLISECONDS && again < 2; again++) exchange = await send()
+  expect(exchange.milliseconds, bytes.toString('latin1')).toBeLessThan(MAX_MILLISECONDS)
+  expect(exchange.answers, bytes.toString('latin1')).not.toHaveLength(0)
+  try {
+    for (const answer of exchange.answers) expectSound(answer)
+  } catch (error) {
+    const failed = server
+      .logged()
+      .split('\n')
+      .filter((line) => line.includes('request.failed'))
+    throw new Error(`${bytes.toString('latin1')}\n\n${failed.at(-1) ?? ''}`, { cause: error })
+  }
+  return exchange.answers[0]?.status ?? 0
+}
+
+test(`whatever is sent to any endpoint, the answer is sound, discreet and quick (ASVS 16.5.1), seed ${SEED}`, {
+  timeout: (SECONDS + 60) * 1_000,
+}, async () => {
+  const statuses = ENDPOINTS.map(() => new Set<number>())
+  let sent = 0
+  await fc.assert(
+    // Some come at once: they race for what can be used once.
+    fc.asyncProperty(fc.array(fuzzedRequest, { minLength: 1, maxLength: 4 }), async (requests) => {
+      if (sent++ % FRESH_EVERY === 0) larder = await makeFresh()
+      const answered = await Promise.all(requests.map(tryRequest))
+      for (const [index, { endpoint }] of requests.entries()) statuses[endpoint]?.add(answered[index] ?? 0)
+    }),
+    {
+      seed: SEED,
+      numRuns: Number.MAX_SAFE_INTEGER,
+      interruptAfterTimeLimit: SECONDS * 1_000,
+      endOnFailure: false,
+    },
+  )
+  // Were everything refused at the gate, nothing would have been tried.
+  const reached = (status: number) => status >= 200 && status < 400
+  const unreached = ENDPOINTS.filter(
+    ({ path }, index) => path !== '/nowhere' && ![...(statuses[index] ?? [])].some(reached),
+  )
+  expect(unreached).toEqual([])
+})

@@ -1,0 +1,175 @@
+import { createHash, generateKeyPairSync } from 'node:crypto'
+import { createWireApp, type WireApp } from '../code-flow.ts'
+import { EndUser, type Page } from '../end-user.ts'
+import { PASSWORD, type TestServer } from '../harness.ts'
+import { CALLBACK } from '../relying-party.ts'
+import { basic, post, send } from '../wire.ts'
+
+const NAMES = [
+  'clientId',
+  'clientBasic',
+  'redirectUri',
+  'postLogoutRedirectUri',
+  'serviceId',
+  'serviceSecret',
+  'keyedId',
+  'deviceId',
+  'username',
+  'password',
+  'codeChallenge',
+  'codeVerifier',
+  'code',
+  'requestUri',
+  'accessToken',
+  'refreshToken',
+  'idToken',
+  'deviceCode',
+  'userCode',
+  'session',
+  'accountCsrf',
+  'browserId',
+  'signInCookies',
+  'signInCsrf',
+  'loginUid',
+  'loginCookies',
+  'loginCsrf',
+  'consentUid',
+  'consentCookies',
+  'consentCsrf',
+  'resumeUid',
+  'resumeCookies',
+  'deviceCookies',
+  'deviceXsrf',
+  'logoutCookies',
+  'logoutXsrf',
+] as const
+
+/** What a request can be made of that means something to this server. */
+export type Ingredient = (typeof NAMES)[number]
+export const INGREDIENTS: readonly Ingredient[] = NAMES
+
+/** What the ingredients are just now: requests use them up, so they are made again from time to time. */
+export type Larder = Readonly<Record<Ingredient, string>>
+
+export const POST_LOGOUT = 'https://app.example.test/bye'
+
+/** Registers whom the requests speak for. @returns what makes fresh ingredients. */
+export async function createKitchen(server: TestServer): Promise<() => Promise<Larder>> {
+  const { clients } = server.admin
+  const registration = { post_logout_redirect_uris: [POST_LOGOUT], client_name: `Da "sh" & <b>'Board'</b>` }
+  const app = await createWireApp(server, registration)
+  const trusted = await createWireApp(server, { first_party: true })
+  const service = await clients.create({ type: 'service', client_name: 'Bot' })
+  const device = await clients.create({ type: 'device', client_name: 'TV <i>' })
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const keyed = await clients.create({
+    type: 'service',
+    client_name: 'Keyed',
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
+  })
+  let made = 0
+
+  return async () => {
+    // A person of its own each time: requests close accounts, and lock names.
+    const username = `ada-${++made}`
+    await server.admin.users.create({ username, password: PASSWORD })
+    const cookiesFor = (user: EndUser, path: string) => user.jar.getCookieString(server.issuer + path)
+    const fresh = async () => {
+      const user = new EndUser(server.issuer)
+      // Whoever makes ingredients is no flood.
+      user.headers = { 'x-forwarded-for': `198.18.${made % 250}.${Math.floor(Math.random() * 250)}` }
+      return user
+    }
+    const login = async (from: WireApp) => {
+      const user = await fresh()
+      const page = await user.open((await from.request({ scope: 'openid profile offline_access' })).url)
+      return { user, page, path: new URL(page.url).pathname }
+    }
+
+    const signedIn = await fresh()
+    const tokens = await trusted.getTokens({ scope: 'openid offline_access' }, signedIn, username)
+    const approval = await app.getCode({}, signedIn, username)
+    const account = await signedIn.open('/account')
+    const logout = await signedIn.open('/logout')
+    const own = await app.getTokens({ scope: 'openid offline_access' }, signedIn, username)
+    const loginPage = await login(app)
+    const toConsent = await login(await createWireApp(server))
+    const consent = await toConsent.user.submit(toConsent.page, { username, password: PASSWORD })
+    const consentPath = new URL(consent.url).pathname
+    const toResume = await login(app)
+    const resumePath = await answerLogin(server, toResume, username)
+    const stranger = await fresh()
+    const signIn = await stranger.open('/account/sign-in')
+    const phone = await fresh()
+    const devicePage = await phone.open('/device')
+    const started = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: device })
+    const { code_verifier = '', code = '' } = approval.form
+    const pushed = await post(
+      `${server.url}/par`,
+      Object.fromEntries((await app.request()).url.searchParams),
+      { as: app.client },
+    )
+
+    return {
+      clientId: app.client.client_id,
+      clientBasic: basic(app.client),
+      redirectUri: CALLBACK,
+      postLogoutRedirectUri: POST_LOGOUT,
+      serviceId: service.client_id,
+      serviceSecret: service.client_secret ?? '',
+      keyedId: keyed.client_id,
+      deviceId: device.client_id,
+      username,
+      password: PASSWORD,
+      codeVerifier: code_verifier,
+      codeChallenge: createHash('sha256').update(code_verifier).digest('base64url'),
+      code,
+      requestUri: String(pushed.body.request_uri),
+      accessToken: tokens.accessToken,
+      refreshToken: own.refreshToken,
+      idToken: tokens.idToken,
+      deviceCode: String(started.body.device_code),
+      userCode: String(started.body.user_code),
+      session: await cookiesFor(signedIn, '/account'),
+      accountCsrf: fieldOf(account, 'csrf'),
+      browserId: fieldOf(account, 'id'),
+      signInCookies: await cookiesFor(stranger, '/account/sign-in'),
+      signInCsrf: fieldOf(signIn, 'csrf'),
+      loginUid: lastOf(loginPage.path),
+      loginCookies: await cookiesFor(loginPage.user, loginPage.path),
+      loginCsrf: fieldOf(loginPage.page, 'csrf'),
+      consentUid: lastOf(consentPath),
+      consentCookies: await cookiesFor(toConsent.user, consentPath),
+      consentCsrf: fieldOf(consent, 'csrf'),
+      resumeUid: lastOf(resumePath),
+      resumeCookies: await cookiesFor(toResume.user, resumePath),
+      deviceCookies: await cookiesFor(phone, '/device'),
+      deviceXsrf: fieldOf(devicePage, 'xsrf'),
+      logoutCookies: await cookiesFor(signedIn, '/logout/confirm'),
+      logoutXsrf: fieldOf(logout, 'xsrf'),
+    }
+  }
+}
+
+/** Signs in and stops before the redirect is followed. @returns where it leads. */
+async function answerLogin(
+  server: TestServer,
+  { user, page }: { user: EndUser; page: Page },
+  username: string,
+): Promise<string> {
+  const answer = await send(page.url, {
+    method: 'POST',
+    body: new URLSearchParams({ username, password: PASSWORD, csrf: fieldOf(page, 'csrf') }),
+    headers: { ...user.headers, cookie: await user.jar.getCookieString(page.url), origin: server.issuer },
+  })
+  return new URL(answer.headers.get('location') ?? '', server.issuer).pathname
+}
+
+function fieldOf(page: Page, name: string): string {
+  return String(page.$(`input[name=${name}]`).first().val() ?? '')
+}
+
+function lastOf(path: string): string {
+  return path.split('/').at(-1) ?? ''
+}
