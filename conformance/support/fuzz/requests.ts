@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { INGREDIENTS, type Larder } from './ingredients.ts'
 
-/** What never comes back unescaped: each special character of HTML behind letters that nothing else has. */
-const MARKER = `zqz<zqz>zqz"zqz'zqz`
-export const UNESCAPED_MARKER = /zqz[<>"']/
+/** What never comes back unescaped: each special character of HTML between letters that nothing else has. */
+const MARKER = `zq1<zq2>zq3"zq4'zq5`
+export const UNESCAPED_MARKER = /zq1<|zq2>|zq3"zq4|zq4'zq5/
 /** Would be a header of the answer, if line breaks could get there. */
 export const INJECTED_HEADER = 'x-fuzzed'
 
