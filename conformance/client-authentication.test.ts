@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
@@ -9,6 +9,7 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { parseConfig } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
 import { startServer } from '../src/server.ts'
+import { later } from './support/clock.ts'
 import { freePort } from './support/database-server.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK } from './support/relying-party.ts'
@@ -223,6 +224,7 @@ describe('keys by jwks_uri', () => {
   let jwksUri: string
   let keys: string
   let fetches = 0
+  let behave: ((response: ServerResponse) => void) | undefined
   let served: [status: number, headers: Record<string, string>, body: string]
 
   beforeAll(async () => {
@@ -230,14 +232,19 @@ describe('keys by jwks_uri', () => {
     served = [200, {}, keys]
     host = createServer((_request, response) => {
       fetches++
+      if (behave) return behave(response)
       const [status, headers, body] = served
       response.writeHead(status, headers).end(body)
     })
     await new Promise<void>((done) => host.listen(0, '127.0.0.1', done))
     jwksUri = `http://127.0.0.1:${(host.address() as AddressInfo).port}/jwks`
   })
-  afterAll(() => new Promise((done) => host.close(done)))
+  afterAll(async () => {
+    host.closeAllConnections()
+    await new Promise((done) => host.close(done))
+  })
   beforeEach(() => {
+    behave = undefined
     served = [200, {}, keys]
   })
 
@@ -268,6 +275,79 @@ describe('keys by jwks_uri', () => {
     const before = fetches
     expectRefused(await assert(await sign({ iss: client_id, sub: client_id })))
     expect(fetches - before).toBe(1)
+  })
+
+  test('are asked for once a minute, however many signatures fit none of them (CWE-770)', async () => {
+    const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
+    const stranger = await generateKeyPair('RS256')
+    const storm = async (count: number) => {
+      const claims = { iss: client_id, sub: client_id }
+      for (let times = 0; times < count; times++) expectRefused(await assert(await sign(claims, stranger)))
+    }
+    const before = fetches
+    await storm(8)
+    expect(fetches - before).toBe(1)
+    await later(61, () => storm(4))
+    expect(fetches - before).toBe(2)
+  })
+
+  test.for<[string, (response: ServerResponse) => void]>([
+    ['hangs', () => {}],
+    ['breaks off', (response) => void response.destroy()],
+    ['never comes to an end', (response) => void response.writeHead(200).write('{"keys":[')],
+    [
+      'sends a gigabyte',
+      (response) => {
+        const more = () => response.writable && response.write('x'.repeat(50_000), more)
+        more()
+      },
+    ],
+  ])('on a host that %s are asked for once a minute, and given up in 2.5 s (CWE-400)', async ([, answer]) => {
+    const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
+    behave = answer
+    const before = fetches
+    const startedAt = performance.now()
+    for (let times = 0; times < 5; times++)
+      expectRefused(await assert(await sign({ iss: client_id, sub: client_id })))
+    expect(performance.now() - startedAt).toBeLessThan(4_000)
+    expect(fetches - before).toBe(1)
+  })
+
+  test('are over an hour after they are gone there, whatever was said of caching (RFC 9111 §5.2)', async () => {
+    const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
+    const headers = { 'cache-control': 'max-age=999999999', expires: new Date(4e12).toUTCString() }
+    served = [200, headers, keys]
+    const claims = { iss: client_id, sub: client_id }
+    expect((await assert(await sign(claims))).status).toBe(200)
+    const renewed = await generateKeyPair('RS256', { extractable: true })
+    served = [200, headers, JSON.stringify({ keys: [await exportJWK(renewed.publicKey)] })]
+    await later(61 * 60, async () => {
+      expectRefused(await assert(await sign(claims)))
+      expect((await assert(await sign(claims, renewed))).status).toBe(200)
+    })
+  })
+
+  test('that are new there are used within a minute, whatever was said of caching', async () => {
+    const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
+    const headers = { 'cache-control': 'max-age=999999999' }
+    served = [200, headers, keys]
+    const claims = { iss: client_id, sub: client_id }
+    expect((await assert(await sign(claims))).status).toBe(200)
+    const renewed = await generateKeyPair('RS256', { extractable: true })
+    served = [200, headers, JSON.stringify({ keys: [await exportJWK(renewed.publicKey)] })]
+    await later(61, async () => expect((await assert(await sign(claims, renewed))).status).toBe(200))
+  })
+
+  test('name nothing else to be fetched: sector, request objects, metadata (OIDC Registration §5)', async () => {
+    for (const name of ['sector_identifier_uri', 'request_uris', 'policy_uri', 'logo_uri'])
+      for (const uri of ['file:///etc/passwd', 'data:text/html,x', 'javascript:alert(1)'])
+        await expect(
+          server.admin.clients.create({
+            type: 'service',
+            client_name: 'Elsewhere',
+            [name]: name === 'request_uris' ? [uri] : uri,
+          }),
+        ).rejects.toThrow()
   })
 
   test.for([

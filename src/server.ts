@@ -22,7 +22,9 @@ import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
 import { createBrowserSessions } from './oidc/browser-session.ts'
+import { createClientKeyFetch } from './oidc/client-keys.ts'
 import { createEngines } from './oidc/engines.ts'
+import { verifyGuard } from './oidc/guarded-agent.ts'
 import { createLogoutTokens } from './oidc/logout-token.ts'
 import { createLostAnswers } from './oidc/lost-answers.ts'
 import { createEngine, ROUTES } from './oidc/provider.ts'
@@ -56,6 +58,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   let isPrepared = false
   let isStopping = false
+  await verifyGuard()
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
   const { database, vault, stores, hasher, passwordRules, metrics, throttle, signInLimits, outbound, admin } =
@@ -66,6 +69,7 @@ export async function startServer(
   const views = createViews({ brand: BRAND, issuer: config.issuer, files, messages, templates })
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
+  const clientKeyFetch = createClientKeyFetch({ outbound, now })
   const engines = createEngines({ ...installation, log }, (jwks) =>
     createEngine({
       ...config,
@@ -75,7 +79,7 @@ export async function startServer(
       lostAnswers,
       jwks,
       vault,
-      outbound,
+      clientKeyFetch,
       throttle,
       parseUserAgent,
       log,

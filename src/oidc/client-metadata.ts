@@ -17,6 +17,7 @@ export const EXTRA_CLIENT_METADATA = [
   'max_sessions',
   'remember_me',
   'secret_hashes',
+  'keys_period',
 ] as const
 
 /** The metadata of {@link EXTRA_CLIENT_METADATA} as it sits on the engine's Client. */
@@ -40,6 +41,11 @@ export type ExtraClientMetadata = {
   remember_me?: boolean
   /** SHA-256 of each accepted secret in base64url, with its end in epoch seconds where it has one. */
   secret_hashes?: { hash: string; until?: number }[]
+  /**
+   * Of a client with a `jwks_uri`: changes when its keys are due to be fetched again. The engine keeps them for as long
+   * as the metadata stays the same.
+   */
+  keys_period?: number
 }
 
 /** Translates a stored client into what the engine validates and runs on. No usable secret is in it. */

@@ -40,6 +40,19 @@ describe('URLs that clients register', () => {
     'data:text/plain,x',
     'not a url',
     'https://0.0.0.0/',
+    'https://127.0.0.1./',
+    'https://0177.0.0.1/',
+    'https://127.1/',
+    'https://[::127.0.0.1]/',
+    'https://[::ffff:0:127.0.0.1]/',
+    'https://[64:ff9b::a00:1]/',
+    'https://[fe80::1]/',
+    'https://[fe80::1%25eth0]/',
+    'https://[3fff::1]/',
+    'https://255.255.255.255/',
+    'https://100.64.0.1/',
+    'ftp://app.example.test/',
+    'javascript:alert(1)',
   ])('%s is refused', (uri) => {
     expect(closed.fault(uri)).toBeTypeOf('string')
   })

@@ -1,42 +1,9 @@
-import { lookup } from 'node:dns'
-import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { Agent, fetch } from 'undici'
+import { isIP } from 'node:net'
+import { fetch } from 'undici'
+import { createGuardedAgent } from './guarded-agent.ts'
+import { contains, PRIVATE_NETWORKS, toBlockList } from './networks.ts'
 
 const TIMEOUT_MILLISECONDS = 2_500
-
-/** Special-use networks that a client's own URL must not lead to (RFC 6890 and its updates). */
-const PRIVATE_NETWORKS = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.0.2.0/24',
-  '192.31.196.0/24',
-  '192.52.193.0/24',
-  '192.88.99.0/24',
-  '192.168.0.0/16',
-  '192.175.48.0/24',
-  '198.18.0.0/15',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
-  '224.0.0.0/4',
-  '240.0.0.0/4',
-  '::/128',
-  '::1/128',
-  '64:ff9b::/96',
-  '64:ff9b:1::/48',
-  '100::/64',
-  '2001::/23',
-  '2001:db8::/32',
-  '2002::/16',
-  'fc00::/7',
-  'fe80::/10',
-  'fec0::/10',
-  'ff00::/8',
-]
 
 /**
  * Requests to URLs that clients registered (keys, back-channel logout), kept from reaching inside: https and public
@@ -52,10 +19,7 @@ export function createOutbound(allowedNetworks: readonly string[]) {
     'http:': (address) => contains(allowed, address),
   }
   const agents = Object.fromEntries(
-    Object.entries(acceptedBy).map(([protocol, accepts]) => [
-      protocol,
-      new Agent({ connect: { lookup: guardedLookup(accepts) } }),
-    ]),
+    Object.entries(acceptedBy).map(([protocol, accepts]) => [protocol, createGuardedAgent(accepts)]),
   )
 
   /** Why a URL cannot be registered: what is certain before any look-up. undefined when nothing speaks against it. */
@@ -104,31 +68,3 @@ export function createOutbound(allowedNetworks: readonly string[]) {
 }
 
 export type Outbound = ReturnType<typeof createOutbound>
-
-function guardedLookup(accepts: (address: string) => boolean): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error, [])
-      const reachable = addresses.filter(({ address }) => accepts(address))
-      if (reachable.length === 0)
-        return callback(new Error(`${hostname} leads to an address that is not allowed`), [])
-      callback(null, reachable)
-    })
-  }
-}
-
-function toBlockList(networks: readonly string[]): BlockList {
-  const list = new BlockList()
-  for (const network of networks) {
-    const [address = '', prefix] = network.split('/')
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    list.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family)
-  }
-  return list
-}
-
-function contains(list: BlockList, address: string): boolean {
-  const family = isIP(address)
-  // An IPv4-mapped IPv6 address is judged as the IPv4 address that it reaches; BlockList does so by itself.
-  return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
-}

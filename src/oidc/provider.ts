@@ -61,7 +61,8 @@ type Needs = {
   vault: Vault
   lifetimes: Lifetimes
   sessionLimits: SessionLimits
-  outbound: Outbound
+  /** Outlives the engine, which is another one after each rotation of keys. */
+  clientKeyFetch: Outbound['fetch']
   accounts: AccountStore
   clients: ClientStore
   resources: ResourceStore
@@ -151,7 +152,7 @@ function createConfiguration(needs: Needs): Configuration {
     expiresWithSession: async (_ctx, source) =>
       source.kind !== 'DeviceCode' && !source.scopes.has('offline_access'),
 
-    fetch: needs.outbound.fetch,
+    fetch: needs.clientKeyFetch,
     fetchResponseBodyLimits: { jwks_uri: OUTBOUND_BODY_BYTES, sector_identifier_uri: OUTBOUND_BODY_BYTES },
     renderError: async (ctx, out, error) => pages.renderError(ctx, out, error),
 

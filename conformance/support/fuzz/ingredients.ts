@@ -1,4 +1,5 @@
-import { createHash, generateKeyPairSync } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { createWireApp, type WireApp } from '../code-flow.ts'
 import { EndUser, type Page } from '../end-user.ts'
 import { PASSWORD, type TestServer } from '../harness.ts'
@@ -23,7 +24,9 @@ const NAMES = [
   'accessToken',
   'refreshToken',
   'idToken',
+  'clientAssertion',
   'deviceCode',
+  'approvedDeviceCode',
   'userCode',
   'session',
   'accountCsrf',
@@ -61,13 +64,23 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
   const trusted = await createWireApp(server, { first_party: true })
   const service = await clients.create({ type: 'service', client_name: 'Bot' })
   const device = await clients.create({ type: 'device', client_name: 'TV <i>' })
-  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const keys = await generateKeyPair('RS256')
   const keyed = await clients.create({
     type: 'service',
     client_name: 'Keyed',
     token_endpoint_auth_method: 'private_key_jwt',
-    jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
+    jwks: { keys: [{ ...(await exportJWK(keys.publicKey)), use: 'sig', alg: 'RS256' }] },
   })
+  const assertion = () =>
+    new SignJWT({ iss: keyed.client_id, sub: keyed.client_id, aud: server.issuer, jti: randomUUID() })
+      .setProtectedHeader({ alg: 'RS256' })
+      .setExpirationTime('4 minutes')
+      .sign(keys.privateKey)
+  const startDevice = async () =>
+    (await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: device })).body as Record<
+      string,
+      string
+    >
   let made = 0
 
   return async () => {
@@ -103,7 +116,8 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
     const signIn = await stranger.open('/account/sign-in')
     const phone = await fresh()
     const devicePage = await phone.open('/device')
-    const started = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: device })
+    const [started, approved] = [await startDevice(), await startDevice()]
+    await approve(signedIn, approved.user_code)
     const { code_verifier = '', code = '' } = approval.form
     const pushed = await post(
       `${server.url}/par`,
@@ -129,8 +143,10 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
       accessToken: tokens.accessToken,
       refreshToken: own.refreshToken,
       idToken: tokens.idToken,
-      deviceCode: String(started.body.device_code),
-      userCode: String(started.body.user_code),
+      clientAssertion: await assertion(),
+      deviceCode: started.device_code ?? '',
+      userCode: started.user_code ?? '',
+      approvedDeviceCode: approved.device_code ?? '',
       session: await cookiesFor(signedIn, '/account'),
       accountCsrf: fieldOf(account, 'csrf'),
       browserId: fieldOf(account, 'id'),
@@ -150,6 +166,12 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
       logoutXsrf: fieldOf(logout, 'xsrf'),
     }
   }
+}
+
+async function approve(user: EndUser, userCode = ''): Promise<void> {
+  const confirm = await user.submit(await user.open('/device'), { user_code: userCode })
+  const consent = await user.submit(confirm, {}, 'approve')
+  if (consent.$('button[value=approve]').length > 0) await user.submit(consent, {}, 'approve')
 }
 
 /** Signs in and stops before the redirect is followed. @returns where it leads. */

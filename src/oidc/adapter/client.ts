@@ -1,12 +1,20 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider'
 import type { Client, ClientStore } from '../../store/client.ts'
+import { type Clock, toEpochSeconds } from '../../time.ts'
+import { CLIENT_KEYS_SECONDS } from '../client-keys.ts'
 import { toEngineMetadata } from '../client-metadata.ts'
 
-export function clientAdapter({ clients }: { clients: ClientStore }): Partial<Adapter> {
+type Needs = { clients: ClientStore; now: Clock }
+
+export function clientAdapter({ clients, now }: Needs): Partial<Adapter> {
   // The store gives the same object until the client changes.
   const translated = new WeakMap<Client, AdapterPayload>()
   const translate = (client: Client): AdapterPayload => {
-    const metadata = translated.get(client) ?? (toEngineMetadata(client) as AdapterPayload)
+    const known = translated.get(client)
+    const keys_period = client.metadata.jwks_uri === undefined ? undefined : keysPeriod(now())
+    if (known && known.keys_period === keys_period) return known
+    const metadata = toEngineMetadata(client) as AdapterPayload
+    if (keys_period !== undefined) metadata.keys_period = keys_period
     translated.set(client, metadata)
     return metadata
   }
@@ -18,4 +26,8 @@ export function clientAdapter({ clients }: { clients: ClientStore }): Partial<Ad
       return client && client.metadata.disabled !== true ? translate(client) : undefined
     },
   }
+}
+
+function keysPeriod(at: Date): number {
+  return Math.floor(toEpochSeconds(at) / CLIENT_KEYS_SECONDS)
 }
