@@ -129,6 +129,7 @@ describe('over https', () => {
         .map((cookie) => cookie.split('=')[0] ?? '')
         .filter((name) => !name.endsWith('.sig'))
       expect([...new Set(names)].sort()).toEqual([
+        '__Host-sallyport_browser',
         '__Host-sallyport_notice',
         '__Host-sallyport_remember',
         '__Host-sallyport_session',
