@@ -27,6 +27,7 @@ import { isForPeople, isOwnForm, isResumption } from './endpoints.ts'
 import { mendEngineAnswers } from './engine-answers.ts'
 import { translateRequests } from './engine-requests.ts'
 import { answerErrors } from './errors.ts'
+import { limitFloods } from './flood-gate.ts'
 import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './guards.ts'
 import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
@@ -85,6 +86,7 @@ export function createApp(needs: Needs): Koa {
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(onlyFor(isResumption, refuseForeignNavigation))
   app.use(views.serveAssets)
+  app.use(limitFloods(needs))
   app.use(needs.unitOfWork)
   app.use(
     onlyFor(

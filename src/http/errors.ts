@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/errors.ts'
 import type { RenderErrorPage } from '../oidc/pages.ts'
 import { isUnavailable } from '../store/fault.ts'
+import { TooManyRequestsError } from './flood-gate.ts'
 import { BadRequestError } from './form.ts'
 
 const RETRY_AFTER_SECONDS = 2
@@ -29,6 +30,7 @@ export function answerErrors({ renderError, log }: { renderError: RenderErrorPag
           code: failure.code,
         })
       answer(ctx, failure)
+      if (error instanceof TooManyRequestsError) ctx.set('Retry-After', String(error.retryAfterSeconds))
     }
     // Whoever it was that found the database away: an honest client comes back.
     if (ctx.status === 503) ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
@@ -52,6 +54,8 @@ type Failure = { status: number; code: string; detail: string | undefined }
 function toFailure(error: unknown): Failure {
   if (error instanceof BadRequestError)
     return { status: error.status, code: 'invalid_request', detail: error.message }
+  if (error instanceof TooManyRequestsError)
+    return { status: 429, code: 'too_many_requests', detail: 'come again later' }
   if (error instanceof SessionNotFound) return { status: 400, code: 'session_not_found', detail: undefined }
   if (error instanceof OIDCProviderError && error.expose) {
     return { status: error.statusCode, code: error.error, detail: error.error_description }

@@ -94,7 +94,6 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
         knownBrowsers.note(ctx, result.account.sub)
         return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':
-        await events.record([newEvent('sign_in.throttled', about, originOf(ctx))])
         answerBusy(ctx)
         return { ...refused, error: 'busy' }
       case 'throttled':

@@ -6,6 +6,8 @@ export const EVENT_TYPES = {
     'attempts to sign in came too fast, and were put off from here on; the detail names the limit',
   'sign_in.locked':
     'anomaly: a name was tried too often, and no password is good for it until the day is over',
+  'requests.throttled':
+    'anomaly: too many came from one network or for one client, and were refused from here on; the detail names the limit',
   'session.created': 'a browser was signed in',
   'session.remembered': 'a remembered browser was signed in again, without a page',
   'session.expired': 'a session reached its idle or absolute limit',

@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post, rows, send, statuses } from './support/wire.ts'
+
+let server: TestServer
+let app: WireApp
+let service: ClientDocument
+let tv: ClientDocument
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  app = await createWireApp(server)
+  service = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+  tv = await server.admin.clients.create({ type: 'device', client_name: 'TV' })
+})
+afterAll(() => server?.remove())
+
+const from = (address: string) => ({ 'x-forwarded-for': address })
+
+/** So many requests, some at a time, as a flood comes. */
+async function flood(count: number, request: (index: number) => Promise<Answer>): Promise<Answer[]> {
+  const answers: Answer[] = []
+  for (let start = 0; start < count; start += 20)
+    answers.push(
+      ...(await Promise.all(
+        Array.from({ length: Math.min(20, count - start) }, (_, index) => request(start + index)),
+      )),
+    )
+  return answers
+}
+
+function expectThrottled(answer: Answer | undefined): void {
+  expect(answer?.status).toBe(429)
+  expect(Number(answer?.headers.get('retry-after'))).toBeGreaterThan(0)
+  expect(answer?.headers.get('location')).toBeNull()
+  expect(answer?.headers.getSetCookie()).toEqual([])
+}
+
+describe('a flood', () => {
+  test('of authorization requests from one network is stopped, and bounded in rows (A30)', async () => {
+    const { url } = await app.request()
+    const ask = (address: string) => send(url, { headers: { ...from(address), accept: 'text/html' } })
+    const answers = await flood(360, (index) => ask(`2001:db8:1:1::${index}`))
+    expect(statuses(answers)).toEqual({ 303: 300, 429: 60 })
+    expectThrottled(answers.at(-1))
+    expect(answers.at(-1)?.text).toContain('<html')
+    expect((await ask('2001:db8:1:2::1')).status).toBe(303)
+    if (isPglite) return
+    const stored = await rows<{ count: number }>(
+      server,
+      `select count(*)::int as count from oidc_artifact`,
+    )
+    // Those that were under way when the limit was reached left a row, too.
+    expect(stored[0]?.count).toBeLessThanOrEqual(321)
+    expect(await rows(server, `select from event where type = 'requests.throttled'`)).toHaveLength(1)
+  })
+
+  test('of device authorizations is stopped (RFC 8628 §5.1, G15)', async () => {
+    const ask = (address: string) =>
+      send(`${server.url}/device/authorize`, {
+        method: 'POST',
+        headers: { ...from(address), 'content-type': 'application/x-www-form-urlencoded' },
+        body: `client_id=${tv.client_id}`,
+      })
+    const answers = await flood(80, () => ask('198.51.100.1'))
+    expect(statuses(answers)).toEqual({ 200: 60, 429: 20 })
+    expectThrottled(answers.at(-1))
+    expect((await ask('198.51.100.2')).status).toBe(200)
+  })
+
+  test('of pages that start a session for nobody is stopped', async () => {
+    const answers = await flood(320, (index) =>
+      send(`${server.url}${index % 2 ? '/device' : '/logout'}`, {
+        headers: { ...from('198.51.100.3'), accept: 'text/html', cookie: `sallyport_session=x${index}` },
+      }),
+    )
+    expect(statuses(answers)).toEqual({ 200: 300, 429: 20 })
+    expectThrottled(answers.at(-1))
+  })
+})
+
+describe('guessing', () => {
+  test('at a client’s secret, from one network or from many, is told to wait; the right secret still works (E13)', async () => {
+    const guess = (address: string) =>
+      post(
+        `${server.url}/token`,
+        { grant_type: 'client_credentials' },
+        { as: { ...service, client_secret: 'wrong' }, headers: from(address) },
+      )
+    const near = await flood(40, () => guess('198.51.100.4'))
+    expect(statuses(near)).toEqual({ 401: 20, 429: 20 })
+    expectThrottled(near.at(-1))
+    const far = await flood(20, (index) => guess(`198.51.101.${index}`))
+    expect(statuses(far)).toEqual({ 429: 20 })
+    const right = await post(`${server.url}/token`, { grant_type: 'client_credentials' }, { as: service, headers: from('198.51.100.4') })
+    expect(right.status).toBe(200)
+    if (isPglite) return
+    const [event] = await rows<{ client_id: string }>(
+      server,
+      `select client_id from event where type = 'requests.throttled' and detail ->> 'limit' like 'client_authentication.%'`,
+    )
+    expect(event?.client_id).toBe(service.client_id)
+  })
+
+  test('at clients that do not exist leaves a bounded number of rows', async () => {
+    const answers = await flood(160, (index) =>
+      post(
+        `${server.url}/token`,
+        { grant_type: 'client_credentials', client_id: `nobody-${index}`, client_secret: 'x' },
+        { headers: from('198.51.100.5') },
+      ),
+    )
+    expect(statuses(answers)).toEqual({ 401: 120, 429: 40 })
+  })
+
+  test('at tokens and codes is told to wait', async () => {
+    const tokens = await flood(70, (index) =>
+      send(`${server.url}/userinfo`, { headers: { ...from('198.51.100.6'), authorization: `Bearer guess${index}` } }),
+    )
+    expect(statuses(tokens)).toEqual({ 401: 70 })
+    const codes = await flood(60, (index) =>
+      post(
+        `${server.url}/token`,
+        {
+          grant_type: 'authorization_code',
+          code: `guess${index}`,
+          redirect_uri: 'https://app.example.test/callback',
+          code_verifier: 'x'.repeat(43),
+        },
+        { as: app.client, headers: from('198.51.100.6') },
+      ),
+    )
+    expect(statuses(codes)).toEqual({ 400: 50, 429: 10 })
+    expectThrottled(codes.at(-1))
+  })
+})
+
+test.skipIf(isPglite)('what one instance counted, another knows', async () => {
+  const other = await server.startAnother()
+  const guess = (url: string) =>
+    post(`${url}/token`, { grant_type: 'client_credentials' }, { as: { ...app.client, client_secret: 'no' }, headers: from('198.51.100.7') })
+  const answers = await flood(30, (index) => guess(index % 2 ? server.url : other.url))
+  expect(statuses(answers)).toEqual({ 401: 20, 429: 10 })
+  await other.stop()
+})

@@ -1,0 +1,128 @@
+import type { Context, Middleware } from 'koa'
+import type { KoaContextWithOIDC } from 'oidc-provider'
+import { LIMITS } from '../accounts/limits.ts'
+import { networkOf } from '../accounts/network.ts'
+import type { Counted, Limit, Throttle, Verdict } from '../accounts/throttle.ts'
+import { ROUTES } from '../oidc/provider.ts'
+import { originOf } from '../oidc/record.ts'
+import { type EventStore, newEvent } from '../store/event.ts'
+import { normalPath } from './endpoints.ts'
+import { formOf } from './guards.ts'
+
+const MOST_CLIENT_ID_CHARACTERS = 256
+
+/** Too many of these came: 429, and when to come again (RFC 6585 §4). */
+export class TooManyRequestsError extends Error {
+  override name = 'TooManyRequestsError'
+  readonly retryAfterSeconds: number
+  constructor({ name }: Limit, retryAfterSeconds: number) {
+    super(`the limit ${name} was reached`)
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
+
+type Oidc = KoaContextWithOIDC['oidc']
+
+/** What leaves a row behind for nothing, by the path that it is asked for at: a network that did it too often is not let in. */
+const CREATIONS: Record<string, { limit: Limit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }> =
+  {
+    [ROUTES.authorization]: {
+      limit: LIMITS.authorizationByNetwork,
+      isDone: (ctx) => ctx.response.get('location').includes('/interaction/'),
+    },
+    [ROUTES.pushed_authorization_request]: {
+      limit: LIMITS.pushedRequestByNetwork,
+      isDone: (ctx) => ctx.status === 201,
+    },
+    [ROUTES.device_authorization]: {
+      limit: LIMITS.deviceAuthorizationByNetwork,
+      isDone: (ctx) => ctx.status === 200,
+    },
+    [ROUTES.code_verification]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
+    [ROUTES.end_session]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
+  }
+
+/** Where clients authenticate and tokens are presented: guesses are counted, and whoever is right is let in all the same. */
+const GUESSED_AT = new Set<string>([
+  ROUTES.token,
+  ROUTES.userinfo,
+  ROUTES.introspection,
+  ROUTES.revocation,
+  ROUTES.pushed_authorization_request,
+  ROUTES.device_authorization,
+])
+
+/**
+ * Counts what floods would do: what they create and what they guess at. Nothing is asked of the database for requests
+ * that do neither, nor for a network of which this instance knows that it has reached its limit.
+ */
+export function limitFloods({ throttle, events }: { throttle: Throttle; events: EventStore }): Middleware {
+  return async (ctx, next) => {
+    const path = normalPath(ctx)
+    const creation = CREATIONS[path]
+    const door = creation && { limit: creation.limit, of: networkOf(ctx.ip) }
+    const seconds = door ? throttle.secondsClosed(door) : 0
+    if (door && seconds > 0) throw new TooManyRequestsError(door.limit, seconds)
+    await next()
+    const { oidc } = ctx as Context & { oidc?: Oidc }
+    if (door && creation.isDone(ctx, oidc)) await count(ctx, [door], [])
+    else if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx)
+  }
+
+  async function countGuess(ctx: Context): Promise<void> {
+    const network = networkOf(ctx.ip)
+    const clientId = clientIdOf(ctx)
+    const isClient = ctx.status === 401 && clientId !== undefined
+    const first = [{ limit: LIMITS.tokenByNetwork, of: network }]
+    const then = isClient
+      ? [
+          { limit: LIMITS.clientAuthenticationByPair, of: `${network} ${clientId}` },
+          { limit: LIMITS.clientAuthenticationByClient, of: clientId },
+        ]
+      : []
+    await count(ctx, first, then, clientId)
+  }
+
+  async function count(
+    ctx: Context,
+    first: readonly Counted[],
+    then: readonly Counted[],
+    clientId?: string,
+  ): Promise<void> {
+    const verdict = await throttle.count(first, then)
+    if (verdict.outcome === 'allowed') return
+    if (verdict.isFirst) await record(ctx, verdict, clientId)
+    // The answer that was made already leads on: to a page, with a cookie.
+    for (const header of ['Location', 'Set-Cookie', 'WWW-Authenticate']) ctx.remove(header)
+    throw new TooManyRequestsError(verdict.by, verdict.retryAfterSeconds)
+  }
+
+  async function record(
+    ctx: Context,
+    { by }: Extract<Verdict, { outcome: 'refused' }>,
+    clientId: string | undefined,
+  ): Promise<void> {
+    const detail = { limit: by.name }
+    await events.record([newEvent('requests.throttled', { clientId, detail }, originOf(ctx))])
+  }
+}
+
+/** The device and sign-out pages of a browser that nobody is signed in with keep their CSRF value in a session. */
+function hasStartedSession(_ctx: Context, oidc: Oidc | undefined): boolean {
+  const session = oidc?.session as (Oidc['session'] & { new?: boolean }) | undefined
+  return session?.new === true && session.accountId === undefined
+}
+
+/** A client that could not authenticate, a token or code that nobody issued. */
+function isWrongGuess(ctx: Context): boolean {
+  const { error } = (typeof ctx.body === 'object' && ctx.body !== null ? ctx.body : {}) as { error?: unknown }
+  return ['invalid_client', 'invalid_token', 'invalid_grant'].includes(String(error))
+}
+
+/** Which client a request says it is of; nothing vouches for it. */
+function clientIdOf(ctx: Context): string | undefined {
+  const [, credentials] = /^basic (\S+)$/i.exec(ctx.get('authorization')) ?? []
+  const [fromHeader] = credentials ? Buffer.from(credentials, 'base64').toString().split(':') : []
+  const clientId = fromHeader ?? formOf(ctx).get('client_id') ?? undefined
+  return clientId?.slice(0, MOST_CLIENT_ID_CHARACTERS)
+}
