@@ -41,7 +41,7 @@ function expectThrottled(answer: Answer | undefined): void {
 
 describe('a flood', () => {
   test('of authorization requests from one network is stopped, and bounded in rows (A30)', async () => {
-    const { url } = await app.request()
+    const { href: url } = (await app.request()).url
     const ask = (address: string) => send(url, { headers: { ...from(address), accept: 'text/html' } })
     const answers = await flood(360, (index) => ask(`2001:db8:1:1::${index}`))
     expect(statuses(answers)).toEqual({ 303: 300, 429: 60 })
@@ -49,10 +49,7 @@ describe('a flood', () => {
     expect(answers.at(-1)?.text).toContain('<html')
     expect((await ask('2001:db8:1:2::1')).status).toBe(303)
     if (isPglite) return
-    const stored = await rows<{ count: number }>(
-      server,
-      `select count(*)::int as count from oidc_artifact`,
-    )
+    const stored = await rows<{ count: number }>(server, `select count(*)::int as count from oidc_artifact`)
     // Those that were under way when the limit was reached left a row, too.
     expect(stored[0]?.count).toBeLessThanOrEqual(321)
     expect(await rows(server, `select from event where type = 'requests.throttled'`)).toHaveLength(1)
@@ -95,7 +92,11 @@ describe('guessing', () => {
     expectThrottled(near.at(-1))
     const far = await flood(20, (index) => guess(`198.51.101.${index}`))
     expect(statuses(far)).toEqual({ 429: 20 })
-    const right = await post(`${server.url}/token`, { grant_type: 'client_credentials' }, { as: service, headers: from('198.51.100.4') })
+    const right = await post(
+      `${server.url}/token`,
+      { grant_type: 'client_credentials' },
+      { as: service, headers: from('198.51.100.4') },
+    )
     expect(right.status).toBe(200)
     if (isPglite) return
     const [event] = await rows<{ client_id: string }>(
@@ -118,7 +119,9 @@ describe('guessing', () => {
 
   test('at tokens and codes is told to wait', async () => {
     const tokens = await flood(70, (index) =>
-      send(`${server.url}/userinfo`, { headers: { ...from('198.51.100.6'), authorization: `Bearer guess${index}` } }),
+      send(`${server.url}/userinfo`, {
+        headers: { ...from('198.51.100.6'), authorization: `Bearer guess${index}` },
+      }),
     )
     expect(statuses(tokens)).toEqual({ 401: 70 })
     const codes = await flood(60, (index) =>
@@ -141,7 +144,11 @@ describe('guessing', () => {
 test.skipIf(isPglite)('what one instance counted, another knows', async () => {
   const other = await server.startAnother()
   const guess = (url: string) =>
-    post(`${url}/token`, { grant_type: 'client_credentials' }, { as: { ...app.client, client_secret: 'no' }, headers: from('198.51.100.7') })
+    post(
+      `${url}/token`,
+      { grant_type: 'client_credentials' },
+      { as: { ...app.client, client_secret: 'no' }, headers: from('198.51.100.7') },
+    )
   const answers = await flood(30, (index) => guess(index % 2 ? server.url : other.url))
   expect(statuses(answers)).toEqual({ 401: 20, 429: 10 })
   await other.stop()

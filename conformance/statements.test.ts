@@ -107,6 +107,23 @@ describe.skipIf(isPglite)('the statements of a request', () => {
     })
   })
 
+  test('a sign-in page that is asked for and sent', async () => {
+    const stranger = new EndUser(server.issuer, server.url)
+    const { url } = await app.request()
+    let page = await stranger.open('/')
+    const ask = async () => {
+      page = await stranger.open(url)
+      return new URLSearchParams()
+    }
+    expect(await statementsOf(ask)).toHaveLength(3)
+    const signIn = async () => {
+      page = await stranger.submit(page, { username: 'ada', password: PASSWORD })
+      return new URLSearchParams()
+    }
+    // All the way to the code; two of these count the attempt and settle it.
+    expect(await statementsOf(signIn)).toHaveLength(12)
+  })
+
   test('a device that waits: a look and a note of when it asked', async () => {
     const { body } = await post(`${server.url}/device/authorize`, {}, { as: tv })
     const form = {

@@ -41,21 +41,21 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
     },
 
     /** The password was right: those who share the network have lost nothing, and the person starts afresh. */
-    async succeeded(attempt: SignInAttempt): Promise<void> {
-      await throttle.giveBack(doorsOf(attempt))
-      await throttle.forget(countersOf(attempt))
-    },
+    succeeded: (attempt: SignInAttempt): Promise<void> =>
+      throttle.settle({ giveBack: doorsOf(attempt), forget: countersOf(attempt) }),
 
     /** The password was not looked at after all. */
     notLookedAt: (attempt: SignInAttempt): Promise<void> =>
-      throttle.giveBack([...doorsOf(attempt), ...countersOf(attempt)]),
+      throttle.settle({ giveBack: [...doorsOf(attempt), ...countersOf(attempt)] }),
 
     /** Whoever has proved by other means who they are, or has an operator's word, is not locked out any more. */
     unlock: (account: Account): Promise<void> =>
-      throttle.forget([
-        { limit: LIMITS.signInByAccount, of: account.sub },
-        ...[account.username, account.email ?? []].flat().map(byName),
-      ]),
+      throttle.settle({
+        forget: [
+          { limit: LIMITS.signInByAccount, of: account.sub },
+          ...[account.username, account.email ?? []].flat().map(byName),
+        ],
+      }),
   }
 }
 

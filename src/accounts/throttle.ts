@@ -71,11 +71,14 @@ export function createThrottle({
     /** How long a limit refuses, as far as this instance knows; 0 when it would have to ask. Costs no statement. */
     secondsClosed,
 
-    /** An attempt turned out to be none: it succeeded, or was never looked at. */
-    giveBack: (counted: readonly Counted[]): Promise<void> => attempts.giveBack(counted.map(keyOf)),
-
-    /** Whoever succeeded starts afresh. */
-    forget: (counted: readonly Counted[]): Promise<void> => attempts.forget(counted.map(keyOf)),
+    /** Attempts turned out to be none: one is given back to those who share a limit, whoever succeeded starts afresh. */
+    settle: ({
+      giveBack = [],
+      forget = [],
+    }: {
+      giveBack?: readonly Counted[]
+      forget?: readonly Counted[]
+    }) => attempts.settle({ giveBack: giveBack.map(keyOf), forget: forget.map(keyOf) }),
   }
 
   function refused(counted: Counted, { count, refused, waitSeconds }: Omit<Count, 'key'>): Verdict {

@@ -41,7 +41,7 @@ export function createUserCodeGuesses({ throttle, events }: { throttle: Throttle
       // Last: a network that is stopped uses up nothing of what everybody shares.
       const shared: Counted[] = [{ limit: LIMITS.userCodeByEverybody, of: '' }]
       const verdict = await throttle.count(counted, shared)
-      if (verdict.outcome === 'allowed') return () => throttle.giveBack([...counted, ...shared])
+      if (verdict.outcome === 'allowed') return () => throttle.settle({ giveBack: [...counted, ...shared] })
       if (verdict.by === LIMITS.userCodeByEverybody && verdict.isFirst)
         await events.record([newEvent('device.codes_guessed', {}, origin)])
       throw new TooManyGuessesError(verdict.retryAfterSeconds)

@@ -24,6 +24,9 @@ export type Count = Readonly<{
   waitSeconds: number
 }>
 
+/** Keys of what was counted. */
+export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
+
 export type AttemptStore = ReturnType<typeof createAttemptStore>
 
 /** Counters in the database, by its clock: however many ask at once, wherever they ask, none is lost. */
@@ -51,14 +54,14 @@ export function createAttemptStore(database: Database) {
       )
     },
 
-    /** Takes an attempt back that turned out to be none, and the wait after it. */
-    async giveBack(keys: readonly Uint8Array[]): Promise<void> {
-      if (keys.length > 0) await giveBackAttempts(database, [keys])
-    },
-
-    /** Starts afresh. */
-    async forget(keys: readonly Uint8Array[]): Promise<void> {
-      if (keys.length > 0) await forgetAttempts(database, [keys])
+    /**
+     * Attempts turned out to be none.
+     *
+     * @param giveBack this one is taken back, and the wait after it.
+     * @param forget these start afresh.
+     */
+    async settle({ giveBack = [], forget = [] }: Settlement): Promise<void> {
+      await settleAttempts(database, [giveBack, forget])
     },
 
     ...expiryOf(database, 'attempt'),
@@ -69,6 +72,8 @@ export function createAttemptStore(database: Database) {
 const DELAY_SECONDS = (count: string) =>
   `case when ${count} < 3 then 1 when ${count} < 9 then 3 when ${count} < 25 then 5 else 10 end`
 
+/** No wait at all. Not `now()`: a statement that began earlier and was overtaken would take it for a wait. */
+const AT_ONCE = `'epoch'::timestamptz`
 const IS_OVER = 'kept.expires_at <= now()'
 /** Within a window: used up, or too soon after the last one. */
 const IS_REFUSED = `(kept.expires_at > now() and (kept.count >= excluded.most or kept.next_at > now()))`
@@ -77,7 +82,7 @@ const NEXT_COUNT = `(case when ${IS_OVER} then 1 else kept.count + 1 end)`
 /** Rows are taken in one order, so that two statements never wait for each other. */
 const upsert = (stage: number, condition = 'true') => `
       insert into attempt as kept (key, count, most, refused, next_at, expires_at)
-      select key, 1, most, 0, now() + make_interval(secs => case when is_delayed then ${DELAY_SECONDS('1')} else 0 end),
+      select key, 1, most, 0, case when is_delayed then now() + make_interval(secs => ${DELAY_SECONDS('1')}) else ${AT_ONCE} end,
         now() + make_interval(secs => window_seconds)
       from tried where stage = ${stage} and ${condition} order by key
       on conflict (key) do update set
@@ -87,7 +92,7 @@ const upsert = (stage: number, condition = 'true') => `
         next_at = case
           when ${IS_REFUSED} then kept.next_at
           when excluded.next_at > now() then now() + make_interval(secs => ${DELAY_SECONDS(NEXT_COUNT)})
-          else now() end,
+          else ${AT_ONCE} end,
         expires_at = case when ${IS_OVER} then excluded.expires_at else kept.expires_at end
       returning key, count, refused,
         ceil(extract(epoch from case when count >= most then expires_at else next_at end - now()))::int as wait_seconds`
@@ -104,14 +109,13 @@ const countAttempts = defineStatement<Count>(
     from (select * from first union all select * from following) as counted`,
 )
 
-const giveBackAttempts = defineStatement(
-  'attempt_give_back',
-  `with kept as materialized (select key from attempt where key = any($1) order by key for update)
-    update attempt set count = greatest(0, count - 1), next_at = now() from kept where attempt.key = kept.key`,
-)
-
-const forgetAttempts = defineStatement(
-  'attempt_forget',
-  `with kept as materialized (select key from attempt where key = any($1) order by key for update)
-    delete from attempt using kept where attempt.key = kept.key`,
+const settleAttempts = defineStatement(
+  'attempt_settle',
+  `with kept as materialized (
+      select key from attempt where key = any($1::bytea[] || $2::bytea[]) order by key for update
+    ), given_back as (
+      update attempt set count = greatest(0, count - 1), next_at = ${AT_ONCE}
+      from kept where attempt.key = kept.key and kept.key = any($1)
+    )
+    delete from attempt using kept where attempt.key = kept.key and kept.key = any($2)`,
 )
