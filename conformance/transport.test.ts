@@ -1,10 +1,17 @@
+import { mkdtemp } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
+import { parseConfig } from '../src/config.ts'
+import { createLog } from '../src/log.ts'
+import { startServer } from '../src/server.ts'
+import { freePort } from './support/database-server.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
 import { expectSafeHeaders, head, sendRaw } from './support/raw-socket.ts'
-import { basic, expectDiscreet, post, send } from './support/wire.ts'
+import { type Answer, basic, exchange, expectDiscreet, post, send } from './support/wire.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
 const GRANT = 'grant_type=client_credentials'
@@ -63,6 +70,52 @@ describe('what is no HTTP', () => {
     const { answers, text } = await sendRaw(server.url, head(`GET ${target} HTTP/1.1`))
     expect(answers[0]?.status).toBe(200)
     expect(text).not.toContain('evil')
+  })
+})
+
+describe('every answer', () => {
+  test('of whatever kind has all headers (ASVS 3.4)', async () => {
+    const css = await send(`${server.url}/assets/style.css`)
+    const etag = css.headers.get('etag') ?? ''
+    const headers = { origin: 'https://app.example.test', 'access-control-request-method': 'POST' }
+    const expected: [number, string, RequestInit][] = [
+      [200, '/assets/style.css', {}],
+      [304, '/assets/style.css', { headers: { 'if-none-match': etag, 'cache-control': 'max-age=0' } }],
+      [303, '/account', {}],
+      [303, '/logout', { method: 'POST' }],
+      [204, '/token', { method: 'OPTIONS', headers }],
+      [204, '/jwks', { method: 'OPTIONS', headers: { ...headers, 'access-control-request-method': 'GET' } }],
+      [404, '/account', { method: 'OPTIONS' }],
+      [401, '/userinfo', {}],
+      [401, '/token', { method: 'POST' }],
+      [405, '/token', {}],
+      [405, '/nowhere', { method: 'DELETE' }],
+      [404, '/nowhere', {}],
+    ]
+    for (const [status, path, init] of expected) {
+      const answer = await send(server.url + path, init)
+      expect([status, path, init.method], answer.text).toEqual([answer.status, path, init.method])
+      expectSafeHeaders(answer)
+    }
+  })
+
+  test('has them before the server is ready, too (RFC 9110 §15.6.4)', async () => {
+    const port = await freePort()
+    const data = isPglite ? { DATA_DIR: await mkdtemp(join(tmpdir(), 'sallyport-')) } : {}
+    const config = parseConfig({ ...server.env, ...data, PORT: String(port) })
+    const early: Answer[] = []
+    const another = await startServer(config, {
+      log: createLog({ level: 'silent', format: 'json' }),
+      async prepare() {
+        early.push(await exchange(`http://127.0.0.1:${port}/`))
+      },
+    })
+    await another.stop()
+    expect(early).toMatchObject([{ status: 503, body: { error: 'temporarily_unavailable' } }])
+    for (const answer of early) {
+      expectSafeHeaders(answer)
+      expect(answer.headers.get('retry-after')).toBe('1')
+    }
   })
 })
 

@@ -433,9 +433,15 @@ describe('signing out', () => {
   })
 })
 
-test.each(['/device', '/nowhere'])('%s cannot be shown in a frame (RFC 9700 §4.16)', async (path) => {
-  const url = `${server.issuer}${path}`
-  await page.goto(`${app.origin}/frame?of=${encodeURIComponent(url)}`)
-  await expect.poll(() => tab.complaints.join()).toContain('frame-ancestors')
-  expect(page.frames().map((frame) => frame.url())).not.toContain(url)
-})
+test.each(['sign-in', '/account/sign-in', '/device', '/logout', '/nowhere'])(
+  'the page %s cannot be shown in a frame (RFC 9700 §4.16)',
+  async (path) => {
+    const start = path === 'sign-in' ? (await webApp.request()).url.href : `${server.issuer}${path}`
+    // Seen on its own first, so that the browser has its cookies.
+    await page.goto(start)
+    const url = page.url()
+    await page.goto(`${app.origin}/frame?of=${encodeURIComponent(url)}`)
+    await expect.poll(() => tab.complaints.join()).toContain('frame-ancestors')
+    expect(page.frames().map((frame) => frame.url())).not.toContain(url)
+  },
+)

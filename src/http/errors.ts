@@ -37,14 +37,22 @@ export function answerErrors({ renderError, log }: { renderError: RenderErrorPag
   }
 
   function answer(ctx: Context, failure: Failure): void {
-    if (ctx.accepts('json', 'html') === 'html') {
-      renderError(ctx, failure)
-      return
-    }
+    if (ctx.accepts('json', 'html') === 'html' && canDraw(ctx, failure)) return
     ctx.status = failure.status
     ctx.body = {
       error: failure.code,
       ...(failure.detail === undefined ? {} : { error_description: failure.detail }),
+    }
+  }
+
+  /** An operator's own page for errors may have one itself. */
+  function canDraw(ctx: Context, failure: Failure): boolean {
+    try {
+      renderError(ctx, failure)
+      return true
+    } catch (error) {
+      log.error({ event: 'page.failed', request: ctx.state.requestId, error })
+      return false
     }
   }
 }
