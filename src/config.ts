@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
+import { type Accents, toAccents } from './brand/colors.ts'
+import type { Logo } from './brand/logo.ts'
 import { LOOPBACK_HOSTS, type LogFormat, type LogLevel, SETTINGS, type WhenFull } from './settings.ts'
 
 /** What the whole process runs by: parsed once, frozen, handed on in parts. All lengths of time are seconds. */
@@ -20,9 +22,15 @@ export type Config = Readonly<{
   maxSessions: number
   whenFull: WhenFull
   eventRetentionSeconds: number
+  brand: Brand
+  /** The operator's folder of what people see. */
+  templatesDir: string | undefined
   log: Readonly<{ level: LogLevel; format: LogFormat | undefined }>
   lifetimes: Lifetimes
 }>
+
+/** How the service presents itself. */
+export type Brand = Readonly<{ name: string; logo: Logo | undefined; accents: Accents | undefined }>
 
 export type Lifetimes = Readonly<{
   accessTokenSeconds: number
@@ -95,6 +103,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS) {
     faults.push('REFRESH_TOKEN_IDLE_SECONDS must not exceed REFRESH_TOKEN_ABSOLUTE_SECONDS')
   }
+  if (values.BRAND_COLOR_DARK && !values.BRAND_COLOR) {
+    faults.push('BRAND_COLOR_DARK needs BRAND_COLOR beside it')
+  }
   if (values.SESSION_IDLE_SECONDS > values.SESSION_ABSOLUTE_SECONDS) {
     faults.push('SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS')
   }
@@ -113,6 +124,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     maxSessions: values.MAX_SESSIONS,
     whenFull: values.MAX_SESSIONS_REACHED,
     eventRetentionSeconds: values.EVENT_RETENTION_SECONDS,
+    brand: {
+      name: values.BRAND_NAME,
+      logo: values.BRAND_LOGO_FILE,
+      accents: values.BRAND_COLOR && toAccents(values.BRAND_COLOR, values.BRAND_COLOR_DARK),
+    },
+    templatesDir: values.TEMPLATES_DIR && resolve(values.TEMPLATES_DIR),
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
     lifetimes: {
       accessTokenSeconds: values.ACCESS_TOKEN_SECONDS,

@@ -91,7 +91,9 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
     const jwks = await keyring.load()
     const hasher = createPasswordHasher()
-    const passwordRules = createPasswordRules({ names: ['Sallyport', new URL(config.issuer).hostname] })
+    const passwordRules = createPasswordRules({
+      names: ['Sallyport', config.brand.name, new URL(config.issuer).hostname],
+    })
     const metrics = createMetrics()
     const throttle = createThrottle({ ...stores, vault, metrics })
     const signInLimits = createSignInLimits({ throttle })

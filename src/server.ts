@@ -32,7 +32,6 @@ import { createUnitOfWork } from './oidc/token-request.ts'
 import { ping } from './store/database.ts'
 import type { Clock } from './time.ts'
 
-const BRAND = 'Sallyport'
 const DRAIN_MILLISECONDS = 25_000
 const START_ATTEMPTS = 30
 const SWEEP_MILLISECONDS = 100
@@ -56,6 +55,11 @@ export async function startServer(
   config: Config,
   { log, now = () => new Date(), prepare }: Needs & { prepare?: Prepare },
 ): Promise<RunningServer> {
+  // First of all: what is wrong with an operator's files is told before anything is touched.
+  const files = openInteractionFiles(config.templatesDir)
+  const messages = loadMessages(files, { log })
+  const templates = compileTemplates(files, messages)
+  const views = createViews({ ...config, files, messages, templates })
   let isPrepared = false
   let isStopping = false
   await verifyGuard()
@@ -63,10 +67,6 @@ export async function startServer(
   const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
   const { database, vault, stores, hasher, passwordRules, metrics, throttle, signInLimits, outbound, admin } =
     installation
-  const files = openInteractionFiles()
-  const messages = loadMessages(files, { log })
-  const templates = compileTemplates(files)
-  const views = createViews({ brand: BRAND, issuer: config.issuer, files, messages, templates })
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
   const clientKeyFetch = createClientKeyFetch({ outbound, now })

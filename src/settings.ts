@@ -1,5 +1,9 @@
+import { readFileSync, statSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { z } from 'zod'
+import { accentFault, type Scheme } from './brand/colors.ts'
+import type { Color } from './brand/contrast.ts'
+import { type Logo, parseLogo } from './brand/logo.ts'
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from './time.ts'
 
 export const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
@@ -69,6 +73,28 @@ const masterKeys = z.string().transform((value, context) => {
 const databaseUrl = z.string().refine((value) => /^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? ''), {
   message: 'must be a postgres:// URL',
 })
+
+const brandColor = (scheme: Scheme) =>
+  z.string().transform((value, context) => {
+    const color = value.toLowerCase()
+    const fault = isColor(color) ? accentFault(color, scheme) : 'must be a colour such as #2746d8'
+    if (isColor(color) && fault === undefined) return color
+    context.addIssue({ code: 'custom', message: fault ?? '' })
+    return z.NEVER
+  })
+
+const brandLogo = z.string().transform((path, context) => {
+  const logo = readLogo(path)
+  if (!('fault' in logo)) return logo
+  context.addIssue({ code: 'custom', message: `${path} ${logo.fault}` })
+  return z.NEVER
+})
+
+const folder = z
+  .string()
+  .refine((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false, {
+    message: 'must be a folder',
+  })
 
 /**
  * Every setting: its schema, the default as the table in README shows it, and what it means.
@@ -179,6 +205,37 @@ export const SETTINGS = {
     '`end-oldest`',
     'What happens at that limit: `end-oldest` signs the oldest browser out, `refuse` turns the new one away.',
   ),
+  BRAND_NAME: setting(
+    z
+      .string()
+      .trim()
+      .min(1)
+      .max(60, 'must be at most 60 characters')
+      .refine((value) => !/\p{Cc}/u.test(value), 'must be one line of text')
+      .default('Sallyport'),
+    '`Sallyport`',
+    'What pages and mails call this service.',
+  ),
+  BRAND_LOGO_FILE: setting(
+    brandLogo.optional(),
+    'a gate',
+    'SVG or PNG, at most 32 KB, shown 28 pixels high beside the name.',
+  ),
+  BRAND_COLOR: setting(
+    brandColor('light').optional(),
+    '`#2746d8`',
+    'Accent of buttons and links, such as `#0b7a4b`. It must have a contrast of 4.5:1 to the page.',
+  ),
+  BRAND_COLOR_DARK: setting(
+    brandColor('dark').optional(),
+    'BRAND_COLOR, as light as it must be',
+    'The same on dark pages.',
+  ),
+  TEMPLATES_DIR: setting(
+    folder.optional(),
+    'none',
+    'Folder whose files take the place of those of the same path in `interactions/`: templates, the style sheet, messages (key by key), mails.',
+  ),
   EVENT_RETENTION_SECONDS: setting(
     seconds(HOUR_SECONDS, 3650 * DAY_SECONDS).default(90 * DAY_SECONDS),
     '`7776000` (90 days)',
@@ -200,6 +257,18 @@ function setting<Schema extends z.ZodType>(
   { secret = false } = {},
 ): Setting<Schema> {
   return { schema, byDefault, meaning, secret }
+}
+
+function isColor(value: string): value is Color {
+  return /^#[0-9a-f]{6}$/.test(value)
+}
+
+function readLogo(path: string): Logo | { fault: string } {
+  try {
+    return parseLogo(readFileSync(path))
+  } catch {
+    return { fault: 'cannot be read' }
+  }
 }
 
 function splitList(value: string): string[] {

@@ -25,9 +25,9 @@ export async function startPageServer(samples: Record<string, Sample>): Promise<
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const files = openInteractionFiles()
   const messages = loadMessages(files, { log: pino({ level: 'silent' }) })
-  const templates = compileTemplates(files)
+  const templates = compileTemplates(files, messages)
   const { render, serveAssets } = createViews({
-    brand: 'Sallyport',
+    brand: { name: 'Sallyport', logo: undefined, accents: undefined },
     issuer: origin,
     files,
     messages,

@@ -1,3 +1,6 @@
+import { accentStyle } from '../brand/colors.ts'
+import type { Logo } from '../brand/logo.ts'
+import type { Brand } from '../config.ts'
 import type { InteractionFiles } from '../interactions/files.ts'
 import type { Messages } from '../interactions/messages.ts'
 import type { Templates } from '../interactions/templates.ts'
@@ -8,22 +11,38 @@ import { allowFormTargets } from './headers.ts'
 import { wordsOf } from './language.ts'
 
 type Needs = {
-  brand: string
+  brand: Brand
   issuer: string
   files: InteractionFiles
   messages: Messages
   templates: Templates
 }
 
+/** Between the accents of both schemes: a browser's own bar is neither page. */
+const OWN_ACCENT = '#5b78f0'
+const LOGO_PIXELS = 28
+
 export type Views = ReturnType<typeof createViews>
 
 /** Draws the pages of `interactions/`, each in the language of its request. */
 export function createViews({ brand, issuer, files, messages, templates }: Needs) {
   const assets = createAssets([
-    { name: 'style.css', type: 'css', content: files.read('style.css') },
+    {
+      name: 'style.css',
+      type: 'css',
+      content: files.read('style.css').toString('utf8') + (brand.accents ? accentStyle(brand.accents) : ''),
+    },
     { name: 'page.js', type: 'js', content: files.read('page.js') },
+    ...(brand.logo ? [{ ...brand.logo, name: `logo.${brand.logo.type}` }] : []),
   ])
-  const common = { brand, issuer, stylesheet: assets.urlOf('style.css'), script: assets.urlOf('page.js') }
+  const common = {
+    brand: brand.name,
+    logo: brand.logo && { ...scaled(brand.logo), url: assets.urlOf(`logo.${brand.logo.type}`) },
+    accent: brand.accents?.light ?? OWN_ACCENT,
+    issuer,
+    stylesheet: assets.urlOf('style.css'),
+    script: assets.urlOf('page.js'),
+  }
   const words = (ctx: PageContext) => wordsOf(ctx, messages)
 
   const render: RenderPage = (ctx, name, values, formTargets = []) => {
@@ -49,4 +68,9 @@ export function createViews({ brand, issuer, files, messages, templates }: Needs
   }
 
   return { render, renderError, words, serveAssets: assets.serve }
+}
+
+/** Its place on the page: a size that is known leaves nothing to move when the image comes. */
+function scaled({ width, height }: Logo): { width: number; height: number } {
+  return { width: Math.round((width / height) * LOGO_PIXELS), height: LOGO_PIXELS }
 }

@@ -11,6 +11,7 @@ type Catalogue = ReadonlyMap<string, string>
 
 export type Messages = Readonly<{
   languages: readonly string[]
+  has: (key: string) => boolean
   /** The words for people who prefer these languages, the best first. */
   for: (preferred: readonly string[]) => Words
 }>
@@ -24,21 +25,24 @@ export type Messages = Readonly<{
  */
 export function loadMessages(files: InteractionFiles, { log }: { log: Pick<Log, 'warn'> }): Messages {
   const languages = files.list('.json').flatMap((path) => /^locales\/([\w-]+)\.json$/.exec(path)?.[1] ?? [])
-  const english = readCatalogue(files, FALLBACK, 'readOwn')
+  const own = readCatalogue(files, FALLBACK, 'readOwn')
+  // An operator's templates may have messages of their own; they are in English at least.
+  const english = new Map([...own, ...readCatalogue(files, FALLBACK, 'readOverride')])
   const words = new Map(
     languages.map((language) => {
-      const own = language === FALLBACK ? english : readCatalogue(files, language, 'readOwn')
-      if (own.size > 0) requireSameKeys(language, own, english)
+      const ours = readCatalogue(files, language, 'readOwn')
+      if (ours.size > 0) requireSameKeys(language, ours, own)
       const theirs = readCatalogue(files, language, 'readOverride')
       const unknown = [...theirs.keys()].filter((key) => !english.has(key))
       if (unknown.length > 0) log.warn({ event: 'messages.unknown', language, keys: unknown })
-      const missing = [...english.keys()].filter((key) => !own.has(key) && !theirs.has(key))
+      const missing = [...english.keys()].filter((key) => !ours.has(key) && !theirs.has(key))
       if (missing.length > 0) log.warn({ event: 'messages.missing', language, keys: missing })
-      return [language, createWords(language, new Map([...english, ...own, ...theirs]))]
+      return [language, createWords(language, new Map([...english, ...ours, ...theirs]))]
     }),
   )
   return {
     languages,
+    has: (key) => english.has(key),
     for(preferred) {
       const chosen = words.get(chooseLanguage(preferred, languages, FALLBACK)) ?? words.get(FALLBACK)
       if (!chosen) throw new Error('there are no English messages')

@@ -1,0 +1,34 @@
+import { type Color, contrast, LEAST_TEXT_CONTRAST, lightenFor, textOn } from './contrast.ts'
+
+/** What the accent is read on: the page and the card of `interactions/style.css`. */
+export const BACKGROUNDS = {
+  light: ['#f4f5f8', '#ffffff'],
+  dark: ['#0e1117', '#171b24'],
+} as const satisfies Record<string, readonly Color[]>
+
+export type Scheme = keyof typeof BACKGROUNDS
+
+/** An operator's accent, in both schemes. */
+export type Accents = Readonly<Record<Scheme, Color>>
+
+/** Why a colour cannot be the accent of a scheme (WCAG 2.2 §1.4.3), if it cannot. */
+export function accentFault(color: Color, scheme: Scheme): string | undefined {
+  const worst = BACKGROUNDS[scheme]
+    .map((background) => ({ background, ratio: contrast(color, background) }))
+    .reduce((one, other) => (other.ratio < one.ratio ? other : one))
+  if (worst.ratio >= LEAST_TEXT_CONTRAST) return undefined
+  // Rounded down: a ratio that is almost enough must not read as if it were.
+  const ratio = Math.floor(worst.ratio * 100) / 100
+  return `${color} has a contrast of ${ratio}:1 to the ${scheme} page (${worst.background}); text needs ${LEAST_TEXT_CONTRAST}:1`
+}
+
+/** @param dark the accent in the dark; without it the other one, made light enough. */
+export function toAccents(light: Color, dark: Color | undefined): Accents {
+  return { light, dark: dark ?? lightenFor(light, BACKGROUNDS.dark) }
+}
+
+/** The rules that put an operator's accent in the place of ours. */
+export function accentStyle({ light, dark }: Accents): string {
+  const rule = (color: Color) => `:root { --accent: ${color}; --on-accent: ${textOn(color)} }`
+  return `\n${rule(light)}\n@media (prefers-color-scheme: dark) { ${rule(dark)} }\n`
+}

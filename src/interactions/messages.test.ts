@@ -1,0 +1,164 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openInteractionFiles } from './files.ts'
+import { loadMessages } from './messages.ts'
+import { compileTemplates } from './templates.ts'
+
+/** What a server with these files of an operator's own would know, and what it would warn of. */
+function load(overrides: Record<string, string> = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'interactions-'))
+  for (const [path, content] of Object.entries(overrides)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), content)
+  }
+  const warnings: unknown[] = []
+  const files = openInteractionFiles(folder)
+  const messages = loadMessages(files, { log: { warn: (line: unknown) => warnings.push(line) } })
+  return { files, messages, templates: compileTemplates(files, messages), warnings }
+}
+
+const locale = (messages: Record<string, string>) => JSON.stringify(messages)
+
+describe('our own messages', () => {
+  const { files, messages, warnings } = load()
+
+  test('are complete in five languages', () => {
+    expect([...messages.languages].sort()).toEqual(['de', 'en', 'es', 'fr', 'ja'])
+    expect(warnings).toEqual([])
+  })
+
+  test('are all shown somewhere', () => {
+    const sources = [
+      ...files.list('.eta').map((path) => files.read(path).toString('utf8')),
+      files.read('page.js').toString('utf8'),
+    ].join('\n')
+    const prefixes = [...sources.matchAll(/`([a-z][\w.-]*\.)\$\{/g)].map(([, prefix = '']) => prefix)
+    const english: Record<string, string> = JSON.parse(files.read('locales/en.json').toString('utf8'))
+    const unused = Object.keys(english).filter(
+      (key) => !sources.includes(`'${key}'`) && !prefixes.some((prefix) => key.startsWith(prefix)),
+    )
+    expect(unused).toEqual([])
+  })
+
+  test('have the same places to fill in every language', () => {
+    const placesIn = (language: string) => {
+      const all: Record<string, string> = JSON.parse(files.read(`locales/${language}.json`).toString('utf8'))
+      return Object.fromEntries(
+        Object.entries(all).map(([key, message]) => [
+          key,
+          [...new Set(message.match(/\{\w+(?=[,}])|<\/?\w+>/g))].sort().join(' '),
+        ]),
+      )
+    }
+    for (const language of messages.languages) expect(placesIn(language), language).toEqual(placesIn('en'))
+  })
+})
+
+describe('the words for a person', () => {
+  const { messages } = load()
+
+  test.each([
+    [['de-AT'], 'de'],
+    [['nl', 'fr'], 'fr'],
+    [['en-GB', 'de'], 'en'],
+    [['zh-Hant', 'ja'], 'ja'],
+    [['tlh'], 'en'],
+    [[], 'en'],
+  ])('%j is answered in %s', (preferred, lang) => {
+    expect(messages.for(preferred).lang).toBe(lang)
+  })
+
+  test('what is put in is escaped and set apart; what is marked stands out', () => {
+    const { html } = messages.for(['en'])
+    expect(html('login.toContinue', { app: '<i>"A" & B</i>' })).toBe(
+      'to continue to <strong><bdi>&#60;i&#62;&#34;A&#34; &#38; B&#60;/i&#62;</bdi></strong>',
+    )
+  })
+
+  test('a link leads where it is told to, and is no link without that', () => {
+    const { html } = messages.for(['en'])
+    const values = { app: 'A', host: 'a.example' }
+    expect(html('consent.runBy', { ...values, link: 'https://a.example/?a=1&b="' })).toContain(
+      '<a href="https://a.example/?a=1&#38;b=&#34;" rel="noreferrer"><bdi>a.example</bdi></a>',
+    )
+    expect(html('consent.runBy', { ...values, link: undefined })).toBe(
+      '<bdi>A</bdi> is run by <bdi>a.example</bdi>.',
+    )
+  })
+
+  test('text has no marks in it', () => {
+    expect(messages.for(['en']).t('login.toContinue', { app: 'A & B' })).toBe('to continue to A & B')
+  })
+
+  test.each([
+    ['en', '3 Nov 2026, 09:12 UTC'],
+    ['de', '3. Nov. 2026, 09:12 UTC'],
+    ['fr', '3 nov. 2026, 09:12 UTC'],
+    ['es', '3 nov 2026, 09:12 UTC'],
+    ['ja', '2026年11月3日 09:12 UTC'],
+  ])('in %s an instant reads %s', (language, expected) => {
+    const at = new Date(Date.UTC(2026, 10, 3, 9, 12, 34))
+    expect(messages.for([language]).time(at)).toBe(
+      `<time datetime="2026-11-03T09:12:34.000Z">${expected}</time>`,
+    )
+  })
+
+  test('a message that does not exist is a fault', () => {
+    expect(() => messages.for(['en']).t('login.nothing')).toThrow('login.nothing')
+    expect(() => messages.for(['en']).t('constructor')).toThrow('constructor')
+  })
+})
+
+describe('an operator', () => {
+  test('changes one message, and the others stay', () => {
+    const { messages } = load({ 'locales/de.json': locale({ 'login.title': 'Willkommen' }) })
+    const german = messages.for(['de'])
+    expect(german.t('login.title')).toBe('Willkommen')
+    expect(german.t('login.submit')).toBe('Anmelden')
+  })
+
+  test('adds a language; what it lacks is English, and is warned of', () => {
+    const { messages, warnings } = load({ 'locales/ar.json': locale({ 'login.title': 'تسجيل الدخول' }) })
+    const arabic = messages.for(['ar-EG'])
+    expect(arabic).toMatchObject({ lang: 'ar', dir: 'rtl' })
+    expect(arabic.t('login.title')).toBe('تسجيل الدخول')
+    expect(arabic.t('login.submit')).toBe('Sign in')
+    expect(warnings).toEqual([
+      expect.objectContaining({
+        event: 'messages.missing',
+        language: 'ar',
+        keys: expect.arrayContaining(['login.submit']),
+      }),
+    ])
+  })
+
+  test('is warned of a message that no page has', () => {
+    const { warnings } = load({ 'locales/de.json': locale({ 'login.titel': 'Anmelden' }) })
+    expect(warnings).toEqual([{ event: 'messages.unknown', language: 'de', keys: ['login.titel'] }])
+  })
+
+  test('has a template in the place of ours, with messages of its own', () => {
+    const { templates } = load({
+      'device-denied.eta': "<%= it.t('house.no') %>",
+      'locales/en.json': locale({ 'house.no': 'No.' }),
+    })
+    expect(templates.draw('device-denied', { t: (key: string) => key })).toBe('house.no')
+  })
+
+  test.each([
+    [
+      'a message that is not ICU',
+      { 'locales/de.json': locale({ 'login.title': '{' }) },
+      'de.json: login.title',
+    ],
+    ['a locale that is no JSON', { 'locales/de.json': '{' }, 'locales/de.json'],
+    ['a locale that is not flat', { 'locales/de.json': '{"login":{}}' }, 'flat'],
+    ['a template with a tag left open', { 'login.eta': '<% if (' }, 'login.eta'],
+    ['a template that is no JavaScript', { 'login.eta': '<% if ( %>' }, 'login.eta'],
+    ['a template with a message that does not exist', { 'login.eta': "<%= it.t('login.x') %>" }, 'login.x'],
+  ])('is told at start of %s', (_, overrides, words) => {
+    expect(() => load(overrides)).toThrow(words)
+  })
+})
