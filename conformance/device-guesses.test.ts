@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { alertOf, enterCode, pollDevice, startDevice } from './support/device-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, sql } from './support/wire.ts'
+
+const UNKNOWN = { user_code: 'BBBB-BBBB' }
+
+let server: TestServer
+let tv: ClientDocument
+let networks = 0
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.0/8,::1/128' })
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
+})
+afterAll(() => server?.remove())
+
+/** A browser that keeps no cookie of another one, and comes from where it says. */
+function browser(address: string, target = server.url): EndUser {
+  const person = new EndUser(server.issuer, target)
+  person.headers['x-forwarded-for'] = address
+  return person
+}
+
+function anotherNetwork(): string {
+  networks++
+  return `198.51.100.${networks}`
+}
+
+function expectTooMany(page: Page): void {
+  expect(page.status).toBe(429)
+  expect(Number(page.headers.get('retry-after'))).toBeGreaterThan(0)
+  expect(Number(page.headers.get('retry-after'))).toBeLessThanOrEqual(3_600)
+  expect(alertOf(page)).toContain('Too many wrong codes')
+  expect(page.$('button[value=approve]')).toHaveLength(0)
+}
+
+async function guess(person: EndUser, times: number): Promise<Page[]> {
+  const pages: Page[] = []
+  for (let time = 0; time < times; time++) pages.push(await enterCode(person, UNKNOWN))
+  return pages
+}
+
+describe('user codes that do not exist', () => {
+  test('are five in one browser, then 429, and the right code is not looked at either (RFC 8628 §5.1)', async () => {
+    const network = anotherNetwork()
+    const person = browser(network)
+    for (const page of await guess(person, 5)) {
+      expect(page.status).toBe(400)
+      expect(alertOf(page)).toContain('do not know that code')
+    }
+    const started = await startDevice(server, tv)
+    expectTooMany(await enterCode(person, UNKNOWN))
+    expectTooMany(await enterCode(person, started))
+    // Neither by going on at once, nor by refusing, is anything decided.
+    expectTooMany(await enterCode(person, started, { action: 'approve' }))
+    expectTooMany(await enterCode(person, started, { action: 'deny' }))
+    expect((await pollDevice(server.url, started, tv)).body.error).toBe('authorization_pending')
+    // Others at home are not kept waiting.
+    expect((await enterCode(browser(network), started)).$('button[value=approve]')).toHaveLength(1)
+  })
+
+  test('are counted alone: whoever enters right ones is never stopped', async () => {
+    const person = browser(anotherNetwork())
+    await guess(person, 4)
+    const started = await startDevice(server, tv)
+    for (let time = 0; time < 8; time++)
+      expect((await enterCode(person, started)).$('button[value=approve]')).toHaveLength(1)
+    const [last, first] = [await enterCode(person, UNKNOWN), await enterCode(person, UNKNOWN)]
+    expect(last?.status).toBe(400)
+    expectTooMany(first as Page)
+  })
+
+  test('are guesses also where the link brings them along; looking at the link is none (RFC 8628 §3.3.1)', async () => {
+    const person = browser(anotherNetwork())
+    for (let time = 0; time < 8; time++) {
+      const page = await person.open('/device?user_code=BBBB-BBBB')
+      expect(page.status).toBe(200)
+      expect(alertOf(page)).toBe('')
+    }
+    for (let time = 0; time < 5; time++) {
+      const page = await person.submit(await person.open('/device?user_code=BBBB-BBBB'))
+      expect(page.status).toBe(400)
+    }
+    expectTooMany(await person.submit(await person.open('/device?user_code=BBBB-BBBB')))
+  })
+
+  test.for([
+    ['an IPv4 address', (_index: number): string => '198.51.100.201', (): string => '198.51.100.202'],
+    [
+      'a /64 of IPv6',
+      (index: number): string => `2001:db8:7:7:${index.toString(16)}::1`,
+      (): string => '2001:db8:7:8::1',
+    ],
+  ] as const)(
+    'are thirty an hour from %s, whatever cookies it drops (RFC 8628 §5.1)',
+    async ([, from, elsewhere]) => {
+      for (let index = 0; index < 30; index++)
+        expect((await enterCode(browser(from(index)), UNKNOWN)).status).toBe(400)
+      const started = await startDevice(server, tv)
+      expectTooMany(await enterCode(browser(from(31)), started))
+      expect((await enterCode(browser(elsewhere()), started)).status).toBe(200)
+    },
+  )
+
+  test('are no more when they come all at once, over all instances', async () => {
+    const network = anotherNetwork()
+    const urls = isPglite ? [server.url] : [server.url, (await server.startAnother()).url]
+    const people = Array.from({ length: 45 }, (_, index) => browser(network, urls[index % urls.length]))
+    const pages = await Promise.all(people.map((person) => person.open('/device')))
+    const answers = await Promise.all(
+      people.map((person, index) => person.submit(pages[index] as Page, UNKNOWN)),
+    )
+    const looked = answers.filter((page) => alertOf(page).includes('do not know that code'))
+    expect(looked).toHaveLength(30)
+    expect(answers.filter(({ status }) => status === 429)).toHaveLength(15)
+  })
+})
+
+describe('the page says what people may have mistaken', () => {
+  test.for([
+    ['BCDF-GHJ0', true],
+    ['BODF-GHJK', true],
+    ['BCDF-GHJK', false],
+  ] as const)('of %s: %s', async ([user_code, isExplained]) => {
+    const page = await enterCode(browser(anotherNetwork()), { user_code })
+    expect(page.$('#hint').text().includes('no vowels')).toBe(isExplained)
+    expect(page.$('input[name=user_code]').val()).toBe(user_code)
+  })
+
+  test.for<[string, (code: string) => string]>([
+    [
+      'full-width letters',
+      (code) => code.replace(/[A-Z-]/g, (c) => String.fromCharCode(c.charCodeAt(0) + 0xfee0)),
+    ],
+    ['an underscore', (code) => code.replace('-', '_').toLowerCase()],
+    ['a long dash and a space', (code) => ` ${code.replace('-', ' – ')} `],
+  ])('and forgives %s (RFC 8628 §6.1)', async ([, spell]) => {
+    const started = await startDevice(server, tv)
+    const page = await enterCode(browser(anotherNetwork()), { user_code: spell(started.user_code) })
+    expect(page.$('.code').text()).toBe(started.user_code)
+  })
+})
+
+/** Last: an instance that knows of it refuses everybody for a while. */
+describe('user codes that do not exist', () => {
+  test.skipIf(isPglite)(
+    'that come from everywhere are ten thousand an hour, and then that is on record',
+    async () => {
+      await enterCode(browser(anotherNetwork()), UNKNOWN)
+      await sql(server, 'update attempt set count = 9999 where most = 10000')
+      const started = await startDevice(server, tv)
+      expect((await enterCode(browser(anotherNetwork()), started)).status).toBe(200)
+      expect((await enterCode(browser(anotherNetwork()), UNKNOWN)).status).toBe(400)
+      for (let time = 0; time < 3; time++) expectTooMany(await enterCode(browser(anotherNetwork()), started))
+      const recorded = await rows<{ address: string }>(
+        server,
+        `select address from event where type = 'device.codes_guessed'`,
+      )
+      expect(recorded).toHaveLength(1)
+    },
+  )
+})
