@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createWireApp, expectTokenError, userinfoStatus, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
-import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, statuses } from './support/wire.ts'
 
 let server: TestServer
 let web: WireApp
@@ -96,6 +97,54 @@ describe('the verifier', () => {
       }
     },
   )
+
+  test('may be wrong four times; with the fifth the code has ended, and that is on record (RFC 7636 §4.6)', async () => {
+    for (const [misses, status] of [
+      [4, 200],
+      [5, 400],
+    ] as const) {
+      const { form } = await spa.getCode({}, ada)
+      for (let miss = 0; miss < misses; miss++)
+        expectTokenError(await spa.token({ ...form, code_verifier: 'w'.repeat(43) }))
+      const answer = await spa.token(form)
+      expect(answer.status, answer.text).toBe(status)
+      if (status === 400) expectTokenError(answer)
+    }
+    // What the person agreed to is as it was.
+    expect((await spa.token((await spa.getCode({}, ada)).form)).status).toBe(200)
+    if (isPglite) return
+    const recorded = await rows<{ client_id: string }>(
+      server,
+      `select client_id from event where type = 'authorization_code.burnt'`,
+    )
+    expect(recorded).toEqual([{ client_id: spa.client.client_id }])
+  })
+
+  test('that many try at once ends the code, too, over all instances', async () => {
+    const urls = isPglite ? [server.url] : [server.url, (await server.startAnother()).url]
+    const { form } = await spa.getCode({}, ada)
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) =>
+        spa.token({ ...form, code_verifier: 'w'.repeat(43) }, { at: urls[index % urls.length] ?? '' }),
+      ),
+    )
+    expect(statuses(answers)).toEqual({ 400: 12 })
+    expectTokenError(await spa.token(form))
+  })
+
+  test('of a client that the code is not of ends nothing, however often (D06)', async () => {
+    const { form } = await web.getCode({}, ada)
+    for (let miss = 0; miss < 8; miss++)
+      expectTokenError(await spa.token({ ...form, client_id: spa.client.client_id }))
+    expect((await web.token(form)).status).toBe(200)
+  })
+
+  test('that is malformed is no miss: nobody guesses so (RFC 7636 §4.1)', async () => {
+    const { form } = await spa.getCode({}, ada)
+    for (let miss = 0; miss < 8; miss++)
+      expectTokenError(await spa.token({ ...form, code_verifier: 'short' }), 'invalid_request')
+    expect((await spa.token(form)).status).toBe(200)
+  })
 
   test('that is the challenge itself is refused (RFC 7636 §4.6)', async () => {
     const { form, request } = await spa.getCode({}, ada)
