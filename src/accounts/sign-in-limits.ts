@@ -1,4 +1,5 @@
 import { type Account, loginKey } from '../store/account.ts'
+import type { EventType } from '../store/event-type.ts'
 import { LIMITS } from './limits.ts'
 import { networkOf } from './network.ts'
 import type { Counted, Throttle, Verdict } from './throttle.ts'
@@ -34,8 +35,7 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
     async count(attempt: SignInAttempt): Promise<SignInVerdict> {
       const verdict = await throttle.count(doorsOf(attempt), countersOf(attempt))
       if (verdict.outcome === 'allowed') return verdict
-      const isLock = verdict.reason === 'used up' && LOCKS.has(verdict.by)
-      return isLock
+      return verdict.reason === 'used up' && LOCKS.has(verdict.by)
         ? { outcome: 'locked', refusal: verdict }
         : { outcome: 'throttled', retryAfterSeconds: verdict.retryAfterSeconds, refusal: verdict }
     },
@@ -61,6 +61,12 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
 
 const LOCKS = new Set<unknown>([LIMITS.signInByName, LIMITS.signInByAccount, LIMITS.signInByKnownBrowser])
 
+/** What a refusal is on record as. */
+export function eventTypeOf({ by, reason }: Refusal): EventType {
+  if (by === LIMITS.signInByNetwork) return 'requests.throttled'
+  return reason === 'used up' && LOCKS.has(by) ? 'sign_in.locked' : 'sign_in.throttled'
+}
+
 /** What is looked at first, so that a network that was stopped cannot use up the attempts of others. */
 function doorsOf({ login, address, knownBrowserId }: SignInAttempt): Counted[] {
   if (knownBrowserId !== undefined) return []
@@ -74,7 +80,9 @@ function doorsOf({ login, address, knownBrowserId }: SignInAttempt): Counted[] {
 function countersOf({ login, account, knownBrowserId }: SignInAttempt): Counted[] {
   if (knownBrowserId !== undefined && account)
     return [{ limit: LIMITS.signInByKnownBrowser, of: `${knownBrowserId} ${account.sub}` }]
-  return [byName(login), ...(account ? [{ limit: LIMITS.signInByAccount, of: account.sub }] : [])]
+  // As many for a name that nobody has: there is no time to tell the two apart by.
+  const person = account?.sub ?? `nobody ${loginKey(login)}`
+  return [byName(login), { limit: LIMITS.signInByAccount, of: person }]
 }
 
 const byName = (login: string): Counted => ({ limit: LIMITS.signInByName, of: loginKey(login) })

@@ -26,8 +26,8 @@ export type SignIn =
    * Unknown login, wrong password, disabled and locked person must look the same; whose login it was, and which limit
    * was reached, is for the record.
    */
-  | { outcome: 'rejected'; sub: string | undefined; lock?: Refusal }
-  | { outcome: 'throttled'; sub: string | undefined; retryAfterSeconds: number; refusal: Refusal | undefined }
+  | { outcome: 'rejected'; sub: string | undefined; refusal?: Refusal }
+  | { outcome: 'throttled'; sub: string | undefined; retryAfterSeconds: number; refusal?: Refusal }
   | { outcome: 'busy'; sub: string | undefined }
 
 type Needs = { accounts: AccountStore; hasher: PasswordHasher; limits: SignInLimits; log: Pick<Log, 'warn'> }
@@ -48,14 +48,7 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
     // Strangers who queue for a name do not stand in the way of its person.
     const line = attempt.knownBrowserId ?? loginKey(login)
     const signIn = await takeTurn(line, () => verify(attempt, passwordHash, credentials))
-    return (
-      signIn ?? {
-        outcome: 'throttled',
-        sub: account?.sub,
-        retryAfterSeconds: HELD_SECONDS,
-        refusal: undefined,
-      }
-    )
+    return signIn ?? { outcome: 'throttled', sub: account?.sub, retryAfterSeconds: HELD_SECONDS }
   }
 
   async function verify(
@@ -72,7 +65,7 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
     }
     try {
       const matches = await hasher.verify(passwordHash, password, isGone)
-      if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, lock: verdict.refusal }
+      if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
       await limits.succeeded(attempt)

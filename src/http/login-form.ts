@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import { z } from 'zod'
 import type { SignIn, VerifySignIn } from '../accounts/sign-in.ts'
+import { eventTypeOf, type Refusal } from '../accounts/sign-in-limits.ts'
 import type { Log } from '../log.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
 import type { SignInError } from '../oidc/pages.ts'
@@ -24,6 +25,8 @@ export type LoginAnswer =
   | { outcome: 'accepted'; account: Account; at: Date; wantsRemembering: boolean }
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 
+type Attempted = { clientId: string | undefined; accountSub: string | undefined }
+
 type Needs = {
   signIn: VerifySignIn
   browserSessions: BrowserSessions
@@ -37,21 +40,10 @@ export type AnswerLogin = ReturnType<typeof createLoginForm>
 /** Checks a login form and records what came of it. The status of the response is set for a refusal. */
 export function createLoginForm({ signIn, browserSessions, knownBrowsers, events, log, now }: Needs) {
   /** A limit that is reached is on record once, not with each attempt that follows. */
-  async function recordLimits(
-    ctx: Context,
-    result: SignIn | { outcome: 'invalid' },
-    about: { clientId: string | undefined; accountSub: string | undefined },
-  ): Promise<void> {
-    const refusal =
-      result.outcome === 'throttled'
-        ? result.refusal
-        : result.outcome === 'rejected'
-          ? result.lock
-          : undefined
+  async function recordLimit(ctx: Context, refusal: Refusal | undefined, about: Attempted): Promise<void> {
     if (!refusal?.isFirst) return
-    const type = result.outcome === 'throttled' ? 'sign_in.throttled' : 'sign_in.locked'
     const detail = { limit: refusal.by.name }
-    await events.record([newEvent(type, { ...about, detail }, originOf(ctx))])
+    await events.record([newEvent(eventTypeOf(refusal), { ...about, detail }, originOf(ctx))])
   }
 
   /** @param clientId of the app that asked for the person, if one did. */
@@ -70,7 +62,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
         })
       : ({ outcome: 'invalid' } as const)
     const sub = subOf(result)
-    await recordLimits(ctx, result, { clientId, accountSub: sub })
+    if ('refusal' in result) await recordLimit(ctx, result.refusal, { clientId, accountSub: sub })
     log[result.outcome === 'busy' ? 'warn' : 'info']({
       event: 'sign_in',
       request: ctx.state.requestId,
