@@ -28,7 +28,7 @@ const CREATIONS: Record<string, { limit: Limit; isDone: (ctx: Context, oidc: Oid
   {
     [ROUTES.authorization]: {
       limit: LIMITS.authorizationByNetwork,
-      isDone: (ctx) => ctx.response.get('location').includes('/interaction/'),
+      isDone: (ctx) => String(ctx.response.get('location') ?? '').includes('/interaction/'),
     },
     [ROUTES.pushed_authorization_request]: {
       limit: LIMITS.pushedRequestByNetwork,
