@@ -42,6 +42,55 @@ const boxesOf = (page: Awaited<ReturnType<typeof signIn>>) =>
     .map((_, box) => page.$(box).val())
     .toArray()
 
+describe('an app that others can pass themselves off as', () => {
+  test.for([{ first_party: false }, { first_party: true }])(
+    'on a phone or desktop, %j, is asked about each time and never answered without a page (RFC 8252 §8.6)',
+    async ({ first_party }) => {
+      app = await createWireApp(server, {
+        type: 'native',
+        first_party,
+        redirect_uris: ['com.example.app:/callback'],
+      })
+      const user = newBrowser()
+      const first = await user.submit(await signIn(user), {}, 'approve')
+      expect(first.leftTo?.protocol).toBe('com.example.app:')
+      expect(first.leftTo?.searchParams.get('code')).toBeTruthy()
+      expect((await app.askSilently(user)).get('error')).toMatch(/^(interaction|consent)_required$/)
+      expect((await signIn(user)).$('button[value=approve]')).toHaveLength(1)
+    },
+  )
+
+  test('asks for no page where it is not known, nor where its address is not (RFC 9700 §4.11.2)', async () => {
+    const { url } = await app.request({ prompt: 'none' })
+    for (const [name, value] of [
+      ['client_id', 'nobody'],
+      ['redirect_uri', 'https://evil.example.test/'],
+    ] as const) {
+      const changed = new URL(url)
+      changed.searchParams.set(name, value)
+      const page = await newBrowser().open(changed)
+      expect(page.status).toBe(400)
+    }
+  })
+
+  test('shows nothing of its own but text, and links that are http(s) (CVE-2021-26715)', async () => {
+    for (const name of ['client_uri', 'policy_uri', 'tos_uri', 'logo_uri'])
+      for (const uri of ['javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', '//evil.test'])
+        await expect(createWireApp(server, { [name]: uri }), `${name}: ${uri}`).rejects.toThrow()
+    const client_name = '<img src=x onerror=alert(1)>"\'</title><script>alert(1)</script>'
+    const links = {
+      client_uri: 'https://app.example.test/"onclick="x',
+      tos_uri: 'https://app.example.test/tos',
+    }
+    app = await createWireApp(server, { client_name, ...links })
+    const consent = await signIn(newBrowser())
+    expect(consent.$('bdi').text()).toContain(client_name)
+    expect(consent.$('img, [onerror], [onclick], script:not([nonce])')).toHaveLength(0)
+    // Not even a picture: the person's browser would tell the app that they are here.
+    expect(consent.html).not.toMatch(/<img|url\(https?:/)
+  })
+})
+
 describe('what a person agreed to', () => {
   test('is not asked again in another browser (OIDC Core §3.1.2.4)', async () => {
     await app.getCode({ scope: 'openid profile' })

@@ -9,12 +9,12 @@ import {
   UNESCAPED_MARKER,
   writeRequest,
 } from './support/fuzz/requests.ts'
-import { startTestServer, type TestServer } from './support/harness.ts'
+import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
 import { expectSafeHeaders, type RawAnswer, sendRaw } from './support/raw-socket.ts'
 import { INSIDE } from './support/wire.ts'
 
 /** How long to look, and from where: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
-const SECONDS = Number(process.env.FUZZ_SECONDS ?? 60)
+const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 20 : 60))
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 0x7fffffff)
 const MAX_MILLISECONDS = 1_000
 const FRESH_EVERY = 100
