@@ -1,10 +1,18 @@
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 import { type Accents, toAccents } from './brand/colors.ts'
 import type { Logo } from './brand/logo.ts'
-import { LOOPBACK_HOSTS, type LogFormat, type LogLevel, SETTINGS, type WhenFull } from './settings.ts'
+import {
+  LOOPBACK_HOSTS,
+  type LogFormat,
+  type LogLevel,
+  SETTINGS,
+  type Sender,
+  type SmtpServer,
+  type WhenFull,
+} from './settings.ts'
 
 /** What the whole process runs by: parsed once, frozen, handed on in parts. All lengths of time are seconds. */
 export type Config = Readonly<{
@@ -27,10 +35,19 @@ export type Config = Readonly<{
   templatesDir: string | undefined
   log: Readonly<{ level: LogLevel; format: LogFormat | undefined }>
   lifetimes: Lifetimes
+  mail: MailConfig
+  offers: Offers
 }>
 
 /** How the service presents itself. */
 export type Brand = Readonly<{ name: string; logo: Logo | undefined; accents: Accents | undefined }>
+
+/** How mail leaves: by a server, into a folder of the data folder, or not at all. */
+export type MailConfig = Readonly<{ from: Sender }> &
+  Readonly<{ by: 'smtp'; server: SmtpServer } | { by: 'folder'; folder: string } | { by: 'nothing' }>
+
+/** What people may do by themselves; each needs mail. */
+export type Offers = Readonly<{ registration: boolean; passwordReset: boolean; emailChange: boolean }>
 
 export type Lifetimes = Readonly<{
   accessTokenSeconds: number
@@ -109,6 +126,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (values.SESSION_IDLE_SECONDS > values.SESSION_ABSOLUTE_SECONDS) {
     faults.push('SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS')
   }
+  const { SMTP_URL, DATABASE_URL, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
+  const canMail = SMTP_URL !== undefined || DATABASE_URL === undefined
+  if (!canMail) {
+    // What is asked for by name and cannot be is a fault; what is on by default is off instead.
+    for (const [name, isOn] of Object.entries({ SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE }))
+      if (isOn) faults.push(`${name} needs mail: set SMTP_URL`)
+  }
   if (faults.length > 0) throw new ConfigError(faults)
 
   return deepFreeze({
@@ -139,6 +163,19 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       sessionIdleSeconds: values.SESSION_IDLE_SECONDS,
       sessionAbsoluteSeconds: values.SESSION_ABSOLUTE_SECONDS,
       rememberMeSeconds: values.REMEMBER_ME_SECONDS,
+    },
+    mail: {
+      from: values.MAIL_FROM ?? { name: undefined, address: `no-reply@${new URL(issuerOrigin).hostname}` },
+      ...(SMTP_URL
+        ? { by: 'smtp', server: SMTP_URL }
+        : canMail
+          ? { by: 'folder', folder: join(resolve(values.DATA_DIR), 'outbox') }
+          : { by: 'nothing' }),
+    },
+    offers: {
+      registration: SELF_REGISTRATION,
+      passwordReset: PASSWORD_RESET ?? canMail,
+      emailChange: EMAIL_CHANGE ?? canMail,
     },
   })
 }

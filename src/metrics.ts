@@ -36,6 +36,17 @@ export function createMetrics() {
       labelNames: ['limit'],
       registers,
     }),
+    mailsPending: new Gauge({
+      name: 'sallyport_mails_pending',
+      help: 'Mails that have not been sent yet (counted up to 100000)',
+      registers,
+    }),
+    mails: new Counter({
+      name: 'sallyport_mails_total',
+      help: 'Attempts of this instance to send a mail, by outcome: sent, failed, refused, given_up',
+      labelNames: ['outcome'],
+      registers,
+    }),
     contentType: registry.contentType,
     render: (): Promise<string> => registry.metrics(),
   }

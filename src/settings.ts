@@ -70,6 +70,59 @@ const masterKeys = z.string().transform((value, context) => {
   return keys
 })
 
+/** The server that takes our mail; everything about TLS is decided here, nothing by the URL. */
+export type SmtpServer = Readonly<{
+  host: string
+  port: number
+  /** `always` from the first byte, `starttls` before anything is said, `never` on this machine alone. */
+  tls: 'always' | 'starttls' | 'never'
+  credentials: Readonly<{ user: string; password: string }> | undefined
+}>
+
+const smtpUrl = z.string().transform((value, context): SmtpServer => {
+  const fault = (message: string) => {
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  const url = URL.parse(value)
+  if (!url || !/^smtps?:$/.test(url.protocol) || url.hostname === '')
+    return fault('must be an smtp:// or smtps:// URL such as smtps://user:password@mail.example.com')
+  if (!/^\/?$/.test(url.pathname) || url.search || url.hash)
+    return fault('must be a server alone: no path, query or fragment')
+  if ((url.username === '') !== (url.password === ''))
+    return fault('must have a user and a password, or neither')
+  try {
+    const credentials =
+      url.username === ''
+        ? undefined
+        : { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
+    const isSecure = url.protocol === 'smtps:'
+    const tls = isSecure ? 'always' : LOOPBACK_HOSTS.has(url.hostname) ? 'never' : 'starttls'
+    const port = url.port === '' ? (isSecure ? 465 : 587) : Number(url.port)
+    return { host: url.hostname.replace(/^\[|\]$/g, ''), port, tls, credentials }
+  } catch {
+    return fault('must have a user and password in percent-encoding')
+  }
+})
+
+/** Whom mail comes from. */
+export type Sender = Readonly<{ name: string | undefined; address: string }>
+
+const sender = z.string().transform((value, context): Sender => {
+  const [, name, address = ''] = /^(?:"?([^"<>\p{Cc}]*?)"?\s*<)?([^<>\s]+)>?$/u.exec(value.trim()) ?? []
+  // As people configure it in development: `no-reply@localhost` has no dot.
+  if (!/^[\w.+-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(address)) {
+    context.addIssue({
+      code: 'custom',
+      message: 'must be an address such as no-reply@example.com, or Name <no-reply@example.com>',
+    })
+    return z.NEVER
+  }
+  return { name: name?.trim() || undefined, address }
+})
+
+const onOrOff = z.enum(['on', 'off'], { error: 'must be on or off' }).transform((value) => value === 'on')
+
 const databaseUrl = z.string().refine((value) => /^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? ''), {
   message: 'must be a postgres:// URL',
 })
@@ -240,6 +293,32 @@ export const SETTINGS = {
     seconds(HOUR_SECONDS, 3650 * DAY_SECONDS).default(90 * DAY_SECONDS),
     '`7776000` (90 days)',
     'How long what happened stays on record (`sallyport events`).',
+  ),
+  SMTP_URL: setting(
+    smtpUrl.optional(),
+    'none: with the embedded database mail goes to `outbox` in DATA_DIR, with DATABASE_URL there is none',
+    'Server that takes mail: `smtps://user:password@host`, or `smtp://`, where STARTTLS is required except on localhost. Certificates are verified.',
+    { secret: true },
+  ),
+  MAIL_FROM: setting(
+    sender.optional(),
+    '`no-reply@` and the host of ISSUER',
+    'Whom mail comes from: `Name <address>`.',
+  ),
+  SELF_REGISTRATION: setting(
+    onOrOff.default(false),
+    '`off`',
+    '`on` lets people make an account, whose e-mail address they prove by a mailed link. Needs mail.',
+  ),
+  PASSWORD_RESET: setting(
+    onOrOff.optional(),
+    '`on` when mail can be sent',
+    '`on` lets people who forgot their password set another by a mailed link.',
+  ),
+  EMAIL_CHANGE: setting(
+    onOrOff.optional(),
+    '`on` when mail can be sent',
+    '`on` lets people change and verify their e-mail address on the account page.',
   ),
 }
 

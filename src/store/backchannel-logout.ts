@@ -1,5 +1,6 @@
 import type { Database } from './database.ts'
 import type { EventType } from './event-type.ts'
+import { nextAttempt, pendingOf } from './outbox.ts'
 import type { SigningAlg } from './signing-key.ts'
 import { defineStatement } from './statement.ts'
 
@@ -50,16 +51,12 @@ export function createBackchannelLogoutStore(database: Database) {
       return row?.count ?? 0
     },
 
-    /** Counts what is not confirmed yet, up to `most`. */
-    async countPending(most: number): Promise<number> {
-      const [row] = await countPending(database, [most])
-      return row?.count ?? 0
-    },
+    countPending: pendingOf(database, 'backchannel_logout'),
   }
 }
 
-/** Some 5 s after the first attempt, 15 s after the second, 45 s … and never more than an hour. */
-const NEXT_ATTEMPT_SECONDS = `least(3600, 5 * 3 ^ least(logout.attempts, 6) * (1 + random() / 5))`
+/** Longer than a client may take to answer. */
+const FIRST_PAUSE_SECONDS = 5
 
 type DueRow = Omit<DueLogout, 'sid'> & { sid: string | null }
 
@@ -78,7 +75,7 @@ const claimDue = defineStatement<DueRow>(
       order by row.next_attempt_at limit $1
     )
     update backchannel_logout as logout
-    set attempts = logout.attempts + 1, next_attempt_at = now() + make_interval(secs => ${NEXT_ATTEMPT_SECONDS})
+    set attempts = logout.attempts + 1, next_attempt_at = ${nextAttempt('logout.attempts', FIRST_PAUSE_SECONDS)}
     from due where logout.id = due.id
     returning logout.id, logout.client_id as "clientId", due.metadata ->> 'backchannel_logout_uri' as uri,
       coalesce(due.metadata ->> 'id_token_signed_response_alg', 'RS256') as alg, logout.account_sub as "accountSub",
@@ -107,9 +104,4 @@ const giveUpOldest = defineStatement<{ count: number }>(
       ) returning id, account_sub, client_id, attempts
     ), recorded as (${recorded('backchannel_logout.given_up')}
     ) select count(*)::int as count from gone`,
-)
-
-const countPending = defineStatement<{ count: number }>(
-  'backchannel_logout_count',
-  `select count(*)::int as count from (select from backchannel_logout limit $1) as counted`,
 )

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 
-/** The tables that instances keep in memory, and the one that brings them work. */
-export type WatchedTable = 'oidc_client' | 'resource' | 'signing_key' | 'backchannel_logout'
+/** The tables that instances keep in memory, and those that bring them work. */
+export type WatchedTable = 'oidc_client' | 'resource' | 'signing_key' | 'backchannel_logout' | 'mail'
 
 /**
  * How this process learns that a table which it keeps in memory was changed, here or by another instance.

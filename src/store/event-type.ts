@@ -32,6 +32,13 @@ export const EVENT_TYPES = {
   'device.codes_guessed':
     'anomaly: so many wrong codes were entered that no device can be connected for a while',
   'account.created': 'a person was added',
+  'account.registration_asked': 'somebody wants to register; the address is not proven yet',
+  'account.verification_asked': 'a person had a link mailed that proves their address',
+  'account.email_verified': 'a person proved that their address is theirs',
+  'account.email_change_asked': 'a person wants another address; it is not proven yet',
+  'account.email_changed': 'a person has another address, which they proved',
+  'account.reset_asked': 'somebody forgot a password; the person it is about, if there is one',
+  'account.password_reset': 'a person set a new password by a mailed link',
   'account.password_changed': 'a password was replaced',
   'account.disabled': 'a person was locked out',
   'account.enabled': 'a person was let in again',
@@ -42,6 +49,7 @@ export const EVENT_TYPES = {
   'client.deleted': 'a client was deleted',
   'key.created': 'a signing key was made',
   'backchannel_logout.delivered': 'a client confirmed that it ended a session',
+  'mail.given_up': 'a mail could not be sent in time',
   'backchannel_logout.given_up': 'a client did not confirm in time that it ended a session',
 } as const
 

@@ -13,6 +13,8 @@ export type Schema = {
   consent: ConsentTable
   remembered_browser: { id: string }
   event: EventTable
+  mail: MailTable
+  mail_link: MailLinkTable
 }
 
 /** JSON as the engine hands it over; written as text. */
@@ -120,6 +122,23 @@ export type EventTable = {
   address: string | null
   user_agent: string | null
   detail: Payload | null
+}
+
+export type MailTable = {
+  id: string
+  account_sub: string | null
+  sealed_content: Uint8Array
+  expires_at: Instant
+}
+
+export type MailLinkTable = {
+  purpose: 'registration' | 'verification' | 'reset' | 'email_change'
+  subject: Uint8Array
+  secret_hash: Uint8Array
+  account_sub: string | null
+  sealed_request: Uint8Array
+  created_at: Instant
+  expires_at: Instant
 }
 
 export type ConsentTable = {

@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto'
+import type { NewMail } from '../store/mail.ts'
+import type { Vault } from '../vault.ts'
+
+const PURPOSE = 'mail'
+
+/**
+ * Every mail there is, with what it says; templates of these names are in `interactions/mail/`. Nothing that a stranger
+ * typed is in a mail to an address which is not proven: it would carry their words to anybody.
+ */
+export type Mails = {
+  /** Proves the address of who registers. `link` is a path of ours, here and below. */
+  registration: { link: string }
+  /** Somebody wanted to register with an address that belongs to a person. */
+  'account-exists': { username: string; link: string }
+  verification: { link: string }
+  reset: { username: string; link: string }
+  'password-changed': { username: string }
+  /** To the new address: proves it. */
+  'email-change': { link: string }
+  /** To the new address, when it belongs to somebody. */
+  'email-taken': Record<never, never>
+  /** To the old address, before and after. */
+  'email-change-asked': { username: string; email: string }
+  'email-changed': { username: string; email: string }
+}
+
+export type MailKind = keyof Mails
+
+/** A mail in one language, to one address. */
+export type MailContent = {
+  [Kind in MailKind]: Readonly<{ kind: Kind; to: string; language: string; values: Mails[Kind] }>
+}[MailKind]
+
+/** A mail for the outbox. Without content it goes to nobody, and looks like the others in the database. */
+export function sealMail(
+  vault: Vault,
+  content: MailContent | undefined,
+  { accountSub, expiresAt }: { accountSub: string | undefined; expiresAt: Date },
+): NewMail {
+  const sealedContent = vault.seal(JSON.stringify(content ?? null), PURPOSE)
+  return { id: randomUUID(), accountSub, sealedContent, expiresAt }
+}
+
+/** @throws {UnsealError} */
+export function openMail(vault: Vault, sealedContent: Uint8Array): MailContent | undefined {
+  return (JSON.parse(vault.open(sealedContent, PURPOSE)) as MailContent | null) ?? undefined
+}
