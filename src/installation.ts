@@ -33,10 +33,13 @@ import { createEnding } from './store/ending.ts'
 import { createEventStore } from './store/event.ts'
 import { isUnavailable } from './store/fault.ts'
 import { createGrantStore } from './store/grant.ts'
+import { createMailStore } from './store/mail.ts'
+import { createMailLinkStore } from './store/mail-link.ts'
 import { migrate, pendingMigrations } from './store/migrate.ts'
 import { createRefreshAnswerStore } from './store/refresh-answer.ts'
 import { createRememberedBrowserStore } from './store/remembered-browser.ts'
 import { createResourceStore } from './store/resource.ts'
+import { createSelfServiceStore } from './store/self-service.ts'
 import { createSessionStore } from './store/session.ts'
 import { createSigningKeyStore } from './store/signing-key.ts'
 import { createTokenStore } from './store/token.ts'
@@ -85,6 +88,9 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       refreshAnswers: createRefreshAnswerStore(database),
       events: createEventStore(database),
       backchannelLogouts: createBackchannelLogoutStore(database),
+      mail: createMailStore(database),
+      mailLinks: createMailLinkStore(database),
+      selfService: createSelfServiceStore(database),
       commitTokens: createTokenCommit(database),
       end: createEnding(database),
     }
@@ -102,6 +108,7 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       ...stores,
       answers: stores.refreshAnswers,
       browsers: stores.rememberedBrowsers,
+      links: stores.mailLinks,
       eventRetentionSeconds: config.eventRetentionSeconds,
       runAlone: opened.runAlone,
       now,

@@ -1,6 +1,8 @@
 import type { RequestListener, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { createMailLimits } from './accounts/mail-limits.ts'
+import { createMailLinks } from './accounts/mail-links.ts'
 import { createRememberMe } from './accounts/remember-me.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import type { Admin } from './admin/admin.ts'
@@ -18,9 +20,12 @@ import { loadMessages } from './interactions/messages.ts'
 import { compileTemplates } from './interactions/templates.ts'
 import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
 import { createDeliveries } from './jobs/deliveries.ts'
+import { createMailDelivery } from './jobs/mail.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
 import type { Log } from './log.ts'
+import { createMailRenderer } from './mail/render.ts'
+import { createMailTransport } from './mail/transport.ts'
 import { createBrowserSessions } from './oidc/browser-session.ts'
 import { createClientKeyFetch } from './oidc/client-keys.ts'
 import { createEngines } from './oidc/engines.ts'
@@ -86,6 +91,7 @@ export async function startServer(
       now,
     }),
   )
+  const transport = createMailTransport(config.mail)
   const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault, now })
   const app = createApp({
     ...config,
@@ -95,6 +101,10 @@ export async function startServer(
     hasher,
     passwordRules,
     throttle,
+    signInLimits,
+    canMail: transport !== undefined,
+    links: createMailLinks({ ...stores, vault, now }),
+    mailLimits: createMailLimits({ throttle }),
     rememberMe,
     browserSessions: createBrowserSessions({
       ...config,
@@ -159,7 +169,15 @@ export async function startServer(
     metrics,
     log,
   })
-  const deliveries = [createDeliveries(logouts, { ...installation, log })]
+  const renderMail = createMailRenderer({ ...config, brand: BRAND, messages, templates })
+  const mail =
+    transport && createMailDelivery({ ...stores, vault, transport, render: renderMail, metrics, log })
+  const deliveries = [
+    createDeliveries(logouts, { ...installation, log }),
+    ...(mail ? [createDeliveries(mail, { ...installation, log })] : []),
+  ]
+  // Where mail goes, or that there is none and what is therefore off.
+  log.info({ event: 'mail', by: config.mail.by, ...config.offers })
   const jobs = startJobs(
     [
       ...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }),

@@ -38,6 +38,8 @@ const ACCOUNT: Pages['account'] = {
   username: 'ada',
   email: 'ada@example.test',
   done: undefined,
+  emailChange: true,
+  emailVerified: false,
   browsers: [FIREFOX],
   remembered: [],
   devices: [],
@@ -140,6 +142,7 @@ const LOGIN: Pages['login'] = {
   remember: 'offered',
   notice: undefined,
   error: undefined,
+  offers: { reset: '/account/reset', register: '/account/register' },
 }
 const ERROR: Pages['error'] = {
   status: 400,

@@ -29,6 +29,13 @@ export const LIMITS = {
   /** Tokens and codes that nobody issued. */
   tokenByNetwork: limit('token.network', 120, MINUTE_SECONDS),
 
+  /** Mails that strangers can have sent: from one network … */
+  mailByNetwork: limit('mail.network', 20, HOUR_SECONDS),
+  /** … to one address … */
+  mailByAddress: limit('mail.address', 3, HOUR_SECONDS),
+  /** … and at all: each is a row, and costs our name as a sender. */
+  mailByEverybody: limit('mail.everybody', 2_000, HOUR_SECONDS),
+
   /** User codes that do not exist (RFC 8628 §5.1), in one browser … */
   userCodeByBrowser: limit('user_code.browser', 5, 10 * MINUTE_SECONDS),
   /** … from one network … */

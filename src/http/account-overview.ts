@@ -23,9 +23,9 @@ export type AccountOverview = ReturnType<typeof createAccountOverview>
 export function createAccountOverview({ sessions, rememberedBrowsers, connections, now }: Needs) {
   return {
     async describe(
-      { sub, username, email }: Account,
+      { sub, username, email, emailVerified }: Account,
       thisSessionUid: string,
-    ): Promise<Omit<Pages['account'], 'csrf' | 'done'>> {
+    ): Promise<Omit<Pages['account'], 'csrf' | 'done' | 'emailChange'>> {
       const [browsers, remembered, connected] = await Promise.all([
         sessions.listOf(sub, now()),
         rememberedBrowsers.listOf(sub, now()),
@@ -35,6 +35,7 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
       return {
         username,
         email,
+        emailVerified,
         browsers: browsers.map(({ uid, rememberedId, address, userAgent, startedAt, seenAt }) => ({
           id: uid,
           ...parseUserAgent(userAgent),

@@ -2,12 +2,15 @@ import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
+import type { MailLimits } from '../accounts/mail-limits.ts'
+import type { MailLinks } from '../accounts/mail-links.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
+import type { SignInLimits } from '../accounts/sign-in-limits.ts'
 import type { Throttle } from '../accounts/throttle.ts'
-import type { Lifetimes } from '../config.ts'
+import type { Lifetimes, Offers } from '../config.ts'
 import type { Log } from '../log.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
 import { cookieKeys } from '../oidc/cookies.ts'
@@ -18,6 +21,7 @@ import type { ConsentStore } from '../store/consent.ts'
 import type { Ending } from '../store/ending.ts'
 import type { EventStore } from '../store/event.ts'
 import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
+import type { SelfServiceStore } from '../store/self-service.ts'
 import type { SessionStore } from '../store/session.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
@@ -33,12 +37,15 @@ import { setSecurityHeaders } from './headers.ts'
 import { createInteractionRoutes } from './interaction.ts'
 import { createKnownBrowsers } from './known-browser.ts'
 import { createLoginForm } from './login-form.ts'
+import { createNewPasswordForm } from './new-password.ts'
 import { pinOrigin } from './origin.ts'
 import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
 import { restartRequests } from './restart.ts'
+import { createPasswordNotice, createSelfServiceRoutes } from './self-service.ts'
 import { createSessionNotices } from './session-notice.ts'
 import type { Views } from './views.ts'
+import { createVisitors } from './visitor.ts'
 
 type Needs = {
   issuer: string
@@ -56,6 +63,13 @@ type Needs = {
   hasher: PasswordHasher
   passwordRules: PasswordRules
   throttle: Throttle
+  signInLimits: SignInLimits
+  offers: Offers
+  /** Whether people can be told anything by mail. */
+  canMail: boolean
+  links: MailLinks
+  mailLimits: MailLimits
+  selfService: SelfServiceStore
   lifetimes: Lifetimes
   rememberMe: RememberMe
   browserSessions: BrowserSessions
@@ -73,7 +87,13 @@ export function createApp(needs: Needs): Koa {
   const knownBrowsers = createKnownBrowsers(needs)
   const checkLogin = createLoginForm({ ...needs, knownBrowsers })
   const sessionNotices = createSessionNotices({ issuer, ...needs.lifetimes })
-  const pages = { ...needs, checkLogin, sessionNotices, render: views.render }
+  const rendering = { ...needs, checkLogin, sessionNotices, knownBrowsers, render: views.render }
+  const pages = {
+    ...rendering,
+    visitors: createVisitors(rendering),
+    hashNewPassword: createNewPasswordForm(needs),
+    tellPasswordChanged: createPasswordNotice(needs),
+  }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
@@ -95,6 +115,7 @@ export function createApp(needs: Needs): Koa {
         recogniseBrowsers(needs),
         createHomeRoutes(needs).routes(), //                /
         createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes(), // /account
+        createSelfServiceRoutes(pages), //                  /account/register, reset, email, link
         restartRequests(needs),
         createInteractionRoutes(pages).routes(), //         /interaction/:uid
         sessionNotices.watch,

@@ -2,13 +2,15 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Vault } from '../vault.ts'
 import { BadRequestError } from './form.ts'
 
+type FormPurpose = 'interaction csrf' | 'account csrf' | 'asking csrf' | 'mail link csrf'
+
 /**
  * The CSRF token of forms: keyed to an interaction or a session, which in turn is bound to a cookie. A page of another
  * one, or of another browser, carries another token.
  *
  * @param purpose of whose forms: a token is good for no others.
  */
-export function createCsrf(vault: Vault, purpose: 'interaction csrf' | 'account csrf') {
+export function createCsrf(vault: Vault, purpose: FormPurpose) {
   const tokenFor = (uid: string): string => vault.fingerprint(uid, purpose).toString('base64url')
   return {
     tokenFor,

@@ -2,6 +2,7 @@ import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { Client, Provider } from 'oidc-provider'
 import type { RememberMe } from '../accounts/remember-me.ts'
+import type { Offers } from '../config.ts'
 import { describeAuthentication } from '../oidc/browser-session.ts'
 import type { ExtraClientMetadata } from '../oidc/client-metadata.ts'
 import { applyConsent, consentIn, isNarrowed, newGrant, whatIsAsked } from '../oidc/consent.ts'
@@ -13,6 +14,7 @@ import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import { newEvent } from '../store/event.ts'
 import type { Vault } from '../vault.ts'
+import { offersAt } from './asking.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
 import { preferLanguage } from './language.ts'
@@ -23,6 +25,7 @@ import type { SessionNotices } from './session-notice.ts'
 type Needs = {
   issuer: string
   engine: () => Provider
+  offers: Offers
   checkLogin: AnswerLogin
   rememberMe: RememberMe
   sessionNotices: SessionNotices
@@ -42,6 +45,7 @@ type ConsentGrant = InstanceType<Provider['Grant']>
 export function createInteractionRoutes({
   issuer,
   engine,
+  offers,
   checkLogin,
   rememberMe,
   sessionNotices,
@@ -99,6 +103,7 @@ export function createInteractionRoutes({
       remember: !mayBeRemembered(client) ? undefined : shown.wantsRemembering ? 'ticked' : 'offered',
       notice: hasEnded(ctx, interaction) ? 'session-ended' : undefined,
       error: shown.error,
+      offers: offersAt(offers, interaction.uid),
     }
     render(ctx, 'login', page, whereAppsGoOn(interaction, client))
   }

@@ -25,7 +25,9 @@ export function logRequests(log: Log): Middleware {
   }
 }
 
-/** The last part of these paths is the secret of a running interaction. Query strings are never logged. */
+/** The last part of these paths is a secret, of a running interaction or a mailed link. Query strings are never logged. */
 function maskPath(path: string): string {
-  return path.replace(/^(\/(?:interaction|authorize|device))\/(?!authorize\/?$).+$/i, '$1/…').slice(0, 200)
+  return path
+    .replace(/^(\/(?:interaction|authorize|device|account\/link))\/(?!authorize\/?$).+$/i, '$1/…')
+    .slice(0, 200)
 }

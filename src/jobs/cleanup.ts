@@ -19,6 +19,7 @@ const TABLES = [
   'answers',
   'grants',
   'attempts',
+  'links',
   'events',
 ] as const
 
@@ -82,6 +83,7 @@ async function forEachTable(work: (table: keyof CleanupReport) => Promise<number
     answers: 0,
     grants: 0,
     attempts: 0,
+    links: 0,
     events: 0,
   }
   for (const table of TABLES) report[table] = await work(table)

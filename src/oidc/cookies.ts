@@ -21,6 +21,10 @@ export function cookieNames(issuer: string) {
     notice: `${host}sallyport_notice`,
     /** Binds the account page's own sign-in form to the browser. */
     signIn: `${secure}sallyport_sign_in`,
+    /** Binds forms of people who are not signed in, and tells the browser again that asked for a mailed link. */
+    asking: `${secure}sallyport_asking`,
+    /** The mailed link that this browser opened. */
+    link: `${secure}sallyport_link`,
     interaction: `${secure}sallyport_interaction`,
     resume: `${secure}sallyport_resume`,
     /** The authorization request behind an interaction, sealed, to start it again. */

@@ -12,6 +12,8 @@ export type Pages = {
     remember: 'offered' | 'ticked' | undefined
     notice: 'session-ended' | undefined
     error: SignInError | undefined
+    /** Where people go on who cannot sign in, as far as that is offered. */
+    offers: { reset: string | undefined; register: string | undefined }
   }
   consent: { csrf: string; client: ClientOnPage; accountLabel: string; scopes: ScopeOnPage[] }
   'device-code': {
@@ -52,7 +54,10 @@ export type Pages = {
     username: string
     email: string | undefined
     /** What was done a moment ago. */
-    done: 'ended' | 'password' | undefined
+    done: 'ended' | 'password' | 'email-asked' | undefined
+    /** Whether people may change and prove their address. */
+    emailChange: boolean
+    emailVerified: boolean
     /** Where the person is signed in. */
     browsers: BrowserOnPage[]
     /** Browsers that would sign them in again, without a session now. */
@@ -78,6 +83,34 @@ export type Pages = {
     error: SignInError | 'rule' | undefined
     rule: PasswordFault | undefined
   }
+  /** "Forgot your password?" */
+  reset: { csrf: string; username: string; error: 'invalid' | 'throttled' | undefined; signIn: string }
+  /** What a mailed link led to: a new password. */
+  'reset-password': {
+    csrf: string
+    username: string
+    error: 'rule' | 'busy' | undefined
+    rule: PasswordFault | undefined
+  }
+  register: RegistrationOnPage & { email: string; signIn: string }
+  /** What a mailed link led to: the account is made. */
+  'register-confirm': RegistrationOnPage & {
+    email: string
+    /** In another browser than the one that registered; the password is chosen here. */
+    asksPassword: boolean
+  }
+  'email-change': {
+    csrf: string
+    email: string | undefined
+    typed: string
+    error: 'email' | 'throttled' | undefined
+  }
+  /** What a mailed link led to: the address is proven. */
+  'email-confirm': { csrf: string; email: string; username: string }
+  /** The same for everybody, whether there is an account or not. */
+  'mail-asked': { what: 'registration' | 'reset'; signIn: string }
+  'link-over': Record<never, never>
+  'self-service-done': { what: 'registered' | 'reset' | 'email'; next: string }
   error: {
     status: number
     kind: ErrorKind
@@ -88,6 +121,20 @@ export type Pages = {
     retryUrl: string | undefined
     /** The home of the app that they came from. */
     app: { name: string; uri: string } | undefined
+  }
+}
+
+export type RegistrationOnPage = {
+  csrf: string
+  username: string
+  name: string
+  /** Fields that are wrong, and how. */
+  errors: {
+    email?: 'email'
+    username?: 'username' | 'taken'
+    name?: 'name'
+    password?: PasswordFault
+    form?: 'throttled' | 'busy'
   }
 }
 

@@ -3,6 +3,7 @@ import type { Database } from './database.ts'
 import { type Cause, type Ended, endNow } from './ending.ts'
 import { changeAndRecord, type NewEvent, recordEvents } from './event.ts'
 import { isUniqueViolation } from './fault.ts'
+import { insertMail, type NewMail } from './mail.ts'
 import type { AccountTable } from './schema.ts'
 
 /** A person, as the rest of the house sees one: no password, no look-up keys. */
@@ -30,22 +31,9 @@ export function createAccountStore(database: Database) {
   return {
     /** @returns false when the username or e-mail address belongs to somebody else, in any spelling. */
     async insert(account: NewAccount, event: NewEvent): Promise<boolean> {
-      const { sub, username, email, emailVerified, profile, passwordHash } = account
       try {
         return await changeAndRecord(database, event, async (transaction) => {
-          await transaction
-            .insertInto('account')
-            .values({
-              sub,
-              username,
-              username_key: loginKey(username),
-              email: email ?? null,
-              email_key: email === undefined ? null : loginKey(email),
-              email_verified: emailVerified,
-              profile: JSON.stringify(profile),
-              password_hash: passwordHash ?? null,
-            })
-            .execute()
+          await insertAccount(transaction, account)
           return true
         })
       } catch (error) {
@@ -86,25 +74,12 @@ export function createAccountStore(database: Database) {
     /**
      * Replaces the password and ends every session and grant: who knew the old one is out.
      *
-     * @param exceptSessionUid the session in which the person does it themselves; it goes on.
      * @returns false when nobody has this sub.
      */
-    async setPassword(
-      sub: string,
-      passwordHash: string,
-      { cause, event, exceptSessionUid }: { cause: Cause; event: NewEvent; exceptSessionUid?: string },
-    ): Promise<boolean> {
-      return await database.transaction().execute(async (transaction) => {
-        const { numUpdatedRows } = await transaction
-          .updateTable('account')
-          .set({ password_hash: passwordHash, updated_at: new Date() })
-          .where('sub', '=', sub)
-          .executeTakeFirst()
-        if (numUpdatedRows === 0n) return false
-        const except = exceptSessionUid === undefined ? {} : { exceptSessionUid }
-        await endNow(transaction, [{ what: 'person', sub, cause, event, ...except }])
-        return true
-      })
+    async setPassword(sub: string, passwordHash: string, change: PasswordChange): Promise<boolean> {
+      return await database
+        .transaction()
+        .execute((transaction) => replacePassword(transaction, sub, passwordHash, change))
     },
 
     /** Replaces a hash made with outdated parameters by a new one of the same password, unless it changed meanwhile. */
@@ -158,6 +133,54 @@ export function createAccountStore(database: Database) {
       })
     },
   }
+}
+
+export type PasswordChange = Readonly<{
+  cause: Cause
+  event?: NewEvent
+  /** The session in which the person does it themselves; it goes on. */
+  exceptSessionUid?: string
+  /** What tells them. */
+  mail?: readonly NewMail[]
+}>
+
+/** @see {@link createAccountStore} `setPassword`, here as part of a transaction. */
+export async function replacePassword(
+  transaction: Database,
+  sub: string,
+  passwordHash: string,
+  { cause, event, exceptSessionUid, mail = [] }: PasswordChange,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable('account')
+    .set({ password_hash: passwordHash, updated_at: new Date() })
+    .where('sub', '=', sub)
+    .executeTakeFirst()
+  if (numUpdatedRows === 0n) return false
+  const except = exceptSessionUid === undefined ? {} : { exceptSessionUid }
+  await endNow(transaction, [{ what: 'person', sub, cause, event, ...except }])
+  await insertMail(transaction, mail)
+  return true
+}
+
+/** Rejects with a unique violation when the username or address belongs to somebody else, in any spelling. */
+export async function insertAccount(
+  transaction: Database,
+  { sub, username, email, emailVerified, profile, passwordHash }: NewAccount,
+): Promise<void> {
+  await transaction
+    .insertInto('account')
+    .values({
+      sub,
+      username,
+      username_key: loginKey(username),
+      email: email ?? null,
+      email_key: email === undefined ? null : loginKey(email),
+      email_verified: emailVerified,
+      profile: JSON.stringify(profile),
+      password_hash: passwordHash ?? null,
+    })
+    .execute()
 }
 
 /**

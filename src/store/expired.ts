@@ -10,6 +10,7 @@ type ExpiringTable =
   | 'oidc_refresh_answer'
   | 'remembered_browser'
   | 'attempt'
+  | 'mail_link'
 
 export type Expiry = {
   /** @returns how many rows went; at most `limit`. Rows that somebody holds are left for the next time. */

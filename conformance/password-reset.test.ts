@@ -1,0 +1,325 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
+import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type MailServer, startMailServer } from './support/mailbox.ts'
+
+const NEW_PASSWORD = 'an entirely different horse'
+
+let server: TestServer
+let mail: MailServer
+let app: WireApp
+let username: string
+let email: string
+let count = 0
+
+beforeAll(async () => {
+  mail = await startMailServer()
+  // Each request comes from an address of its own: networks have limits.
+  server = await startTestServer({ SMTP_URL: mail.url, TRUSTED_PROXIES: '127.0.0.1' })
+  app = await createWireApp(server, { first_party: true })
+})
+afterAll(async () => {
+  await server?.remove()
+  await mail?.close()
+})
+beforeEach(async () => {
+  count++
+  username = `grace${count}`
+  email = `${username}@example.test`
+  await server.admin.users.create({ username, email, password: PASSWORD })
+})
+
+function browser(headers: Record<string, string> = {}): EndUser {
+  const user = new EndUser(server.issuer)
+  count++
+  Object.assign(
+    user.headers,
+    { 'x-forwarded-for': `10.${count >> 16}.${(count >> 8) & 255}.${count & 255}` },
+    headers,
+  )
+  return user
+}
+
+async function ask(login: string, user = browser()): Promise<Page> {
+  return await user.submit(await user.open('/account/reset'), { username: login })
+}
+
+async function askForLink(user = browser()): Promise<string> {
+  const before = mail.all().filter(({ to }) => to === email).length
+  await ask(username, user)
+  const link = (await mail.expect(email, before + 1)).at(-1)?.link
+  if (link === undefined) throw new Error('the mail has no link')
+  return link
+}
+
+async function setPassword(link: string, user = browser(), password = NEW_PASSWORD): Promise<Page> {
+  return await user.submit(await user.open(link), { new_password: password })
+}
+
+async function canSignIn(password: string): Promise<boolean> {
+  const user = browser()
+  const page = await user.submit(await user.open('/account/sign-in'), { username, password })
+  return page.url.endsWith('/account')
+}
+
+const heading = ({ $ }: Page) => $('h1').text()
+
+describe('a person who forgot their password', () => {
+  test('finds the way on the sign-in page, sets a new one, and goes on where they were (J25)', async () => {
+    const user = browser()
+    const login = await user.open((await app.request()).url)
+    const href = login.$('a[href*="/account/reset"]').attr('href') ?? ''
+    await ask(username, user).then(({ status }) => expect(status).toBe(200))
+    const asked = await user.submit(await user.open(href), { username })
+    expect(heading(asked)).toBe('Look into your mail')
+    const [, second] = await mail.expect(email, 2)
+    const page = await user.open(second?.link ?? '')
+    // The secret does not stay in the address.
+    expect(page.url).toBe(`${server.issuer}/account/reset/password`)
+    expect(page.headers.get('referrer-policy')).toBe('no-referrer')
+    const done = await user.submit(page, { new_password: NEW_PASSWORD })
+    expect(heading(done)).toBe('Your new password is set')
+    // Nobody is signed in by it.
+    expect((await user.open('/account')).url).toMatch(/sign-in$/)
+    const back = await user.open(done.$('a.go').attr('href') ?? '')
+    expect(back.url).toBe(login.url)
+    const arrived = await user.submit(back, { username, password: NEW_PASSWORD })
+    expect(arrived.leftTo?.searchParams.get('code')).toBeTruthy()
+    expect(await canSignIn(PASSWORD)).toBe(false)
+  })
+
+  test('is told of the change; sessions, remembered browsers and tokens have ended', async () => {
+    const elsewhere = browser()
+    const tokens = await app.getTokens(
+      { scope: 'openid offline_access', prompt: 'consent' },
+      elsewhere,
+      username,
+    )
+    const remembered = browser()
+    await remembered.submit(await remembered.open('/account/sign-in'), {
+      username,
+      password: PASSWORD,
+      remember: 'yes',
+    })
+    expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
+    await setPassword(await askForLink())
+    expect(await userinfoStatus(server, tokens.accessToken)).toBe(401)
+    expect((await app.refresh(tokens.refreshToken)).status).toBe(400)
+    for (const user of [elsewhere, remembered]) expect((await user.open('/account')).url).toMatch(/sign-in$/)
+    const told = await mail.expect(email, 2)
+    expect(told.map(({ subject }) => subject)).toEqual(['Set a new password', 'Your password was changed'])
+    expect(told[1]?.link).toBeUndefined()
+  })
+
+  test('is answered in their language, in the mail too', async () => {
+    const user = browser({ 'accept-language': 'de-CH, de;q=0.9' })
+    expect(heading(await ask(username, user))).toBe('Sehen Sie in Ihre E-Mails')
+    const [first] = await mail.expect(email)
+    expect(first?.subject).toBe('Neues Passwort festlegen')
+    expect(first?.html).toContain('<html lang="de"')
+  })
+
+  test('has a password judged by the same rules; the link stays good', async () => {
+    const user = browser()
+    const link = await askForLink(user)
+    for (const weak of ['short', `${username} ${username} 1`, 'passwordpassword']) {
+      const page = await setPassword(link, user, weak)
+      expect(page.status, weak).toBe(400)
+      expect(page.$('#new-password').attr('aria-invalid')).toBe('true')
+    }
+    expect(heading(await setPassword(link, user))).toBe('Your new password is set')
+  })
+
+  test('signs in in that browser although strangers used up the tries for the name (J10)', async () => {
+    const user = browser()
+    const link = await askForLink(user)
+    await setPassword(link, user)
+    expect(user.cookie('sallyport_browser')).toBeTruthy()
+    const page = await user.submit(await user.open('/account/sign-in'), { username, password: NEW_PASSWORD })
+    expect(page.url).toMatch(/\/account$/)
+  })
+})
+
+describe('a link', () => {
+  test('opened by a scanner changes nothing', async () => {
+    const link = await askForLink()
+    for (const method of ['GET', 'HEAD']) await fetch(server.issuer + link, { method, redirect: 'manual' })
+    expect(await canSignIn(PASSWORD)).toBe(true)
+    expect(heading(await setPassword(link))).toBe('Your new password is set')
+  })
+
+  test('used at once in ten browsers sets one password (J25)', async () => {
+    const link = await askForLink()
+    const opened = await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        const user = browser()
+        return { user, page: await user.open(link) }
+      }),
+    )
+    const pages = await Promise.all(
+      opened.map(({ user, page }, index) =>
+        user.submit(page, { new_password: `${NEW_PASSWORD} number ${index}` }),
+      ),
+    )
+    const winners = pages.flatMap((page, index) =>
+      heading(page) === 'Your new password is set' ? [index] : [],
+    )
+    expect(winners).toHaveLength(1)
+    expect(new Set(pages.map(({ status }) => status))).toEqual(new Set([200, 400]))
+    expect(await canSignIn(`${NEW_PASSWORD} number ${winners[0]}`)).toBe(true)
+  })
+
+  test('that was used, replaced, is half an hour old, or nobody made does not work', async () => {
+    const first = await askForLink()
+    const second = await askForLink()
+    const over = async (link: string) => {
+      const page = await browser().open(link)
+      expect(page.status).toBe(400)
+      expect(heading(page)).toBe('This link does not work any more')
+    }
+    await over(first)
+    await later(31 * 60, () => over(second))
+    await setPassword(second)
+    await over(second)
+    await over(`/account/link/${'x'.repeat(43)}`)
+    await over('/account/link/x')
+  })
+
+  test('ends with the account, when it is disabled, and with another way to a new password', async () => {
+    const disabled = await askForLink()
+    await server.admin.users.disable({ username })
+    expect((await browser().open(disabled)).status).toBe(400)
+    await server.admin.users.enable({ username })
+    await server.admin.users.setPassword({ username, password: `${PASSWORD} again` })
+    const changed = await askForLink()
+    await server.admin.users.setPassword({ username, password: `${PASSWORD} once more` })
+    expect((await browser().open(changed)).status).toBe(400)
+    const user = browser()
+    const deleted = await user.open(await askForLink())
+    await server.admin.users.delete({ username })
+    expect((await user.submit(deleted, { new_password: NEW_PASSWORD })).status).toBe(400)
+  })
+
+  test('needs the form of the browser that opened it (J01)', async () => {
+    const link = await askForLink()
+    const [one, other] = [browser(), browser()]
+    const page = await one.open(link)
+    await other.open(await askForLink())
+    const forged = await other.submit(page, { new_password: NEW_PASSWORD })
+    expect(forged.status).toBe(403)
+    const bare = await browser().submit(page, { new_password: NEW_PASSWORD })
+    expect(bare.status).toBe(403)
+    expect(await canSignIn(PASSWORD)).toBe(true)
+  })
+
+  test('leads to the issuer, whatever host is named (A28)', async () => {
+    const user = browser({ 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example' })
+    await ask(username, user)
+    const [first] = await mail.expect(email)
+    expect(first?.raw).not.toContain('evil.example')
+    expect(first?.text).toContain(`${server.issuer}/account/link/`)
+    expect(first?.headers.get('auto-submitted')).toBe('auto-generated')
+    expect(first?.html).not.toMatch(/<img|<script|style=|src=/)
+  })
+
+  test('is nowhere in the log', async () => {
+    const link = await askForLink()
+    const secret = link.split('/').at(-1) ?? 'none'
+    await setPassword(link)
+    expect(server.logged()).toContain('/account/link/…')
+    expect(server.logged()).not.toContain(secret)
+    expect(server.logged()).not.toContain(email)
+  })
+})
+
+describe('nobody learns who has an account (J06)', () => {
+  const strip = ({ headers, html, status, url }: Page) => ({
+    status,
+    url,
+    html: html.replace(/nonce="[^"]*"/g, ''),
+    headers: [...headers]
+      .map(([name, value]) => [name, value.replace(/nonce-[\w-]+/, '')])
+      .filter(([name = '']) => !['date', 'x-request-id', 'set-cookie', 'keep-alive'].includes(name)),
+  })
+
+  test('by the answer: known, unknown, disabled, without an address, asked too often', async () => {
+    const disabled = `off-${username}`
+    await server.admin.users.create({
+      username: disabled,
+      email: `${disabled}@example.test`,
+      password: PASSWORD,
+    })
+    await server.admin.users.disable({ username: disabled })
+    await server.admin.users.create({ username: `bare-${username}`, password: PASSWORD })
+    const logins = [
+      username,
+      email.toUpperCase(),
+      'nobody',
+      'nobody@example.test',
+      disabled,
+      `bare-${username}`,
+    ]
+    const answers = []
+    for (const login of logins) answers.push(strip(await ask(login)))
+    for (let times = 0; times < 4; times++) answers.push(strip(await ask(username)))
+    for (const answer of answers) expect(answer).toEqual(answers[0])
+    // Two by name and address, and what the limits of three each leave.
+    await mail.expect(email, 4)
+    expect(mail.all().filter(({ to }) => to.startsWith('off-'))).toEqual([])
+    expect(mail.all().filter(({ to }) => to === email).length).toBeLessThanOrEqual(6)
+  })
+
+  test('by the time it takes, over 400 samples', async () => {
+    const [known, unknown]: [number[], number[]] = [[], []]
+    for (let sample = 0; sample < 200; sample++) {
+      const [someone, noone] = [`known${sample}-${username}`, `unknown${sample}-${username}`]
+      if (sample % 2 === 0)
+        await server.admin.users.create({
+          username: someone,
+          email: `${someone}@example.test`,
+          password: PASSWORD,
+        })
+      const pair = [
+        [known, sample % 2 === 0 ? someone : `known${sample - 1}-${username}`],
+        [unknown, sample % 2 === 0 ? noone : `unknown${sample - 1}-${username}`],
+      ] as const
+      for (const [times, login] of sample % 4 < 2 ? pair : pair.toReversed()) {
+        const user = browser()
+        const page = await user.open('/account/reset')
+        const startedAt = performance.now()
+        await user.submit(page, { username: login })
+        times.push(performance.now() - startedAt)
+      }
+    }
+    const median = (times: number[]) => times.toSorted((a, b) => a - b)[times.length / 2] ?? Number.NaN
+    expect(Math.abs(median(known) - median(unknown))).toBeLessThan(5)
+  }, 180_000)
+})
+
+describe('limits', () => {
+  test('of a network are told (429), those of an address are not', async () => {
+    const user = browser({ 'x-forwarded-for': '203.0.113.7' })
+    const statuses = []
+    for (let times = 0; times < 22; times++) statuses.push((await ask(`someone${times}`, user)).status)
+    expect(statuses).toEqual([...Array(20).fill(200), 429, 429])
+    const refused = await ask('someone', user)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+  })
+
+  test.for(['', ' ', 'x'.repeat(257)])('a name that is none is refused: "%s"', async (login) => {
+    expect((await ask(login)).status).toBe(400)
+  })
+})
+
+describe('switched off', () => {
+  test('there is no link and no page', async () => {
+    const off = await startTestServer({ PASSWORD_RESET: 'off', EMAIL_CHANGE: 'off', SMTP_URL: mail.url })
+    const user = new EndUser(off.issuer)
+    expect((await user.open('/account/sign-in')).html).not.toContain('/account/reset')
+    for (const path of ['/account/reset', '/account/reset/password', '/account/register', '/account/email'])
+      expect((await user.open(path)).status, path).toBe(404)
+    await off.remove()
+  })
+})

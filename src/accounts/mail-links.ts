@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import { type MailContent, sealMail } from '../mail/content.ts'
+import type { NewEvent } from '../store/event.ts'
+import type { NewMail } from '../store/mail.ts'
+import type { LinkPurpose, MailLinkStore } from '../store/mail-link.ts'
+import { type Clock, DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
+import { randomSecret, sha256, type Vault } from '../vault.ts'
+
+/** Where every mailed link leads; behind it is the secret. */
+export const LINK_PATH = '/account/link'
+
+const LINK_SECONDS: Record<LinkPurpose, number> = {
+  registration: DAY_SECONDS,
+  verification: DAY_SECONDS,
+  email_change: DAY_SECONDS,
+  reset: 30 * MINUTE_SECONDS,
+}
+
+/** What was asked for, kept with the link. */
+export type LinkRequests = {
+  registration: Readonly<{
+    email: string
+    username: string
+    name: string | undefined
+    passwordHash: string
+    asker: Asker
+  }>
+  reset: Readonly<{ asker: Asker }>
+  verification: Readonly<{ email: string }>
+  email_change: Readonly<{ email: string }>
+}
+
+/** The browser that asked, by a hash, and the sign-in that it was in the middle of. */
+export type Asker = Readonly<{ browserHash: string; interaction: string | undefined }>
+
+/** A link that works. */
+export type OpenLink = {
+  [Purpose in LinkPurpose]: Readonly<{
+    purpose: Purpose
+    secretHash: Uint8Array
+    accountSub: string | undefined
+    request: LinkRequests[Purpose]
+  }>
+}[LinkPurpose]
+
+type Asking<Purpose extends LinkPurpose> = Readonly<{
+  purpose: Purpose
+  /** Whom the link is for: of each purpose they have one. */
+  subject: string
+  accountSub: string | undefined
+  request: LinkRequests[Purpose]
+  /** What to mail, given the link. For nobody: nothing, which takes the same time. */
+  mailOf: (link: string) => MailContent | undefined
+  alsoTold?: readonly NewMail[]
+  event: NewEvent
+}>
+
+export type MailLinks = ReturnType<typeof createMailLinks>
+
+/** Links in mails. The secret is in the mail alone: here is its hash, and the mail is sealed until it is sent. */
+export function createMailLinks({
+  mailLinks,
+  vault,
+  now,
+}: {
+  mailLinks: MailLinkStore
+  vault: Vault
+  now: Clock
+}) {
+  return {
+    async ask<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Promise<void> {
+      const { purpose, subject, accountSub, request, mailOf, alsoTold = [], event } = asking
+      const secret = randomSecret()
+      const createdAt = now()
+      const expiresAt = new Date(createdAt.getTime() + LINK_SECONDS[purpose] * 1000)
+      const mail = sealMail(vault, mailOf(`${LINK_PATH}/${secret}`), { accountSub, expiresAt })
+      await mailLinks.insert(
+        {
+          purpose,
+          subject: vault.fingerprint(subject, `mail link ${purpose}`),
+          secretHash: sha256(secret),
+          accountSub,
+          sealedRequest: vault.seal(JSON.stringify(request), purpose),
+          createdAt,
+          expiresAt,
+        },
+        { mail: [mail, ...alsoTold], event },
+      )
+    },
+
+    /** @returns undefined when the link was used, replaced, or is too old. */
+    async find(secret: string): Promise<OpenLink | undefined> {
+      const secretHash = sha256(secret)
+      const link = await mailLinks.find(secretHash, now())
+      if (!link) return undefined
+      const request: unknown = JSON.parse(vault.open(link.sealedRequest, link.purpose))
+      return { purpose: link.purpose, secretHash, accountSub: link.accountSub, request } as OpenLink
+    },
+
+    /** Mail that only tells something; worth sending for a day. */
+    tell(content: MailContent, accountSub: string | undefined): NewMail {
+      return sealMail(vault, content, {
+        accountSub,
+        expiresAt: new Date(now().getTime() + DAY_SECONDS * 1000),
+      })
+    },
+  }
+}
+
+/** Whom a link is for when it is for nobody. */
+export const nobody = (): string => randomUUID()

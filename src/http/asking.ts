@@ -1,0 +1,92 @@
+import type { Context } from 'koa'
+import type { MailLimits } from '../accounts/mail-limits.ts'
+import type { Asker } from '../accounts/mail-links.ts'
+import type { Offers } from '../config.ts'
+import { cookieNames } from '../oidc/cookies.ts'
+import { DAY_SECONDS } from '../time.ts'
+import { randomSecret, sha256, type Vault } from '../vault.ts'
+import { createCsrf } from './csrf.ts'
+import { formOf } from './guards.ts'
+
+const INTERACTION = /^[\w-]{20,64}$/
+
+export type Asking = ReturnType<typeof createAsking>
+
+/**
+ * Forms of people who have not signed in: keyed to a cookie, by which the browser is known again when it comes back
+ * with the link that was mailed.
+ */
+export function createAsking({
+  issuer,
+  vault,
+  mailLimits,
+}: {
+  issuer: string
+  vault: Vault
+  mailLimits: MailLimits
+}) {
+  const csrf = createCsrf(vault, 'asking csrf')
+  const name = cookieNames(issuer).asking
+  const options = { path: '/account', httpOnly: true, sameSite: 'lax', signed: true } as const
+  const read = (ctx: Context) => ctx.cookies.get(name, { signed: true })
+  const hashOf = (id: string) => sha256(id).toString('base64url')
+
+  return {
+    /** The CSRF token of a form that is shown; the cookie it is keyed to stays as long as links do. */
+    open(ctx: Context): string {
+      const id = read(ctx) ?? randomSecret()
+      ctx.cookies.set(name, id, { ...options, maxAge: DAY_SECONDS * 1000 })
+      return csrf.tokenFor(id)
+    },
+
+    /** @throws {BadRequestError} 403 */
+    verify(ctx: Context): void {
+      csrf.verify(read(ctx) ?? '', formOf(ctx).get('csrf'))
+    },
+
+    /** Who asks, for a form that was verified. */
+    askerOf: (ctx: Context): Asker => ({
+      browserHash: hashOf(read(ctx) ?? ''),
+      interaction: interactionOf(ctx),
+    }),
+
+    isSameBrowser(ctx: Context, { browserHash }: Asker): boolean {
+      const id = read(ctx)
+      return id !== undefined && hashOf(id) === browserHash
+    },
+
+    /** Counts a mail; the status of the response is set for a refusal. */
+    async count(ctx: Context, to: string): Promise<'allowed' | 'dropped' | 'refused'> {
+      const verdict = await mailLimits.count(to, ctx.ip)
+      if (verdict.outcome === 'refused') {
+        ctx.status = 429
+        ctx.set('Retry-After', String(verdict.retryAfterSeconds))
+      }
+      return verdict.outcome
+    },
+  }
+}
+
+/** The sign-in that somebody was in the middle of. Only its identifier: it leads to our own page, or nowhere. */
+export function interactionOf(ctx: Context): string | undefined {
+  const { interaction } = ctx.query
+  return typeof interaction === 'string' && INTERACTION.test(interaction) ? interaction : undefined
+}
+
+export const signInPath = (interaction: string | undefined): string =>
+  interaction === undefined ? '/account/sign-in' : `/interaction/${interaction}`
+
+/** A page of ours, for somebody in the middle of a sign-in. */
+export const withInteraction = (path: string, interaction: string | undefined): string =>
+  interaction === undefined ? path : `${path}?interaction=${interaction}`
+
+/** What the login page offers to who cannot sign in. */
+export function offersAt(
+  offers: Offers,
+  interaction: string | undefined,
+): { reset: string | undefined; register: string | undefined } {
+  return {
+    reset: offers.passwordReset ? withInteraction('/account/reset', interaction) : undefined,
+    register: offers.registration ? withInteraction('/account/register', interaction) : undefined,
+  }
+}

@@ -1,0 +1,118 @@
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import type { EmailChange, EmailLink } from '../accounts/email-change.ts'
+import { emailAddress } from '../accounts/registration.ts'
+import type { Pages } from '../oidc/pages.ts'
+import { originOf } from '../oidc/record.ts'
+import type { Account, AccountStore } from '../store/account.ts'
+import type { Asking } from './asking.ts'
+import { formOf } from './guards.ts'
+import type { OpenedLinks } from './mail-link.ts'
+import { seeOther } from './see-other.ts'
+import type { Views } from './views.ts'
+import type { Visitor, Visitors } from './visitor.ts'
+
+const HOME = '/account'
+const ASKED = `${HOME}?done=email-asked`
+
+type Needs = {
+  accounts: AccountStore
+  emailChange: EmailChange
+  asking: Asking
+  openedLinks: OpenedLinks
+  visitors: Visitors
+  views: Pick<Views, 'render' | 'words'>
+}
+
+/** Changing and proving the e-mail address of an account, and the page that the mailed link leads to. */
+export function createEmailChangeRoutes(needs: Needs): Router {
+  const { accounts, emailChange, asking, openedLinks, visitors, views } = needs
+  const router = new Router({ prefix: `${HOME}/email` })
+  const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
+
+  router.get(
+    '/',
+    visitors.only(async (ctx, visitor) => showForm(ctx, visitor, { typed: '', error: undefined })),
+  )
+
+  router.post(
+    '/',
+    visitors.only(async (ctx, visitor) => {
+      const { account } = visitor
+      const typed = (formOf(ctx).get('email') ?? '').trim()
+      const email = emailAddress.safeParse(typed)
+      if (!email.success) {
+        ctx.status = 400
+        return showForm(ctx, visitor, { typed: typed.slice(0, 256), error: 'email' })
+      }
+      if (!(await visitors.confirm(ctx, visitor, ['email']))) return
+      const counted = await asking.count(ctx, email.data)
+      if (counted === 'refused') return showForm(ctx, visitor, { typed, error: 'throttled' })
+      if (counted === 'allowed') await askFor(ctx, account, email.data)
+      seeOther(ctx, ASKED)
+    }),
+  )
+
+  router.post(
+    '/verification',
+    visitors.only(async (ctx, visitor) => {
+      const { email, emailVerified } = visitor.account
+      if (email === undefined || emailVerified) return seeOther(ctx, HOME)
+      const counted = await asking.count(ctx, email)
+      if (counted === 'refused') return showForm(ctx, visitor, { typed: '', error: 'throttled' })
+      if (counted === 'allowed') await emailChange.askToVerify(visitor.account, email, aboutOf(ctx))
+      seeOther(ctx, ASKED)
+    }),
+  )
+
+  router.get('/confirm', async (ctx) => {
+    const found = await find(ctx)
+    if (found) showConfirm(ctx, found.link, found.account)
+  })
+
+  router.post('/confirm', async (ctx) => {
+    const found = await find(ctx)
+    if (!found) return
+    if ((await emailChange.confirm(found.link, found.account, aboutOf(ctx))) !== 'done')
+      return openedLinks.showOver(ctx)
+    openedLinks.close(ctx)
+    seeOther(ctx, `${HOME}/email/done`)
+  })
+
+  router.get('/done', (ctx) => views.render(ctx, 'self-service-done', { what: 'email', next: HOME }))
+
+  return router
+
+  /** Their own address in another spelling, or not proven yet, is theirs to prove. */
+  async function askFor(ctx: Context, account: Account, email: string): Promise<void> {
+    const isSame = account.email === email
+    if (isSame && !account.emailVerified) return await emailChange.askToVerify(account, email, aboutOf(ctx))
+    await emailChange.ask(account, email, aboutOf(ctx))
+  }
+
+  async function find(ctx: Context): Promise<{ link: EmailLink; account: Account } | undefined> {
+    const link = await openedLinks.find(ctx, 'verification', 'email_change')
+    if (!link) return undefined
+    const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
+    if (account) return { link, account }
+    openedLinks.showOver(ctx)
+    return undefined
+  }
+
+  function showForm(
+    ctx: Context,
+    visitor: Visitor,
+    shown: Pick<Pages['email-change'], 'typed' | 'error'>,
+  ): void {
+    const { email } = visitor.account
+    views.render(ctx, 'email-change', { csrf: visitors.csrfTokenFor(visitor), email, ...shown })
+  }
+
+  function showConfirm(ctx: Context, { request }: EmailLink, { username }: Account): void {
+    views.render(ctx, 'email-confirm', {
+      csrf: openedLinks.csrfTokenFor(ctx),
+      email: request.email,
+      username,
+    })
+  }
+}

@@ -1,0 +1,93 @@
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import { LINK_PATH, type MailLinks, type OpenLink } from '../accounts/mail-links.ts'
+import { cookieNames } from '../oidc/cookies.ts'
+import type { RenderPage } from '../oidc/pages.ts'
+import type { LinkPurpose } from '../store/mail-link.ts'
+import { MINUTE_SECONDS } from '../time.ts'
+import type { Vault } from '../vault.ts'
+import { createCsrf } from './csrf.ts'
+import { formOf } from './guards.ts'
+import { seeOther } from './see-other.ts'
+
+const SECRET = /^[\w-]{43}$/
+/** How long somebody may look at the page that a link leads to. */
+const PAGE_SECONDS = 30 * MINUTE_SECONDS
+
+/** Where a link goes on. */
+const PAGES: Record<LinkPurpose, string> = {
+  registration: '/account/register/confirm',
+  reset: '/account/reset/password',
+  verification: '/account/email/confirm',
+  email_change: '/account/email/confirm',
+}
+
+export type OpenedLinks = ReturnType<typeof createOpenedLinks>
+
+/** A link that a browser opened: its secret is in a cookie from then on, not in an address that is kept or shown. */
+export function createOpenedLinks({
+  issuer,
+  links,
+  vault,
+  render,
+}: {
+  issuer: string
+  links: MailLinks
+  vault: Vault
+  render: RenderPage
+}) {
+  const csrf = createCsrf(vault, 'mail link csrf')
+  const name = cookieNames(issuer).link
+  // 256 random bits need no signature.
+  const options = { path: '/account', httpOnly: true, sameSite: 'lax', signed: false } as const
+  const read = (ctx: Context) => ctx.cookies.get(name, { signed: false }) ?? ''
+
+  /** A link that was used, replaced or is too old; which of them is nobody's business. */
+  function showOver(ctx: Context): void {
+    ctx.status = 400
+    render(ctx, 'link-over', {})
+  }
+
+  return {
+    showOver,
+
+    async open(ctx: Context, secret: string): Promise<void> {
+      const link = SECRET.test(secret) ? await links.find(secret) : undefined
+      if (!link) return showOver(ctx)
+      ctx.cookies.set(name, secret, { ...options, maxAge: PAGE_SECONDS * 1000 })
+      seeOther(ctx, PAGES[link.purpose])
+    },
+
+    /**
+     * The opened link for one of these purposes. A form is verified first.
+     *
+     * @returns undefined when it does not work any more; then the page says so.
+     * @throws {BadRequestError} 403
+     */
+    async find<Purpose extends LinkPurpose>(
+      ctx: Context,
+      ...purposes: Purpose[]
+    ): Promise<Extract<OpenLink, { purpose: Purpose }> | undefined> {
+      const secret = read(ctx)
+      if (ctx.method === 'POST') csrf.verify(secret, formOf(ctx).get('csrf'))
+      const link = await links.find(secret)
+      if (link && purposes.some((purpose) => purpose === link.purpose))
+        return link as Extract<OpenLink, { purpose: Purpose }>
+      showOver(ctx)
+      return undefined
+    },
+
+    csrfTokenFor: (ctx: Context): string => csrf.tokenFor(read(ctx)),
+
+    close(ctx: Context): void {
+      ctx.cookies.set(name, null, options)
+    },
+  }
+}
+
+/** Where mailed links lead. Opening one changes nothing: mail scanners open them, too. */
+export function createLinkRoutes({ openedLinks }: { openedLinks: OpenedLinks }): Router {
+  const router = new Router()
+  router.get(`${LINK_PATH}/:secret`, (ctx) => openedLinks.open(ctx, String(ctx.params.secret)))
+  return router
+}

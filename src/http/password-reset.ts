@@ -1,0 +1,109 @@
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import type { PasswordReset } from '../accounts/password-reset.ts'
+import type { BrowserSessions } from '../oidc/browser-session.ts'
+import type { Pages } from '../oidc/pages.ts'
+import { originOf } from '../oidc/record.ts'
+import type { Account, AccountStore } from '../store/account.ts'
+import { type Asking, interactionOf, signInPath, withInteraction } from './asking.ts'
+import { formOf } from './guards.ts'
+import type { KnownBrowsers } from './known-browser.ts'
+import type { OpenedLinks } from './mail-link.ts'
+import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
+import type { RememberCookies } from './remember-me.ts'
+import { seeOther } from './see-other.ts'
+import type { Views } from './views.ts'
+
+const MAX_LOGIN_CHARACTERS = 256
+const RESET = '/account/reset'
+
+type Needs = {
+  accounts: AccountStore
+  passwordReset: PasswordReset
+  asking: Asking
+  openedLinks: OpenedLinks
+  hashNewPassword: HashNewPassword
+  browserSessions: BrowserSessions
+  knownBrowsers: KnownBrowsers
+  remembering: RememberCookies
+  views: Pick<Views, 'render' | 'words'>
+}
+
+/** "Forgot your password?", and the page that the mailed link leads to. */
+export function createPasswordResetRoutes(needs: Needs): Router {
+  const { accounts, passwordReset, asking, openedLinks, browserSessions, remembering, views } = needs
+  const router = new Router({ prefix: RESET })
+  const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
+
+  router.get('/', (ctx) => showAsk(ctx, { username: '', error: undefined }))
+
+  router.post('/', async (ctx) => {
+    asking.verify(ctx)
+    const username = (formOf(ctx).get('username') ?? '').trim()
+    if (username === '' || username.length > MAX_LOGIN_CHARACTERS) {
+      ctx.status = 400
+      return showAsk(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
+    }
+    const counted = await asking.count(ctx, username)
+    if (counted === 'refused') return showAsk(ctx, { username, error: 'throttled' })
+    if (counted === 'allowed') await passwordReset.ask(username, asking.askerOf(ctx), aboutOf(ctx))
+    seeOther(ctx, withInteraction(`${RESET}/asked`, interactionOf(ctx)))
+  })
+
+  router.get('/asked', (ctx) =>
+    views.render(ctx, 'mail-asked', { what: 'reset', signIn: signInPath(interactionOf(ctx)) }),
+  )
+
+  router.get('/password', async (ctx) => {
+    const found = await find(ctx)
+    if (found) showPassword(ctx, found.account, { error: undefined, rule: undefined })
+  })
+
+  router.post('/password', async (ctx) => {
+    const found = await find(ctx)
+    if (!found) return
+    const { link, account } = found
+    const { asker } = link.request
+    const passwordHash = await needs.hashNewPassword(ctx, account)
+    if (isRefused(passwordHash)) return showPassword(ctx, account, answerRefused(ctx, passwordHash))
+    const session = await browserSessions.find(ctx)
+    if ((await passwordReset.confirm(link, account, passwordHash, aboutOf(ctx))) !== 'done')
+      return openedLinks.showOver(ctx)
+    openedLinks.close(ctx)
+    // What this browser was signed in with has ended, too.
+    if (session?.accountId === account.sub) {
+      browserSessions.forget(ctx)
+      remembering.clear(ctx)
+    }
+    needs.knownBrowsers.note(ctx, account.sub)
+    const interaction = asking.isSameBrowser(ctx, asker) ? asker.interaction : undefined
+    seeOther(ctx, withInteraction(`${RESET}/done`, interaction))
+  })
+
+  router.get('/done', (ctx) =>
+    views.render(ctx, 'self-service-done', { what: 'reset', next: signInPath(interactionOf(ctx)) }),
+  )
+
+  return router
+
+  async function find(ctx: Context) {
+    const link = await openedLinks.find(ctx, 'reset')
+    if (!link) return undefined
+    const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
+    if (account) return { link, account }
+    openedLinks.showOver(ctx)
+    return undefined
+  }
+
+  function showAsk(ctx: Context, shown: Pick<Pages['reset'], 'username' | 'error'>): void {
+    views.render(ctx, 'reset', { csrf: asking.open(ctx), signIn: signInPath(interactionOf(ctx)), ...shown })
+  }
+
+  function showPassword(
+    ctx: Context,
+    { username }: Account,
+    shown: Pick<Pages['reset-password'], 'error' | 'rule'>,
+  ): void {
+    views.render(ctx, 'reset-password', { csrf: openedLinks.csrfTokenFor(ctx), username, ...shown })
+  }
+}

@@ -1,0 +1,146 @@
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import {
+  chosenUsername,
+  displayName,
+  emailAddress,
+  type Registration,
+  type RegistrationLink,
+} from '../accounts/registration.ts'
+import type { Pages, RegistrationOnPage } from '../oidc/pages.ts'
+import { originOf } from '../oidc/record.ts'
+import { type Asking, interactionOf, signInPath, withInteraction } from './asking.ts'
+import { formOf } from './guards.ts'
+import type { OpenedLinks } from './mail-link.ts'
+import { answerRefused, type HashNewPassword, isRefused, type RefusedPassword } from './new-password.ts'
+import { seeOther } from './see-other.ts'
+import type { Views } from './views.ts'
+
+const REGISTER = '/account/register'
+/** What a form shows again of what was typed. */
+const MAX_SHOWN_CHARACTERS = 256
+
+type Needs = {
+  registration: Registration
+  asking: Asking
+  openedLinks: OpenedLinks
+  hashNewPassword: HashNewPassword
+  views: Pick<Views, 'render' | 'words'>
+}
+
+type Errors = RegistrationOnPage['errors']
+
+/** "Create an account", and the page that the mailed link leads to. */
+export function createRegistrationRoutes(needs: Needs): Router {
+  const { registration, asking, openedLinks, hashNewPassword, views } = needs
+  const router = new Router({ prefix: REGISTER })
+
+  router.get('/', (ctx) => showForm(ctx, {}))
+
+  router.post('/', async (ctx) => {
+    asking.verify(ctx)
+    const { username, name, errors: inNames } = readNames(ctx)
+    const email = emailAddress.safeParse(typed(ctx, 'email'))
+    const errors: Errors = { ...inNames, ...(email.success ? {} : { email: 'email' }) }
+    if (!email.success || Object.keys(errors).length > 0) {
+      ctx.status = 400
+      return showForm(ctx, errors)
+    }
+    const counted = await asking.count(ctx, email.data)
+    if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
+    // Hashed whether the address is known or not: a fast answer would tell.
+    const passwordHash = await hashNewPassword(ctx, { username, email: email.data, profile: { name } })
+    if (isRefused(passwordHash)) return showForm(ctx, errorsOf(ctx, passwordHash))
+    if (counted === 'allowed') {
+      const request = { email: email.data, username, name, passwordHash, asker: asking.askerOf(ctx) }
+      await registration.ask(request, { language: views.words(ctx).lang, origin: originOf(ctx) })
+    }
+    seeOther(ctx, withInteraction(`${REGISTER}/asked`, interactionOf(ctx)))
+  })
+
+  router.get('/asked', (ctx) =>
+    views.render(ctx, 'mail-asked', { what: 'registration', signIn: signInPath(interactionOf(ctx)) }),
+  )
+
+  router.get('/confirm', async (ctx) => {
+    const link = await openedLinks.find(ctx, 'registration')
+    if (!link) return
+    const { username, name = '' } = link.request
+    showConfirm(ctx, link, { username, name, errors: {} })
+  })
+
+  router.post('/confirm', async (ctx) => {
+    const link = await openedLinks.find(ctx, 'registration')
+    if (!link) return
+    const { username, name, errors } = readNames(ctx)
+    const shown = { username: typed(ctx, 'username'), name: typed(ctx, 'name') }
+    if (Object.keys(errors).length > 0) {
+      ctx.status = 400
+      return showConfirm(ctx, link, { ...shown, errors })
+    }
+    const { email, asker } = link.request
+    const isSameBrowser = asking.isSameBrowser(ctx, asker)
+    const passwordHash = isSameBrowser
+      ? link.request.passwordHash
+      : await hashNewPassword(ctx, { username, email, profile: { name } })
+    if (isRefused(passwordHash))
+      return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, passwordHash) })
+    const outcome = await registration.confirm(link, { username, name, passwordHash }, originOf(ctx))
+    if (outcome === 'over') return openedLinks.showOver(ctx)
+    if (outcome === 'taken') {
+      ctx.status = 400
+      return showConfirm(ctx, link, { ...shown, errors: { username: 'taken' } })
+    }
+    openedLinks.close(ctx)
+    seeOther(ctx, withInteraction(`${REGISTER}/done`, isSameBrowser ? asker.interaction : undefined))
+  })
+
+  router.get('/done', (ctx) =>
+    views.render(ctx, 'self-service-done', { what: 'registered', next: signInPath(interactionOf(ctx)) }),
+  )
+
+  return router
+
+  function showForm(ctx: Context, errors: Errors): void {
+    views.render(ctx, 'register', {
+      csrf: asking.open(ctx),
+      email: typed(ctx, 'email'),
+      username: typed(ctx, 'username'),
+      name: typed(ctx, 'name'),
+      errors,
+      signIn: signInPath(interactionOf(ctx)),
+    })
+  }
+
+  function showConfirm(
+    ctx: Context,
+    { request }: RegistrationLink,
+    shown: Pick<Pages['register-confirm'], 'username' | 'name' | 'errors'>,
+  ): void {
+    views.render(ctx, 'register-confirm', {
+      csrf: openedLinks.csrfTokenFor(ctx),
+      email: request.email,
+      // Whoever registered knows the password: only in their own browser may it count without being asked for.
+      asksPassword: !asking.isSameBrowser(ctx, request.asker),
+      ...shown,
+    })
+  }
+}
+
+const typed = (ctx: Context, name: string): string =>
+  (formOf(ctx).get(name) ?? '').trim().slice(0, MAX_SHOWN_CHARACTERS)
+
+function readNames(ctx: Context): { username: string; name: string | undefined; errors: Errors } {
+  const username = chosenUsername.safeParse(typed(ctx, 'username'))
+  const name = displayName.safeParse(typed(ctx, 'name'))
+  const errors: Errors = {
+    ...(username.success ? {} : { username: 'username' }),
+    ...(name.success ? {} : { name: 'name' }),
+  }
+  return { username: username.data ?? '', name: name.data || undefined, errors }
+}
+
+function errorsOf(ctx: Context, refused: RefusedPassword): Errors {
+  const { error, rule } = answerRefused(ctx, refused)
+  return error === 'rule' ? { password: rule } : { form: 'busy' }
+}

@@ -1,0 +1,76 @@
+import type { Context, Middleware } from 'koa'
+import compose from 'koa-compose'
+import { createEmailChange } from '../accounts/email-change.ts'
+import type { MailLimits } from '../accounts/mail-limits.ts'
+import type { MailLinks } from '../accounts/mail-links.ts'
+import { createPasswordReset } from '../accounts/password-reset.ts'
+import { createRegistration } from '../accounts/registration.ts'
+import type { SignInLimits } from '../accounts/sign-in-limits.ts'
+import type { Offers } from '../config.ts'
+import type { BrowserSessions } from '../oidc/browser-session.ts'
+import type { Account, AccountStore } from '../store/account.ts'
+import type { NewMail } from '../store/mail.ts'
+import type { SelfServiceStore } from '../store/self-service.ts'
+import type { Clock } from '../time.ts'
+import type { Vault } from '../vault.ts'
+import { createAsking } from './asking.ts'
+import { createEmailChangeRoutes } from './email-change.ts'
+import type { KnownBrowsers } from './known-browser.ts'
+import { createLinkRoutes, createOpenedLinks } from './mail-link.ts'
+import type { HashNewPassword } from './new-password.ts'
+import { createPasswordResetRoutes } from './password-reset.ts'
+import { createRegistrationRoutes } from './registration.ts'
+import { createRememberCookies } from './remember-me.ts'
+import type { Views } from './views.ts'
+import type { Visitors } from './visitor.ts'
+
+type Needs = {
+  issuer: string
+  offers: Offers
+  links: MailLinks
+  mailLimits: MailLimits
+  signInLimits: SignInLimits
+  accounts: AccountStore
+  selfService: SelfServiceStore
+  hashNewPassword: HashNewPassword
+  browserSessions: BrowserSessions
+  knownBrowsers: KnownBrowsers
+  visitors: Visitors
+  vault: Vault
+  views: Views
+  now: Clock
+}
+
+/** What people do by themselves, as far as it is offered: what is not has no page. */
+export function createSelfServiceRoutes(needs: Needs): Middleware {
+  const { issuer, offers, views } = needs
+  const openedLinks = createOpenedLinks({ ...needs, render: views.render })
+  const remembering = createRememberCookies(issuer)
+  const pages = { ...needs, asking: createAsking(needs), openedLinks, remembering }
+  const passwordReset = createPasswordReset({ ...needs, limits: needs.signInLimits })
+  return compose(
+    [
+      createLinkRoutes(pages),
+      offers.registration && createRegistrationRoutes({ ...pages, registration: createRegistration(needs) }),
+      offers.passwordReset && createPasswordResetRoutes({ ...pages, passwordReset }),
+      offers.emailChange && createEmailChangeRoutes({ ...pages, emailChange: createEmailChange(needs) }),
+    ].flatMap((router) => (router ? [router.routes() as Middleware] : [])),
+  )
+}
+
+/** The mail that tells a person of their new password, if they have an address and mail can be sent. */
+export function createPasswordNotice({
+  links,
+  canMail,
+  views,
+}: {
+  links: MailLinks
+  canMail: boolean
+  views: Views
+}) {
+  return (ctx: Context, { sub, username, email }: Account): NewMail[] => {
+    if (!canMail || email === undefined) return []
+    const { lang: language } = views.words(ctx)
+    return [links.tell({ kind: 'password-changed', to: email, language, values: { username } }, sub)]
+  }
+}

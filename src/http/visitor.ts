@@ -1,0 +1,94 @@
+import type { Context, Middleware } from 'koa'
+import type { BrowserSession, BrowserSessions } from '../oidc/browser-session.ts'
+import type { RenderPage } from '../oidc/pages.ts'
+import { isRemembered } from '../oidc/session-use.ts'
+import type { Account, AccountStore } from '../store/account.ts'
+import { type Clock, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
+import type { Vault } from '../vault.ts'
+import { createCsrf } from './csrf.ts'
+import { formOf } from './guards.ts'
+import type { AnswerLogin } from './login-form.ts'
+import { seeOther } from './see-other.ts'
+
+/** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */
+const FRESH_SECONDS = 5 * MINUTE_SECONDS
+const HOME = '/account'
+const SIGN_IN = `${HOME}/sign-in`
+
+/** Who looks at a page of their account, in which session. */
+export type Visitor = Readonly<{ account: Account; session: BrowserSession }>
+
+export type Visitors = ReturnType<typeof createVisitors>
+
+/** People on the pages of their account. */
+export function createVisitors({
+  accounts,
+  browserSessions,
+  checkLogin,
+  vault,
+  render,
+  now,
+}: {
+  accounts: AccountStore
+  browserSessions: BrowserSessions
+  checkLogin: AnswerLogin
+  vault: Vault
+  render: RenderPage
+  now: Clock
+}) {
+  const csrf = createCsrf(vault, 'account csrf')
+
+  async function find(ctx: Context): Promise<Visitor | undefined> {
+    const session = await browserSessions.use(ctx)
+    const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
+    return session && account?.status === 'active' ? { account, session } : undefined
+  }
+
+  return {
+    find,
+    csrfTokenFor: ({ session }: Visitor): string => csrf.tokenFor(session.uid),
+
+    /** Who is not signed in any more signs in first; a form of theirs is not acted on afterwards. */
+    only(answer: (ctx: Context, visitor: Visitor) => Promise<void>): Middleware {
+      return async (ctx) => {
+        const visitor = await find(ctx)
+        // By way of the page itself, where a remembered browser is recognised.
+        if (!visitor) return seeOther(ctx, ctx.path === HOME ? SIGN_IN : HOME)
+        if (ctx.method === 'POST') csrf.verify(visitor.session.uid, formOf(ctx).get('csrf'))
+        return await answer(ctx, visitor)
+      }
+    },
+
+    /**
+     * Whether the visitor proved moments ago who they are; otherwise they are asked, and the form comes again.
+     *
+     * @param names fields of the form, which go along.
+     */
+    async confirm(
+      ctx: Context,
+      { account, session }: Visitor,
+      names: readonly string[] = [],
+    ): Promise<boolean> {
+      const isFresh = toEpochSeconds(now()) - (session.loginTs ?? 0) <= FRESH_SECONDS
+      if (isFresh && !isRemembered(session)) return true
+      const form = formOf(ctx)
+      const isAnswered = form.has('password')
+      const answer = isAnswered ? await checkLogin(ctx, undefined, account.username) : undefined
+      if (answer?.outcome === 'accepted') {
+        await browserSessions.start(ctx, account, { method: 'password', at: answer.at })
+        return true
+      }
+      render(ctx, 'account-confirm', {
+        csrf: csrf.tokenFor(session.uid),
+        username: account.username,
+        action: ctx.path,
+        fields: names.flatMap((name) => {
+          const value = form.get(name)
+          return value === null ? [] : [{ name, value }]
+        }),
+        error: answer?.error,
+      })
+      return false
+    },
+  }
+}

@@ -1,0 +1,105 @@
+import type { Database } from './database.ts'
+import { type NewEvent, recordEvents } from './event.ts'
+import { expiryOf } from './expired.ts'
+import { insertMail, type NewMail } from './mail.ts'
+import type { MailLinkTable } from './schema.ts'
+import { defineStatement } from './statement.ts'
+
+/** What a link in a mail is for. */
+export type LinkPurpose = MailLinkTable['purpose']
+
+/** A link to be mailed; only the mail holds its secret. */
+export type NewMailLink = Readonly<{
+  purpose: LinkPurpose
+  /** Whom it is for; of each purpose they have one link, the newest. */
+  subject: Uint8Array
+  secretHash: Uint8Array
+  accountSub: string | undefined
+  sealedRequest: Uint8Array
+  createdAt: Date
+  expiresAt: Date
+}>
+
+/** A link that works. */
+export type MailLink = Readonly<{
+  purpose: LinkPurpose
+  accountSub: string | undefined
+  sealedRequest: Uint8Array
+}>
+
+export type MailLinkStore = ReturnType<typeof createMailLinkStore>
+
+export function createMailLinkStore(database: Database) {
+  return {
+    /** Makes a link, replaces the one before, and has it mailed. The statements are the same whoever it is for. */
+    async insert(
+      link: NewMailLink,
+      { mail, event }: { mail: readonly NewMail[]; event: NewEvent },
+    ): Promise<void> {
+      const { purpose, subject, secretHash, accountSub, sealedRequest, createdAt, expiresAt } = link
+      const changing = {
+        secret_hash: secretHash,
+        account_sub: accountSub ?? null,
+        sealed_request: sealedRequest,
+        created_at: createdAt,
+        expires_at: expiresAt,
+      }
+      await database.transaction().execute(async (transaction) => {
+        await transaction
+          .insertInto('mail_link')
+          .values({ purpose, subject, ...changing })
+          .onConflict((conflict) => conflict.columns(['purpose', 'subject']).doUpdateSet(changing))
+          .execute()
+        await insertMail(transaction, mail)
+        await recordEvents(transaction, [event])
+      })
+    },
+
+    /** The link with this secret, while it works: not used, replaced, or too old, and its person not locked out. */
+    async find(secretHash: Uint8Array, now: Date): Promise<MailLink | undefined> {
+      const [row] = await findLink(database, [secretHash, now.getTime() / 1000])
+      return row && toLink(row)
+    },
+
+    ...expiryOf(database, 'mail_link'),
+  }
+}
+
+/** Uses a link up, in the transaction of what it was for. Of any number of concurrent calls exactly one gets it. */
+export async function consumeLink(
+  transaction: Database,
+  secretHash: Uint8Array,
+  now: Date,
+): Promise<MailLink | undefined> {
+  const [row] = await deleteLink(transaction, [secretHash, now.getTime() / 1000])
+  return row && toLink(row)
+}
+
+/** Ends every link of a person, in the transaction of what made them out of date. */
+export async function endLinksOf(transaction: Database, accountSub: string): Promise<void> {
+  await transaction.deleteFrom('mail_link').where('account_sub', '=', accountSub).execute()
+}
+
+type LinkRow = Omit<MailLink, 'accountSub'> & { accountSub: string | null }
+
+function toLink({ accountSub, ...row }: LinkRow): MailLink {
+  return { ...row, accountSub: accountSub ?? undefined }
+}
+
+// Who was signed out everywhere since, changed their password or was locked out has no open links: somebody else may
+// have asked for them.
+const WORKS = `link.secret_hash = $1 and link.expires_at > to_timestamp($2) and (link.account_sub is null or exists (
+      select from account where account.sub = link.account_sub and account.status = 'active'
+        and (account.signed_out_at is null or account.signed_out_at < link.created_at)
+    ))`
+const COLUMNS = `link.purpose, link.account_sub as "accountSub", link.sealed_request as "sealedRequest"`
+
+const findLink = defineStatement<LinkRow>(
+  'mail_link_find',
+  `select ${COLUMNS} from mail_link as link where ${WORKS}`,
+)
+
+const deleteLink = defineStatement<LinkRow>(
+  'mail_link_delete',
+  `delete from mail_link as link where ${WORKS} returning ${COLUMNS}`,
+)
