@@ -165,7 +165,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       rememberMeSeconds: values.REMEMBER_ME_SECONDS,
     },
     mail: {
-      from: values.MAIL_FROM ?? { name: undefined, address: `no-reply@${new URL(issuerOrigin).hostname}` },
+      from: values.MAIL_FROM ?? {
+        name: values.BRAND_NAME,
+        address: `no-reply@${new URL(issuerOrigin).hostname}`,
+      },
       ...(SMTP_URL
         ? { by: 'smtp', server: SMTP_URL }
         : canMail

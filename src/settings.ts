@@ -302,7 +302,7 @@ export const SETTINGS = {
   ),
   MAIL_FROM: setting(
     sender.optional(),
-    '`no-reply@` and the host of ISSUER',
+    'BRAND_NAME, `no-reply@` and the host of ISSUER',
     'Whom mail comes from: `Name <address>`.',
   ),
   SELF_REGISTRATION: setting(

@@ -33,6 +33,8 @@ describe('our own messages', () => {
     const sources = [
       ...files.list('.eta').map((path) => files.read(path).toString('utf8')),
       files.read('page.js').toString('utf8'),
+      // A mail's subject is the message of its name.
+      ...files.list('.eta').map((path) => `'${path.replace('/', '.').replace(/\.eta$/, '.subject')}'`),
     ].join('\n')
     const prefixes = [...sources.matchAll(/`([a-z][\w.-]*\.)\$\{/g)].map(([, prefix = '']) => prefix)
     const english: Record<string, string> = JSON.parse(files.read('locales/en.json').toString('utf8'))
