@@ -9,6 +9,7 @@
     const input = secret.querySelector('input')
     addReveal(secret, input)
     addCapsLockHint(secret, input)
+    if (secret.dataset.advice) addAdvice(secret, input)
   }
 
   /** A button that shows what was typed. It is hidden again before it is sent: browsers save passwords from such fields alone. */
@@ -43,5 +44,34 @@
     const look = (event) => say(event.getModifierState?.('CapsLock') === true)
     for (const type of ['keydown', 'keyup', 'mousedown']) input.addEventListener(type, look)
     input.addEventListener('blur', () => say(false))
+  }
+
+  /** What the server would say of a new password, once the fingers rest. Nothing is said of an answer that came too late. */
+  function addAdvice(secret, input) {
+    const place = secret.querySelector('.advice')
+    let resting
+    let asked
+    input.addEventListener('input', () => {
+      clearTimeout(resting)
+      asked?.abort()
+      if (input.value === '') place.textContent = ''
+      else resting = setTimeout(ask, 400)
+    })
+
+    async function ask() {
+      asked = new AbortController()
+      const body = new URLSearchParams({ new_password: input.value })
+      for (const name of ['csrf', 'username', 'email', 'name']) {
+        const field = input.form.elements.namedItem(name)
+        if (field) body.set(name, field.value)
+      }
+      try {
+        const answer = await fetch(secret.dataset.advice, { method: 'POST', body, signal: asked.signal })
+        const { advice = '' } = answer.ok && !answer.redirected ? await answer.json() : {}
+        if (place.textContent !== advice) place.textContent = advice
+      } catch {
+        // Without an answer there is no advice; the form says it when it is sent.
+      }
+    }
   }
 })()

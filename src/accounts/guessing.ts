@@ -7,7 +7,7 @@ const LEAST_GUESSES = 1e12
  * What is judged. The time grows with the cube of the length, and who repeats one word for so long will not make up
  * for it afterwards: hostile input of any length takes some milliseconds.
  */
-const JUDGED_CHARACTERS = 48
+const JUDGED_CHARACTERS = 40
 /** How many readings of `p4$$w0rd` are tried. */
 const READINGS = 5
 

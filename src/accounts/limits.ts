@@ -16,6 +16,8 @@ export const LIMITS = {
 
   /** Sign-in pages that were started and not finished: each is a row (OWASP ASVS 2.4.1). */
   authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
+  /** New passwords that are judged while they are typed, for as long as a network's people type. */
+  passwordAdviceByNetwork: limit('password_advice.network', 300, MINUTE_SECONDS),
   /** Requests that were pushed: each is a row (RFC 9126 §7.1). */
   pushedRequestByNetwork: limit('pushed_request.network', 300, MINUTE_SECONDS),
   /** Device codes (RFC 8628 §5.1): each is a row, and one more code to guess. */

@@ -106,9 +106,10 @@ test('judging holds the event loop up for less than 20 ms, however hostile the p
     const password = part.repeat(Math.ceil(1024 / part.length)).slice(0, 1024)
     let least = Number.POSITIVE_INFINITY
     for (let round = 0; round < 5; round++) {
-      const startedAt = performance.now()
+      const before = process.threadCpuUsage()
       await rules.judge(password, owner)
-      least = Math.min(least, performance.now() - startedAt)
+      // Of the processor: what else this machine has to do at the moment does not count.
+      least = Math.min(least, process.threadCpuUsage(before).user / 1000)
     }
     expect(least, name).toBeLessThan(20)
   }

@@ -6,7 +6,7 @@ import { MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
 export const LEAST_PASSWORD_CHARACTERS = 15
 /** A shorter word in a passphrase is chance. */
 const LEAST_WORD_CHARACTERS = 3
-const MOST_WORD_CHARACTERS = 48
+const MOST_WORD_CHARACTERS = 40
 const MOST_WORDS = 40
 
 /** Why a password may not be chosen: a code, for whoever puts it into words. */

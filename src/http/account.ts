@@ -20,6 +20,7 @@ import { createCsrf } from './csrf.ts'
 import { formOf } from './guards.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
+import type { AdviseOnPassword } from './password-advice.ts'
 import { createRememberCookies } from './remember-me.ts'
 import { seeOther } from './see-other.ts'
 import type { SessionNotices } from './session-notice.ts'
@@ -39,6 +40,7 @@ type Needs = {
   tellPasswordChanged: (ctx: Context, account: Account) => NewMail[]
   visitors: Visitors
   offers: Offers
+  advisePassword: AdviseOnPassword
   checkLogin: AnswerLogin
   rememberMe: RememberMe
   sessionNotices: SessionNotices
@@ -112,6 +114,11 @@ export function createAccountRoutes(needs: Needs): Router {
   router.get(
     '/password',
     visitors.only(async (ctx, visitor) => showPassword(ctx, visitor, { error: undefined, rule: undefined })),
+  )
+
+  router.post(
+    '/password/advice',
+    visitors.only((ctx, { account }) => needs.advisePassword(ctx, account)),
   )
 
   router.post(

@@ -39,6 +39,7 @@ import { createKnownBrowsers } from './known-browser.ts'
 import { createLoginForm } from './login-form.ts'
 import { createNewPasswordForm } from './new-password.ts'
 import { pinOrigin } from './origin.ts'
+import { createPasswordAdvice } from './password-advice.ts'
 import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
 import { restartRequests } from './restart.ts'
@@ -92,6 +93,7 @@ export function createApp(needs: Needs): Koa {
     ...rendering,
     visitors: createVisitors(rendering),
     hashNewPassword: createNewPasswordForm(needs),
+    advisePassword: createPasswordAdvice(needs),
     tellPasswordChanged: createPasswordNotice(needs),
   }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })

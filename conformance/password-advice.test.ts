@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { exchange, posting } from './support/wire.ts'
+
+const ADVICE = '/account/password/advice'
+
+let server: TestServer
+let user: EndUser
+let page: Page
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1' })
+  await server.admin.users.create({ username: 'ada', name: 'Ada Lovelace', password: PASSWORD })
+})
+afterAll(() => server?.remove())
+beforeEach(async () => {
+  user = new EndUser(server.issuer)
+  await user.submit(await user.open('/account'), { username: 'ada', password: PASSWORD })
+  page = await user.open('/account/password')
+})
+
+/** Asks as the page's script does. */
+async function advise(password: string, { form = {}, headers = {} }: Asked = {}) {
+  const csrf = String(page.$('input[name=csrf]').val())
+  return await exchange(
+    server.url + ADVICE,
+    posting(
+      { csrf, new_password: password, ...form },
+      {
+        headers: {
+          cookie: await user.jar.getCookieString(server.issuer),
+          origin: server.issuer,
+          'sec-fetch-site': 'same-origin',
+          ...headers,
+        },
+      },
+    ),
+  )
+}
+type Asked = { form?: Record<string, string>; headers?: Record<string, string> }
+
+describe('advice on a new password', () => {
+  test('is what sending the form would say, in the language of the page', async () => {
+    for (const [password, words] of [
+      ['short', /15/],
+      ['x'.repeat(1_500), /1,024/],
+      ['passwordpassword', /repeats/],
+      ['adalovelace1815!', /name/],
+      ['123456789012345', /Many people/],
+    ] as const) {
+      const { status, body } = await advise(password)
+      expect(status).toBe(200)
+      expect(body.advice).toMatch(words)
+      const refused = await user.submit(page, { password: PASSWORD, new_password: password })
+      expect(refused.status).toBe(400)
+      expect(refused.$('#new-password-fault').text()).toBe(body.advice)
+    }
+    const german = await advise('passwordpassword', { headers: { 'accept-language': 'de' } })
+    expect(german.body.advice).toMatch(/wiederholt/)
+  })
+
+  test('is empty when the password may be chosen', async () => {
+    expect((await advise('three old boats at sea')).body).toEqual({ advice: '' })
+  })
+
+  test('is given to our own pages alone, and to who is signed in', async () => {
+    expect((await advise('short', { headers: { 'sec-fetch-site': 'cross-site' } })).status).toBe(403)
+    expect((await advise('short', { headers: { origin: 'https://evil.example' } })).status).toBe(403)
+    expect((await advise('short', { form: { csrf: 'forged' } })).status).toBe(403)
+    expect((await advise('short', { headers: { cookie: '' } })).status).toBe(303)
+    expect((await exchange(server.url + ADVICE)).status).toBeGreaterThanOrEqual(400)
+  })
+
+  test('has limits, and leaves no password in the log', async () => {
+    expect((await advise('x'.repeat(100_000))).status).toBe(413)
+    const headers = { 'x-forwarded-for': '198.51.100.7' }
+    const statuses: number[] = []
+    for (let round = 0; round < 16; round++) {
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () => advise('a secret that I type', { headers })),
+      )
+      statuses.push(...answers.map(({ status }) => status))
+    }
+    expect(statuses.filter((status) => status === 200)).toHaveLength(300)
+    expect(statuses.filter((status) => status === 429)).toHaveLength(20)
+    expect(server.logged()).toContain(ADVICE)
+    expect(server.logged()).not.toContain('a secret that I type')
+  })
+})
