@@ -5,13 +5,16 @@ import { createSallyport } from './contenders/sallyport.ts'
 import { measureGrowth } from './growth/measure.ts'
 import { withInstallation } from './installation.ts'
 import { SCENARIO_NAMES } from './load/scenarios.ts'
+import { measureLogins } from './logins/measure.ts'
 import {
   benchCommand,
   type CommonOptions,
   type GrowthCommandOptions,
+  type LoginsCommandOptions,
   type SpeedCommandOptions,
 } from './options.ts'
 import { drawGrowthChart, formatGrowthReport, judgeGrowth } from './report/growth-report.ts'
+import { drawLoginsChart, formatLoginsReport, judgeLogins } from './report/logins-report.ts'
 import { formatMachine, type Machine } from './report/machine.ts'
 import { drawSpeedChart } from './report/speed-chart.ts'
 import { formatSpeedReport } from './report/speed-report.ts'
@@ -23,7 +26,7 @@ const RESULTS_FOLDER = join(import.meta.dirname, '../bench-results')
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 try {
-  await benchCommand({ speed, growth }).parseAsync()
+  await benchCommand({ speed, growth, logins }).parseAsync()
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
   process.exit(1)
@@ -63,6 +66,24 @@ async function growth(options: GrowthCommandOptions): Promise<void> {
       text: () => formatGrowthReport(result, verdicts),
       chart: { name: 'growth.svg', draw: (caption) => drawGrowthChart(result, caption) },
     })
+  })
+}
+
+async function logins(options: LoginsCommandOptions): Promise<void> {
+  await withInstallation(options.alg, async (installation) => {
+    // Each person comes from an address of their own, as the server is told by the proxy that the bench plays.
+    const settings = { TRUSTED_PROXIES: '127.0.0.1' }
+    const result = await measureLogins(options, {
+      ...installation,
+      sallyport: await createSallyport({ ...installation, settings }),
+    })
+    const verdicts = judgeLogins(result)
+    report(options, installation.machine, {
+      document: { settings: options, ...result, targets: verdicts },
+      text: () => formatLoginsReport(result, verdicts),
+      chart: { name: 'logins.svg', draw: (caption) => drawLoginsChart(result, caption) },
+    })
+    if (result.faults > 0) process.exitCode = 1
   })
 }
 

@@ -12,15 +12,18 @@ export type CommonOptions = {
 }
 export type SpeedCommandOptions = CommonOptions & { scenario?: ScenarioName[] }
 
+export type LoginsCommandOptions = CommonOptions & { people: number; rate: number }
+
 export type GrowthCommandOptions = CommonOptions & { rows: number[]; expiredRows?: number }
 
 type Actions = {
   speed: (options: SpeedCommandOptions) => Promise<void>
   growth: (options: GrowthCommandOptions) => Promise<void>
+  logins: (options: LoginsCommandOptions) => Promise<void>
 }
 
 /** What `npm run bench` understands. */
-export function benchCommand({ speed, growth }: Actions): Command {
+export function benchCommand({ speed, growth, logins }: Actions): Command {
   return (
     withCommonOptions(new Command('bench'))
       .description('compare the speed of Sallyport with the bare engine and with a plain adapter')
@@ -33,6 +36,7 @@ export function benchCommand({ speed, growth }: Actions): Command {
       // Options behind the name of a command are that command's; both know --seconds.
       .enablePositionalOptions()
       .addCommand(growthCommand(growth))
+      .addCommand(loginsCommand(logins))
   )
 }
 
@@ -51,6 +55,14 @@ function growthCommand(growth: Actions['growth']): Command {
       wholeNumber,
     )
     .action(growth)
+}
+
+function loginsCommand(logins: Actions['logins']): Command {
+  return withCommonOptions(new Command('logins'))
+    .description('compare the latency of /token alone and beside many people who sign in at the same time')
+    .option('--people <n>', 'people who sign in at a time', wholeNumber, 500)
+    .option('--rate <n>', 'token requests per second', positive, 100)
+    .action(logins)
 }
 
 function withCommonOptions(command: Command): Command {

@@ -20,19 +20,25 @@ const PEOPLE_AT_A_TIME = 4
 export type Sallyport = Contender &
   Readonly<{
     database: string
+    databaseUrl: string
     /** Starts it on another database, which must be a copy of its own. */
     startOn(databaseUrl: string): Promise<RunningContender>
     /** Runs its command line beside the server, on whichever database. @returns what it printed. */
     cli(databaseUrl: string, ...args: string[]): Promise<string>
   }>
 
-/** Sallyport as it is installed: its own process, its defaults, set up through its command line. */
+/**
+ * Sallyport as it is installed: its own process, its defaults, set up through its command line.
+ *
+ * @param settings what differs from the defaults.
+ */
 export async function createSallyport({
   processes,
   postgres,
   folder,
   alg,
-}: ContenderNeeds): Promise<Sallyport> {
+  settings = {},
+}: ContenderNeeds & { settings?: Record<string, string> }): Promise<Sallyport> {
   const databaseUrl = await postgres.createDatabase(DATABASE)
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
@@ -42,6 +48,7 @@ export async function createSallyport({
     MANAGEMENT_PORT: '0',
     DATABASE_URL: databaseUrl,
     ENCRYPTION_KEY: randomBytes(32).toString('base64'),
+    ...settings,
   }
   const cli = (args: readonly string[], input = '') => processes.run([MAIN, ...args], { env, input })
   const createClient = async (...args: string[]): Promise<Client> => {
@@ -89,6 +96,7 @@ export async function createSallyport({
   return {
     name: 'sallyport',
     database: DATABASE,
+    databaseUrl,
     start: () => startOn(databaseUrl),
     startOn,
     cli: (url, ...args) => processes.run([MAIN, ...args], { env: { ...env, DATABASE_URL: url } }),

@@ -1,18 +1,21 @@
 import type { Target } from '../contenders/contender.ts'
 import { type Measurement, runClosedLoop } from './closed-loop.ts'
-import { GROWN_SCENARIOS, type GrownScenarioName } from './grown-scenarios.ts'
+import { FILE_SCENARIO } from './file-scenario.ts'
+import { GROWN_SCENARIOS } from './grown-scenarios.ts'
 import type { PreparedLoad } from './scenario.ts'
-import { SCENARIOS, type ScenarioName } from './scenarios.ts'
+import { SCENARIOS } from './scenarios.ts'
+import { runSteadyLoad } from './steady-load.ts'
 
 /** What the bench tells its load generator, one at a time. */
 export type Order =
-  | { do: 'prepare'; scenario: ScenarioName | GrownScenarioName; target: Target; connections: number }
+  | { do: 'prepare'; scenario: keyof typeof ALL; target: Target; connections: number }
   | { do: 'stock'; count: number }
-  | { do: 'run'; seconds: number }
+  /** As fast as the connections allow, or at a rate per second. */
+  | { do: 'run'; seconds: number; rate?: number }
 
 export type Reply = { measurement: Measurement | undefined } | { error: string }
 
-const ALL = { ...SCENARIOS, ...GROWN_SCENARIOS }
+const ALL = { ...SCENARIOS, ...GROWN_SCENARIOS, ...FILE_SCENARIO }
 
 /** The load generator's process: the servers' CPU time must not have the generator's in it. */
 let prepared: { load: PreparedLoad; target: Target; connections: number } | undefined
@@ -32,8 +35,12 @@ async function obey(order: Order): Promise<Measurement | undefined> {
   }
   if (!prepared) throw new Error('nothing is prepared')
   const { load, target, connections } = prepared
-  if (order.do === 'run')
-    return await runClosedLoop(target.origin, load, { connections, seconds: order.seconds })
+  if (order.do === 'run') {
+    const { seconds, rate } = order
+    return rate === undefined
+      ? await runClosedLoop(target.origin, load, { connections, seconds })
+      : await runSteadyLoad(target.origin, load, { connections, seconds, rate })
+  }
   await load.stock?.(order.count)
   return undefined
 }

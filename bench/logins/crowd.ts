@@ -1,0 +1,102 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { Agent, request } from 'undici'
+import type { Person, Target } from '../contenders/contender.ts'
+import { authorizePath } from '../load/requests.ts'
+import { percentile } from '../report/statistics.ts'
+import type { Crowd, Faults } from './result.ts'
+
+const CSRF = /name="csrf" value="([^"]+)"/
+const FAULT_CHARACTERS = 300
+
+type Form = Readonly<{ path: string; cookie: string; csrf: string }>
+
+/**
+ * Many people who sign in at the same time, each in a browser and from an address of their own: they open the page, send
+ * the form, and come back when they are told to. Who is in makes room for the next.
+ */
+export async function runCrowd(
+  target: Target,
+  people: readonly Person[],
+  seconds: number,
+): Promise<Crowd & Faults> {
+  const agent = new Agent({ connections: people.length, pipelining: 1 })
+  const counts = { accepted: 0, busy: 0, throttled: 0 }
+  const waits: number[] = []
+  const faults: string[] = []
+  const startedAt = performance.now()
+  const endAt = startedAt + seconds * 1000
+  const isOver = () => performance.now() >= endAt
+
+  async function ask(path: string, headers: Record<string, string>, body?: string) {
+    const answer = await request(new URL(path, target.origin), {
+      method: body === undefined ? 'GET' : 'POST',
+      headers,
+      body: body ?? null,
+      dispatcher: agent,
+    })
+    return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
+  }
+
+  async function openForm(person: Person, address: string): Promise<Form> {
+    const headers = { accept: 'text/html', 'x-forwarded-for': address }
+    const asked = await ask(authorizePath(target, person), headers)
+    const path = String(asked.headers.location)
+    const cookie = [asked.headers['set-cookie'] ?? []]
+      .flat()
+      .map((line) => line.split(';')[0])
+      .join('; ')
+    const page = await ask(path, { ...headers, cookie })
+    const csrf = CSRF.exec(page.text)?.[1]
+    if (csrf === undefined) throw new Error(`no form: ${asked.status}, ${page.status} ${page.text}`)
+    return { path, cookie, csrf }
+  }
+
+  /** Sends the form until its person is in, or the time is over. */
+  async function signIn(person: Person, address: string, { path, cookie, csrf }: Form): Promise<void> {
+    const body = new URLSearchParams({ csrf, ...person }).toString()
+    const headers = {
+      accept: 'text/html',
+      'content-type': 'application/x-www-form-urlencoded',
+      cookie,
+      origin: target.origin,
+      'sec-fetch-site': 'same-origin',
+      'x-forwarded-for': address,
+    }
+    while (!isOver()) {
+      const sentAt = performance.now()
+      const answer = await ask(path, headers, body)
+      if (answer.status === 303) {
+        counts.accepted++
+        waits.push(performance.now() - sentAt)
+        return
+      }
+      if (answer.status !== 503 && answer.status !== 429) throw new Error(`${answer.status} ${answer.text}`)
+      counts[answer.status === 503 ? 'busy' : 'throttled']++
+      const retryAfter = Number(answer.headers['retry-after'])
+      if (!(retryAfter > 0)) throw new Error(`${answer.status} does not say when to come back`)
+      await pause(Math.min(retryAfter * 1000, Math.max(0, endAt - performance.now())))
+    }
+  }
+
+  await Promise.all(
+    people.map(async (person, index) => {
+      const address = `10.0.${index >> 8}.${index & 255}`
+      while (!isOver())
+        try {
+          await signIn(person, address, await openForm(person, address))
+        } catch (error) {
+          faults.push(String(error).slice(0, FAULT_CHARACTERS))
+        }
+    }),
+  )
+  await agent.close()
+  const sorted = Float64Array.from(waits).sort()
+  return {
+    ...counts,
+    seconds: (performance.now() - startedAt) / 1000,
+    acceptedP50Milliseconds: percentile(sorted, 0.5),
+    acceptedP99Milliseconds: percentile(sorted, 0.99),
+    faults: faults.length,
+    firstFault: faults[0],
+  }
+}
