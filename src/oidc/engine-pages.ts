@@ -121,6 +121,8 @@ const DEVICE_ERRORS: Record<string, DeviceError> = {
   NotFoundError: 'not-found',
   ExpiredError: 'expired',
   AlreadyUsedError: 'used',
+  // The page after signing in was answered before.
+  SessionNotFound: 'used',
   NoCodeError: 'missing',
   TooManyGuessesError: 'throttled',
   // The page was open too long, or another one took its place; or the database was away.

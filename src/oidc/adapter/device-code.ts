@@ -31,6 +31,8 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
       // The engine makes whatever failed at the person's page the device's answer, for good. That the database was away
       // says nothing about the device: the person tries again, or did decide.
       if (payload.error === 'temporarily_unavailable') return await deviceCodes.reopen(idHash)
+      // Nor does a page that was over: answered twice, the second answer would be the device's, before the first one is.
+      if (payload.error === 'invalid_request') return
       const isDecided = payload.error !== undefined || payload.accountId !== undefined
       if (!isDecided && !payload.inFlight) return await insert(id, payload)
       const isFirst = isDecided ? await decide(idHash, payload) : await deviceCodes.take(idHash, sessionUid())
