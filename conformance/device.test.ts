@@ -3,12 +3,12 @@ import * as client from 'openid-client'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { later } from './support/clock.ts'
+import { approveDevice, enterCode, pollDevice, type Started, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { createRelyingParty } from './support/relying-party.ts'
 import { type Answer, type Form, letPollIntervalPass, post, sql, statuses } from './support/wire.ts'
 
-const GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
 const SCOPE = 'openid profile offline_access'
 
 let server: TestServer
@@ -27,39 +27,14 @@ beforeEach(() => {
   ada = new EndUser(server.issuer)
 })
 
-type Started = {
-  device_code: string
-  user_code: string
-  verification_uri: string
-  verification_uri_complete: string
-}
+const start = (form?: Form, headers?: Record<string, string>) => startDevice(server, tv, form, headers)
 
-async function start(form: Form = { scope: SCOPE }, headers: Record<string, string> = {}): Promise<Started> {
-  const answer = await post(`${server.issuer}/device/authorize`, form, { as: tv, headers })
-  expect(answer.status, answer.text).toBe(200)
-  return answer.body as Started
-}
-
-function poll({ device_code }: Started, as = tv, target = server.issuer): Promise<Answer> {
-  return post(`${target}/token`, { grant_type: GRANT_TYPE, device_code }, { as })
-}
+const poll = (started: Started, as = tv, target = server.issuer) => pollDevice(target, started, as)
 
 function expectError(answer: Answer, error: unknown): void {
   expect(answer).toMatchObject({ status: 400, body: { error } })
   expect(answer.headers.get('cache-control')).toBe('no-store')
   expect(answer.body).not.toHaveProperty('access_token')
-}
-
-/** Enters the code as a person would; the confirmation page. */
-async function enterCode(person: EndUser, { verification_uri, user_code }: Started): Promise<Page> {
-  return await person.submit(await person.open(verification_uri), { user_code })
-}
-
-async function approve(person: EndUser, started: Started, username = 'ada'): Promise<Page> {
-  let page = await person.submit(await enterCode(person, started), {}, 'approve')
-  if (page.$('input[name=password]').length > 0)
-    page = await person.submit(page, { username, password: PASSWORD })
-  return await person.submit(page, {}, 'approve')
 }
 
 describe('a device', () => {
@@ -74,7 +49,7 @@ describe('a device', () => {
       expires_in: 600,
       interval: 5,
     })
-    const done = await approve(ada, started as Started)
+    const done = await approveDevice(ada, started as Started)
     expect(done.status).toBe(200)
     expect(done.$('h1').text()).toBe('Your device is connected')
 
@@ -187,7 +162,7 @@ describe('a device', () => {
 
   test('gets tokens once, of ten polls at once, and then invalid_grant (RFC 8628 §3.5)', async () => {
     const started = await start()
-    await approve(ada, started)
+    await approveDevice(ada, started)
     const answers = await Promise.all(Array.from({ length: 10 }, () => poll(started)))
     expect(statuses(answers)).toEqual({ 200: 1, 400: 9 })
     const winner = answers.find(({ status }) => status === 200)?.body
@@ -203,7 +178,7 @@ describe('a device', () => {
 
   test('cannot use the code of another client, nor harm it by trying (RFC 6749 §5.2)', async () => {
     const started = await start()
-    await approve(ada, started)
+    await approveDevice(ada, started)
     expectError(await poll(started, other), 'invalid_grant')
     expectError(await poll(started, other), 'invalid_grant')
     expect((await poll(started)).status).toBe(200)
@@ -221,7 +196,7 @@ describe('a device', () => {
 
   test('whose person was disabled after approving gets invalid_grant (CVE-2026-88770)', async () => {
     const started = await start()
-    await approve(ada, started, 'grace')
+    await approveDevice(ada, started, 'grace')
     await server.admin.users.disable({ username: 'grace' })
     expectError(await poll(started), 'invalid_grant')
   })
@@ -229,7 +204,7 @@ describe('a device', () => {
   test('keeps its tokens when the browser that approved it signs out', async () => {
     for (const scope of [SCOPE, 'openid']) {
       const started = await start({ scope })
-      await approve(ada, started)
+      await approveDevice(ada, started)
       const { body } = await poll(started)
       const done = await ada.submit(await ada.open('/logout'), {}, 'approve')
       expect(done.$('h1').text()).toBe('You are signed out')
@@ -278,7 +253,7 @@ describe('the page where a person enters the code', () => {
   })
 
   test('asks even a person who is signed in, and consented to the app before (RFC 8628 §5.4)', async () => {
-    await approve(ada, await start())
+    await approveDevice(ada, await start())
     const started = await start()
     const confirm = await enterCode(ada, started)
     expect(confirm.$('button[value=approve]')).toHaveLength(1)
@@ -340,7 +315,7 @@ describe('the page where a person enters the code', () => {
   test('is not opened by guessing: a code leads to its own device alone (RFC 8628 §5.1)', async () => {
     const [first, second] = [await start(), await start()]
     expect(first.user_code).not.toBe(second.user_code)
-    await approve(ada, first)
+    await approveDevice(ada, first)
     expectError(await poll(second), 'authorization_pending')
     expect((await poll(first)).status).toBe(200)
     const used = await enterCode(new EndUser(server.issuer), first)
