@@ -10,6 +10,7 @@ import { formOf } from './guards.ts'
 import type { KnownBrowsers } from './known-browser.ts'
 import type { OpenedLinks } from './mail-link.ts'
 import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
+import type { AdviseOnPassword } from './password-advice.ts'
 import type { RememberCookies } from './remember-me.ts'
 import { seeOther } from './see-other.ts'
 import type { Views } from './views.ts'
@@ -23,6 +24,7 @@ type Needs = {
   asking: Asking
   openedLinks: OpenedLinks
   hashNewPassword: HashNewPassword
+  advisePassword: AdviseOnPassword
   browserSessions: BrowserSessions
   knownBrowsers: KnownBrowsers
   remembering: RememberCookies
@@ -78,6 +80,11 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     needs.knownBrowsers.note(ctx, account.sub)
     const interaction = asking.isSameBrowser(ctx, asker) ? asker.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))
+  })
+
+  router.post('/password/advice', async (ctx) => {
+    const found = await find(ctx)
+    if (found) await needs.advisePassword(ctx, found.account)
   })
 
   router.get('/done', (ctx) =>

@@ -13,6 +13,7 @@ import { type Asking, interactionOf, signInPath, withInteraction } from './askin
 import { formOf } from './guards.ts'
 import type { OpenedLinks } from './mail-link.ts'
 import { answerRefused, type HashNewPassword, isRefused, type RefusedPassword } from './new-password.ts'
+import type { AdviseOnPassword } from './password-advice.ts'
 import { seeOther } from './see-other.ts'
 import type { Views } from './views.ts'
 
@@ -25,6 +26,7 @@ type Needs = {
   asking: Asking
   openedLinks: OpenedLinks
   hashNewPassword: HashNewPassword
+  advisePassword: AdviseOnPassword
   views: Pick<Views, 'render' | 'words'>
 }
 
@@ -32,7 +34,7 @@ type Errors = RegistrationOnPage['errors']
 
 /** "Create an account", and the page that the mailed link leads to. */
 export function createRegistrationRoutes(needs: Needs): Router {
-  const { registration, asking, openedLinks, hashNewPassword, views } = needs
+  const { registration, asking, openedLinks, hashNewPassword, advisePassword, views } = needs
   const router = new Router({ prefix: REGISTER })
 
   router.get('/', (ctx) => showForm(ctx, {}))
@@ -56,6 +58,12 @@ export function createRegistrationRoutes(needs: Needs): Router {
       await registration.ask(request, { language: views.words(ctx).lang, origin: originOf(ctx) })
     }
     seeOther(ctx, withInteraction(`${REGISTER}/asked`, interactionOf(ctx)))
+  })
+
+  router.post('/advice', async (ctx) => {
+    asking.verify(ctx)
+    const owner = { username: typed(ctx, 'username'), email: typed(ctx, 'email') }
+    await advisePassword(ctx, { ...owner, profile: { name: typed(ctx, 'name') } })
   })
 
   router.get('/asked', (ctx) =>
@@ -93,6 +101,13 @@ export function createRegistrationRoutes(needs: Needs): Router {
     }
     openedLinks.close(ctx)
     seeOther(ctx, withInteraction(`${REGISTER}/done`, isSameBrowser ? asker.interaction : undefined))
+  })
+
+  router.post('/confirm/advice', async (ctx) => {
+    const link = await openedLinks.find(ctx, 'registration')
+    if (!link) return
+    const owner = { username: typed(ctx, 'username'), email: link.request.email }
+    await advisePassword(ctx, { ...owner, profile: { name: typed(ctx, 'name') } })
   })
 
   router.get('/done', (ctx) =>

@@ -18,6 +18,7 @@ import { createEmailChangeRoutes } from './email-change.ts'
 import type { KnownBrowsers } from './known-browser.ts'
 import { createLinkRoutes, createOpenedLinks } from './mail-link.ts'
 import type { HashNewPassword } from './new-password.ts'
+import type { AdviseOnPassword } from './password-advice.ts'
 import { createPasswordResetRoutes } from './password-reset.ts'
 import { createRegistrationRoutes } from './registration.ts'
 import { createRememberCookies } from './remember-me.ts'
@@ -33,6 +34,7 @@ type Needs = {
   accounts: AccountStore
   selfService: SelfServiceStore
   hashNewPassword: HashNewPassword
+  advisePassword: AdviseOnPassword
   browserSessions: BrowserSessions
   knownBrowsers: KnownBrowsers
   visitors: Visitors
