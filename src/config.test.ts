@@ -1,10 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ConfigError, parseConfig } from './config.ts'
 
-const KEY = Buffer.alloc(32, 1).toString('base64')
+const KEY = randomBytes(32).toString('base64')
 
 function faultsOf(env: Record<string, string>): readonly string[] {
   try {
@@ -92,11 +93,19 @@ describe('parseConfig', () => {
     expect(faultsOf({ ISSUER: 'https://login.example.com' })[0]).toContain('ENCRYPTION_KEY is required')
   })
 
+  test('a master key of a few bytes over and over is refused outside localhost', () => {
+    const typed = Buffer.from('aaaaaaaabbbbbbbbaaaaaaaabbbbbbbb').toString('base64')
+    const ISSUER = 'https://login.example.com'
+    expect(faultsOf({ ISSUER, ENCRYPTION_KEY: typed })[0]).toContain('not made at random')
+    expect(faultsOf({ ISSUER, ENCRYPTION_KEY: `${KEY},${typed}` })).toHaveLength(1)
+    expect(faultsOf({ ISSUER, ENCRYPTION_KEY: KEY })).toEqual([])
+    expect(faultsOf({ ENCRYPTION_KEY: typed })).toEqual([])
+  })
+
   test('several master keys make a ring, newest first', () => {
-    const older = Buffer.alloc(32, 2).toString('base64')
-    expect(parseConfig({ ENCRYPTION_KEY: `${KEY}, ${older}` }).masterKeys?.map((key) => key[0])).toEqual([
-      1, 2,
-    ])
+    const older = randomBytes(32).toString('base64')
+    const { masterKeys } = parseConfig({ ENCRYPTION_KEY: `${KEY}, ${older}` })
+    expect(masterKeys?.map((key) => key.toString('base64'))).toEqual([KEY, older])
   })
 
   test('a secret comes from a file, and not from two places', () => {
@@ -107,8 +116,10 @@ describe('parseConfig', () => {
     expect(faultsOf({ ENCRYPTION_KEY_FILE: '/nowhere' })[0]).toContain('cannot read')
   })
 
-  test('a proxy list that trusts everybody is refused', () => {
-    expect(faultsOf({ TRUSTED_PROXIES: '0.0.0.0/0' })).toHaveLength(1)
+  test('a list of networks that holds everybody is refused (RFC 9700 §2.6)', () => {
+    for (const everybody of ['0.0.0.0/0', '::/0', '0.0.0.0/1,128.0.0.0/1', '::/1,8000::/1'])
+      for (const name of ['TRUSTED_PROXIES', 'OUTBOUND_ALLOWED_NETWORKS'])
+        expect(faultsOf({ [name]: everybody }), `${name}=${everybody}`).toHaveLength(1)
     expect(faultsOf({ TRUSTED_PROXIES: '10.0.0.0/99' })).toHaveLength(1)
     expect(faultsOf({ TRUSTED_PROXIES: 'proxy.local' })).toHaveLength(1)
     expect(parseConfig({ TRUSTED_PROXIES: '10.0.0.0/8, ::1' }).trustedProxies).toEqual(['10.0.0.0/8', '::1'])

@@ -59,6 +59,9 @@ export type Lifetimes = Readonly<{
   rememberMeSeconds: number
 }>
 
+/** Of 32 random bytes hardly two are the same; a key that somebody typed for an example has few. */
+const FEWEST_DISTINCT_BYTES = 8
+
 /** Thrown by {@link parseConfig}: every fault of the environment, in one message. */
 export class ConfigError extends Error {
   readonly faults: readonly string[]
@@ -117,6 +120,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       'ENCRYPTION_KEY is required with DATABASE_URL and outside localhost (make one with: openssl rand -base64 32)',
     )
   }
+  if (!isLocal && values.ENCRYPTION_KEY?.some((key) => new Set(key).size < FEWEST_DISTINCT_BYTES))
+    faults.push('ENCRYPTION_KEY was not made at random (make one with: openssl rand -base64 32)')
   if (values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS) {
     faults.push('REFRESH_TOKEN_IDLE_SECONDS must not exceed REFRESH_TOKEN_ABSOLUTE_SECONDS')
   }

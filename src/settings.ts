@@ -54,8 +54,20 @@ const networks = z.string().transform((value, context) => {
   return list
 })
 
-const trustedProxies = networks.refine((list) => !list.some((network) => network.endsWith('/0')), {
-  message: 'must not trust every address (/0): anybody could then forge where a request came from',
+/** A network this wide, or wider, is no proxy's and no operator's own: two halves make everybody. */
+const WIDEST_PREFIX = { ipv4: 8, ipv6: 7 }
+const isWithinReason = (list: readonly string[]) =>
+  list.every((network) => {
+    const [address = '', prefix] = network.split('/')
+    const widest = isIP(address) === 6 ? WIDEST_PREFIX.ipv6 : WIDEST_PREFIX.ipv4
+    return prefix === undefined || Number(prefix) >= widest
+  })
+
+const trustedProxies = networks.refine(isWithinReason, {
+  message: 'must not trust nearly every address: anybody could then forge where a request came from',
+})
+const outboundNetworks = networks.refine(isWithinReason, {
+  message: 'must not allow nearly every address: clients could then have us call anything inside',
 })
 
 const masterKeys = z.string().transform((value, context) => {
@@ -194,7 +206,7 @@ export const SETTINGS = {
     'Comma-separated addresses or CIDR networks whose X-Forwarded-For is believed.',
   ),
   OUTBOUND_ALLOWED_NETWORKS: setting(
-    networks.default([]),
+    outboundNetworks.default([]),
     'none',
     'Private networks (CIDR) that requests to clients’ own URLs, such as jwks_uri, may reach; http is accepted there too.',
   ),

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { type RunningServer, startServer } from '../../src/server.ts'
 import { freePort, TEMPLATE_DATABASE } from './database-server.ts'
 
 export const PASSWORD = 'correct horse battery staple'
-const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64')
+const ENCRYPTION_KEY = randomBytes(32).toString('base64')
 
 export type TestServer = RunningServer &
   Readonly<{
