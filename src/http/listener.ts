@@ -21,6 +21,8 @@ const LIMITS = {
   requireHostHeader: false,
 }
 const MAX_SOCKETS = 2_000
+/** Somebody who asks and does not read the answers would otherwise hold their connection for ever. */
+const SILENCE_MILLISECONDS = 20_000
 
 type Status = 400 | 408 | 413 | 414 | 417 | 431 | 503
 
@@ -32,7 +34,14 @@ type Status = 400 | 408 | 413 | 414 | 417 | 431 | 503
  */
 export function createListener(
   answer: RequestListener,
-  { headers }: { headers: ReadonlyMap<string, string> },
+  {
+    headers,
+    silenceMilliseconds = SILENCE_MILLISECONDS,
+  }: {
+    headers: ReadonlyMap<string, string>
+    /** How long a connection may stand still while something is asked or answered. Node looks twice. */
+    silenceMilliseconds?: number
+  },
 ): Server {
   const unanswered = new WeakMap<Socket, Set<Exchange>>()
 
@@ -47,6 +56,7 @@ export function createListener(
     answer(request, response)
   })
   server.maxConnections = MAX_SOCKETS
+  server.setTimeout(silenceMilliseconds)
   server.on('checkExpectation', (_request, response: ServerResponse) => refuse(response, 417, headers))
   server.on('clientError', (error: ParseError, socket: Socket) => {
     if (socket.writable && isAwaited([...(unanswered.get(socket) ?? [])]))
