@@ -2,8 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
 import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
-import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
+import { sql } from './support/wire.ts'
 
 const NEW_PASSWORD = 'an entirely different horse'
 
@@ -132,14 +133,28 @@ describe('a person who forgot their password', () => {
     expect(heading(await setPassword(link, user))).toBe('Your new password is set')
   })
 
-  test('signs in in that browser although strangers used up the tries for the name (J10)', async () => {
-    const user = browser()
-    const link = await askForLink(user)
-    await setPassword(link, user)
-    expect(user.cookie('sallyport_browser')).toBeTruthy()
-    const page = await user.submit(await user.open('/account/sign-in'), { username, password: NEW_PASSWORD })
-    expect(page.url).toMatch(/\/account$/)
-  })
+  test.skipIf(isPglite)(
+    'signs in although strangers used up the tries for the name (J10; SQL is the strangers)',
+    async () => {
+      const user = browser()
+      const link = await askForLink(user)
+      await canSignIn('a wrong one, this is')
+      const lock = () => sql(server, `update attempt set count = most, next_at = now() where most = 100`)
+      await lock()
+      expect(await canSignIn(PASSWORD)).toBe(false)
+      await setPassword(link, user)
+      expect(await canSignIn(NEW_PASSWORD)).toBe(true)
+      // Even when they go on: this browser is known by now.
+      await canSignIn('a wrong one, this is')
+      await lock()
+      expect(await canSignIn(NEW_PASSWORD)).toBe(false)
+      const page = await user.submit(await user.open('/account/sign-in'), {
+        username,
+        password: NEW_PASSWORD,
+      })
+      expect(page.url).toMatch(/\/account$/)
+    },
+  )
 })
 
 describe('a link', () => {
@@ -293,8 +308,11 @@ describe('nobody learns who has an account (J06)', () => {
         times.push(performance.now() - startedAt)
       }
     }
-    const median = (times: number[]) => times.toSorted((a, b) => a - b)[times.length / 2] ?? Number.NaN
-    expect(Math.abs(median(known) - median(unknown))).toBeLessThan(5)
+    // Both of a pair meet the same load: their difference has less noise than each.
+    const differences = known
+      .map((time, index) => time - (unknown[index] ?? Number.NaN))
+      .toSorted((a, b) => a - b)
+    expect(Math.abs(differences[differences.length / 2] ?? Number.NaN)).toBeLessThan(5)
   }, 180_000)
 })
 

@@ -135,4 +135,54 @@ describe('parseConfig', () => {
   test('the result cannot be changed', () => {
     expect(Object.isFrozen(parseConfig({}).lifetimes)).toBe(true)
   })
+
+  test('mail goes into a folder, to a server, or nowhere; what needs it follows', () => {
+    const postgres = { DATABASE_URL: 'postgres://localhost/x', ENCRYPTION_KEY: KEY }
+    const on = { passwordReset: true, emailChange: true, registration: false }
+    expect(parseConfig({ DATA_DIR: '/data' }).mail).toMatchObject({ by: 'folder', folder: '/data/outbox' })
+    expect(parseConfig({}).offers).toEqual(on)
+    expect(parseConfig(postgres).mail.by).toBe('nothing')
+    expect(parseConfig(postgres).offers).toEqual({ ...on, passwordReset: false, emailChange: false })
+    for (const name of ['SELF_REGISTRATION', 'PASSWORD_RESET', 'EMAIL_CHANGE'])
+      expect(faultsOf({ ...postgres, [name]: 'on' })).toEqual([`${name} needs mail: set SMTP_URL`])
+    expect(parseConfig({ ...postgres, SMTP_URL: 'smtps://mail.example.com' }).offers).toEqual(on)
+  })
+
+  test('a mail server is reached by TLS, except on this machine', () => {
+    const serverOf = (SMTP_URL: string) => {
+      const { mail } = parseConfig({ SMTP_URL })
+      return mail.by === 'smtp' ? mail.server : undefined
+    }
+    expect(serverOf('smtps://ada:p%40ss@mail.example.com')).toEqual({
+      host: 'mail.example.com',
+      port: 465,
+      tls: 'always',
+      credentials: { user: 'ada', password: 'p@ss' },
+    })
+    expect(serverOf('smtp://mail.example.com')).toMatchObject({ port: 587, tls: 'starttls' })
+    expect(serverOf('smtp://localhost:1025')).toMatchObject({ port: 1025, tls: 'never' })
+    expect(serverOf('smtp://[::1]:1025')).toMatchObject({ host: '::1', tls: 'never' })
+  })
+
+  test.each([
+    'mail.example.com',
+    'https://mail.example.com',
+    'smtp://',
+    'smtp://mail.example.com/path',
+    'smtp://mail.example.com?ignoreTLS=true',
+    'smtp://ada@mail.example.com',
+    'smtp://ada:%zz@mail.example.com',
+  ])('%s is no mail server', (SMTP_URL) => {
+    expect(faultsOf({ SMTP_URL })[0]).toMatch(/^SMTP_URL must/)
+  })
+
+  test('mail comes from an address, with or without a name', () => {
+    const senderOf = (MAIL_FROM: string) => parseConfig({ MAIL_FROM }).mail.from
+    expect(parseConfig({}).mail.from).toEqual({ name: 'Sallyport', address: 'no-reply@localhost' })
+    expect(senderOf('a@b.example')).toEqual({ name: undefined, address: 'a@b.example' })
+    expect(senderOf('Harbour, Inc. <a@b.example>')).toEqual({ name: 'Harbour, Inc.', address: 'a@b.example' })
+    expect(senderOf('"Harbour" <a@b.example>')).toEqual({ name: 'Harbour', address: 'a@b.example' })
+    for (const MAIL_FROM of ['nobody', 'A <a@b.example>, B <b@c.example>', 'A\r\nBcc: x <a@b.example>', '<>'])
+      expect(faultsOf({ MAIL_FROM })[0]).toMatch(/^MAIL_FROM must/)
+  })
 })

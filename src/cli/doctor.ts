@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { type Config, ConfigError, parseConfig } from '../config.ts'
+import { createMailTransport } from '../mail/transport.ts'
 import { print, type Terminal } from './terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
@@ -40,6 +41,7 @@ async function examine(terminal: Terminal): Promise<Check[]> {
   return [
     { name: 'configuration', ok: true, detail: `issuer ${config.issuer}, ${config.database.kind} database` },
     await check('database', 'schema up to date, master key fits', () => examineDatabase(terminal, config)),
+    await check('mail', describeMail(config), () => examineMail(config)),
     await check('server', 'discovery answers with this issuer', () => examineServer(config)),
   ]
 }
@@ -50,6 +52,28 @@ async function examineDatabase(terminal: Terminal, { database, dataDir }: Config
     return
   }
   await withAdmin(terminal, (admin) => admin.keys.list())
+}
+
+function describeMail({ mail }: Config): string {
+  switch (mail.by) {
+    case 'smtp':
+      return `${mail.server.host} takes it`
+    case 'folder':
+      return `none is sent: it is written into ${mail.folder}`
+    case 'nothing':
+      return 'none can be sent, so what needs it is off: SMTP_URL is not set'
+  }
+}
+
+async function examineMail({ mail }: Config): Promise<void> {
+  if (mail.by !== 'smtp') return
+  await createMailTransport(mail)
+    ?.check()
+    .catch((error: unknown) => {
+      throw new Error(
+        `${mail.server.host} cannot be reached: ${error instanceof Error ? error.message : error}`,
+      )
+    })
 }
 
 async function examineServer({ issuer }: Config): Promise<void> {

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
+import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type MailServer, startMailServer } from './support/mailbox.ts'
+import { send } from './support/wire.ts'
+
+let server: TestServer
+let mail: MailServer
+let app: WireApp
+let username: string
+let email: string
+let user: EndUser
+let count = 0
+
+beforeAll(async () => {
+  mail = await startMailServer()
+  server = await startTestServer({ SMTP_URL: mail.url, TRUSTED_PROXIES: '127.0.0.1' })
+  app = await createWireApp(server, { first_party: true })
+})
+afterAll(async () => {
+  await server?.remove()
+  await mail?.close()
+})
+beforeEach(async () => {
+  count++
+  username = `grace${count}`
+  email = `${username}@example.test`
+  await server.admin.users.create({ username, email, password: PASSWORD })
+  user = browser()
+  await user.submit(await user.open('/account'), { username, password: PASSWORD })
+})
+
+function browser(): EndUser {
+  const one = new EndUser(server.issuer)
+  count++
+  one.headers['x-forwarded-for'] = `10.${count >> 16}.${(count >> 8) & 255}.${count & 255}`
+  return one
+}
+
+const change = async (to: string): Promise<Page> =>
+  await user.submit(await user.open('/account/email'), { email: to })
+const linkTo = async (to: string): Promise<string> => (await mail.expect(to)).at(-1)?.link ?? 'no link'
+const heading = ({ $ }: Page) => $('h1').text()
+const person = async () => await server.admin.users.show({ username })
+
+describe('an address', () => {
+  test('is proven by a link; email_verified follows', async () => {
+    const claims = async () => {
+      const { accessToken } = await app.getTokens({ scope: 'openid email' }, user, username)
+      return (
+        await send(`${server.issuer}/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } })
+      ).body
+    }
+    expect(await claims()).toMatchObject({ email, email_verified: false })
+    const page = await user.open('/account')
+    expect(page.$('main').text()).toContain('not confirmed')
+    const form = new URLSearchParams({ csrf: page.$('input[name=csrf]').attr('value') ?? '' })
+    const asked = await user.post('/account/email/verification', form)
+    expect(asked.$('.notice').text()).toContain('Look into your mail')
+    // In any browser: the link is proof enough.
+    const phone = browser()
+    const confirm = await phone.open(await linkTo(email))
+    expect((await person()).email_verified).toBe(false)
+    expect(heading(await phone.submit(confirm))).toBe('Your e-mail address is confirmed')
+    expect(await claims()).toMatchObject({ email, email_verified: true })
+    expect((await user.open('/account')).$('main').text()).not.toContain('not confirmed')
+  })
+
+  test('is changed when the new one is proven; the old one is told before and after', async () => {
+    const to = `new-${email}`
+    expect((await change(to)).$('.notice').text()).toContain('Look into your mail')
+    const [before] = await mail.expect(email)
+    expect(before?.subject).toBe('Your e-mail address is to be changed')
+    expect(before?.text).toContain(to)
+    expect(before?.link).toBeUndefined()
+    expect((await person()).email).toBe(email)
+    const page = await user.open(await linkTo(to))
+    expect((await person()).email).toBe(email)
+    await user.submit(page)
+    expect(await person()).toMatchObject({ email: to, email_verified: true, username })
+    const [, after] = await mail.expect(email, 2)
+    expect(after?.subject).toBe('Your e-mail address was changed')
+    expect((await user.open(await linkTo(to))).status).toBe(400)
+  })
+
+  test('that is somebody else’s gets another mail; the page says the same', async () => {
+    const other = `other-${email}`
+    await server.admin.users.create({ username: `other-${username}`, email: other, password: PASSWORD })
+    const free = await change(`free-${email}`)
+    const taken = await change(other)
+    const strip = ({ html, status, url }: Page) => ({
+      status,
+      url,
+      html: html.replace(/nonce="[^"]*"|value="[^"]*"|<time.*?<\/time>/g, ''),
+    })
+    expect(strip(taken)).toEqual(strip(free))
+    const [told] = await mail.expect(other)
+    expect(told?.subject).toBe('This address is in use already')
+    expect(told?.link).toBeUndefined()
+    expect((await person()).email).toBe(email)
+  })
+
+  test('that was taken meanwhile is not changed to', async () => {
+    const to = `soon-${email}`
+    await change(to)
+    const link = await linkTo(to)
+    await server.admin.users.create({ username: `fast-${username}`, email: to, password: PASSWORD })
+    expect((await user.submit(await user.open(link))).status).toBe(400)
+    expect((await person()).email).toBe(email)
+  })
+
+  test('that is the username, too, changes both: one login never means two people', async () => {
+    const address = `both-${email}`
+    await server.admin.users.create({ username: address, email: address, password: PASSWORD })
+    user = browser()
+    await user.submit(await user.open('/account'), { username: address, password: PASSWORD })
+    await change(`next-${email}`)
+    await user.submit(await user.open(await linkTo(`next-${email}`)))
+    expect(await server.admin.users.show({ username: `next-${email}` })).toMatchObject({
+      username: `next-${email}`,
+    })
+    await expect(server.admin.users.show({ username: address })).rejects.toThrow()
+  })
+
+  test.each(['', 'none', 'a@b.test\nBcc: c@d.test'])('has to be one: %j', async (typed) => {
+    const page = await change(typed)
+    expect(page.status).toBe(400)
+    expect(page.$('#email').attr('aria-invalid')).toBe('true')
+  })
+})
+
+describe('a change that somebody else began', () => {
+  test.for([
+    ['a new password', () => server.admin.users.setPassword({ username, password: `${PASSWORD} 2` })],
+    ['signing out everywhere', () => server.admin.users.signOut({ username })],
+    ['disabling', () => server.admin.users.disable({ username })],
+  ] as const)('ends with %s', async ([, end]) => {
+    await change(`thief-${email}`)
+    const link = await linkTo(`thief-${email}`)
+    const thief = browser()
+    const page = await thief.open(link)
+    await end()
+    expect((await thief.submit(page)).status).toBe(400)
+    expect((await thief.open(link)).status).toBe(400)
+    expect((await person()).email).toBe(email)
+  })
+
+  test('needs the password, if it was not given moments ago (ASVS 7.5.1)', async () => {
+    const to = `late-${email}`
+    const asked = await later(6 * 60, () => change(to))
+    expect(asked.$('input[name=password]')).toHaveLength(1)
+    expect(asked.$('input[name=email]').attr('value')).toBe(to)
+    const wrong = await later(6 * 60, () => user.submit(asked, { password: 'a wrong one, this is' }))
+    expect(wrong.$('input[name=password]')).toHaveLength(1)
+    expect(mail.all().filter((one) => one.to === to)).toEqual([])
+  })
+
+  test('needs a session and its form (J01)', async () => {
+    const page = await user.open('/account/email')
+    const stranger = browser()
+    expect((await stranger.submit(page, { email: `x-${email}` })).url).toMatch(/sign-in$/)
+    const form = new URLSearchParams({ csrf: 'x', email: `x-${email}` })
+    expect((await user.post('/account/email', form)).status).toBe(403)
+    expect((await user.post('/account/email/verification', form)).status).toBe(403)
+  })
+})

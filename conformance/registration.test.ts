@@ -1,0 +1,249 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { later } from './support/clock.ts'
+import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type MailServer, startMailServer } from './support/mailbox.ts'
+
+const OTHER_PASSWORD = 'a horse of another colour'
+
+let server: TestServer
+let mail: MailServer
+let app: WireApp
+let email: string
+let username: string
+let count = 0
+
+beforeAll(async () => {
+  mail = await startMailServer()
+  // Each browser comes from an address of its own: networks have limits.
+  server = await startTestServer({
+    SMTP_URL: mail.url,
+    SELF_REGISTRATION: 'on',
+    TRUSTED_PROXIES: '127.0.0.1',
+  })
+  app = await createWireApp(server, { first_party: true })
+})
+afterAll(async () => {
+  await server?.remove()
+  await mail?.close()
+})
+beforeEach(() => {
+  count++
+  username = `grace${count}`
+  email = `${username}@example.test`
+})
+
+function browser(): EndUser {
+  const user = new EndUser(server.issuer)
+  count++
+  user.headers['x-forwarded-for'] = `10.${count >> 16}.${(count >> 8) & 255}.${count & 255}`
+  return user
+}
+
+async function register(user: EndUser, fields: Record<string, string> = {}, at = '/account/register') {
+  const page = await user.open(at)
+  return await user.submit(page, { email, username, name: 'Grace', new_password: PASSWORD, ...fields })
+}
+
+async function linkTo(address: string, number = 1): Promise<string> {
+  const link = (await mail.expect(address, number))[number - 1]?.link
+  if (link === undefined) throw new Error('the mail has no link')
+  return link
+}
+
+async function signIn(login: string, password: string): Promise<Page> {
+  const user = browser()
+  return await user.submit(await user.open('/account/sign-in'), { username: login, password })
+}
+
+const heading = ({ $ }: Page) => $('h1').text()
+const isSignedIn = ({ url }: Page) => url.endsWith('/account')
+const find = async (name: string) =>
+  (await server.admin.users.list()).find((person) => person.username === name)
+
+describe('a person who registers', () => {
+  test('comes from an app, proves their address, and gets back to the app', async () => {
+    const user = browser()
+    const login = await user.open((await app.request({ scope: 'openid email profile' })).url)
+    const asked = await register(user, {}, login.$('a[href*="/account/register"]').attr('href'))
+    expect(heading(asked)).toBe('Look into your mail')
+    // Until then there is nobody.
+    expect(await find(username)).toBeUndefined()
+    expect(isSignedIn(await signIn(email, PASSWORD))).toBe(false)
+
+    const page = await user.open(await linkTo(email))
+    expect(page.url).toBe(`${server.issuer}/account/register/confirm`)
+    expect(await find(username)).toBeUndefined()
+    expect(page.$('input[name=new_password]')).toHaveLength(0)
+    const done = await user.submit(page)
+    expect(heading(done)).toBe('Your account is ready')
+    expect(await find(username)).toMatchObject({ email, email_verified: true, profile: { name: 'Grace' } })
+    const back = await user.open(done.$('a.go').attr('href') ?? '')
+    expect(back.url).toBe(login.url)
+    const arrived = await user.submit(back, { username, password: PASSWORD })
+    expect(arrived.leftTo?.searchParams.get('code')).toBeTruthy()
+  })
+
+  test('in another browser than their own chooses the password there: who asked knows the first one', async () => {
+    await register(browser())
+    const victim = browser()
+    const page = await victim.open(await linkTo(email))
+    expect(page.$('input[name=new_password]')).toHaveLength(1)
+    expect((await victim.submit(page)).status).toBe(400)
+    const done = await victim.submit(page, { new_password: OTHER_PASSWORD })
+    expect(heading(done)).toBe('Your account is ready')
+    expect(done.$('a.go').attr('href')).toBe('/account/sign-in')
+    expect(isSignedIn(await signIn(username, PASSWORD))).toBe(false)
+    expect(isSignedIn(await signIn(username, OTHER_PASSWORD))).toBe(true)
+  })
+
+  test('hears that a username is taken only when the address is proven, and chooses another', async () => {
+    await server.admin.users.create({ username, password: PASSWORD })
+    const user = browser()
+    const asked = await register(user, { email: `me-${email}`, username: username.toUpperCase() })
+    expect(heading(asked)).toBe('Look into your mail')
+    const page = await user.open(await linkTo(`me-${email}`))
+    const refused = await user.submit(page)
+    expect(refused.status).toBe(400)
+    expect(refused.$('#username-fault').text()).toContain('taken')
+    const done = await user.submit(refused, { username: `${username}.two` })
+    expect(heading(done)).toBe('Your account is ready')
+    expect(isSignedIn(await signIn(`${username}.two`, PASSWORD))).toBe(true)
+  })
+
+  test('twice at once makes one account', async () => {
+    const user = browser()
+    await register(user)
+    const page = await user.open(await linkTo(email))
+    const pages = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => user.submit(page, { username: `${username}-${index}` })),
+    )
+    expect(pages.filter((one) => heading(one) === 'Your account is ready')).toHaveLength(1)
+    const people = (await server.admin.users.list()).filter((person) => person.email === email)
+    expect(people).toHaveLength(1)
+  })
+
+  test('finds an old link, a replaced one, and a used one over', async () => {
+    const user = browser()
+    await register(user)
+    const first = await linkTo(email)
+    await register(user)
+    const second = await linkTo(email, 2)
+    expect((await user.open(first)).status).toBe(400)
+    expect((await later(24 * 3600 + 60, () => browser().open(second))).status).toBe(400)
+    await user.submit(await user.open(second))
+    expect((await user.open(second)).status).toBe(400)
+  })
+})
+
+describe('nobody learns who has an account (J06)', () => {
+  const strip = ({ headers, html, status, url }: Page) => ({
+    status,
+    url,
+    html: html.replace(/nonce="[^"]*"/g, ''),
+    headers: [...headers]
+      .map(([name, value]) => [name, value.replace(/nonce-[\w-]+/, '')])
+      .filter(([name = '']) => !['date', 'x-request-id', 'keep-alive'].includes(name)),
+  })
+
+  test('by the answer; the owner of the address is told by mail', async () => {
+    await server.admin.users.create({ username, email, password: PASSWORD })
+    const known = await register(browser(), { username: `${username}x` })
+    const unknown = await register(browser(), { email: `new-${email}`, username: `${username}y` })
+    expect(strip(known)).toEqual(strip(unknown))
+    const [told] = await mail.expect(email)
+    expect(told?.subject).toBe('You have an account already')
+    expect(told?.text).toContain(username)
+    expect(told?.text).not.toContain('/account/link/')
+    await mail.expect(`new-${email}`)
+    // Nothing that a stranger typed is in a mail to somebody who may not be them.
+    const sent = mail.all().filter(({ to }) => to === `new-${email}`)
+    expect(sent[0]?.raw).not.toContain('Grace')
+  })
+
+  test('by the time it takes, over 200 samples', async () => {
+    const [known, unknown]: [number[], number[]] = [[], []]
+    for (let sample = 0; sample < 100; sample++) {
+      if (sample % 2 === 0)
+        await server.admin.users.create({
+          username: `k${sample}-${username}`,
+          email: `k${sample}-${email}`,
+          password: PASSWORD,
+        })
+      const pair = [
+        [known, `k${sample - (sample % 2)}-${email}`],
+        [unknown, `u${sample - (sample % 2)}-${email}`],
+      ] as const
+      for (const [times, address] of sample % 4 < 2 ? pair : pair.toReversed()) {
+        const user = browser()
+        const page = await user.open('/account/register')
+        const fields = { email: address, username: `z${sample}-${username}`, new_password: PASSWORD }
+        const startedAt = performance.now()
+        await user.submit(page, fields)
+        times.push(performance.now() - startedAt)
+      }
+    }
+    // Both of a pair meet the same load: their difference has less noise than each.
+    const differences = known
+      .map((time, index) => time - (unknown[index] ?? Number.NaN))
+      .toSorted((a, b) => a - b)
+    expect(Math.abs(differences[differences.length / 2] ?? Number.NaN)).toBeLessThan(8)
+  }, 180_000)
+})
+
+describe('what is typed', () => {
+  test.for([
+    ['email', 'no address'],
+    ['email', 'a@b'],
+    ['email', 'ada@example.test\r\nBcc: all@example.test'],
+    ['email', 'ada@example.test, eve@example.test'],
+    ['email', 'ada@exämple.test'],
+    ['email', `${'x'.repeat(250)}@example.test`],
+    ['username', 'а-with-cyrillic'],
+    ['username', 'x'],
+    ['username', 'ada@example.test'],
+    ['username', '.hidden'],
+    ['username', 'x'.repeat(65)],
+    ['username', 'line\nbreak'],
+    ['name', 'x'.repeat(201)],
+    ['name', 'line\nbreak'],
+    ['name', '\u202Eturned'],
+    ['new_password', 'short'],
+    ['new_password', 'passwordpassword'],
+    ['new_password', ''],
+  ])('is refused beside its field: %s %j', async ([field = '', value = '']) => {
+    const page = await register(browser(), { [field]: value })
+    expect(page.status).toBe(400)
+    const id = field === 'new_password' ? 'new-password' : field
+    expect(page.$(`#${id}`).attr('aria-invalid')).toBe('true')
+    expect(page.$(`#${id}-fault`).text()).not.toBe('')
+    // What was typed is there again, except the password.
+    expect(page.html).not.toContain(PASSWORD)
+  })
+
+  test('is never an address twice in a header, whatever it is called', async () => {
+    const user = browser()
+    await register(user, { name: '"><script>alert(1)</script>' })
+    const page = await user.open(await linkTo(email))
+    expect(page.html).not.toContain('<script>alert')
+    const [sent] = await mail.expect(email)
+    expect(sent?.headers.get('to')).toBe(email)
+  })
+
+  test('needs the form of this browser (J01)', async () => {
+    const page = await browser().open('/account/register')
+    const fields = { email, username, new_password: PASSWORD }
+    expect((await browser().submit(page, fields)).status).toBe(403)
+  })
+
+  test('leads nowhere but to our own pages (J19)', async () => {
+    const user = browser()
+    for (const interaction of ['//evil.example', 'https://evil.example/aaaaaaaaaaaaaaaaaaaa', '../../logout'])
+      expect(
+        (await user.open(`/account/register/done?interaction=${encodeURIComponent(interaction)}`))
+          .$('a.go')
+          .attr('href'),
+      ).toBe('/account/sign-in')
+  })
+})
