@@ -5,12 +5,12 @@ import { expect } from 'vitest'
 import type { Tab } from './browser.ts'
 
 const PHONE = { width: 360, height: 740 }
-const DESKTOP = { width: 1280, height: 800 }
+export const DESKTOP = { width: 1280, height: 800 }
 /** WCAG 2.2 §1.4.10: what a desktop shows at 400 %. */
-const NARROWEST = { width: 320, height: 640 }
+export const NARROWEST = { width: 320, height: 640 }
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
-const MOST_BYTES = 30_000
-const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
+export const MOST_BYTES = 30_000
+export const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
 
 /**
  * Expects the page that the tab shows to fit phone and desktop in light and dark, to be readable by all, and to be
@@ -42,7 +42,7 @@ export async function expectGoodPage({ page, complaints, requested }: Tab, name:
   expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
 }
 
-async function findAxeFaults(page: Page): Promise<string[]> {
+export async function findAxeFaults(page: Page): Promise<string[]> {
   // No page has frames, and it is for these that axe would open a page of its own each time.
   const axe = new AxeBuilder({ page }).withTags(RULES).setLegacyMode()
   const { violations, incomplete } = await axe.analyze()
@@ -50,7 +50,7 @@ async function findAxeFaults(page: Page): Promise<string[]> {
 }
 
 /** What a person would trip over: scrolling sideways, targets smaller than a finger, fields that a phone zooms into. */
-const findLayoutFaults = (page: Page) =>
+export const findLayoutFaults = (page: Page) =>
   page.evaluate<string[]>(`(() => {
     const all = (selector) => [...document.querySelectorAll(selector)]
     const faults = []
@@ -68,6 +68,6 @@ const findLayoutFaults = (page: Page) =>
   })()`)
 
 /** The page and everything on it, whether it came from the cache or not. */
-const BYTES_LOADED = `['navigation', 'resource']
+export const BYTES_LOADED = `['navigation', 'resource']
   .flatMap((type) => performance.getEntriesByType(type))
   .reduce((bytes, { encodedBodySize }) => bytes + encodedBodySize, 0)`

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import { pino } from 'pino'
+import { parseConfig } from '../../src/config.ts'
 import { setSecurityHeaders } from '../../src/http/headers.ts'
 import { createViews } from '../../src/http/views.ts'
 import { openInteractionFiles } from '../../src/interactions/files.ts'
@@ -16,18 +17,22 @@ export type PageServer = Readonly<{ origin: string; close: () => Promise<void> }
 
 /**
  * Serves pages with values of the test's own, each at the path of its name: what takes a person months to gather, and
- * what none should have. Reaches past the server's HTTP to the drawing of pages alone, with the headers of every answer.
+ * what none should have. `?ui_locales=` asks for a language. Reaches past the server's HTTP to the drawing of pages alone, with the headers of every answer.
  */
-export async function startPageServer(samples: Record<string, Sample>): Promise<PageServer> {
+export async function startPageServer(
+  samples: Record<string, Sample>,
+  { settings = {} }: { settings?: Record<string, string> } = {},
+): Promise<PageServer> {
+  const { brand, templatesDir } = parseConfig(settings)
   const app = new Koa()
   const server = createServer()
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const files = openInteractionFiles()
+  const files = openInteractionFiles(templatesDir)
   const messages = loadMessages(files, { log: pino({ level: 'silent' }) })
   const templates = compileTemplates(files, messages)
   const { render, serveAssets } = createViews({
-    brand: { name: 'Sallyport', logo: undefined, accents: undefined },
+    brand,
     issuer: origin,
     files,
     messages,

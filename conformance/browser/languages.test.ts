@@ -1,0 +1,69 @@
+import { rm } from 'node:fs/promises'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { launchBrowser, type Tab, type TestBrowser } from '../support/browser.ts'
+import {
+  BYTES_LOADED,
+  DESKTOP,
+  findAxeFaults,
+  findLayoutFaults,
+  MOST_BYTES,
+  NARROWEST,
+  SCREENSHOTS,
+} from '../support/page-faults.ts'
+import { SAMPLES } from '../support/page-samples.ts'
+import { type PageServer, startPageServer } from '../support/page-server.ts'
+import { createRightToLeftFolder } from '../support/right-to-left.ts'
+
+const LANGUAGES = { en: 'ltr', de: 'ltr', fr: 'ltr', es: 'ltr', ja: 'ltr', he: 'rtl' }
+/** WCAG 2.2 §1.4.4: text twice as large, in a window as wide as half a desktop. */
+const ZOOMED = { width: 640, height: 800 }
+
+const folder = createRightToLeftFolder()
+let browser: TestBrowser
+let server: PageServer
+let tab: Tab
+let page: Page
+
+beforeAll(async () => {
+  ;[server, browser] = await Promise.all([
+    startPageServer(SAMPLES, { settings: { TEMPLATES_DIR: folder } }),
+    launchBrowser(),
+  ])
+  tab = await browser.open()
+  page = tab.page
+})
+afterAll(async () => {
+  await browser?.close()
+  await server?.close()
+  await rm(folder, { recursive: true })
+})
+
+describe.each(Object.entries(LANGUAGES))('in %s', (language, direction) => {
+  test.for(Object.keys(SAMPLES))(
+    '%s is readable by all, narrow and wide, in light and dark, and with large text',
+    async (name) => {
+      await page.goto(`${server.origin}/${name}?ui_locales=${language}`)
+      const html = page.locator('html')
+      expect([await html.getAttribute('lang'), await html.getAttribute('dir')]).toEqual([language, direction])
+      for (const [viewport, colorScheme] of [
+        [NARROWEST, 'light'],
+        [DESKTOP, 'dark'],
+      ] as const) {
+        await page.setViewportSize(viewport)
+        await page.emulateMedia({ colorScheme })
+        await page.screenshot({
+          path: `${SCREENSHOTS}${language}-${name}-${viewport.width}.png`,
+          fullPage: true,
+        })
+        expect(await findLayoutFaults(page), `${viewport.width}`).toEqual([])
+        expect(await findAxeFaults(page), colorScheme).toEqual([])
+      }
+      await page.setViewportSize(ZOOMED)
+      await page.evaluate(`document.documentElement.style.fontSize = '200%'`)
+      expect(await findLayoutFaults(page), 'zoomed').toEqual([])
+      expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
+      expect(tab.complaints).toEqual([])
+    },
+  )
+})
