@@ -204,6 +204,7 @@ const DEVICE: Pages['device-confirm'] = {
     askedAt: at(11, 24),
   },
 }
+const REGISTRATION = { csrf: 'token', username: 'ada', name: 'Ada Lovelace' }
 const LOGOUT: Pages['logout'] = {
   xsrf: 'token',
   action: '/logout/confirm',
@@ -285,5 +286,37 @@ export const SAMPLES: Record<string, Sample> = {
     name: 'error',
     values: { ...ERROR, status: 429, kind: 'too-many', code: 'temporarily_unavailable' },
   },
+  'sample-reset': {
+    name: 'reset',
+    values: { csrf: 'token', username: '', error: 'throttled', signIn: '/account' },
+  },
+  'sample-reset-password': {
+    name: 'reset-password',
+    values: { csrf: 'token', username: LONG_NAME, error: 'rule', rule: { code: 'common' } },
+  },
+  'sample-register': {
+    name: 'register',
+    values: {
+      ...REGISTRATION,
+      email: 'ada@example',
+      errors: { email: 'email', username: 'username', name: 'name', password: { code: 'context' } },
+      signIn: '/account/sign-in',
+    },
+  },
+  'sample-register-confirm': {
+    name: 'register-confirm',
+    values: { ...REGISTRATION, email: `ada@${LONG_HOST}`, asksPassword: true, errors: { username: 'taken' } },
+  },
+  'sample-email-change': {
+    name: 'email-change',
+    values: { csrf: 'token', email: `ada@${LONG_HOST}`, typed: 'ada@example', error: 'email' },
+  },
+  'sample-email-confirm': {
+    name: 'email-confirm',
+    values: { csrf: 'token', email: `ada@${LONG_HOST}`, username: RIGHT_TO_LEFT },
+  },
+  'sample-mail-asked': { name: 'mail-asked', values: { what: 'registration', signIn: '/account/sign-in' } },
+  'sample-link-over': { name: 'link-over', values: {} },
+  'sample-self-service-done': { name: 'self-service-done', values: { what: 'registered', next: '/account' } },
   'sample-home': { name: 'home', values: { discoveryUrl: '/.well-known/openid-configuration' } },
 }
