@@ -1,19 +1,36 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { exchange, posting } from './support/wire.ts'
 
 const ADVICE = '/account/password/advice'
+const NEW = { username: 'grace', email: 'grace.hopper@navy.example', name: 'Grace Hopper' }
 
 let server: TestServer
+let mail: MailServer
 let user: EndUser
 let page: Page
 
 beforeAll(async () => {
-  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1' })
-  await server.admin.users.create({ username: 'ada', name: 'Ada Lovelace', password: PASSWORD })
+  mail = await startMailServer()
+  server = await startTestServer({
+    TRUSTED_PROXIES: '127.0.0.1',
+    SMTP_URL: mail.url,
+    SELF_REGISTRATION: 'on',
+    BRAND_NAME: 'Harbour Office',
+  })
+  await server.admin.users.create({
+    username: 'ada',
+    email: 'ada@mail.example',
+    name: 'Ada Lovelace',
+    password: PASSWORD,
+  })
 })
-afterAll(() => server?.remove())
+afterAll(async () => {
+  await server?.remove()
+  await mail?.close()
+})
 beforeEach(async () => {
   user = new EndUser(server.issuer)
   await user.submit(await user.open('/account'), { username: 'ada', password: PASSWORD })
@@ -21,15 +38,15 @@ beforeEach(async () => {
 })
 
 /** Asks as the page's script does. */
-async function advise(password: string, { form = {}, headers = {} }: Asked = {}) {
+async function advise(password: string, { form = {}, headers = {}, path = ADVICE }: Asked = {}) {
   const csrf = String(page.$('input[name=csrf]').val())
   return await exchange(
-    server.url + ADVICE,
+    server.url + path,
     posting(
       { csrf, new_password: password, ...form },
       {
         headers: {
-          cookie: await user.jar.getCookieString(server.issuer),
+          cookie: await user.jar.getCookieString(`${server.issuer}/account`),
           origin: server.issuer,
           'sec-fetch-site': 'same-origin',
           ...headers,
@@ -38,7 +55,7 @@ async function advise(password: string, { form = {}, headers = {} }: Asked = {})
     ),
   )
 }
-type Asked = { form?: Record<string, string>; headers?: Record<string, string> }
+type Asked = { form?: Record<string, string>; headers?: Record<string, string>; path?: string }
 
 describe('advice on a new password', () => {
   test('is what sending the form would say, in the language of the page', async () => {
@@ -48,6 +65,7 @@ describe('advice on a new password', () => {
       ['passwordpassword', /repeats/],
       ['adalovelace1815!', /name/],
       ['123456789012345', /Many people/],
+      ['Harbour Office 2026', /name/],
     ] as const) {
       const { status, body } = await advise(password)
       expect(status).toBe(200)
@@ -70,6 +88,26 @@ describe('advice on a new password', () => {
     expect((await advise('short', { form: { csrf: 'forged' } })).status).toBe(403)
     expect((await advise('short', { headers: { cookie: '' } })).status).toBe(303)
     expect((await exchange(server.url + ADVICE)).status).toBeGreaterThanOrEqual(400)
+  })
+
+  test('is given to who registers, by what they typed so far', async () => {
+    user = new EndUser(server.issuer)
+    page = await user.open('/account/register')
+    const path = String(page.$('.secret').attr('data-advice'))
+    expect((await advise('gracehopper1906!', { path, form: NEW })).body.advice).toMatch(/name/)
+    expect((await advise('three old boats at sea', { path, form: NEW })).body.advice).toBe('')
+    expect((await advise('short', { path, form: { csrf: 'forged' } })).status).toBe(403)
+  })
+
+  test('is given to who opened a mailed link, by whom it is for', async () => {
+    user = new EndUser(server.issuer)
+    await user.submit(await user.open('/account/reset'), { username: 'ada' })
+    const [message] = await mail.expect('ada@mail.example', 1)
+    page = await user.open(message?.link ?? '')
+    const path = String(page.$('.secret').attr('data-advice'))
+    expect((await advise('adalovelace1815!', { path })).body.advice).toMatch(/name/)
+    expect((await advise('three old boats at sea', { path })).body.advice).toBe('')
+    expect((await advise('short', { path, headers: { cookie: '' } })).status).toBe(403)
   })
 
   test('has limits, and leaves no password in the log', async () => {
