@@ -7,6 +7,7 @@ import type { Crowd, Faults } from './result.ts'
 
 const CSRF = /name="csrf" value="([^"]+)"/
 const FAULT_CHARACTERS = 300
+const COME_BACK_MILLISECONDS = 2_000
 
 type Form = Readonly<{ path: string; cookie: string; csrf: string }>
 
@@ -37,7 +38,8 @@ export async function runCrowd(
     return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
   }
 
-  async function openForm(person: Person, address: string): Promise<Form> {
+  /** @returns undefined when the page itself cannot be shown just now. */
+  async function openForm(person: Person, address: string): Promise<Form | undefined> {
     const headers = { accept: 'text/html', 'x-forwarded-for': address }
     const asked = await ask(authorizePath(target, person), headers)
     const path = String(asked.headers.location)
@@ -47,6 +49,7 @@ export async function runCrowd(
       .join('; ')
     const page = await ask(path, { ...headers, cookie })
     const csrf = CSRF.exec(page.text)?.[1]
+    if (page.status === 503) return undefined
     if (csrf === undefined) throw new Error(`no form: ${asked.status}, ${page.status} ${page.text}`)
     return { path, cookie, csrf }
   }
@@ -78,12 +81,19 @@ export async function runCrowd(
     }
   }
 
+  async function comeBack(): Promise<void> {
+    counts.busy++
+    await pause(Math.min(COME_BACK_MILLISECONDS, Math.max(0, endAt - performance.now())))
+  }
+
   await Promise.all(
     people.map(async (person, index) => {
       const address = `10.0.${index >> 8}.${index & 255}`
       while (!isOver())
         try {
-          await signIn(person, address, await openForm(person, address))
+          const form = await openForm(person, address)
+          if (form) await signIn(person, address, form)
+          else await comeBack()
         } catch (error) {
           faults.push(String(error).slice(0, FAULT_CHARACTERS))
         }

@@ -59,8 +59,10 @@ export function createPasswordHasher({
   const limit = pLimit(atOnce)
   const decoy = createDecoy()
 
+  const isFull = () => limit.pendingCount >= waitingAtMost
+
   async function bounded<T>(work: () => Promise<T>, isGone: () => boolean = () => false): Promise<T> {
-    if (limit.pendingCount >= waitingAtMost) throw new HashingBusyError('too many passwords are being hashed')
+    if (isFull()) throw new HashingBusyError('too many passwords are being hashed')
     const queuedAt = performance.now()
     return await limit(() => {
       if (isGone() || performance.now() - queuedAt > waitAtMostMilliseconds)
@@ -70,6 +72,9 @@ export function createPasswordHasher({
   }
 
   return {
+    /** Whether another password would be refused at this moment. */
+    isFull,
+
     /** @param password in the form that the rules for new passwords gave it. */
     hash: (password: string): Promise<string> => bounded(() => hash(password, ARGON2_OPTIONS)),
 

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
@@ -7,6 +8,8 @@ import { createTurns } from './turns.ts'
 
 /** More tries of one name at once than any person makes. */
 const WAITING_FOR_ONE_NAME = 50
+/** However many sign in, the others who need the database find connections free. */
+const AT_THE_DATABASE = 4
 /** Whoever corrects a slip at once, or presses the button twice, waits for this long instead of being sent away. */
 const HELD_SECONDS = 1
 
@@ -38,11 +41,14 @@ type Needs = { accounts: AccountStore; hasher: PasswordHasher; limits: SignInLim
  */
 export function createSignIn({ accounts, hasher, limits, log }: Needs) {
   const takeTurn = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
+  const atTheDatabase = pLimit(AT_THE_DATABASE)
 
   return async (credentials: Credentials): Promise<SignIn> => {
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
+    // Before anything is read or counted for it: what will not be looked at costs nothing.
+    if (hasher.isFull()) return { outcome: 'busy', sub: undefined }
     const { login, address, browser } = credentials
-    const { account, passwordHash } = (await accounts.findByLogin(login)) ?? {}
+    const { account, passwordHash } = (await atTheDatabase(() => accounts.findByLogin(login))) ?? {}
     const isKnownHere = account && browser?.accountSubs.includes(account.sub)
     const attempt = { login, account, address, knownBrowserId: isKnownHere ? browser?.id : undefined }
     // Strangers who queue for a name do not stand in the way of its person.
@@ -58,6 +64,7 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
   ): Promise<SignIn> {
     const { account } = attempt
     const sub = account?.sub
+    if (hasher.isFull()) return { outcome: 'busy', sub }
     const verdict = await count(attempt)
     if (verdict.outcome === 'throttled') {
       const { retryAfterSeconds, refusal } = verdict
@@ -73,7 +80,7 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
       return { outcome: 'accepted', account }
     } catch (error) {
       if (!(error instanceof HashingBusyError)) throw error
-      await limits.notLookedAt(attempt)
+      await atTheDatabase(() => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
   }
@@ -89,14 +96,14 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
   }
 
   async function count(attempt: SignInAttempt): Promise<SignInVerdict> {
-    const verdict = await limits.count(attempt)
+    const verdict = await atTheDatabase(() => limits.count(attempt))
     const isHeld =
       verdict.outcome === 'throttled' &&
       verdict.refusal.reason === 'too soon' &&
       verdict.retryAfterSeconds <= HELD_SECONDS
     if (!isHeld) return verdict
     await pause(verdict.retryAfterSeconds * 1000)
-    return await limits.count(attempt)
+    return await atTheDatabase(() => limits.count(attempt))
   }
 }
 
