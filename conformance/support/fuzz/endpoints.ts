@@ -85,8 +85,6 @@ export const ENDPOINTS: readonly Endpoint[] = [
       grant_type: 'client_credentials',
       client_id: '{serviceId}',
       client_secret: '{serviceSecret}',
-      scope: '',
-      resource: 'https://api.example.test',
     },
   },
   {
@@ -138,7 +136,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     cookies: 'deviceCookies',
     form: { xsrf: '{deviceXsrf}', user_code: '{userCode}', action: 'approve' },
   },
-  { method: 'GET', path: '/device/{loginUid}', cookies: 'deviceCookies' },
+  { method: 'GET', path: '/device/{deviceResumeUid}', cookies: 'deviceResumeCookies' },
 
   {
     method: 'GET',
@@ -162,6 +160,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
   },
   { method: 'GET', path: '/logout/success', query: { client_id: '{clientId}' } },
 
+  { method: 'GET', path: '/account/email/confirm', cookies: 'emailCookies' },
+  { method: 'POST', path: '/account/email/confirm', cookies: 'emailCookies', form: { csrf: '{emailCsrf}' } },
   { method: 'GET', path: '/account', cookies: 'session', query: { done: 'ended' } },
   { method: 'GET', path: '/account/sign-in', cookies: 'signInCookies' },
   {
@@ -195,5 +195,73 @@ export const ENDPOINTS: readonly Endpoint[] = [
     cookies: 'session',
     form: { csrf: '{accountCsrf}', password: '{password}', new_password: '{password}' },
   },
+  {
+    method: 'POST',
+    path: '/account/password/advice',
+    cookies: 'session',
+    form: { csrf: '{accountCsrf}', new_password: 'correct horse' },
+  },
+
+  { method: 'GET', path: '/account/register', query: { interaction: '{loginUid}' } },
+  {
+    method: 'POST',
+    path: '/account/register/advice',
+    cookies: 'askingCookies',
+    form: { csrf: '{askingCsrf}', username: 'ada', email: '{email}', name: 'Ada', new_password: 'x' },
+  },
+  { method: 'GET', path: '/account/register/asked', query: { interaction: '{loginUid}' } },
+  { method: 'GET', path: '{registerLink}' },
+  { method: 'GET', path: '/account/register/confirm', cookies: 'registerCookies' },
+  {
+    method: 'POST',
+    path: '/account/register/confirm',
+    cookies: 'registerCookies',
+    form: { csrf: '{registerCsrf}', username: '{newUsername}', name: 'Ada', new_password: '{password}' },
+  },
+  {
+    method: 'POST',
+    path: '/account/register',
+    cookies: 'askingCookies',
+    form: {
+      csrf: '{askingCsrf}',
+      email: '{newEmail}',
+      username: '{newUsername}',
+      name: 'Ada',
+      new_password: '{password}',
+    },
+  },
+  { method: 'GET', path: '/account/register/done', query: { interaction: '{loginUid}' } },
+
+  { method: 'GET', path: '/account/reset', query: { interaction: '{loginUid}' } },
+  { method: 'GET', path: '{resetLink}' },
+  { method: 'GET', path: '/account/reset/password', cookies: 'resetCookies' },
+  {
+    method: 'POST',
+    path: '/account/reset/password',
+    cookies: 'resetCookies',
+    form: { csrf: '{resetCsrf}', new_password: 'another horse altogether' },
+  },
+  {
+    method: 'POST',
+    path: '/account/reset',
+    cookies: 'askingCookies',
+    form: { csrf: '{askingCsrf}', username: '{username}' },
+  },
+  { method: 'GET', path: '/account/reset/done' },
+
+  { method: 'GET', path: '/account/email', cookies: 'session' },
+  {
+    method: 'POST',
+    path: '/account/email',
+    cookies: 'session',
+    form: { csrf: '{accountCsrf}', email: '{newEmail}', password: '{password}' },
+  },
+  {
+    method: 'POST',
+    path: '/account/email/verification',
+    cookies: 'session',
+    form: { csrf: '{accountCsrf}' },
+  },
+  { method: 'GET', path: '/account/email/done' },
   { method: 'GET', path: '/nowhere' },
 ]

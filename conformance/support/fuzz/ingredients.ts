@@ -3,6 +3,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { createWireApp, type WireApp } from '../code-flow.ts'
 import { EndUser, type Page } from '../end-user.ts'
 import { PASSWORD, type TestServer } from '../harness.ts'
+import type { MailServer } from '../mailbox.ts'
 import { CALLBACK } from '../relying-party.ts'
 import { basic, post, send } from '../wire.ts'
 
@@ -43,8 +44,23 @@ const NAMES = [
   'resumeCookies',
   'deviceCookies',
   'deviceXsrf',
+  'deviceResumeUid',
+  'deviceResumeCookies',
   'logoutCookies',
   'logoutXsrf',
+  'email',
+  'newUsername',
+  'newEmail',
+  'askingCookies',
+  'askingCsrf',
+  'registerLink',
+  'registerCookies',
+  'registerCsrf',
+  'resetLink',
+  'resetCookies',
+  'resetCsrf',
+  'emailCookies',
+  'emailCsrf',
 ] as const
 
 /** What a request can be made of that means something to this server. */
@@ -54,10 +70,11 @@ export const INGREDIENTS: readonly Ingredient[] = NAMES
 /** What the ingredients are just now: requests use them up, so they are made again from time to time. */
 export type Larder = Readonly<Record<Ingredient, string>>
 
+const NEW_PASSWORD = 'an entirely different horse'
 export const POST_LOGOUT = 'https://app.example.test/bye'
 
 /** Registers whom the requests speak for. @returns what makes fresh ingredients. */
-export async function createKitchen(server: TestServer): Promise<() => Promise<Larder>> {
+export async function createKitchen(server: TestServer, mail: MailServer): Promise<() => Promise<Larder>> {
   const { clients } = server.admin
   const registration = { post_logout_redirect_uris: [POST_LOGOUT], client_name: `Da "sh" & <b>'Board'</b>` }
   const app = await createWireApp(server, registration)
@@ -86,7 +103,8 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
   return async () => {
     // A person of its own each time: requests close accounts, and lock names.
     const username = `ada-${++made}`
-    await server.admin.users.create({ username, password: PASSWORD })
+    const email = `${username}@example.test`
+    await server.admin.users.create({ username, email, password: PASSWORD })
     const cookiesFor = (user: EndUser, path: string) => user.jar.getCookieString(server.issuer + path)
     const fresh = async () => {
       const user = new EndUser(server.issuer)
@@ -116,8 +134,25 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
     const signIn = await stranger.open('/account/sign-in')
     const phone = await fresh()
     const devicePage = await phone.open('/device')
-    const [started, approved] = [await startDevice(), await startDevice()]
+    const [started, approved, halfWay] = [await startDevice(), await startDevice(), await startDevice()]
+    const tablet = await fresh()
+    const confirm = await tablet.submit(await tablet.open('/device'), { user_code: halfWay.user_code ?? '' })
+    const deviceLogin = { user: tablet, page: await tablet.submit(confirm, {}, 'approve') }
+    const deviceResumePath = await answerLogin(server, deviceLogin, username)
     await approve(signedIn, approved.user_code)
+    const asking = await fresh()
+    const askReset = await asking.open('/account/reset')
+    await asking.submit(askReset, { username })
+    const reset = await openLink(mail, await fresh(), email)
+    const newEmail = `new-${email}`
+    const registrant = await fresh()
+    const newUsername = `new-${username}`
+    const form = { email: newEmail, username: newUsername, new_password: NEW_PASSWORD }
+    await registrant.submit(await registrant.open('/account/register'), form)
+    const register = await openLink(mail, registrant, newEmail)
+    const changed = `other-${email}`
+    await signedIn.submit(await signedIn.open('/account/email'), { email: changed })
+    const emailLink = await openLink(mail, await fresh(), changed)
     const { code_verifier = '', code = '' } = approval.form
     const pushed = await post(
       `${server.url}/par`,
@@ -142,7 +177,7 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
       requestUri: String(pushed.body.request_uri),
       accessToken: tokens.accessToken,
       refreshToken: own.refreshToken,
-      idToken: tokens.idToken,
+      idToken: own.idToken,
       clientAssertion: await assertion(),
       deviceCode: started.device_code ?? '',
       userCode: started.user_code ?? '',
@@ -162,10 +197,30 @@ export async function createKitchen(server: TestServer): Promise<() => Promise<L
       resumeCookies: await cookiesFor(toResume.user, resumePath),
       deviceCookies: await cookiesFor(phone, '/device'),
       deviceXsrf: fieldOf(devicePage, 'xsrf'),
+      deviceResumeUid: lastOf(deviceResumePath),
+      deviceResumeCookies: await cookiesFor(tablet, deviceResumePath),
       logoutCookies: await cookiesFor(signedIn, '/logout/confirm'),
       logoutXsrf: fieldOf(logout, 'xsrf'),
+      email,
+      newUsername,
+      newEmail,
+      askingCookies: await cookiesFor(asking, '/account/reset'),
+      askingCsrf: fieldOf(askReset, 'csrf'),
+      registerLink: register.link,
+      registerCookies: await cookiesFor(register.user, '/account/register/confirm'),
+      registerCsrf: fieldOf(register.page, 'csrf'),
+      resetLink: reset.link,
+      resetCookies: await cookiesFor(reset.user, '/account/reset/password'),
+      resetCsrf: fieldOf(reset.page, 'csrf'),
+      emailCookies: await cookiesFor(emailLink.user, '/account/email/confirm'),
+      emailCsrf: fieldOf(emailLink.page, 'csrf'),
     }
   }
+}
+
+async function openLink(mail: MailServer, user: EndUser, to: string) {
+  const link = (await mail.expect(to)).find((one) => one.link !== undefined)?.link ?? ''
+  return { user, link, page: await user.open(link) }
 }
 
 async function approve(user: EndUser, userCode = ''): Promise<void> {
