@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type { Context } from 'koa'
 import { z } from 'zod'
 import type { SignIn, VerifySignIn } from '../accounts/sign-in.ts'
@@ -12,7 +13,8 @@ import type { Clock } from '../time.ts'
 import { formOf } from './guards.ts'
 import type { KnownBrowsers } from './known-browser.ts'
 
-const RETRY_AFTER_SECONDS = 5
+/** Not all at the same moment again. */
+const RETRY_AFTER_SECONDS = { least: 3, most: 8 }
 const MAX_USERNAME_CHARACTERS = 256
 
 const credentials = z.object({
@@ -106,7 +108,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
 /** Too many passwords are being checked: come back in a moment (RFC 9110 §15.6.4). */
 export function answerBusy(ctx: Context): void {
   ctx.status = 503
-  ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
+  ctx.set('Retry-After', String(randomInt(RETRY_AFTER_SECONDS.least, RETRY_AFTER_SECONDS.most + 1)))
 }
 
 function subOf(result: SignIn | { outcome: 'invalid' }): string | undefined {
