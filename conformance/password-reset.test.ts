@@ -4,6 +4,7 @@ import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
+import { expectSameTime } from './support/timing.ts'
 import { sql } from './support/wire.ts'
 
 const NEW_PASSWORD = 'an entirely different horse'
@@ -308,11 +309,7 @@ describe('nobody learns who has an account (J06)', () => {
         times.push(performance.now() - startedAt)
       }
     }
-    // Both of a pair meet the same load: their difference has less noise than each.
-    const differences = known
-      .map((time, index) => time - (unknown[index] ?? Number.NaN))
-      .toSorted((a, b) => a - b)
-    expect(Math.abs(differences[differences.length / 2] ?? Number.NaN)).toBeLessThan(5)
+    expectSameTime(known, unknown, 5)
   }, 180_000)
 })
 
