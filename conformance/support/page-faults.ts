@@ -42,9 +42,12 @@ export async function expectGoodPage({ page, complaints, requested }: Tab, name:
   expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
 }
 
-export async function findAxeFaults(page: Page): Promise<string[]> {
+/** @param rules alone, where a page was looked at already and only its colours are others. */
+export async function findAxeFaults(page: Page, rules?: string[]): Promise<string[]> {
   // No page has frames, and it is for these that axe would open a page of its own each time.
-  const axe = new AxeBuilder({ page }).withTags(RULES).setLegacyMode()
+  const axe = new AxeBuilder({ page }).setLegacyMode()
+  if (rules) axe.withRules(rules)
+  else axe.withTags(RULES)
   const { violations, incomplete } = await axe.analyze()
   return [...violations, ...incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
 }

@@ -1,0 +1,119 @@
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { launchBrowser, type Tab, type TestBrowser } from '../support/browser.ts'
+import { SAMPLES } from '../support/page-samples.ts'
+import { type PageServer, startPageServer } from '../support/page-server.ts'
+
+let browser: TestBrowser
+let server: PageServer
+let tab: Tab
+let page: Page
+
+beforeAll(async () => {
+  ;[server, browser] = await Promise.all([startPageServer(SAMPLES), launchBrowser()])
+})
+afterAll(async () => {
+  await browser?.close()
+  await server?.close()
+})
+beforeEach(async () => {
+  tab = await browser.open()
+  page = tab.page
+})
+afterEach(() => tab.close())
+
+const open = (name: string) => page.goto(`${server.origin}/${name}`)
+const typeOf = () => page.locator('#password').getAttribute('type')
+
+test('a password is shown and hidden by a button that says which it is, in the language of the page', async () => {
+  await open('sample-login?ui_locales=de')
+  const reveal = page.getByRole('button', { name: 'Passwort anzeigen' })
+  expect(await reveal.getAttribute('aria-pressed')).toBe('false')
+  await page.locator('#password').fill('geheim')
+  await reveal.click()
+  expect([await typeOf(), await reveal.getAttribute('aria-pressed')]).toEqual(['text', 'true'])
+  expect(await page.evaluate(`document.activeElement.id`)).toBe('password')
+  await reveal.press('Space')
+  expect([await typeOf(), await reveal.getAttribute('aria-pressed')]).toEqual(['password', 'false'])
+  expect(await page.locator('#password').inputValue()).toBe('geheim')
+  expect(tab.complaints).toEqual([])
+})
+
+test('a password that is shown is hidden again before it is sent', async () => {
+  await open('sample-login')
+  await page.locator('#username').fill('ada')
+  await page.locator('#password').fill('secret')
+  await page.getByRole('button', { name: 'Show password' }).click()
+  await page.evaluate(`document.forms[0].addEventListener('submit', (event) => event.preventDefault())`)
+  await page.locator('#password').press('Enter')
+  expect(await typeOf()).toBe('password')
+})
+
+test('Caps Lock is told while it is on, and nothing on the page moves', async () => {
+  await open('sample-login')
+  const places = () =>
+    page.evaluate(`JSON.stringify([...document.querySelectorAll('.card *')].filter((e) => e.className !== 'caps')
+      .map((e) => e.getBoundingClientRect()))`)
+  const press = (isOn: boolean) =>
+    page.evaluate(`document.querySelector('#password').dispatchEvent(
+      new KeyboardEvent('keydown', { key: 'a', modifierCapsLock: ${isOn}, bubbles: true }))`)
+  const hint = page.locator('.caps')
+  const before = await places()
+  await press(true)
+  expect(await hint.textContent()).toBe('Caps Lock is on')
+  expect(await hint.getAttribute('aria-live')).toBe('polite')
+  expect(await places()).toBe(before)
+  await press(false)
+  expect(await hint.textContent()).toBe('')
+})
+
+test('nothing moves while a page loads', async () => {
+  await page.addInitScript(`new PerformanceObserver((list) => {
+    for (const { value } of list.getEntries()) globalThis.shifted = (globalThis.shifted ?? 0) + value
+  }).observe({ type: 'layout-shift', buffered: true })`)
+  for (const name of [
+    'sample-login',
+    'sample-login-rejected',
+    'sample-password',
+    'sample-register',
+    'sample-account',
+  ]) {
+    await open(name)
+    await page.waitForTimeout(100)
+    expect(await page.evaluate(`globalThis.shifted ?? 0`), name).toBe(0)
+  }
+})
+
+test('without scripts there is no control that does nothing, and every form works', async () => {
+  const plain = await browser.open({ javaScriptEnabled: false })
+  await plain.page.goto(`${server.origin}/sample-login`)
+  expect(await plain.page.getByRole('button').allTextContents()).toEqual(['Sign in'])
+  await plain.close()
+})
+
+test('what is pasted is taken', async () => {
+  await open('sample-login')
+  await page.locator('#password').focus()
+  await page.evaluate(`document.execCommand('insertText', false, 'correct horse battery staple')`)
+  expect(await page.locator('#password').inputValue()).toBe('correct horse battery staple')
+  const prevented = await page.evaluate(`!document.querySelector('#password').dispatchEvent(
+    new ClipboardEvent('paste', { cancelable: true, bubbles: true }))`)
+  expect(prevented).toBe(false)
+})
+
+test('a script that somebody wrote into a page does not run: one name, one nonce', async () => {
+  await open('sample-login')
+  const ran = await page.evaluate(`(() => {
+    for (const text of ['globalThis.ran = 1', '']) {
+      const script = document.createElement('script')
+      if (text) script.textContent = text
+      else script.src = '/assets/page.js'
+      document.body.append(script)
+    }
+    return globalThis.ran ?? 0
+  })()`)
+  expect(ran).toBe(0)
+  expect(
+    tab.complaints.filter((complaint) => complaint.includes('Content Security Policy')).length,
+  ).toBeGreaterThan(0)
+})
