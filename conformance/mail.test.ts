@@ -134,6 +134,16 @@ describe('a mail', () => {
   })
 })
 
+test('a server on another machine gets nothing without TLS', async () => {
+  // An address of this machine that is not named as one.
+  const remote = await startTestServer({ SMTP_URL: mail.url.replace('localhost', '0.0.0.0') })
+  const username = await createPerson(remote)
+  await ask(username, remote)
+  await vi.waitFor(() => expect(remote.logged()).toMatch(/"mail.failed".*(ETLS|ESOCKET)/), 10_000)
+  expect(mailsTo(username)).toEqual([])
+  await remote.remove()
+})
+
 describe.skipIf(isPglite)('the database', () => {
   test('holds no secret of a link, sent or waiting, nor an address that was typed', async () => {
     const username = await createPerson()

@@ -125,6 +125,15 @@ describe('a person who registers', () => {
     expect(people).toHaveLength(1)
   })
 
+  test('finds the link over when an operator made the account meanwhile', async () => {
+    const user = browser()
+    await register(user)
+    const page = await user.open(await linkTo(email))
+    await server.admin.users.create({ username: `${username}-first`, email, password: PASSWORD })
+    expect(heading(await user.submit(page))).toBe('This link does not work any more')
+    expect(await find(username)).toBeUndefined()
+  })
+
   test('finds an old link, a replaced one, and a used one over', async () => {
     const user = browser()
     await register(user)

@@ -149,6 +149,7 @@ export async function startMailServer(): Promise<MailServer> {
           isInMail = true
           say('354 go on')
         } else if (command === 'RCPT' && refusal !== undefined) say(refusal)
+        else if (command === 'STAR') say('502 no TLS here')
         else if (command === 'QUIT') socket.end('221 bye\r\n')
         else say('250 ok')
       }

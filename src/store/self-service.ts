@@ -41,8 +41,8 @@ export function createSelfServiceStore(database: Database) {
   return {
     register: (link: Use, account: NewAccount): Promise<LinkUse> =>
       use(link, async (transaction) => {
-        // An address that somebody signs in with as a username is theirs, too.
-        if (await isLogin(transaction, account.email)) return 'taken'
+        // Somebody got the address meanwhile: no other name helps. One that is somebody's username is theirs, too.
+        if (await isLogin(transaction, account.email)) return 'over'
         await insertAccount(transaction, account)
         return 'done'
       }),
