@@ -3,9 +3,8 @@ import { Readable } from 'node:stream'
 import type { Context } from 'koa'
 import getRawBody from 'raw-body'
 
-const MAX_FORM_BYTES = 64 * 1024
-/** The engine reads no more than this from a stream. */
-const ENGINE_STREAM_BYTES = 56 * 1024
+/** As much as the engine reads; what it would call a bad request is 413 here. */
+const MAX_FORM_BYTES = 56 * 1024
 const FORM_TYPE = 'application/x-www-form-urlencoded'
 
 /** A request that is refused before anybody looks at what it asks for. */
@@ -67,8 +66,8 @@ export function refuseUnreadable(encoded: string): void {
 }
 
 /**
- * Lets the engine, which reads the body by itself, read this form: the request goes on as a stream of it. Where that
- * would be too long for the engine, it goes on as one that was read before.
+ * Lets the engine, which reads the body by itself, read this form: the request goes on as a stream of it. Written again
+ * it may have become too long for the engine; then it goes on as one that was read before.
  */
 export function replayForm(ctx: Context, form: URLSearchParams): void {
   const body = Buffer.from(form.toString())
@@ -81,7 +80,7 @@ export function replayForm(ctx: Context, form: URLSearchParams): void {
   }
   delete headers['transfer-encoding']
   const { method, url, socket, httpVersion } = req
-  const source = body.length > ENGINE_STREAM_BYTES ? { readable: false, body } : streamOf(body)
+  const source = body.length > MAX_FORM_BYTES ? { readable: false, body } : streamOf(body)
   const replayed = Object.assign(source, { headers, method, url, socket, httpVersion, originalUrl: req.url })
   // Koa's accessors read these four properties and the stream, nothing else of an IncomingMessage.
   ctx.req = replayed as unknown as Context['req']
