@@ -480,7 +480,7 @@ describe('a new password', () => {
     await openAccount(user)
     const page = await change(user, { ...fields })
     expect(page.status).toBe(400)
-    expect(page.$('[role=alert]').text()).toMatch(words)
+    expect(page.$('[role=alert], .fault').text()).toMatch(words)
     expect((await openAccount(browser())).$('h1').text()).toBe('Your account')
   })
 })
