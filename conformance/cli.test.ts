@@ -187,6 +187,7 @@ describe('the command line beside a running server', () => {
       browsers: 0,
       answers: 0,
       attempts: 0,
+      links: 0,
       events: 0,
     })
     expect(JSON.parse((await sallyport(['migrate', '--plan', '--json'])).stdout)).toEqual({ migrations: [] })

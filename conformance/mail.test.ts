@@ -221,7 +221,9 @@ describe('without a mail server', () => {
 
   test.skipIf(isPglite)('and with DATABASE_URL nothing is offered that needs it', async () => {
     const mute = await startTestServer()
-    expect(mute.logged()).toMatch(/"event":"mail","by":"nothing","registration":false,"passwordReset":false/)
+    expect(mute.logged()).toMatch(
+      /"event":"mail","by":"nothing","registration":false,"reset":false,"email":false/,
+    )
     const username = await createPerson(mute)
     const user = new EndUser(mute.issuer)
     const page = await user.open('/account/sign-in')

@@ -177,7 +177,8 @@ export async function startServer(
     ...(mail ? [createDeliveries(mail, { ...installation, log })] : []),
   ]
   // Where mail goes, or that there is none and what is therefore off.
-  log.info({ event: 'mail', by: config.mail.by, ...config.offers })
+  const { registration, passwordReset: reset, emailChange: email } = config.offers
+  log.info({ event: 'mail', by: config.mail.by, registration, reset, email })
   const jobs = startJobs(
     [
       ...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }),
