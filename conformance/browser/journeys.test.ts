@@ -62,7 +62,7 @@ async function createWebClient(metadata: Record<string, unknown>): Promise<Clien
 
 async function signIn(password = PASSWORD): Promise<void> {
   await page.getByLabel('Username or e-mail').fill('ada')
-  await page.getByLabel('Password').fill(password)
+  await page.getByLabel('Password', { exact: true }).fill(password)
   await press('Sign in')
 }
 
@@ -189,9 +189,9 @@ describe('sign-in and consent', () => {
     await signIn('not the password of ada')
     expect(await page.getByRole('alert').textContent()).toContain('do not match')
     expect(await page.getByLabel('Username or e-mail').inputValue()).toBe('ada')
-    expect(await page.getByLabel('Password').inputValue()).toBe('')
+    expect(await page.getByLabel('Password', { exact: true }).inputValue()).toBe('')
     expect(await page.locator(':focus').getAttribute('name')).toBe('password')
-    await page.getByLabel('Password').fill(PASSWORD)
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD)
     await press('Sign in')
     expect(await heading()).toContain('Let Harbour Dashboard')
   })

@@ -120,7 +120,7 @@ const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
     await openAccount(page)
     await later(6 * 60, async () => {
       await press(page, 'Sign out everywhere')
-      await page.getByLabel('Password').fill('not the password of ada')
+      await page.getByLabel('Password', { exact: true }).fill('not the password of ada')
       await press(page, 'Continue')
       await page.getByRole('alert').waitFor()
     })
@@ -167,7 +167,7 @@ async function openRequest(
 
 async function signIn(page: Page, password = PASSWORD): Promise<void> {
   await page.getByLabel('Username or e-mail').fill('ada')
-  await page.getByLabel('Password').fill(password)
+  await page.getByLabel('Password', { exact: true }).fill(password)
   await press(page, 'Sign in')
 }
 
@@ -180,7 +180,7 @@ async function openDevice(page: Page): Promise<void> {
 async function openAccount(page: Page, username = 'ada'): Promise<void> {
   await page.goto(`${server.issuer}/account`)
   await page.getByLabel('Username or e-mail').fill(username)
-  await page.getByLabel('Password').fill(PASSWORD)
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD)
   await page.getByLabel('Stay signed in on this browser').check()
   await press(page, 'Sign in')
   await page.getByRole('heading', { name: 'Your account' }).waitFor()
