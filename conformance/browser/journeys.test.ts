@@ -248,6 +248,8 @@ describe('with the keyboard alone', () => {
     await expect.poll(focused).toBe('Password')
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press('Tab')
+    await page.getByRole('button', { name: 'Show password' }).and(page.locator(':focus')).waitFor()
+    await page.keyboard.press('Tab')
     await expect.poll(focused).toContain('Stay signed in on this browser')
     await page.keyboard.press('Tab')
     await expect.poll(focused).toBe('Sign in')
