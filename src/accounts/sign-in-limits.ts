@@ -33,7 +33,7 @@ export type SignInLimits = ReturnType<typeof createSignInLimits>
 export function createSignInLimits({ throttle }: { throttle: Throttle }) {
   return {
     async count(attempt: SignInAttempt): Promise<SignInVerdict> {
-      const verdict = await throttle.count(doorsOf(attempt), countersOf(attempt))
+      const verdict = await throttle.count(doorsOf(attempt), ...stagesOf(attempt))
       if (verdict.outcome === 'allowed') return verdict
       return verdict.reason === 'used up' && LOCKS.has(verdict.by)
         ? { outcome: 'locked', refusal: verdict }
@@ -52,8 +52,8 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
     unlock: (account: Account): Promise<void> =>
       throttle.settle({
         forget: [
-          { limit: LIMITS.signInByAccount, of: account.sub },
           ...[account.username, account.email ?? []].flat().map(byName),
+          { limit: LIMITS.signInByAccount, of: account.sub },
         ],
       }),
   }
@@ -65,6 +65,11 @@ const LOCKS = new Set<unknown>([LIMITS.signInByName, LIMITS.signInByAccount, LIM
 export function eventTypeOf({ by, reason }: Refusal): EventType {
   if (by === LIMITS.signInByNetwork) return 'requests.throttled'
   return reason === 'used up' && LOCKS.has(by) ? 'sign_in.locked' : 'sign_in.throttled'
+}
+
+/** What is counted after the doors, one after the other: who comes too soon for a name uses up nothing of the person. */
+function stagesOf(attempt: SignInAttempt): Counted[][] {
+  return countersOf(attempt).map((counted) => [counted])
 }
 
 /** What is looked at first, so that a network that was stopped cannot use up the attempts of others. */

@@ -53,15 +53,20 @@ export function createThrottle({
 
   return {
     /**
-     * Counts an attempt. A limit of `first` that refuses spares those of `then`. Rejects with the database's fault:
-     * what cannot be counted is not tried.
+     * Counts an attempt. A limit that refuses spares those of the stages after its own. Rejects with the database's
+     * fault: what cannot be counted is not tried.
      */
-    async count(first: readonly Counted[], then: readonly Counted[] = []): Promise<Verdict> {
-      const known = [...first, ...then].find((counted) => secondsClosed(counted) > 0)
+    async count(
+      first: readonly Counted[],
+      second: readonly Counted[] = [],
+      third: readonly Counted[] = [],
+    ): Promise<Verdict> {
+      const all = [...first, ...second, ...third]
+      const known = all.find((counted) => secondsClosed(counted) > 0)
       if (known)
         return refused(known, { count: known.limit.most, refused: 2, waitSeconds: secondsClosed(known) })
-      const counts = await attempts.count(first.map(toAttempt), then.map(toAttempt))
-      for (const counted of [...first, ...then]) {
+      const counts = await attempts.count(first.map(toAttempt), second.map(toAttempt), third.map(toAttempt))
+      for (const counted of all) {
         const count = counts.find(({ key }) => keyOf(counted).equals(key))
         if (count && count.refused > 0) return refused(counted, count)
       }

@@ -33,18 +33,21 @@ export type AttemptStore = ReturnType<typeof createAttemptStore>
 export function createAttemptStore(database: Database) {
   return {
     /**
-     * Counts an attempt in one statement. What is refused by one of the `first` is not counted by those `then`: whoever
-     * is stopped at the door uses up nobody's attempts.
+     * Counts an attempt in one statement. What is refused at one stage is not counted at those after it: whoever is
+     * stopped uses up nobody's attempts.
      */
-    async count(first: readonly Attempt[], then: readonly Attempt[] = []): Promise<Count[]> {
-      const stages = [
-        ...first.map((attempt) => ({ ...attempt, stage: 1 })),
-        ...then.map((attempt) => ({ ...attempt, stage: 2 })),
-      ]
+    async count(
+      first: readonly Attempt[],
+      second: readonly Attempt[] = [],
+      third: readonly Attempt[] = [],
+    ): Promise<Count[]> {
+      const tried = [first, second, third].flatMap((attempts, index) =>
+        attempts.map((attempt) => ({ ...attempt, stage: index + 1 })),
+      )
       return await countAttempts(
         database,
         columnsOf(
-          stages,
+          tried,
           ({ key }) => key,
           ({ most }) => most,
           ({ windowSeconds }) => windowSeconds,
@@ -58,7 +61,7 @@ export function createAttemptStore(database: Database) {
      * Attempts turned out to be none.
      *
      * @param giveBack this one is taken back, and the wait after it.
-     * @param forget these start afresh.
+     * @param forget these start afresh; limits that were counted after those to give back.
      */
     async settle({ giveBack = [], forget = [] }: Settlement): Promise<void> {
       await settleAttempts(database, [giveBack, forget])
@@ -79,12 +82,12 @@ const IS_OVER = 'kept.expires_at <= now()'
 const IS_REFUSED = `(kept.expires_at > now() and (kept.count >= excluded.most or kept.next_at > now()))`
 const NEXT_COUNT = `(case when ${IS_OVER} then 1 else kept.count + 1 end)`
 
-/** Rows are taken in one order, so that two statements never wait for each other. */
+/** Rows are taken in the order of the limits, so that two statements never wait for each other. */
 const upsert = (stage: number, condition = 'true') => `
       insert into attempt as kept (key, count, most, refused, next_at, expires_at)
       select key, 1, most, 0, case when is_delayed then now() + make_interval(secs => ${DELAY_SECONDS('1')}) else ${AT_ONCE} end,
         now() + make_interval(secs => window_seconds)
-      from tried where stage = ${stage} and ${condition} order by key
+      from tried where stage = ${stage} and ${condition} order by position
       on conflict (key) do update set
         count = case when ${IS_REFUSED} then kept.count else ${NEXT_COUNT} end,
         most = excluded.most,
@@ -97,22 +100,27 @@ const upsert = (stage: number, condition = 'true') => `
       returning key, count, refused,
         ceil(extract(epoch from case when count >= most then expires_at else next_at end - now()))::int as wait_seconds`
 
+const allowedBy = (stage: string) => `not exists (select from ${stage} where refused > 0)`
+
 const countAttempts = defineStatement<Count>(
   'attempt_count',
   `with tried as (
       select * from unnest($1::bytea[], $2::int[], $3::int[], $4::boolean[], $5::int[])
-        as tried (key, most, window_seconds, is_delayed, stage)
+        with ordinality as tried (key, most, window_seconds, is_delayed, stage, position)
     ), first as (${upsert(1)}
-    ), following as (${upsert(2, 'not exists (select from first where refused > 0)')}
+    ), second as (${upsert(2, allowedBy('first'))}
+    ), third as (${upsert(3, `${allowedBy('first')} and ${allowedBy('second')}`)}
     )
     select key, count, refused, greatest(wait_seconds, 0) as "waitSeconds"
-    from (select * from first union all select * from following) as counted`,
+    from (select * from first union all select * from second union all select * from third) as counted`,
 )
 
 const settleAttempts = defineStatement(
   'attempt_settle',
   `with kept as materialized (
-      select key from attempt where key = any($1::bytea[] || $2::bytea[]) order by key for update
+      select key from attempt
+      join unnest($1::bytea[] || $2::bytea[]) with ordinality as settled (key, position) using (key)
+      order by position for update of attempt
     ), given_back as (
       update attempt set count = greatest(0, count - 1), next_at = ${AT_ONCE}
       from kept where attempt.key = kept.key and kept.key = any($1)
