@@ -113,6 +113,23 @@ describe('a person who registers', () => {
     expect(isSignedIn(await signIn(`${username}.two`, PASSWORD))).toBe(true)
   })
 
+  test('and finds an allowed password only after some that are not still gets the mail', async () => {
+    const user = browser()
+    for (const password of ['short', 'passwordpassword', `${username} ${username}`])
+      expect((await register(user, { new_password: password })).status).toBe(400)
+    expect((await register(user)).status).toBe(200)
+    await linkTo(email)
+  })
+
+  test('with the address of somebody else does not keep them from a reset (J10)', async () => {
+    await server.admin.users.create({ username, email, password: PASSWORD })
+    for (let times = 0; times < 3; times++) await register(browser(), { username: `not-${username}` })
+    const user = browser()
+    await user.submit(await user.open('/account/reset'), { username: email })
+    const mails = await mail.expect(email, 4)
+    expect(mails.some(({ subject }) => /new password/i.test(subject))).toBe(true)
+  })
+
   test('twice at once makes one account', async () => {
     const user = browser()
     await register(user)

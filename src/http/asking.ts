@@ -56,14 +56,19 @@ export function createAsking({
     },
 
     /** Counts a mail; the status of the response is set for a refusal. */
-    async count(ctx: Context, to: string): Promise<'allowed' | 'dropped' | 'refused'> {
-      const verdict = await mailLimits.count(to, ctx.ip)
+    async count(
+      ctx: Context,
+      ...[asked, to]: Parameters<MailLimits['notAsked']>
+    ): Promise<'allowed' | 'dropped' | 'refused'> {
+      const verdict = await mailLimits.count(asked, to, ctx.ip)
       if (verdict.outcome === 'refused') {
         ctx.status = 429
         ctx.set('Retry-After', String(verdict.retryAfterSeconds))
       }
       return verdict.outcome
     },
+
+    notAsked: mailLimits.notAsked,
   }
 }
 

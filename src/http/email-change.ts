@@ -46,7 +46,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
         return showForm(ctx, visitor, { typed: typed.slice(0, 256), error: 'email' })
       }
       if (!(await visitors.confirm(ctx, visitor, ['email']))) return
-      const counted = await asking.count(ctx, email.data)
+      const counted = await asking.count(ctx, 'address', email.data)
       if (counted === 'refused') return showForm(ctx, visitor, { typed, error: 'throttled' })
       if (counted === 'allowed') await askFor(ctx, account, email.data)
       seeOther(ctx, ASKED)
@@ -58,7 +58,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     visitors.only(async (ctx, visitor) => {
       const { email, emailVerified } = visitor.account
       if (email === undefined || emailVerified) return seeOther(ctx, HOME)
-      const counted = await asking.count(ctx, email)
+      const counted = await asking.count(ctx, 'address', email)
       if (counted === 'refused') return showForm(ctx, visitor, { typed: '', error: 'throttled' })
       if (counted === 'allowed') await emailChange.askToVerify(visitor.account, email, aboutOf(ctx))
       seeOther(ctx, ASKED)

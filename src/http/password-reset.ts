@@ -46,7 +46,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
       ctx.status = 400
       return showAsk(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
     }
-    const counted = await asking.count(ctx, username)
+    const counted = await asking.count(ctx, 'reset', username)
     if (counted === 'refused') return showAsk(ctx, { username, error: 'throttled' })
     if (counted === 'allowed') await passwordReset.ask(username, asking.askerOf(ctx), aboutOf(ctx))
     seeOther(ctx, withInteraction(`${RESET}/asked`, interactionOf(ctx)))

@@ -48,11 +48,14 @@ export function createRegistrationRoutes(needs: Needs): Router {
       ctx.status = 400
       return showForm(ctx, errors)
     }
-    const counted = await asking.count(ctx, email.data)
+    const counted = await asking.count(ctx, 'registration', email.data)
     if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
     // Hashed whether the address is known or not: a fast answer would tell.
     const passwordHash = await hashNewPassword(ctx, { username, email: email.data, profile: { name } })
-    if (isRefused(passwordHash)) return showForm(ctx, errorsOf(ctx, passwordHash))
+    if (isRefused(passwordHash)) {
+      if (counted === 'allowed') await asking.notAsked('registration', email.data)
+      return showForm(ctx, errorsOf(ctx, passwordHash))
+    }
     if (counted === 'allowed') {
       const request = { email: email.data, username, name, passwordHash, asker: asking.askerOf(ctx) }
       await registration.ask(request, { language: views.words(ctx).lang, origin: originOf(ctx) })
