@@ -106,6 +106,34 @@ describe('guessing', () => {
     expect(event?.client_id).toBe(service.client_id)
   })
 
+  test('at a client’s secret is counted once for all ways to name the client (E13)', async () => {
+    const { client_id: id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot 2' })
+    const spelt = (index: number) =>
+      [...id]
+        .map((letter, at) => ((index >> at) & 1 ? `%${letter.charCodeAt(0).toString(16)}` : letter))
+        .join('')
+    const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const assertion = (index: number) =>
+      `${encode({ alg: 'RS256' })}.${encode({ iss: id, sub: id, aud: server.issuer, jti: String(index) })}.c2lnbmVk`
+    const guesses = await flood(48, (index) => {
+      const form = { grant_type: 'client_credentials' }
+      const headers = from('198.51.100.8')
+      if (index % 3 === 0)
+        return post(
+          `${server.url}/token`,
+          {
+            ...form,
+            client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+            client_assertion: assertion(index),
+          },
+          { headers },
+        )
+      const authorization = `Basic ${Buffer.from(`${spelt(index)}:wrong`).toString('base64')}`
+      return post(`${server.url}/token`, form, { headers: { ...headers, authorization } })
+    })
+    expect(statuses(guesses)).toEqual({ 401: 20, 429: 28 })
+  })
+
   test('at clients that do not exist leaves a bounded number of rows', async () => {
     const answers = await flood(160, (index) =>
       post(

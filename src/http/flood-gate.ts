@@ -66,13 +66,14 @@ export function limitFloods({ throttle, events }: { throttle: Throttle; events: 
     await next()
     const { oidc } = ctx as Context & { oidc?: Oidc }
     if (door && creation.isDone(ctx, oidc)) await count(ctx, [door], [])
-    else if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx)
+    else if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx, oidc)
   }
 
-  async function countGuess(ctx: Context): Promise<void> {
+  async function countGuess(ctx: Context, oidc: Oidc | undefined): Promise<void> {
     const network = networkOf(ctx.ip)
-    const clientId = clientIdOf(ctx)
-    const isClient = ctx.status === 401 && clientId !== undefined
+    // The engine's own reading, where there is such a client: an assertion names it, escapes spell it in many ways.
+    const clientId = oidc?.client?.clientId ?? clientIdOf(ctx)
+    const isClient = errorIn(ctx) === 'invalid_client' && clientId !== undefined
     const first = [{ limit: LIMITS.tokenByNetwork, of: network }]
     const then = isClient
       ? [
@@ -115,8 +116,12 @@ function hasStartedSession(_ctx: Context, oidc: Oidc | undefined): boolean {
 
 /** A client that could not authenticate, a token or code that nobody issued. */
 function isWrongGuess(ctx: Context): boolean {
+  return ['invalid_client', 'invalid_token', 'invalid_grant'].includes(errorIn(ctx))
+}
+
+function errorIn(ctx: Context): string {
   const { error } = (typeof ctx.body === 'object' && ctx.body !== null ? ctx.body : {}) as { error?: unknown }
-  return ['invalid_client', 'invalid_token', 'invalid_grant'].includes(String(error))
+  return String(error)
 }
 
 /** Which client a request says it is of; nothing vouches for it. */
