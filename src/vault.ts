@@ -35,6 +35,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
     // As an object: node would make one of the bytes at every use.
     return { id: sha256(key).subarray(0, KEY_ID_BYTES), key: createSecretKey(key), masterKey }
   })
+  const fingerprintKeys = new Map<string, Buffer>()
   const [newest] = ring
   if (!newest) throw new Error('a vault needs at least one master key')
 
@@ -77,7 +78,10 @@ export function createVault(masterKeys: readonly Buffer[]) {
      * try them all. Under the newest key only: such values live for minutes.
      */
     fingerprint(value: string, purpose: string): Buffer {
-      return createHmac('sha256', derive(newest.masterKey, purpose)).update(value).digest()
+      // Deriving takes several times as long as the fingerprint itself.
+      const key = fingerprintKeys.get(purpose) ?? derive(newest.masterKey, purpose)
+      fingerprintKeys.set(purpose, key)
+      return createHmac('sha256', key).update(value).digest()
     },
   }
 }
