@@ -39,6 +39,7 @@ import { createKnownBrowsers } from './known-browser.ts'
 import { createLoginForm } from './login-form.ts'
 import { createNewPasswordForm } from './new-password.ts'
 import { pinOrigin } from './origin.ts'
+import { paceRequests } from './pace.ts'
 import { createPasswordAdvice } from './password-advice.ts'
 import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
@@ -108,6 +109,7 @@ export function createApp(needs: Needs): Koa {
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(onlyFor(isResumption, refuseForeignNavigation))
   app.use(views.serveAssets)
+  app.use(onlyFor(isForPeople, paceRequests()))
   app.use(limitFloods(needs))
   app.use(needs.unitOfWork)
   app.use(
