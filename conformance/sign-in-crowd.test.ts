@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, statuses } from './support/wire.ts'
+
+const PEOPLE = 120
+
+let server: TestServer
+let service: ClientDocument
+
+beforeAll(async () => {
+  server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  service = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+})
+afterAll(() => server?.remove())
+
+/** Each in a browser and from an address of their own; nobody has an account. */
+function stranger(index: number): EndUser {
+  const user = new EndUser(server.issuer, server.url)
+  user.headers = { 'x-forwarded-for': `198.51.100.${index}` }
+  return user
+}
+
+test('a crowd that signs in at once is checked as far as there is room, told to come back otherwise, and in nobody’s way (J20)', async () => {
+  const crowd = await Promise.all(
+    Array.from({ length: PEOPLE }, async (_, index) => {
+      const user = stranger(index)
+      return { user, index, page: await user.open('/account/sign-in') }
+    }),
+  )
+  const answers: Page[] = []
+  const signingIn = crowd.map(async ({ user, index, page }) => {
+    answers.push(await user.submit(page, { username: `nobody-${index}`, password: PASSWORD }))
+  })
+  const tokens = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      post(`${server.url}/token`, { grant_type: 'client_credentials' }, { as: service }),
+    ),
+  )
+  expect(statuses(tokens)).toEqual({ 200: 20 })
+  await Promise.all(signingIn)
+
+  const busy = answers.filter(({ status }) => status === 503)
+  const checked = answers.filter(({ status }) => status === 400)
+  expect(busy.length + checked.length).toBe(PEOPLE)
+  // How many depends on the machine: nobody waits for longer than five seconds.
+  expect(checked.length).toBeGreaterThan(0)
+  expect(busy.length).toBeGreaterThan(0)
+  for (const { headers, $ } of busy) {
+    expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(3)
+    expect($('[role=alert]').text()).toContain('We cannot check your password just now')
+  }
+  // Nothing of it stays: whoever comes next is checked.
+  const ada = stranger(PEOPLE)
+  const page = await ada.submit(await ada.open('/account/sign-in'), { username: 'ada', password: PASSWORD })
+  expect(page.$('h1').text()).toBe('Your account')
+})
