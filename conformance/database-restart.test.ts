@@ -21,7 +21,7 @@ describe.skipIf(isPglite)('a Postgres that is restarted', () => {
 
   beforeAll(async () => {
     postgres = await startOwnPostgres()
-    server = await startTestServer({}, async () => postgres.url)
+    server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' }, async () => postgres.url)
     child = await startChildServer(server.env)
     oracle = createOracle(postgres.url)
     grants = await createGrantsInUse(server, oracle)

@@ -3,8 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { fromElsewhere } from './support/network.ts'
 import { type Fault, type Point, Road } from './support/road.ts'
 import { atEveryStatement } from './support/trial.ts'
 import { exchange, posting, rows } from './support/wire.ts'
@@ -36,7 +38,7 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
   let tv: ClientDocument
 
   beforeAll(async () => {
-    server = await startTestServer()
+    server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
     const database = new URL(server.env.DATABASE_URL ?? '')
     road = new Road({ host: database.hostname, port: Number(database.port) })
     database.port = String(await road.open())
@@ -63,9 +65,14 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
     const { sub } = await server.admin.users.create({ username, password: PASSWORD })
     return { username, sub }
   }
+  function newBrowser() {
+    const user = new EndUser(server.issuer)
+    user.headers = fromElsewhere()
+    return user
+  }
   async function signedIn() {
     const { username, sub } = await newPerson()
-    const user = new EndUser(server.issuer)
+    const user = newBrowser()
     await app.getCode({}, user, username)
     return { username, sub, user }
   }
@@ -171,7 +178,7 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
     },
     async 'somebody signed in'() {
       const { username, sub } = await newPerson()
-      const user = new EndUser(server.issuer)
+      const user = newBrowser()
       const page = await user.open((await app.request()).url)
       const at = cloneBrowser(user, other.url)
       return {
@@ -184,7 +191,7 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
     },
     async 'a browser remembered'() {
       const { username, sub } = await newPerson()
-      const user = new EndUser(server.issuer)
+      const user = newBrowser()
       const page = await user.open((await app.request()).url)
       const at = cloneBrowser(user, other.url)
       return {
@@ -209,7 +216,7 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
     },
     async 'tokens issued'() {
       const { username, sub } = await newPerson()
-      const { form } = await app.getCode({}, new EndUser(server.issuer), username)
+      const { form } = await app.getCode({}, newBrowser(), username)
       return {
         act: () => exchange(`${other.url}/token`, posting(form, { as: app.client })),
         done: `oidc_token where kind = 3 and payload ->> 'accountId' = $1::text`,
@@ -220,7 +227,7 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
     },
     async 'tokens rotated'() {
       const { username, sub } = await newPerson()
-      const { refreshToken } = await app.getTokens({}, new EndUser(server.issuer), username)
+      const { refreshToken } = await app.getTokens({}, newBrowser(), username)
       const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
       return {
         act: () => exchange(`${other.url}/token`, posting(form, { as: app.client })),
@@ -232,7 +239,7 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
     },
     async 'tokens given back'() {
       const { username, sub } = await newPerson()
-      const { refreshToken } = await app.getTokens({}, new EndUser(server.issuer), username)
+      const { refreshToken } = await app.getTokens({}, newBrowser(), username)
       return {
         act: () => exchange(`${other.url}/revoke`, posting({ token: refreshToken }, { as: app.client })),
         done: `(select 1 where not exists (select from oidc_token where payload ->> 'accountId' = $1::text)) as gone`,
@@ -245,11 +252,9 @@ describe.skipIf(isPglite)('what happens and its event are both there or neither'
 
   async function deviceOf() {
     const { sub, user } = await signedIn()
-    const form = { scope: 'openid' }
-    const { body } = await exchange(`${server.url}/device/authorize`, posting(form, { as: tv }))
-    const userCode = String(body.user_code)
-    const page = await user.submit(await user.open(`/device?user_code=${userCode}`))
-    return { sub, deviceCode: String(body.device_code), page, at: cloneBrowser(user, other.url) }
+    const started = await startDevice(server, tv, { scope: 'openid' }, fromElsewhere())
+    const page = await user.submit(await user.open(started.verification_uri_complete))
+    return { sub, deviceCode: started.device_code, page, at: cloneBrowser(user, other.url) }
   }
 
   describe.for(FAULTS)('with $name any of the statements', ({ point, fault }) => {

@@ -32,7 +32,7 @@ describe.skipIf(isPglite)('when the database fails', () => {
   let at: string
 
   beforeAll(async () => {
-    server = await startTestServer()
+    server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
     const database = new URL(server.env.DATABASE_URL ?? '')
     oracle = createOracle(database.href)
     grants = await createGrantsInUse(server, oracle)

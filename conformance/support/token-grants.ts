@@ -1,10 +1,11 @@
 import { createWireApp } from './code-flow.ts'
+import { DEVICE_GRANT_TYPE, startDevice } from './device-flow.ts'
 import { EndUser } from './end-user.ts'
 import { PASSWORD, type TestServer } from './harness.ts'
+import { fromElsewhere } from './network.ts'
 import type { Oracle } from './oracle.ts'
-import { type Answer, exchange, post, posting } from './wire.ts'
+import { type Answer, exchange, posting } from './wire.ts'
 
-const DEVICE_GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
 /** Longer than any timeout of a server that answers 503 in time; a client would give up here. */
 const PATIENCE_MILLISECONDS = 10_000
 
@@ -72,16 +73,20 @@ export async function createGrantsInUse(server: TestServer, oracle: Oracle): Pro
   }
 
   async function prepareDevice(): Promise<TokenRequest> {
-    const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
-    const { device_code, user_code, verification_uri } = body as Record<string, string>
-    let page = await ada.submit(await ada.open(verification_uri ?? ''), { user_code: user_code ?? '' })
+    const { device_code, user_code, verification_uri } = await startDevice(
+      server,
+      tv,
+      { scope: 'openid' },
+      fromElsewhere(),
+    )
+    let page = await ada.submit(await ada.open(verification_uri), { user_code })
     page = await ada.submit(page, {}, 'approve')
     if (page.$('input[name=password]').length > 0)
       page = await ada.submit(page, { username: 'ada', password: PASSWORD })
     if (page.$('button[value=approve]').length > 0) await ada.submit(page, {}, 'approve')
-    const form = { grant_type: DEVICE_GRANT_TYPE, device_code: device_code ?? '' }
+    const form = { grant_type: DEVICE_GRANT_TYPE, device_code }
     return {
-      spends: device_code ?? '',
+      spends: device_code,
       async send(at) {
         const poll = () => send(`${at}/token`, form, tv)
         const answer = await poll()

@@ -1,9 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { expect } from 'vitest'
 import { createWireApp, type WireApp } from '../code-flow.ts'
+import { startDevice } from '../device-flow.ts'
 import { EndUser, type Page } from '../end-user.ts'
 import { PASSWORD, type TestServer } from '../harness.ts'
 import type { MailServer } from '../mailbox.ts'
+import { fromElsewhere } from '../network.ts'
 import { CALLBACK } from '../relying-party.ts'
 import { basic, post, send } from '../wire.ts'
 
@@ -93,11 +96,7 @@ export async function createKitchen(server: TestServer, mail: MailServer): Promi
       .setProtectedHeader({ alg: 'RS256' })
       .setExpirationTime('4 minutes')
       .sign(keys.privateKey)
-  const startDevice = async () =>
-    (await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: device })).body as Record<
-      string,
-      string
-    >
+  const start = () => startDevice(server, device, { scope: 'openid' }, fromElsewhere())
   let made = 0
 
   return async () => {
@@ -109,7 +108,7 @@ export async function createKitchen(server: TestServer, mail: MailServer): Promi
     const fresh = async () => {
       const user = new EndUser(server.issuer)
       // Whoever makes ingredients is no flood.
-      user.headers = { 'x-forwarded-for': `198.18.${made % 250}.${Math.floor(Math.random() * 250)}` }
+      user.headers = fromElsewhere()
       return user
     }
     const login = async (from: WireApp) => {
@@ -134,9 +133,9 @@ export async function createKitchen(server: TestServer, mail: MailServer): Promi
     const signIn = await stranger.open('/account/sign-in')
     const phone = await fresh()
     const devicePage = await phone.open('/device')
-    const [started, approved, halfWay] = [await startDevice(), await startDevice(), await startDevice()]
+    const [started, approved, halfWay] = [await start(), await start(), await start()]
     const tablet = await fresh()
-    const confirm = await tablet.submit(await tablet.open('/device'), { user_code: halfWay.user_code ?? '' })
+    const confirm = await tablet.submit(await tablet.open('/device'), { user_code: halfWay.user_code })
     const deviceLogin = { user: tablet, page: await tablet.submit(confirm, {}, 'approve') }
     const deviceResumePath = await answerLogin(server, deviceLogin, username)
     await approve(signedIn, approved.user_code)
@@ -157,8 +156,9 @@ export async function createKitchen(server: TestServer, mail: MailServer): Promi
     const pushed = await post(
       `${server.url}/par`,
       Object.fromEntries((await app.request()).url.searchParams),
-      { as: app.client },
+      { as: app.client, headers: fromElsewhere() },
     )
+    expect(pushed.status, pushed.text).toBe(201)
 
     return {
       clientId: app.client.client_id,
@@ -179,9 +179,9 @@ export async function createKitchen(server: TestServer, mail: MailServer): Promi
       refreshToken: own.refreshToken,
       idToken: own.idToken,
       clientAssertion: await assertion(),
-      deviceCode: started.device_code ?? '',
-      userCode: started.user_code ?? '',
-      approvedDeviceCode: approved.device_code ?? '',
+      deviceCode: started.device_code,
+      userCode: started.user_code,
+      approvedDeviceCode: approved.device_code,
       session: await cookiesFor(signedIn, '/account'),
       accountCsrf: fieldOf(account, 'csrf'),
       browserId: fieldOf(account, 'id'),
@@ -223,7 +223,7 @@ async function openLink(mail: MailServer, user: EndUser, to: string) {
   return { user, link, page: await user.open(link) }
 }
 
-async function approve(user: EndUser, userCode = ''): Promise<void> {
+async function approve(user: EndUser, userCode: string): Promise<void> {
   const confirm = await user.submit(await user.open('/device'), { user_code: userCode })
   const consent = await user.submit(confirm, {}, 'approve')
   if (consent.$('button[value=approve]').length > 0) await user.submit(consent, {}, 'approve')
