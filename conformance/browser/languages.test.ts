@@ -9,7 +9,7 @@ import {
   findLayoutFaults,
   MOST_BYTES,
   NARROWEST,
-  SCREENSHOTS,
+  takeScreenshot,
 } from '../support/page-faults.ts'
 import { SAMPLES } from '../support/page-samples.ts'
 import { type PageServer, startPageServer } from '../support/page-server.ts'
@@ -71,12 +71,9 @@ describe.each(Object.entries(LANGUAGES))('in %s', (language, direction) => {
       ] as const) {
         await page.setViewportSize(viewport)
         await page.emulateMedia({ colorScheme })
-        await page.screenshot({
-          path: `${SCREENSHOTS}${language}-${name}-${viewport.width}.png`,
-          fullPage: true,
-        })
+        await takeScreenshot(page, `${language}-${name}-${viewport.width}`)
         expect(await findLayoutFaults(page), `${viewport.width}`).toEqual([])
-        expect(await findAxeFaults(page, rules && [...rules]), colorScheme).toEqual([])
+        expect(await findAxeFaults(page, rules), colorScheme).toEqual([])
       }
       await page.setViewportSize(ZOOMED)
       await page.evaluate(`document.documentElement.style.fontSize = '200%'`)

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { AxeBuilder } from '@axe-core/playwright'
+import { source as AXE } from 'axe-core'
 import type { Page } from 'playwright-core'
 import { expect } from 'vitest'
 import type { Tab } from './browser.ts'
@@ -10,11 +10,11 @@ export const DESKTOP = { width: 1280, height: 800 }
 export const NARROWEST = { width: 320, height: 640 }
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 export const MOST_BYTES = 30_000
-export const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
+const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
 
 /**
  * Expects the page that the tab shows to fit phone and desktop in light and dark, to be readable by all, and to be
- * small and made of nothing but itself. Leaves a screenshot of each look.
+ * small and made of nothing but itself.
  *
  * @param name of the screenshots.
  * @param origins that may be asked for something on the way to the page.
@@ -26,14 +26,14 @@ export async function expectGoodPage({ page, complaints, requested }: Tab, name:
       await page.setViewportSize(viewport)
       await page.emulateMedia({ colorScheme })
       const where = `${name}-${viewport.width}-${colorScheme}`
-      await page.screenshot({ path: `${SCREENSHOTS}${where}.png`, fullPage: true })
+      await takeScreenshot(page, where)
       expect(await findLayoutFaults(page), where).toEqual([])
       expect(await findAxeFaults(page), where).toEqual([])
     }
   }
   await page.setViewportSize(NARROWEST)
   await page.emulateMedia({ colorScheme: 'light' })
-  await page.screenshot({ path: `${SCREENSHOTS}${name}-320-light.png`, fullPage: true })
+  await takeScreenshot(page, `${name}-320-light`)
   expect(await findLayoutFaults(page), `${name}-320`).toEqual([])
 
   expect(complaints).toEqual([])
@@ -42,14 +42,19 @@ export async function expectGoodPage({ page, complaints, requested }: Tab, name:
   expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
 }
 
+/** For people who look at pages: `SCREENSHOTS=on npx vitest run --project browser`. */
+export async function takeScreenshot(page: Page, name: string): Promise<void> {
+  if (process.env.SCREENSHOTS === 'on')
+    await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, fullPage: true })
+}
+
 /** @param rules alone, where a page was looked at already and only its colours are others. */
-export async function findAxeFaults(page: Page, rules?: string[]): Promise<string[]> {
-  // No page has frames, and it is for these that axe would open a page of its own each time.
-  const axe = new AxeBuilder({ page }).setLegacyMode()
-  if (rules) axe.withRules(rules)
-  else axe.withTags(RULES)
-  const { violations, incomplete } = await axe.analyze()
-  return [...violations, ...incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
+export async function findAxeFaults(page: Page, rules?: readonly string[]): Promise<string[]> {
+  // Half a megabyte: once a page, however often it is looked at.
+  if (!(await page.evaluate<boolean>(`'axe' in window`))) await page.evaluate(AXE)
+  const runOnly = rules ? { type: 'rule', values: rules } : { type: 'tag', values: RULES }
+  return await page.evaluate<string[]>(`axe.run(${JSON.stringify({ runOnly })}).then((found) =>
+    [...found.violations, ...found.incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ': ' + html)))`)
 }
 
 /** What a person would trip over: scrolling sideways, targets smaller than a finger, fields that a phone zooms into. */
