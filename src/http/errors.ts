@@ -33,7 +33,7 @@ export function answerErrors({ renderError, log }: { renderError: RenderErrorPag
       if (error instanceof TooManyRequestsError) ctx.set('Retry-After', String(error.retryAfterSeconds))
     }
     // Whoever it was that found the database away: an honest client comes back.
-    if (ctx.status === 503 && ctx.response.get('Retry-After') === '')
+    if (ctx.status === 503 && !ctx.res.hasHeader('Retry-After'))
       ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
   }
 
