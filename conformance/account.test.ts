@@ -3,7 +3,7 @@ import { later } from './support/clock.ts'
 import { cloneBrowser, createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { letPollIntervalPass, post, rows, send } from './support/wire.ts'
+import { post, rows, send } from './support/wire.ts'
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
@@ -65,7 +65,6 @@ async function connectDevice(user: EndUser, name = 'Bridge TV') {
   page = await user.submit(page)
   page = await user.submit(page, {}, 'approve')
   if (page.$('button[name=action][value=approve]').length > 0) page = await user.submit(page, {}, 'approve')
-  await letPollIntervalPass(server)
   const form = { grant_type: DEVICE_GRANT, device_code: String(body.device_code) }
   const answer = await post(`${server.url}/token`, form, { as: tv })
   expect(answer.status, answer.text).toBe(200)

@@ -13,7 +13,7 @@ import {
 } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { letPollIntervalPass, post, rows, sql, statuses } from './support/wire.ts'
+import { post, rows, sql, statuses } from './support/wire.ts'
 
 const MAC =
   'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15'
@@ -112,7 +112,6 @@ describe('two browsers with one code', () => {
     const isDenied = denied.$('h1').text() === 'Nothing was connected'
     const isTaken = onward.$('input[name=password]').length > 0
     expect(isDenied || isTaken).toBe(true)
-    await letPollIntervalPass(server)
     expect((await poll(started)).body.error).toBe(isDenied ? 'access_denied' : 'authorization_pending')
   })
 
@@ -141,7 +140,6 @@ describe('two browsers with one code', () => {
     expect(second.$('input[name=user_code]').val()).toBe(started.user_code)
     expect(alertOf(await enterCode(new EndUser(server.issuer), started))).toContain('used already')
     expect((await approveDevice(ada, started, username)).$('h1').text()).toBe('Your device is connected')
-    await letPollIntervalPass(server)
     expect((await poll(started)).status).toBe(200)
   })
 })
@@ -234,7 +232,6 @@ describe('nobody connects a device who', () => {
     const started = await start()
     expect((await approveDevice(new EndUser(server.issuer), started, username)).status).toBe(200)
     await end()
-    await letPollIntervalPass(server)
     await expectRefused(started)
   })
 
@@ -245,7 +242,6 @@ describe('nobody connects a device who', () => {
     await server.admin.users.disable({ username })
     const page = await signInIfAsked(ada, login, username)
     expect(page.$('input[name=password]')).toHaveLength(1)
-    await letPollIntervalPass(server)
     await expectRefused(started, 'authorization_pending')
   })
 
@@ -260,7 +256,6 @@ describe('nobody connects a device who', () => {
     const page = await ada.submit(consent, {}, 'approve')
     expect(page.status).toBeLessThan(500)
     expect(page.$('h1').text()).not.toBe('Your device is connected')
-    await letPollIntervalPass(server)
     const answer = await poll(started)
     expect(answer.status).toBe(400)
     expect(answer.body).not.toHaveProperty('access_token')
@@ -279,7 +274,6 @@ describe('nobody connects a device who', () => {
       expect(answer.$('h1').text()).not.toBe('Your device is connected')
       expect((await pollDevice(server.url, started, client)).body.error).toBe('invalid_client')
       await server.admin.clients.update({ client_id: client.client_id, disabled: false })
-      await letPollIntervalPass(server)
       expect((await pollDevice(server.url, started, client)).body).not.toHaveProperty('access_token')
     },
   )
@@ -289,7 +283,6 @@ describe('nobody connects a device who', () => {
     const ada = new EndUser(server.issuer)
     const consent = await goToConsent(ada, started)
     await ada.submit(consent, { scope: [] }, 'approve')
-    await letPollIntervalPass(server)
     const { status, body } = await poll(started)
     expect(status).toBe(200)
     expect(body.scope).toBe('openid')
@@ -326,7 +319,6 @@ describe('a connected device on the account page', () => {
     await approveDevice(ada, started, username)
     // Approved is connected, before the device asked again.
     expect((await devicesOf(ada)).connections).toBe(1)
-    await letPollIntervalPass(server)
     const { body } = await poll(started)
     const { page } = await devicesOf(ada)
     const item = page.$('[aria-labelledby=devices] li')
@@ -361,7 +353,6 @@ describe('a connected device on the account page', () => {
     })
     const csrf = String(login.$('input[name=csrf]').first().val())
     await theirs.post('/account/end', new URLSearchParams({ csrf, what: 'device', id }))
-    await letPollIntervalPass(server)
     expect((await poll(started)).status).toBe(200)
   })
 

@@ -107,7 +107,8 @@ describe('a device', () => {
     const started = await start()
     expectError(await poll(started), 'authorization_pending')
     expectError(await poll(started), 'slow_down')
-    await pause(5_200)
+    if (isPglite) await pause(5_200)
+    else await sql(server, `update oidc_token set polled_at = polled_at - interval '5.2 s'`)
     // Five seconds were enough before; now they are ten.
     expectError(await poll(started), 'slow_down')
   })
@@ -134,7 +135,6 @@ describe('a device', () => {
     const page = await ada.submit(await enterCode(ada, started), {}, 'deny')
     expect(page.$('h1').text()).toBe('Nothing was connected')
     expectError(await poll(started), 'access_denied')
-    await letPollIntervalPass(server)
     expect((await poll(started)).status).toBe(400)
     const again = await enterCode(ada, started)
     expect(again.$('input[name=user_code][type=text]')).toHaveLength(1)
@@ -166,11 +166,7 @@ describe('a device', () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => poll(started)))
     expect(statuses(answers)).toEqual({ 200: 1, 400: 9 })
     const winner = answers.find(({ status }) => status === 200)?.body
-    await letPollIntervalPass(server)
-    expectError(
-      await poll(started),
-      isPglite ? expect.stringMatching(/^(invalid_grant|slow_down)$/) : 'invalid_grant',
-    )
+    expectError(await poll(started), 'invalid_grant')
     const { client_id } = tv
     const refresh = { grant_type: 'refresh_token', refresh_token: String(winner?.refresh_token), client_id }
     expect((await post(`${server.issuer}/token`, refresh)).status).toBe(200)
@@ -336,7 +332,6 @@ describe('the page where a person enters the code', () => {
     }
     const answer = await poll(started)
     expect(answer.status, answer.text).toBe(200)
-    await letPollIntervalPass(server)
     expect((await poll(started)).status).toBe(400)
   })
 })

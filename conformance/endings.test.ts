@@ -3,7 +3,7 @@ import { later } from './support/clock.ts'
 import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { letPollIntervalPass, post } from './support/wire.ts'
+import { post } from './support/wire.ts'
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 const NEW_PASSWORD = 'a wholly new passphrase'
@@ -57,7 +57,6 @@ async function connectDevice(user: EndUser): Promise<Holder> {
   const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid offline_access' }, { as })
   let page = await user.submit(await user.open(`/device?user_code=${String(body.user_code)}`))
   for (let pages = 0; pages < 2; pages++) page = await user.submit(page, {}, 'approve')
-  await letPollIntervalPass(server)
   const form = { grant_type: DEVICE_GRANT, device_code: String(body.device_code) }
   const answer = await post(`${server.url}/token`, form, { as })
   expect(answer.status, answer.text).toBe(200)
