@@ -62,7 +62,7 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
     passwordHash: string | undefined,
     { password, isGone }: Credentials,
   ): Promise<SignIn> {
-    const { account } = attempt
+    const { account, login } = attempt
     const sub = account?.sub
     if (hasher.isFull()) return { outcome: 'busy', sub }
     const verdict = await count(attempt)
@@ -75,6 +75,8 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
+      if (!(await isStillRight(login, { sub: account.sub, passwordHash, password })))
+        return { outcome: 'rejected', sub }
       await limits.succeeded(attempt)
       if (hasher.isOutdated(passwordHash)) await upgrade(account.sub, passwordHash, password)
       return { outcome: 'accepted', account }
@@ -83,6 +85,20 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
       await atTheDatabase(() => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
+  }
+
+  /**
+   * One's turn takes seconds to come. Whose password was changed meanwhile, because somebody else knows it, is not
+   * signed in with the old one; the same password under a new hash is still right.
+   */
+  async function isStillRight(
+    login: string,
+    verified: { sub: string; passwordHash: string; password: string },
+  ): Promise<boolean> {
+    const current = await accounts.findByLogin(login)
+    if (current?.account.sub !== verified.sub || current.account.status !== 'active') return false
+    if (current.passwordHash === verified.passwordHash) return true
+    return await hasher.verify(current.passwordHash, verified.password)
   }
 
   /** The password was right, whatever becomes of this: the next sign-in tries again. */
