@@ -99,19 +99,22 @@ describe('a new password', () => {
   })
 })
 
+const MOST_MILLISECONDS = 20
+
 test('judging holds the event loop up for less than 20 ms, however hostile the password', async () => {
   await rules.load()
   const owner = { ...ADA, profile: { name: 'word '.repeat(40) } }
   for (const [name, part] of Object.entries(HOSTILE)) {
     const password = part.repeat(Math.ceil(1024 / part.length)).slice(0, 1024)
     let least = Number.POSITIVE_INFINITY
-    for (let round = 0; round < 5; round++) {
+    // Each try can only be disturbed: on a busy machine it takes more of them to see what the work itself takes.
+    for (let round = 0; round < 30 && least >= MOST_MILLISECONDS; round++) {
       const before = process.threadCpuUsage()
       await rules.judge(password, owner)
       // Of the processor: what else this machine has to do at the moment does not count.
       least = Math.min(least, process.threadCpuUsage(before).user / 1000)
     }
-    expect(least, name).toBeLessThan(20)
+    expect(least, name).toBeLessThan(MOST_MILLISECONDS)
   }
 })
 
