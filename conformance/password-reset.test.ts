@@ -4,7 +4,7 @@ import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { expectSameTime } from './support/timing.ts'
+import { expectSameTime, pairsOf } from './support/timing.ts'
 import { sql } from './support/wire.ts'
 
 const NEW_PASSWORD = 'an entirely different horse'
@@ -287,30 +287,36 @@ describe('nobody learns who has an account (J06)', () => {
     expect(mail.all().filter(({ to }) => to === email).length).toBeLessThanOrEqual(6)
   })
 
-  test('by the time it takes, over 400 samples', async () => {
-    const [known, unknown]: [number[], number[]] = [[], []]
-    for (let sample = 0; sample < 200; sample++) {
-      const [someone, noone] = [`known${sample}-${username}`, `unknown${sample}-${username}`]
-      if (sample % 2 === 0)
-        await server.admin.users.create({
-          username: someone,
-          email: `${someone}@example.test`,
-          password: PASSWORD,
-        })
-      const pair = [
-        [known, sample % 2 === 0 ? someone : `known${sample - 1}-${username}`],
-        [unknown, sample % 2 === 0 ? noone : `unknown${sample - 1}-${username}`],
-      ] as const
-      for (const [times, login] of sample % 4 < 2 ? pair : pair.toReversed()) {
-        const user = browser()
-        const page = await user.open('/account/reset')
-        const startedAt = performance.now()
-        await user.submit(page, { username: login })
-        times.push(performance.now() - startedAt)
+  const pairs = pairsOf({ usual: 80, full: 200 })
+  // What is compared is the work of this process, whatever the database.
+  test.skipIf(isPglite)(
+    `by the time it takes, over ${pairs * 2} samples`,
+    async () => {
+      const [known, unknown]: [number[], number[]] = [[], []]
+      for (let sample = 0; sample < pairs; sample++) {
+        const [someone, noone] = [`known${sample}-${username}`, `unknown${sample}-${username}`]
+        if (sample % 2 === 0)
+          await server.admin.users.create({
+            username: someone,
+            email: `${someone}@example.test`,
+            password: PASSWORD,
+          })
+        const pair = [
+          [known, sample % 2 === 0 ? someone : `known${sample - 1}-${username}`],
+          [unknown, sample % 2 === 0 ? noone : `unknown${sample - 1}-${username}`],
+        ] as const
+        for (const [times, login] of sample % 4 < 2 ? pair : pair.toReversed()) {
+          const user = browser()
+          const page = await user.open('/account/reset')
+          const startedAt = performance.now()
+          await user.submit(page, { username: login })
+          times.push(performance.now() - startedAt)
+        }
       }
-    }
-    expectSameTime(known, unknown, 5)
-  }, 180_000)
+      expectSameTime(known, unknown, 5)
+    },
+    180_000,
+  )
 })
 
 describe('limits', () => {

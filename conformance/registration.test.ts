@@ -2,9 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
 import { createWireApp, type WireApp } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
-import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { expectSameTime } from './support/timing.ts'
+import { expectSameTime, pairsOf } from './support/timing.ts'
 
 const OTHER_PASSWORD = 'a horse of another colour'
 
@@ -189,30 +189,36 @@ describe('nobody learns who has an account (J06)', () => {
     expect(sent[0]?.raw).not.toContain('Grace')
   })
 
-  test('by the time it takes, over 200 samples', async () => {
-    const [known, unknown]: [number[], number[]] = [[], []]
-    for (let sample = 0; sample < 100; sample++) {
-      if (sample % 2 === 0)
-        await server.admin.users.create({
-          username: `k${sample}-${username}`,
-          email: `k${sample}-${email}`,
-          password: PASSWORD,
-        })
-      const pair = [
-        [known, `k${sample - (sample % 2)}-${email}`],
-        [unknown, `u${sample - (sample % 2)}-${email}`],
-      ] as const
-      for (const [times, address] of sample % 4 < 2 ? pair : pair.toReversed()) {
-        const user = browser()
-        const page = await user.open('/account/register')
-        const fields = { email: address, username: `z${sample}-${username}`, new_password: PASSWORD }
-        const startedAt = performance.now()
-        await user.submit(page, fields)
-        times.push(performance.now() - startedAt)
+  const pairs = pairsOf({ usual: 40, full: 200 })
+  // What is compared is the work of this process, whatever the database.
+  test.skipIf(isPglite)(
+    `by the time it takes, over ${pairs * 2} samples`,
+    async () => {
+      const [known, unknown]: [number[], number[]] = [[], []]
+      for (let sample = 0; sample < pairs; sample++) {
+        if (sample % 2 === 0)
+          await server.admin.users.create({
+            username: `k${sample}-${username}`,
+            email: `k${sample}-${email}`,
+            password: PASSWORD,
+          })
+        const pair = [
+          [known, `k${sample - (sample % 2)}-${email}`],
+          [unknown, `u${sample - (sample % 2)}-${email}`],
+        ] as const
+        for (const [times, address] of sample % 4 < 2 ? pair : pair.toReversed()) {
+          const user = browser()
+          const page = await user.open('/account/register')
+          const fields = { email: address, username: `z${sample}-${username}`, new_password: PASSWORD }
+          const startedAt = performance.now()
+          await user.submit(page, fields)
+          times.push(performance.now() - startedAt)
+        }
       }
-    }
-    expectSameTime(known, unknown, 5)
-  }, 180_000)
+      expectSameTime(known, unknown, 5)
+    },
+    180_000,
+  )
 })
 
 describe('what is typed', () => {
