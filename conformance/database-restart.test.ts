@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
-import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
 import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
@@ -12,7 +12,7 @@ const CHAINS = 6
 const REDEMPTIONS_EACH = 12
 
 // A Postgres of its own, for it is stopped; a server that is a process of its own, for it must not end.
-describe.skipIf(isPglite)('a Postgres that is restarted', () => {
+describe('a Postgres that is restarted', () => {
   let postgres: OwnPostgres
   let server: TestServer
   let child: ChildServer

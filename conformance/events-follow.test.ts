@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningCommand, startCommand } from './support/command-line.ts'
-import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
 import { sql } from './support/wire.ts'
 
 // A Postgres of its own, for it is stopped; the command is a process of its own, as operators run it.
-describe.skipIf(isPglite)('who follows events', () => {
+describe('who follows events', () => {
   let postgres: OwnPostgres
   let server: TestServer
   let following: RunningCommand

@@ -5,7 +5,7 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
 import { startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
-import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { fromElsewhere } from './support/network.ts'
 import { type Fault, type Point, Road } from './support/road.ts'
 import { atEveryStatement } from './support/trial.ts'
@@ -29,7 +29,7 @@ type Deed = Readonly<{
 }>
 
 // One server is well: there everything is prepared. The other one has its database at the end of a road.
-describe.skipIf(isPglite)('what happens and its event are both there or neither', () => {
+describe('what happens and its event are both there or neither', () => {
   let server: TestServer
   let road: Road
   let other: Awaited<ReturnType<TestServer['startAnother']>>

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { tokensOf } from './support/code-flow.ts'
-import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { startTestServer, type TestServer } from './support/harness.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
 import { type Fault, isHousekeeping, type Point, Road } from './support/road.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
@@ -23,7 +23,7 @@ const FAULTS: Record<string, Fault> = {
 const POINTS: readonly Point[] = ['before', 'after']
 
 // One server is well: there people sign in, and the oracle looks. The other one has its database at the end of a road.
-describe.skipIf(isPglite)('when the database fails', () => {
+describe('when the database fails', () => {
   let server: TestServer
   let road: Road
   let oracle: Oracle

@@ -6,7 +6,7 @@ import { newEventId } from '../src/store/event.ts'
 import { createTokenCommit } from '../src/store/token-commit.ts'
 import { tokensOf } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
-import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
@@ -15,7 +15,7 @@ import { rows, statuses } from './support/wire.ts'
 const ROUNDS = [1, 2, 3]
 const AT_ONCE = 20
 
-describe.skipIf(isPglite)('two instances on one database', () => {
+describe('two instances on one database', () => {
   test('sign in on one, agree on the other, redeem on the first, all with one set of keys', async () => {
     const server = await startTestServer()
     const other = await server.startAnother()

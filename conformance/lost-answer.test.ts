@@ -7,13 +7,13 @@ import {
   tokensOf,
   type WireApp,
 } from './support/code-flow.ts'
-import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { Road, type Statement } from './support/road.ts'
 import { exchange, posting } from './support/wire.ts'
 
 const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
 
-describe.skipIf(isPglite)('a refresh whose commit counted, though nobody heard of it', () => {
+describe('a refresh whose commit counted, though nobody heard of it', () => {
   let server: TestServer
   let road: Road
   let app: WireApp

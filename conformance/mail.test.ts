@@ -83,19 +83,24 @@ describe('a mail', () => {
     expect(await mail.expect(addressOf(username), 1, RETRY_SECONDS)).toHaveLength(1)
   })
 
-  test('is sent again under the same Message-ID when nobody said that it was taken', async () => {
-    const username = await createPerson()
-    mail.hang(true)
-    const logged = newInLog()
-    await ask(username)
-    const [first] = await mail.expect(addressOf(username))
-    await logged(/"mail.failed".*(ETIMEDOUT|took too long)/, 20)
-    mail.hang(false)
-    await letPausePass()
-    const [, second] = await mail.expect(addressOf(username), 2, RETRY_SECONDS + 20)
-    expect(second?.headers.get('message-id')).toBe(first?.headers.get('message-id'))
-    expect(second?.link).toBe(first?.link)
-  }, 90_000)
+  // On the embedded database pauses are sat out: once, above.
+  test.skipIf(isPglite)(
+    'is sent again under the same Message-ID when nobody said that it was taken',
+    async () => {
+      const username = await createPerson()
+      mail.hang(true)
+      const logged = newInLog()
+      await ask(username)
+      const [first] = await mail.expect(addressOf(username))
+      await logged(/"mail.failed".*(ETIMEDOUT|took too long)/, 20)
+      mail.hang(false)
+      await letPausePass()
+      const [, second] = await mail.expect(addressOf(username), 2, RETRY_SECONDS + 20)
+      expect(second?.headers.get('message-id')).toBe(first?.headers.get('message-id'))
+      expect(second?.link).toBe(first?.link)
+    },
+    90_000,
+  )
 
   test('to an address that does not exist is not tried again', async () => {
     const username = await createPerson()

@@ -1,10 +1,9 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { isPglite } from './support/harness.ts'
 import { Road } from './support/road.ts'
 
 // The proofs of other tests are worth what this road is: whether a fault is what it says, to both sides.
-describe.skipIf(isPglite)('the road between a server and Postgres', () => {
+describe('the road between a server and Postgres', () => {
   let road: Road
   let url: string
   let witness: pg.Client

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
-import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
 import { createOracle, type Oracle } from './support/oracle.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
@@ -21,7 +21,7 @@ const isWrite = ({ text }: Statement) => /\b(insert into|update|delete from)\b/i
 
 type Request = TokenRequest & { name: (typeof GRANT_NAMES)[number] }
 
-describe.skipIf(isPglite)('a database that', () => {
+describe('a database that', () => {
   let server: TestServer
   let road: Road
   let directUrl: string
