@@ -405,7 +405,7 @@ describe('what changes access', () => {
       expect(wrong.$('h1').text()).toBe('Confirm that it is you')
       const before = user.cookie('sallyport_session')
       const done = await user.submit(wrong, { password: PASSWORD })
-      expect(done.html).toContain('That has ended')
+      expect(done.$('main').text()).toContain('That has ended')
       expect(await isSignedIn(elsewhere)).toBe(false)
       // A proof is a change of privilege: the session has another identifier.
       expect(user.cookie('sallyport_session')).not.toBe(before)
@@ -454,7 +454,7 @@ describe('a new password', () => {
     const device = await connectDevice(user)
     const own = await getTokens(trusted, user, 'openid offline_access')
     const page = await change(user, {})
-    expect(page.html).toContain('Your password is changed')
+    expect(page.$('main').text()).toContain('Your password is changed')
     expect(await isSignedIn(user)).toBe(true)
     expect((await trusted.refresh(own.refreshToken)).status).toBe(200)
     expect(await isSignedIn(elsewhere)).toBe(false)
