@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
@@ -201,3 +202,18 @@ test('a slip that is corrected at once is not sent away', async () => {
   expect(refused.status).toBe(400)
   expect(isIn(await user.submit(refused, { username: 'ada', password: PASSWORD }))).toBe(true)
 })
+
+test.skipIf(isPglite)(
+  'who waits their turn with a password that is replaced meanwhile is not signed in (J25)',
+  async () => {
+    await forget()
+    await tryAs(stranger(), 'hal')
+    const thieves = Array.from({ length: 3 }, () => stranger())
+    const waiting = Promise.all(thieves.map((user) => tryAs(user, 'hal', PASSWORD)))
+    await pause(400)
+    await server.admin.users.setPassword({ username: 'hal', password: `${PASSWORD}, another` })
+    for (const page of await waiting) expect(isIn(page)).toBe(false)
+    await forget()
+    expect(isIn(await tryAs(stranger(), 'hal', `${PASSWORD}, another`))).toBe(true)
+  },
+)

@@ -1,8 +1,12 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { hash } from 'argon2'
 import { expect, test } from 'vitest'
 import type { Account } from '../store/account.ts'
 import { createPasswordHasher, HashingBusyError } from './password.ts'
 import { createSignIn } from './sign-in.ts'
+
+type Needs = Parameters<typeof createSignIn>[0]
+type Accounts = Needs['accounts']
 
 const PASSWORD = 'correct horse battery staple'
 const account: Account = {
@@ -16,6 +20,38 @@ const account: Account = {
   createdAt: new Date(),
   updatedAt: new Date(),
 }
+const credentials = { login: 'ada', password: PASSWORD, address: '192.0.2.1', browser: undefined }
+const limits: Needs['limits'] = {
+  count: async () => ({ outcome: 'allowed' }),
+  succeeded: async () => {},
+  notLookedAt: async () => {},
+  unlock: async () => {},
+}
+
+test('who waited too long behind others of the same name is told to come again, and waits for no hash', async () => {
+  let verified = 0
+  const signIn = createSignIn({
+    accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
+    hasher: {
+      ...createPasswordHasher(),
+      verify: async () => {
+        verified++
+        await pause(40)
+        return true
+      },
+      isOutdated: () => false,
+    },
+    limits,
+    log: { warn: () => {} },
+    waitAtMostMilliseconds: 60,
+  })
+  const outcomes = await Promise.all(
+    Array.from({ length: 9 }, async () => (await signIn(credentials)).outcome),
+  )
+  expect(outcomes.slice(0, 2)).toEqual(['accepted', 'accepted'])
+  expect(outcomes.slice(3)).toEqual(Array(6).fill('busy'))
+  expect(verified).toBeLessThanOrEqual(3)
+})
 
 test.each([
   ['the queue is full', { hash: () => Promise.reject(new HashingBusyError('full')) }],
@@ -29,22 +65,12 @@ test.each([
       accounts: {
         findByLogin: async () => ({ account, passwordHash: outdated }),
         upgradePasswordHash: async () => {},
-      } as unknown as Parameters<typeof createSignIn>[0]['accounts'],
+      } as unknown as Accounts,
       hasher: { ...createPasswordHasher(), ...failing },
-      limits: {
-        count: async () => ({ outcome: 'allowed' }),
-        succeeded: async () => {},
-        notLookedAt: async () => {},
-        unlock: async () => {},
-      },
+      limits,
       log: { warn: (line: object) => void warnings.push(line) },
     })
-    const result = await signIn({
-      login: 'ada',
-      password: PASSWORD,
-      address: '192.0.2.1',
-      browser: undefined,
-    })
+    const result = await signIn(credentials)
     expect(result.outcome).toBe('accepted')
     expect(warnings).toHaveLength(1)
     expect(JSON.stringify(warnings)).not.toContain(PASSWORD)

@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
@@ -8,6 +8,9 @@ import { createTurns } from './turns.ts'
 
 /** More tries of one name at once than any person makes. */
 const WAITING_FOR_ONE_NAME = 50
+/** Of all names. A queue for hashing comes behind this one. */
+const WAITING_AT_MOST = 64
+const WAIT_AT_MOST_MILLISECONDS = 5_000
 /** However many sign in, the others who need the database find connections free. */
 const AT_THE_DATABASE = 4
 /** Whoever corrects a slip at once, or presses the button twice, waits for this long instead of being sent away. */
@@ -33,36 +36,69 @@ export type SignIn =
   | { outcome: 'throttled'; sub: string | undefined; retryAfterSeconds: number; refusal?: Refusal }
   | { outcome: 'busy'; sub: string | undefined }
 
-type Needs = { accounts: AccountStore; hasher: PasswordHasher; limits: SignInLimits; log: Pick<Log, 'warn'> }
+type Needs = {
+  accounts: AccountStore
+  hasher: PasswordHasher
+  limits: SignInLimits
+  log: Pick<Log, 'warn'>
+  waitAtMostMilliseconds?: number
+}
+
+type Found = NonNullable<Awaited<ReturnType<AccountStore['findByLogin']>>>
 
 /**
  * Whether these are the credentials of an active person. The attempt is counted before the password is looked at, and
  * what one name may see is the same for every name.
  */
-export function createSignIn({ accounts, hasher, limits, log }: Needs) {
-  const takeTurn = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
+export function createSignIn({
+  accounts,
+  hasher,
+  limits,
+  log,
+  waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
+}: Needs) {
+  const turns = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const atTheDatabase = pLimit(AT_THE_DATABASE)
+  // Those who waited too long are many at once, and a page for all of them would hold up everybody else.
+  const leave = pLimit(1)
 
   return async (credentials: Credentials): Promise<SignIn> => {
+    const { login, browser } = credentials
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
     // Before anything is read or counted for it: what will not be looked at costs nothing.
-    if (hasher.isFull()) return { outcome: 'busy', sub: undefined }
-    const { login, address, browser } = credentials
-    const { account, passwordHash } = (await atTheDatabase(() => accounts.findByLogin(login))) ?? {}
-    const isKnownHere = account && browser?.accountSubs.includes(account.sub)
-    const attempt = { login, account, address, knownBrowserId: isKnownHere ? browser?.id : undefined }
-    // Strangers who queue for a name do not stand in the way of its person.
-    const line = attempt.knownBrowserId ?? loginKey(login)
-    const signIn = await takeTurn(line, () => verify(attempt, passwordHash, credentials))
-    return signIn ?? { outcome: 'throttled', sub: account?.sub, retryAfterSeconds: HELD_SECONDS }
+    if (isCrowded()) return { outcome: 'busy', sub: undefined }
+    const cameAt = performance.now()
+    const isOver = () => credentials.isGone?.() || performance.now() - cameAt > waitAtMostMilliseconds
+    // Strangers who queue for a name do not stand in the way of its person: whose a browser is, is looked up first.
+    const found = browser && (await find(login))
+    const knownBrowserId = found && browser.accountSubs.includes(found.account.sub) ? browser.id : undefined
+    const signIn = await turns.take(knownBrowserId ?? loginKey(login), async () => {
+      if (isOver()) return await leaveLine()
+      return await verify(credentials, (browser ? found : await find(login)) ?? {}, knownBrowserId)
+    })
+    return signIn ?? { outcome: 'throttled', sub: undefined, retryAfterSeconds: HELD_SECONDS }
+  }
+
+  function find(login: string): Promise<Found | undefined> {
+    return atTheDatabase(() => accounts.findByLogin(login))
+  }
+
+  /** As many wait, for their turn or at the database, as will be looked at in time. */
+  function isCrowded(): boolean {
+    return hasher.isFull() || turns.countWaiting() + atTheDatabase.pendingCount >= WAITING_AT_MOST
+  }
+
+  async function leaveLine(): Promise<SignIn> {
+    await leave(() => nextTurnOfTheLoop())
+    return { outcome: 'busy', sub: undefined }
   }
 
   async function verify(
-    attempt: SignInAttempt,
-    passwordHash: string | undefined,
-    { password, isGone }: Credentials,
+    { login, password, address, isGone }: Credentials,
+    { account, passwordHash }: Partial<Found>,
+    knownBrowserId: string | undefined,
   ): Promise<SignIn> {
-    const { account } = attempt
+    const attempt = { login, account, address, knownBrowserId }
     const sub = account?.sub
     if (hasher.isFull()) return { outcome: 'busy', sub }
     const verdict = await count(attempt)
@@ -75,6 +111,8 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
+      if (!(await isStillRight(login, { sub: account.sub, passwordHash, password })))
+        return { outcome: 'rejected', sub }
       await limits.succeeded(attempt)
       if (hasher.isOutdated(passwordHash)) await upgrade(account.sub, passwordHash, password)
       return { outcome: 'accepted', account }
@@ -83,6 +121,20 @@ export function createSignIn({ accounts, hasher, limits, log }: Needs) {
       await atTheDatabase(() => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
+  }
+
+  /**
+   * One's turn takes seconds to come. Whose password was changed meanwhile, because somebody else knows it, is not
+   * signed in with the old one; the same password under a new hash is still right.
+   */
+  async function isStillRight(
+    login: string,
+    verified: { sub: string; passwordHash: string; password: string },
+  ): Promise<boolean> {
+    const current = await find(login)
+    if (current?.account.sub !== verified.sub || current.account.status !== 'active') return false
+    if (current.passwordHash === verified.passwordHash) return true
+    return await hasher.verify(current.passwordHash, verified.password)
   }
 
   /** The password was right, whatever becomes of this: the next sign-in tries again. */

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createTurns } from './turns.ts'
 
 test('those of one key go one after another, those of another do not wait', async () => {
-  const takeTurn = createTurns({ waitingAtMost: 5 })
+  const { take: takeTurn } = createTurns({ waitingAtMost: 5 })
   const order: string[] = []
   const slow = async (name: string) => {
     order.push(`${name} begins`)
@@ -22,11 +22,13 @@ test('those of one key go one after another, those of another do not wait', asyn
 })
 
 test('who comes to a full line is not let in; a fault lets the next one in', async () => {
-  const takeTurn = createTurns({ waitingAtMost: 1 })
+  const { take: takeTurn, countWaiting } = createTurns({ waitingAtMost: 1 })
   const failing = takeTurn('ada', () => Promise.reject(new Error('a fault of the test')))
   const waiting = takeTurn('ada', async () => 'waited')
   expect(await takeTurn('ada', async () => 'too many')).toBeUndefined()
+  expect(countWaiting()).toBe(1)
   await expect(failing).rejects.toThrow('a fault of the test')
   expect(await waiting).toBe('waited')
   expect(await takeTurn('ada', async () => 'free again')).toBe('free again')
+  expect(countWaiting()).toBe(0)
 })

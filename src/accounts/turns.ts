@@ -1,7 +1,5 @@
 import pLimit, { type LimitFunction } from 'p-limit'
 
-export type TakeTurn = ReturnType<typeof createTurns>
-
 /**
  * One at a time for each key, in the order in which they come; those of other keys do not wait.
  *
@@ -10,14 +8,19 @@ export type TakeTurn = ReturnType<typeof createTurns>
 export function createTurns({ waitingAtMost }: { waitingAtMost: number }) {
   const lines = new Map<string, LimitFunction>()
 
-  return async <Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> => {
-    const line = lines.get(key) ?? pLimit(1)
-    if (line.pendingCount >= waitingAtMost) return undefined
-    lines.set(key, line)
-    try {
-      return await line(work)
-    } finally {
-      if (line.pendingCount === 0 && line.activeCount === 0) lines.delete(key)
-    }
+  return {
+    async take<Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> {
+      const line = lines.get(key) ?? pLimit(1)
+      if (line.pendingCount >= waitingAtMost) return undefined
+      lines.set(key, line)
+      try {
+        return await line(work)
+      } finally {
+        if (line.pendingCount === 0 && line.activeCount === 0) lines.delete(key)
+      }
+    },
+
+    /** How many wait in all lines. */
+    countWaiting: (): number => [...lines.values()].reduce((sum, { pendingCount }) => sum + pendingCount, 0),
   }
 }
