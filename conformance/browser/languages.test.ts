@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -39,6 +40,17 @@ const ALIKE = new Set([
 ])
 
 const folder = createRightToLeftFolder()
+
+/** All that is said of a new password while it is typed. */
+function adviceIn(language: string): string[] {
+  const inFolder = new URL(`../../interactions/locales/${language}.json`, import.meta.url)
+  const file = language === 'he' ? `${folder}/locales/he.json` : inFolder
+  const messages: Record<string, string> = JSON.parse(readFileSync(file, 'utf8'))
+  return Object.entries(messages)
+    .filter(([key]) => key.startsWith('password.fault.'))
+    .map(([, message]) => message.replace(/\{\w+, number\}/g, '1,024'))
+}
+
 let browser: TestBrowser
 let server: PageServer
 let tab: Tab
@@ -57,6 +69,25 @@ afterAll(async () => {
   await server?.close()
   await rm(folder, { recursive: true })
 })
+
+test.each(['en', ...Object.keys(LANGUAGES)])(
+  'in %s advice on a new password has room in the place of its hint, however narrow',
+  async (language) => {
+    await page.goto(`${server.origin}/sample-reset-password?ui_locales=${language}`)
+    const advice = ['', ...adviceIn(language)]
+    for (const width of [320, 360, 480, 481, 1280]) {
+      await page.setViewportSize({ width, height: 740 })
+      const heights = await page.evaluate<number[]>(`(() => {
+        const advised = document.querySelector('.advised')
+        return ${JSON.stringify(advice)}.map((words) => {
+          advised.querySelector('.advice').textContent = words
+          return advised.getBoundingClientRect().height
+        })
+      })()`)
+      expect(new Set(heights).size, `${width}`).toBe(1)
+    }
+  },
+)
 
 describe.each(Object.entries(LANGUAGES))('in %s', (language, direction) => {
   test.for(Object.keys(SAMPLES).filter((name) => !ALIKE.has(name)))(
