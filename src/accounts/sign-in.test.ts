@@ -36,14 +36,14 @@ test('who waited too long behind others of the same name is told to come again, 
       ...createPasswordHasher(),
       verify: async () => {
         verified++
-        await pause(40)
+        await pause(300)
         return true
       },
       isOutdated: () => false,
     },
     limits,
     log: { warn: () => {} },
-    waitAtMostMilliseconds: 60,
+    waitAtMostMilliseconds: 450,
   })
   const outcomes = await Promise.all(
     Array.from({ length: 9 }, async () => (await signIn(credentials)).outcome),
