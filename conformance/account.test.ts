@@ -89,7 +89,7 @@ describe('the account page', () => {
     const items = page.$('[aria-labelledby=browsers] li')
     expect(items).toHaveLength(1)
     expect(items.text()).toContain('Firefox on Linux')
-    expect(items.text()).toContain('this one')
+    expect(items.text()).toContain('this browser')
     expect(items.text()).toContain('127.0.0.1')
     const elsewhere = browser(SAFARI)
     await openAccount(elsewhere, { remember: 'yes' })
@@ -97,7 +97,7 @@ describe('the account page', () => {
     expect(again.$('[aria-labelledby=browsers] li')).toHaveLength(2)
     const other = again
       .$('[aria-labelledby=browsers] li')
-      .filter((_, li) => !again.$(li).text().includes('this one'))
+      .filter((_, li) => !again.$(li).text().includes('this browser'))
     expect(other.text()).toContain('Safari on iOS')
     expect(other.text()).toContain('remembered until')
   })
@@ -201,7 +201,7 @@ describe('ending one thing', () => {
     const { refreshToken, accessToken } = await getTokens(trusted, elsewhere, 'openid offline_access')
     const page = await openAccount(user)
     const after = await end(user, page, 'Safari')
-    expect(after.html).toContain('That has ended')
+    expect(after.html).toContain('no longer has access')
     expect(after.$('[aria-labelledby=browsers] li')).toHaveLength(1)
     expect(await isSignedIn(cloneBrowser(elsewhere))).toBe(false)
     expect(await isSignedIn(user)).toBe(true)
@@ -216,7 +216,7 @@ describe('ending one thing', () => {
     const user = browser()
     const before = cloneBrowser(user)
     const page = await openAccount(user)
-    const after = await end(user, page, 'this one')
+    const after = await end(user, page, 'this browser')
     expect(after.html).toMatch(/You are signed out/)
     expect(await isSignedIn(user)).toBe(false)
     expect(await isSignedIn(before)).toBe(false)
@@ -405,7 +405,7 @@ describe('what changes access', () => {
       expect(wrong.$('h1').text()).toBe('Confirm that it is you')
       const before = user.cookie('sallyport_session')
       const done = await user.submit(wrong, { password: PASSWORD })
-      expect(done.$('main').text()).toContain('That has ended')
+      expect(done.$('main').text()).toContain('no longer has access')
       expect(await isSignedIn(elsewhere)).toBe(false)
       // A proof is a change of privilege: the session has another identifier.
       expect(user.cookie('sallyport_session')).not.toBe(before)
@@ -418,7 +418,7 @@ describe('what changes access', () => {
     user.jar.setCookieSync('sallyport_session=; Path=/; Max-Age=0', server.issuer)
     const page = await user.open('/account')
     expect(page.$('h1').text()).toBe('Your account')
-    expect((await end(user, page, 'this one')).$('h1').text()).toBe('Confirm that it is you')
+    expect((await end(user, page, 'this browser')).$('h1').text()).toBe('Confirm that it is you')
   })
 
   test('a form that was left open after the session ended says so, and does nothing', async () => {

@@ -58,19 +58,19 @@ describe('an address', () => {
     expect(page.$('main').text()).toContain('not confirmed')
     const form = new URLSearchParams({ csrf: page.$('input[name=csrf]').attr('value') ?? '' })
     const asked = await user.post('/account/email/verification', form)
-    expect(asked.$('.notice').text()).toContain('Look into your mail')
+    expect(asked.$('.notice').text()).toContain('Check your e-mail')
     // In any browser: the link is proof enough.
     const phone = browser()
     const confirm = await phone.open(await linkTo(email))
     expect((await person()).email_verified).toBe(false)
-    expect(heading(await phone.submit(confirm))).toBe('Your e-mail address is confirmed')
+    expect(heading(await phone.submit(confirm))).toBe('Your e\u2011mail address is confirmed')
     expect(await claims()).toMatchObject({ email, email_verified: true })
     expect((await user.open('/account')).$('main').text()).not.toContain('not confirmed')
   })
 
   test('is changed when the new one is proven; the old one is told before and after', async () => {
     const to = `new-${email}`
-    expect((await change(to)).$('.notice').text()).toContain('Look into your mail')
+    expect((await change(to)).$('.notice').text()).toContain('Check your e-mail')
     const [before] = await mail.expect(email)
     expect(before?.subject).toBe('Your e-mail address is to be changed')
     expect(before?.text).toContain(to)

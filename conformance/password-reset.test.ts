@@ -75,7 +75,7 @@ describe('a person who forgot their password', () => {
     const href = login.$('a[href*="/account/reset"]').attr('href') ?? ''
     await ask(username, user).then(({ status }) => expect(status).toBe(200))
     const asked = await user.submit(await user.open(href), { username })
-    expect(heading(asked)).toBe('Look into your mail')
+    expect(heading(asked)).toBe('Check your e-mail')
     const [, second] = await mail.expect(email, 2)
     const page = await user.open(second?.link ?? '')
     // The secret does not stay in the address.
@@ -117,7 +117,7 @@ describe('a person who forgot their password', () => {
 
   test('is answered in their language, in the mail too', async () => {
     const user = browser({ 'accept-language': 'de-CH, de;q=0.9' })
-    expect(heading(await ask(username, user))).toBe('Sehen Sie in Ihre E-Mails')
+    expect(heading(await ask(username, user))).toBe('Sehen Sie in Ihrem Posteingang nach')
     const [first] = await mail.expect(email)
     expect(first?.subject).toBe('Neues Passwort festlegen')
     expect(first?.html).toContain('<html lang="de"')
@@ -193,7 +193,7 @@ describe('a link', () => {
     const over = async (link: string) => {
       const page = await browser().open(link)
       expect(page.status).toBe(400)
-      expect(heading(page)).toBe('This link does not work any more')
+      expect(heading(page)).toBe('This link no longer works')
     }
     await over(first)
     await later(31 * 60, () => over(second))

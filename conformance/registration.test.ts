@@ -68,7 +68,7 @@ describe('a person who registers', () => {
     const user = browser()
     const login = await user.open((await app.request({ scope: 'openid email profile' })).url)
     const asked = await register(user, {}, login.$('a[href*="/account/register"]').attr('href'))
-    expect(heading(asked)).toBe('Look into your mail')
+    expect(heading(asked)).toBe('Check your e-mail')
     // Until then there is nobody.
     expect(await find(username)).toBeUndefined()
     expect(isSignedIn(await signIn(email, PASSWORD))).toBe(false)
@@ -103,7 +103,7 @@ describe('a person who registers', () => {
     await server.admin.users.create({ username, password: PASSWORD })
     const user = browser()
     const asked = await register(user, { email: `me-${email}`, username: username.toUpperCase() })
-    expect(heading(asked)).toBe('Look into your mail')
+    expect(heading(asked)).toBe('Check your e-mail')
     const page = await user.open(await linkTo(`me-${email}`))
     const refused = await user.submit(page)
     expect(refused.status).toBe(400)
@@ -147,7 +147,7 @@ describe('a person who registers', () => {
     await register(user)
     const page = await user.open(await linkTo(email))
     await server.admin.users.create({ username: `${username}-first`, email, password: PASSWORD })
-    expect(heading(await user.submit(page))).toBe('This link does not work any more')
+    expect(heading(await user.submit(page))).toBe('This link no longer works')
     expect(await find(username)).toBeUndefined()
   })
 

@@ -303,7 +303,7 @@ describe('with the keyboard alone', () => {
     expect(order).toEqual([
       'Sign out',
       'Sign out of this browser',
-      'End Firefox on Linux',
+      'Sign out Firefox on Linux',
       'Change your password',
       'Sign out everywhere',
     ])

@@ -56,6 +56,27 @@ describe('our own messages', () => {
     }
     for (const language of messages.languages) expect(placesIn(language), language).toEqual(placesIn('en'))
   })
+
+  const messagesIn = (language: string) =>
+    Object.entries<string>(JSON.parse(files.read(`locales/${language}.json`).toString('utf8')))
+
+  test('have the spaces at which French ends no line', () => {
+    const marks = messagesIn('fr').flatMap(([key, message]) =>
+      [...message.matchAll(/.[:;?!»]|«./g)].map(([mark]) => ({ key, mark })),
+    )
+    expect(marks.length).toBeGreaterThan(30)
+    expect(marks.filter(({ mark }) => !/[\u00a0\u202f]/.test(mark))).toEqual([])
+  })
+
+  test.each(['en', 'de', 'fr'])('have headings in %s that end no line inside of e‑mail', (language) => {
+    const headings = messagesIn(language).filter(([key]) => /^(email-|self-service-done).*\.title$/.test(key))
+    expect(headings).not.toEqual([])
+    expect(headings.filter(([, heading]) => /\be-mail/i.test(heading))).toEqual([])
+  })
+
+  test('call signing in by one word in Japanese', () => {
+    expect(messagesIn('ja').filter(([, message]) => /サイン(イン|アウト)/.test(message))).toEqual([])
+  })
 })
 
 describe('the words for a person', () => {
