@@ -91,6 +91,16 @@ test('without scripts there is no control that does nothing, and every form work
   await plain.close()
 })
 
+test('where a system’s few colours take the place of ours, faults and the main button stand out by shape', async () => {
+  await page.emulateMedia({ forcedColors: 'active' })
+  await open('sample-register')
+  const styleOf = (selector: string, property: string) =>
+    page.evaluate<string>(`getComputedStyle(document.querySelector('${selector}')).${property}`)
+  expect(await styleOf('.notice', 'borderTopWidth')).toBe('1px')
+  expect(await styleOf('input[aria-invalid=true]', 'borderTopWidth')).toBe('3px')
+  expect(await styleOf('.go', 'backgroundColor')).not.toBe(await styleOf('.card', 'backgroundColor'))
+})
+
 test('what is pasted is taken', async () => {
   await open('sample-login')
   await page.locator('#password').focus()
