@@ -169,7 +169,7 @@ export async function startServer(
     metrics,
     log,
   })
-  const renderMail = createMailRenderer({ ...config, brand: config.brand.name, messages, templates })
+  const renderMail = createMailRenderer({ ...config, messages, templates })
   const mail =
     transport && createMailDelivery({ ...stores, vault, transport, render: renderMail, metrics, log })
   const deliveries = [

@@ -289,7 +289,7 @@ export const SETTINGS = {
   BRAND_COLOR: setting(
     brandColor('light').optional(),
     '`#2746d8`',
-    'Accent of buttons and links, such as `#0b7a4b`. It must have a contrast of 4.5:1 to the page.',
+    'Accent of buttons and links in pages and mails, such as `#0b7a4b`. It must have a contrast of 4.5:1 to the page.',
   ),
   BRAND_COLOR_DARK: setting(
     brandColor('dark').optional(),

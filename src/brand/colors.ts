@@ -27,8 +27,17 @@ export function toAccents(light: Color, dark: Color | undefined): Accents {
   return { light, dark: dark ?? lightenFor(light, BACKGROUNDS.dark) }
 }
 
-/** The rules that put an operator's accent in the place of ours. */
-export function accentStyle({ light, dark }: Accents): string {
-  const rule = (color: Color) => `:root { --accent: ${color}; --on-accent: ${textOn(color)} }`
-  return `\n${rule(light)}\n@media (prefers-color-scheme: dark) { ${rule(dark)} }\n`
+/** The rules that put an operator's accent in the place of ours, on pages. */
+export function accentStyle(accents: Accents): string {
+  return rulesOf(accents, (accent, onAccent) => `:root { --accent: ${accent}; --on-accent: ${onAccent} }`)
+}
+
+/** The same in mails, whose readers know no custom properties. */
+export function mailAccentStyle(accents: Accents): string {
+  return rulesOf(accents, (accent, onAccent) => `.button { background: ${accent}; color: ${onAccent} }`)
+}
+
+function rulesOf({ light, dark }: Accents, rule: (accent: Color, onAccent: Color) => string): string {
+  const [inLight, inDark] = [light, dark].map((accent) => rule(accent, textOn(accent)))
+  return `\n${inLight}\n@media (prefers-color-scheme: dark) { ${inDark} }\n`
 }

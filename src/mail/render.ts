@@ -1,3 +1,4 @@
+import { type Accents, mailAccentStyle } from '../brand/colors.ts'
 import type { Messages } from '../interactions/messages.ts'
 import type { Templates } from '../interactions/templates.ts'
 import type { Values, Words } from '../interactions/words.ts'
@@ -11,16 +12,17 @@ export type RenderMail = ReturnType<typeof createMailRenderer>
  * issuer, whatever host a request named; nothing is loaded from anywhere.
  */
 export function createMailRenderer({
-  brand,
+  brand: { name: brand, accents },
   issuer,
   messages,
   templates,
 }: {
-  brand: string
+  brand: { name: string; accents: Accents | undefined }
   issuer: string
   messages: Messages
   templates: Templates
 }) {
+  const accentStyle = accents ? mailAccentStyle(accents) : ''
   return ({ kind, language, values }: MailContent): Pick<Message, 'subject' | 'text' | 'html'> => {
     const words = messages.for([language])
     const subject = words.t(`mail.${kind}.subject`, { brand })
@@ -32,6 +34,7 @@ export function createMailRenderer({
         lang: words.lang,
         dir: words.dir,
         brand,
+        accentStyle,
         subject,
       })
     return { subject, text: draw(asText).trim().concat('\n'), html: draw(asHtml) }
