@@ -7,7 +7,9 @@ const MAX_PROGRAM_CHARACTERS = 60
 export function parseUserAgent(userAgent: string | undefined): UserAgentOnPage {
   if (!userAgent) return { program: undefined, system: undefined }
   const { browser, os } = Bowser.getParser(userAgent).getResult()
-  return { program: browser.name || userAgent.slice(0, MAX_PROGRAM_CHARACTERS), system: os.name || undefined }
+  const program = browser.name || userAgent.slice(0, MAX_PROGRAM_CHARACTERS)
+  // Some televisions call both by one name.
+  return { program, system: os.name === program ? undefined : os.name || undefined }
 }
 
 /** The same in English, for operators. */
