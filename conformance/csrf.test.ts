@@ -158,6 +158,17 @@ describe('signing in as somebody else (login CSRF)', () => {
     }
   })
 
+  test.for([
+    ['/account/sign-in', 'sallyport_sign_in'],
+    ['/device', 'sallyport_session'],
+  ] as const)('on %s a cookie that we did not sign is not taken for ours', async ([path, name]) => {
+    const ada = newUser()
+    ada.jar.setCookieSync(`${name}=chosen-by-mallory; Path=${path}`, server.issuer + path)
+    await ada.open(path)
+    const kept = ada.jar.getCookiesSync(server.issuer + path).filter(({ key }) => key === name)
+    expect(kept.filter(({ value }) => value !== 'chosen-by-mallory')).toHaveLength(1)
+  })
+
   test.for(['same-site', 'cross-site'])(
     'by cookies of a sign-in of another browser goes nowhere when a %s page leads on (RFC 9700 §4.7)',
     async (site) => {

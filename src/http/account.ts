@@ -61,6 +61,7 @@ export function createAccountRoutes(needs: Needs): Router {
   const csrf = createCsrf(needs.vault, 'account csrf')
   const cookies = cookieNames(issuer)
   const remembering = createRememberCookies(issuer)
+  const signInId = (ctx: Context) => ctx.cookies.get(cookies.signIn, { signed: true })
 
   router.get(
     '/',
@@ -78,7 +79,7 @@ export function createAccountRoutes(needs: Needs): Router {
   })
 
   router.post('/sign-in', async (ctx) => {
-    csrf.verify(ctx.cookies.get(cookies.signIn) ?? '', formOf(ctx).get('csrf'))
+    csrf.verify(signInId(ctx) ?? '', formOf(ctx).get('csrf'))
     const answer = await checkLogin(ctx, undefined)
     if (answer.outcome === 'refused') return showSignIn(ctx, answer)
     const { account, at, wantsRemembering } = answer
@@ -185,7 +186,7 @@ export function createAccountRoutes(needs: Needs): Router {
     }: Pick<Pages['login'], 'username' | 'error'> & { wantsRemembering: boolean },
   ): void {
     // Who has not signed in has no session to key the form to.
-    const id = ctx.cookies.get(cookies.signIn) ?? randomUUID()
+    const id = signInId(ctx) ?? randomUUID()
     ctx.cookies.set(cookies.signIn, id, { ...signInCookie, maxAge: SIGN_IN_SECONDS * 1000 })
     render(ctx, 'login', {
       csrf: csrf.tokenFor(id),
