@@ -6,7 +6,7 @@ import { cookieNames } from '../oidc/cookies.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { randomSecret, sha256, type Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 
 const INTERACTION = /^[\w-]{20,64}$/
 

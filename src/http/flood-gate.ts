@@ -7,7 +7,7 @@ import { ROUTES } from '../oidc/provider.ts'
 import { originOf } from '../oidc/record.ts'
 import { type EventStore, newEvent } from '../store/event.ts'
 import { normalPath } from './endpoints.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
 

@@ -96,6 +96,11 @@ function streamOf(body: Buffer): Readable {
   })
 }
 
+/** The form of a POST, as it was read before anything else looked at the request. */
+export function formOf(ctx: Context): URLSearchParams {
+  return ctx.state.form instanceof URLSearchParams ? ctx.state.form : new URLSearchParams()
+}
+
 function decode(bytes: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)

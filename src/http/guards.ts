@@ -89,8 +89,3 @@ export const refuseForeignNavigation: Middleware = (ctx, next) => {
 function isFromElsewhere(ctx: Context): boolean {
   return !['', 'same-origin', 'none'].includes(ctx.get('sec-fetch-site'))
 }
-
-/** The form of a POST, as {@link refuseHostileRequests} read it. */
-export function formOf(ctx: Context): URLSearchParams {
-  return ctx.state.form instanceof URLSearchParams ? ctx.state.form : new URLSearchParams()
-}

@@ -10,7 +10,7 @@ import { originOf } from '../oidc/record.ts'
 import type { Account } from '../store/account.ts'
 import { type EventStore, newEvent } from '../store/event.ts'
 import type { Clock } from '../time.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 import type { KnownBrowsers } from './known-browser.ts'
 
 /** Not all at the same moment again. */

@@ -7,7 +7,7 @@ import type { LinkPurpose } from '../store/mail-link.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 import { seeOther } from './see-other.ts'
 
 const SECRET = /^[\w-]{43}$/

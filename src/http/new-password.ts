@@ -6,7 +6,7 @@ import {
   PasswordRuleError,
   type PasswordRules,
 } from '../accounts/password-rules.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 import { answerBusy } from './login-form.ts'
 
 export type RefusedPassword = PasswordRuleError | HashingBusyError

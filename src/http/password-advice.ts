@@ -3,7 +3,7 @@ import { LIMITS } from '../accounts/limits.ts'
 import { networkOf } from '../accounts/network.ts'
 import type { PasswordOwner, PasswordRules } from '../accounts/password-rules.ts'
 import type { Throttle } from '../accounts/throttle.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 import type { Views } from './views.ts'
 
 type Needs = { passwordRules: PasswordRules; throttle: Throttle; views: Pick<Views, 'words'> }

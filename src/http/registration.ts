@@ -10,7 +10,7 @@ import {
 import type { Pages, RegistrationOnPage } from '../oidc/pages.ts'
 import { originOf } from '../oidc/record.ts'
 import { type Asking, interactionOf, signInPath, withInteraction } from './asking.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 import type { OpenedLinks } from './mail-link.ts'
 import { answerRefused, type HashNewPassword, isRefused, type RefusedPassword } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'

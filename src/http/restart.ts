@@ -5,7 +5,7 @@ import { SessionNotFound } from '../oidc/errors.ts'
 import { ROUTES } from '../oidc/provider.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { UnsealError, type Vault } from '../vault.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */
 const RESTART_SECONDS = DAY_SECONDS

@@ -6,7 +6,7 @@ import type { Account, AccountStore } from '../store/account.ts'
 import { type Clock, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createCsrf } from './csrf.ts'
-import { formOf } from './guards.ts'
+import { formOf } from './form.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { seeOther } from './see-other.ts'
 
