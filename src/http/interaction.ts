@@ -14,13 +14,13 @@ import type { AccountStore } from '../store/account.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import { newEvent } from '../store/event.ts'
 import type { Vault } from '../vault.ts'
-import { offersAt } from './asking.ts'
 import { createCsrf } from './csrf.ts'
 import { formOf } from './form.ts'
 import { preferLanguage } from './language.ts'
 import type { AnswerLogin } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
 import type { SessionNotices } from './session-notice.ts'
+import { offersAt } from './sign-in-path.ts'
 
 type Needs = {
   issuer: string

@@ -5,7 +5,7 @@ import type { BrowserSessions } from '../oidc/browser-session.ts'
 import type { Pages } from '../oidc/pages.ts'
 import { originOf } from '../oidc/record.ts'
 import type { Account, AccountStore } from '../store/account.ts'
-import { type Asking, interactionOf, signInPath, withInteraction } from './asking.ts'
+import type { Asking } from './asking.ts'
 import { formOf } from './form.ts'
 import type { KnownBrowsers } from './known-browser.ts'
 import type { OpenedLinks } from './mail-link.ts'
@@ -13,6 +13,7 @@ import { answerRefused, type HashNewPassword, isRefused } from './new-password.t
 import type { AdviseOnPassword } from './password-advice.ts'
 import type { RememberCookies } from './remember-me.ts'
 import { seeOther } from './see-other.ts'
+import { interactionOf, signInPath, withInteraction } from './sign-in-path.ts'
 import type { Views } from './views.ts'
 
 const MAX_LOGIN_CHARACTERS = 256
