@@ -3,6 +3,7 @@ import { newEvent, type Origin } from '../store/event.ts'
 import type { LinkUse, SelfServiceStore } from '../store/self-service.ts'
 import type { Clock } from '../time.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
+import { passwordNotice } from './password-notice.ts'
 import type { SignInLimits } from './sign-in-limits.ts'
 
 export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
@@ -52,11 +53,8 @@ export function createPasswordReset({ accounts, selfService, links, limits, now 
       passwordHash: string,
       { language, origin }: { language: string; origin: Origin },
     ): Promise<LinkUse> {
-      const { sub, email, username } = account
-      const mail =
-        email === undefined
-          ? []
-          : [links.tell({ kind: 'password-changed', to: email, language, values: { username } }, sub)]
+      const { sub } = account
+      const mail = passwordNotice(links, account, language)
       const outcome = await selfService.resetPassword(
         {
           secretHash,

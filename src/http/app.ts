@@ -5,6 +5,7 @@ import type { Provider } from 'oidc-provider'
 import type { MailLimits } from '../accounts/mail-limits.ts'
 import type { MailLinks } from '../accounts/mail-links.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
+import { passwordNotice } from '../accounts/password-notice.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
@@ -15,7 +16,7 @@ import type { Log } from '../log.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
 import { cookieKeys } from '../oidc/cookies.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/policy.ts'
-import type { AccountStore } from '../store/account.ts'
+import type { Account, AccountStore } from '../store/account.ts'
 import type { ConnectionStore } from '../store/connection.ts'
 import type { ConsentStore } from '../store/consent.ts'
 import type { Ending } from '../store/ending.ts'
@@ -44,7 +45,7 @@ import { createPasswordAdvice } from './password-advice.ts'
 import { recogniseBrowsers } from './remember-me.ts'
 import { logRequests } from './request-log.ts'
 import { restartRequests } from './restart.ts'
-import { createPasswordNotice, createSelfServiceRoutes } from './self-service.ts'
+import { createSelfServiceRoutes } from './self-service.ts'
 import { createSessionNotices } from './session-notice.ts'
 import type { Views } from './views.ts'
 import { createVisitors } from './visitor.ts'
@@ -95,7 +96,8 @@ export function createApp(needs: Needs): Koa {
     visitors: createVisitors(rendering),
     hashNewPassword: createNewPasswordForm(needs),
     advisePassword: createPasswordAdvice(needs),
-    tellPasswordChanged: createPasswordNotice(needs),
+    tellPasswordChanged: (ctx: Koa.Context, account: Account) =>
+      needs.canMail ? passwordNotice(needs.links, account, views.words(ctx).lang) : [],
   }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.

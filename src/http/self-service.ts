@@ -1,4 +1,4 @@
-import type { Context, Middleware } from 'koa'
+import type { Middleware } from 'koa'
 import compose from 'koa-compose'
 import { createEmailChange } from '../accounts/email-change.ts'
 import type { MailLimits } from '../accounts/mail-limits.ts'
@@ -8,8 +8,7 @@ import { createRegistration } from '../accounts/registration.ts'
 import type { SignInLimits } from '../accounts/sign-in-limits.ts'
 import type { Offers } from '../config.ts'
 import type { BrowserSessions } from '../oidc/browser-session.ts'
-import type { Account, AccountStore } from '../store/account.ts'
-import type { NewMail } from '../store/mail.ts'
+import type { AccountStore } from '../store/account.ts'
 import type { SelfServiceStore } from '../store/self-service.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
@@ -58,21 +57,4 @@ export function createSelfServiceRoutes(needs: Needs): Middleware {
       offers.emailChange && createEmailChangeRoutes({ ...pages, emailChange: createEmailChange(needs) }),
     ].flatMap((router) => (router ? [router.routes() as Middleware] : [])),
   )
-}
-
-/** The mail that tells a person of their new password, if they have an address and mail can be sent. */
-export function createPasswordNotice({
-  links,
-  canMail,
-  views,
-}: {
-  links: MailLinks
-  canMail: boolean
-  views: Views
-}) {
-  return (ctx: Context, { sub, username, email }: Account): NewMail[] => {
-    if (!canMail || email === undefined) return []
-    const { lang: language } = views.words(ctx)
-    return [links.tell({ kind: 'password-changed', to: email, language, values: { username } }, sub)]
-  }
 }
