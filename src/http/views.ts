@@ -1,3 +1,4 @@
+import { LEAST_PASSWORD_CHARACTERS } from '../accounts/password-rules.ts'
 import { accentStyle } from '../brand/colors.ts'
 import type { Logo } from '../brand/logo.ts'
 import type { Brand } from '../config.ts'
@@ -40,6 +41,7 @@ export function createViews({ brand, issuer, files, messages, templates }: Needs
     logo: brand.logo && { ...scaled(brand.logo), url: assets.urlOf(`logo.${brand.logo.type}`) },
     accent: brand.accents?.light ?? OWN_ACCENT,
     issuer,
+    leastPasswordCharacters: LEAST_PASSWORD_CHARACTERS,
     stylesheet: assets.urlOf('style.css'),
     script: assets.urlOf('page.js'),
   }
