@@ -57,3 +57,30 @@ test('a crowd that signs in at once is checked as far as there is room, told to 
   const page = await ada.submit(await ada.open('/account/sign-in'), { username: 'ada', password: PASSWORD })
   expect(page.$('h1').text()).toBe('Your account')
 })
+
+test('a browser that its person signed in with before gets in beside a crowd of strangers', async () => {
+  const ada = stranger(200)
+  const credentials = { username: 'ada', password: PASSWORD }
+  await ada.submit(await ada.open('/account/sign-in'), credentials)
+  ada.jar.setCookieSync('sallyport_session=; Max-Age=0; Path=/', server.issuer)
+  const form = await ada.open('/account/sign-in')
+  const crowd = await Promise.all(
+    Array.from({ length: PEOPLE }, async (_, index) => {
+      const user = stranger(index)
+      return { user, index, page: await user.open('/account/sign-in') }
+    }),
+  )
+  let isOver = false
+  let refused = 0
+  const guessing = crowd.map(async ({ user, index, page }) => {
+    for (let times = 0; !isOver; times++) {
+      const guess = { username: `somebody-${index}-${times}`, password: PASSWORD }
+      if ((await user.submit(page, guess)).status === 503) refused++
+    }
+  })
+  await expect.poll(() => refused, { timeout: 20_000 }).toBeGreaterThan(PEOPLE)
+  const page = await ada.submit(form, credentials)
+  isOver = true
+  await Promise.all(guessing)
+  expect(page.$('h1').text()).toBe('Your account')
+})

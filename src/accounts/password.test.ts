@@ -56,10 +56,23 @@ describe('the hasher', () => {
     const stored = await single.hash('x')
     const gone = { value: false }
     const first = single.verify(stored, 'x')
-    const second = single.verify(stored, 'x', () => gone.value)
+    const second = single.verify(stored, 'x', { isGone: () => gone.value })
     gone.value = true
     expect(await first).toBe(true)
     await expect(second).rejects.toThrow(HashingBusyError)
+  })
+
+  test('takes who is known before a crowd of strangers', async () => {
+    const hasher = createPasswordHasher({ atOnce: 1, waitingAtMost: 8 })
+    const order: string[] = []
+    const crowd = Array.from({ length: 9 }, () =>
+      hasher.verify(undefined, 'x').then(() => order.push('stranger')),
+    )
+    await expect(hasher.verify(undefined, 'one too many')).rejects.toThrow(HashingBusyError)
+    expect([hasher.isFull(), hasher.isFull(true)]).toEqual([true, false])
+    await hasher.verify(undefined, 'x', { isKnown: true }).then(() => order.push('known'))
+    await Promise.all(crowd)
+    expect(order.indexOf('known')).toBeLessThanOrEqual(2)
   })
 
   test('leaves the event loop free', async () => {

@@ -45,6 +45,14 @@ export function isPossiblePassword(password: string): boolean {
 
 export type PasswordHasher = ReturnType<typeof createPasswordHasher>
 
+/** Who waits for a password to be hashed. */
+type Asker = Readonly<{
+  /** Whether they went away meanwhile: then a turn is not spent on them. */
+  isGone?: (() => boolean) | undefined
+  /** Whether they come with a browser that they signed in with before: a crowd of strangers does not keep them out. */
+  isKnown?: boolean
+}>
+
 type Pool = { atOnce?: number; waitingAtMost?: number; waitAtMostMilliseconds?: number }
 
 /**
@@ -57,22 +65,29 @@ export function createPasswordHasher({
   waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
 }: Pool = {}) {
   const limit = pLimit(atOnce)
+  // Strangers queue here first: whoever is known finds no more of them before themselves than are hashed at once.
+  const strangers = pLimit(atOnce)
   const decoy = createDecoy()
 
-  const isFull = () => limit.pendingCount >= waitingAtMost
+  const isFull = (isKnown = false) => (isKnown ? limit : strangers).pendingCount >= waitingAtMost
 
-  async function bounded<T>(work: () => Promise<T>, isGone: () => boolean = () => false): Promise<T> {
-    if (isFull()) throw new HashingBusyError('too many passwords are being hashed')
+  async function bounded<T>(
+    work: () => Promise<T>,
+    { isGone = () => false, isKnown = false }: Asker = {},
+  ): Promise<T> {
+    if (isFull(isKnown)) throw new HashingBusyError('too many passwords are being hashed')
     const queuedAt = performance.now()
-    return await limit(() => {
-      if (isGone() || performance.now() - queuedAt > waitAtMostMilliseconds)
-        throw new HashingBusyError('nobody waits for this password any more')
-      return work()
-    })
+    const inTurn = () =>
+      limit(() => {
+        if (isGone() || performance.now() - queuedAt > waitAtMostMilliseconds)
+          throw new HashingBusyError('nobody waits for this password any more')
+        return work()
+      })
+    return await (isKnown ? inTurn() : strangers(inTurn))
   }
 
   return {
-    /** Whether another password would be refused at this moment. */
+    /** Whether another password would be refused at this moment: a stranger's, or that of somebody known. */
     isFull,
 
     /** @param password in the form that the rules for new passwords gave it. */
@@ -81,16 +96,10 @@ export function createPasswordHasher({
     /**
      * Verifies a password. Without a hash (unknown login, no password set) a decoy is verified: a fast "no" would
      * tell an attacker which logins exist.
-     *
-     * @param isGone whether whoever asked went away meanwhile: then a turn is not spent on them.
      */
-    async verify(
-      passwordHash: string | undefined,
-      password: string,
-      isGone?: () => boolean,
-    ): Promise<boolean> {
+    async verify(passwordHash: string | undefined, password: string, asker?: Asker): Promise<boolean> {
       const against = passwordHash ?? decoy
-      const matches = await bounded(() => verify(against, normalizePassword(password)), isGone)
+      const matches = await bounded(() => verify(against, normalizePassword(password)), asker)
       return matches && passwordHash !== undefined
     },
 

@@ -66,12 +66,13 @@ export function createSignIn({
     const { login, browser } = credentials
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
     // Before anything is read or counted for it: what will not be looked at costs nothing.
-    if (isCrowded()) return { outcome: 'busy', sub: undefined }
+    if (browser ? hasher.isFull(true) : isCrowded()) return { outcome: 'busy', sub: undefined }
     const cameAt = performance.now()
     const isOver = () => credentials.isGone?.() || performance.now() - cameAt > waitAtMostMilliseconds
     // Strangers who queue for a name do not stand in the way of its person: whose a browser is, is looked up first.
     const found = browser && (await find(login))
     const knownBrowserId = found && browser.accountSubs.includes(found.account.sub) ? browser.id : undefined
+    if (browser && knownBrowserId === undefined && isCrowded()) return { outcome: 'busy', sub: undefined }
     const signIn = await turns.take(knownBrowserId ?? loginKey(login), async () => {
       if (isOver()) return await leaveLine()
       return await verify(credentials, (browser ? found : await find(login)) ?? {}, knownBrowserId)
@@ -83,7 +84,7 @@ export function createSignIn({
     return atTheDatabase(() => accounts.findByLogin(login))
   }
 
-  /** As many wait, for their turn or at the database, as will be looked at in time. */
+  /** For strangers: as many wait, for their turn or at the database, as will be looked at in time. */
   function isCrowded(): boolean {
     return hasher.isFull() || turns.countWaiting() + atTheDatabase.pendingCount >= WAITING_AT_MOST
   }
@@ -100,14 +101,15 @@ export function createSignIn({
   ): Promise<SignIn> {
     const attempt = { login, account, address, knownBrowserId }
     const sub = account?.sub
-    if (hasher.isFull()) return { outcome: 'busy', sub }
+    const isKnown = knownBrowserId !== undefined
+    if (hasher.isFull(isKnown)) return { outcome: 'busy', sub }
     const verdict = await count(attempt)
     if (verdict.outcome === 'throttled') {
       const { retryAfterSeconds, refusal } = verdict
       return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
     }
     try {
-      const matches = await hasher.verify(passwordHash, password, isGone)
+      const matches = await hasher.verify(passwordHash, password, { isGone, isKnown })
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
