@@ -25,7 +25,7 @@ export function createAsking({
 }) {
   const csrf = createCsrf(vault, 'asking csrf')
   const name = cookieNames(issuer).asking
-  const options = { path: '/account', httpOnly: true, sameSite: 'lax', signed: true } as const
+  const options = { httpOnly: true, sameSite: 'lax', signed: true } as const
   const read = (ctx: Context) => ctx.cookies.get(name, { signed: true })
   const hashOf = (id: string) => sha256(id).toString('base64url')
 

@@ -19,10 +19,13 @@ export function cookieNames(issuer: string) {
     browser: `${host}sallyport_browser`,
     /** Says that somebody was signed in here, so that they can be told when that ended. */
     notice: `${host}sallyport_notice`,
+    /**
+     * Binds forms of people who are not signed in, and tells the browser again that asked for a mailed link: there the
+     * password counts that was chosen with it, so no neighbour's may be planted.
+     */
+    asking: `${host}sallyport_asking`,
     /** Binds the account page's own sign-in form to the browser. */
     signIn: `${secure}sallyport_sign_in`,
-    /** Binds forms of people who are not signed in, and tells the browser again that asked for a mailed link. */
-    asking: `${secure}sallyport_asking`,
     /** The mailed link that this browser opened. */
     link: `${secure}sallyport_link`,
     interaction: `${secure}sallyport_interaction`,
