@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
+import { COMPILE_CACHE } from './compile-cache.ts'
 import { freePort } from './database-server.ts'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
@@ -25,6 +26,7 @@ export async function startChildServer(settings: Record<string, string>): Promis
   const managementUrl = `http://127.0.0.1:${managementPort}`
   const env = {
     PATH: process.env.PATH ?? '',
+    ...COMPILE_CACHE,
     ...settings,
     PORT: String(port),
     MANAGEMENT_PORT: String(managementPort),

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
+import { COMPILE_CACHE } from './compile-cache.ts'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const LOOK_MILLISECONDS = 20
@@ -10,7 +11,10 @@ export type RunningCommand = ReturnType<typeof startCommand>
 
 /** Starts a command as operators do, in a process of its own. */
 export function startCommand(words: readonly string[], env: Record<string, string>) {
-  const child = spawn(process.execPath, [MAIN, ...words], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [MAIN, ...words], {
+    env: { ...COMPILE_CACHE, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => {
     output.stdout += chunk
