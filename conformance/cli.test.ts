@@ -400,7 +400,11 @@ describe('the process', () => {
   })
 
   test('SIGTERM while it starts ends it too', async () => {
-    const starting = start(['serve'], { DATA_DIR: join(folder, 'interrupted') })
+    const starting = start(['serve'], {
+      DATA_DIR: join(folder, 'interrupted'),
+      PORT: String(await freePort()),
+      MANAGEMENT_PORT: String(await freePort()),
+    })
     await starting.prints('migrated')
     starting.child.kill('SIGTERM')
     expect(await starting.exit).toBe(0)
