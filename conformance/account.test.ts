@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
 import { cloneBrowser, createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
@@ -444,6 +445,19 @@ describe('a new password', () => {
       new_password: NEW_PASSWORD,
       ...fields,
     })
+
+  test('leaves this browser signed in, also when a second begins while the new password is hashed', async () => {
+    const user = browser()
+    await openAccount(user)
+    let [password, next] = [PASSWORD, NEW_PASSWORD]
+    for (const millisecondsBefore of [20, 35, 50, 65, 80, 95]) {
+      const page = await user.open('/account/password')
+      await pause(2000 - (Date.now() % 1000) - millisecondsBefore)
+      const changed = await user.submit(page, { password, new_password: next })
+      expect(changed.$('h1').text(), `${millisecondsBefore} ms before`).toBe('Your account')
+      ;[password, next] = [next, password]
+    }
+  })
 
   test('ends the other sessions, remembered browsers and devices, not this one (ASVS 7.4.3)', async () => {
     const user = browser()

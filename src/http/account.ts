@@ -12,7 +12,7 @@ import type { Account, AccountStore } from '../store/account.ts'
 import type { Cause, Ending } from '../store/ending.ts'
 import { newEvent } from '../store/event.ts'
 import type { NewMail } from '../store/mail.ts'
-import { MINUTE_SECONDS } from '../time.ts'
+import { type Clock, MINUTE_SECONDS } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import type { AccountOverview } from './account-overview.ts'
 import { createCsrf } from './csrf.ts'
@@ -48,6 +48,7 @@ type Needs = {
   overview: AccountOverview
   end: (ending: Ending) => Promise<void>
   vault: Vault
+  now: Clock
   render: RenderPage
 }
 
@@ -139,7 +140,8 @@ export function createAccountRoutes(needs: Needs): Router {
         exceptSessionUid: session.uid,
         mail: needs.tellPasswordChanged(ctx, account),
       })
-      await browserSessions.start(ctx, account, { method: 'password', at: answer.at })
+      // Not when the old one was checked: what was proved before the others ended has ended with them.
+      await browserSessions.start(ctx, account, { method: 'password', at: needs.now() })
       seeOther(ctx, `${HOME}?done=password`)
     }),
   )
