@@ -1,16 +1,16 @@
 import pLimit, { type LimitFunction } from 'p-limit'
 
 /**
- * One at a time for each key, in the order in which they come; those of other keys do not wait.
+ * One at a time for each key, or so many at once, in the order in which they come; those of other keys do not wait.
  *
  * @param waitingAtMost for one key. Who comes then is not let in: `undefined`.
  */
-export function createTurns({ waitingAtMost }: { waitingAtMost: number }) {
+export function createTurns({ atOnce = 1, waitingAtMost }: { atOnce?: number; waitingAtMost: number }) {
   const lines = new Map<string, LimitFunction>()
 
   return {
     async take<Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> {
-      const line = lines.get(key) ?? pLimit(1)
+      const line = lines.get(key) ?? pLimit(atOnce)
       if (line.pendingCount >= waitingAtMost) return undefined
       lines.set(key, line)
       try {

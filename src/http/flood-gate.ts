@@ -1,8 +1,9 @@
-import type { Context, Middleware } from 'koa'
+import type { Context, Middleware, Next } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { LIMITS } from '../accounts/limits.ts'
 import { networkOf } from '../accounts/network.ts'
 import type { Counted, Limit, Throttle, Verdict } from '../accounts/throttle.ts'
+import { createTurns } from '../accounts/turns.ts'
 import { ROUTES } from '../oidc/provider.ts'
 import { originOf } from '../oidc/record.ts'
 import { type EventStore, newEvent } from '../store/event.ts'
@@ -10,6 +11,9 @@ import { normalPath } from './endpoints.ts'
 import { formOf } from './form.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
+/** Of one network, for each thing that it may create. */
+const AT_ONCE = 16
+const WAITING_AT_MOST = 1_000
 
 /** Too many of these came: 429, and when to come again (RFC 6585 §4). */
 export class TooManyRequestsError extends Error {
@@ -22,6 +26,9 @@ export class TooManyRequestsError extends Error {
 }
 
 type Oidc = KoaContextWithOIDC['oidc']
+type Creation = { limit: Limit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }
+
+const oidcOf = (ctx: Context) => (ctx as Context & { oidc?: Oidc }).oidc
 
 /** What leaves a row behind for nothing, by the path that it is asked for at: a network that did it too often is not let in. */
 const CREATIONS: Record<string, { limit: Limit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }> =
@@ -57,22 +64,33 @@ const GUESSED_AT = new Set<string>([
  * that do neither, nor for a network of which this instance knows that it has reached its limit.
  */
 export function limitFloods({ throttle, events }: { throttle: Throttle; events: EventStore }): Middleware {
+  const lines = createTurns({ atOnce: AT_ONCE, waitingAtMost: WAITING_AT_MOST })
+
   return async (ctx, next) => {
     const path = normalPath(ctx)
     const creation = CREATIONS[path]
-    const door = creation && { limit: creation.limit, of: networkOf(ctx.ip) }
-    const seconds = door ? throttle.secondsClosed(door) : 0
-    if (door && seconds > 0) throw new TooManyRequestsError(door.limit, seconds)
-    await next()
-    const { oidc } = ctx as Context & { oidc?: Oidc }
-    if (door && creation.isDone(ctx, oidc)) await count(ctx, [door], [])
-    else if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx, oidc)
+    if (creation) await create(ctx, next, creation)
+    else await next()
+    if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx)
   }
 
-  async function countGuess(ctx: Context, oidc: Oidc | undefined): Promise<void> {
+  /** What is created is counted when it is there: so many at once may go beyond the limit, and no more. */
+  async function create(ctx: Context, next: Next, { limit, isDone }: Creation): Promise<void> {
+    const door = { limit, of: networkOf(ctx.ip) }
+    const isAnswered = await lines.take(`${limit.name} ${door.of}`, async () => {
+      const seconds = throttle.secondsClosed(door)
+      if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
+      await next()
+      if (isDone(ctx, oidcOf(ctx))) await count(ctx, [door], [])
+      return true
+    })
+    if (!isAnswered) throw new TooManyRequestsError(limit, 1)
+  }
+
+  async function countGuess(ctx: Context): Promise<void> {
     const network = networkOf(ctx.ip)
     // The engine's own reading, where there is such a client: an assertion names it, escapes spell it in many ways.
-    const clientId = oidc?.client?.clientId ?? clientIdOf(ctx)
+    const clientId = oidcOf(ctx)?.client?.clientId ?? clientIdOf(ctx)
     const isClient = errorIn(ctx) === 'invalid_client' && clientId !== undefined
     const first = [{ limit: LIMITS.tokenByNetwork, of: network }]
     const then = isClient
