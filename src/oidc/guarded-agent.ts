@@ -21,7 +21,8 @@ export function createGuardedAgent(accepts: Accepts, resolve: Resolve = lookup):
     connect(options, callback) {
       connect(options, (error, socket) => {
         if (error) return callback(error, null)
-        if (accepts(socket.remoteAddress ?? '')) return callback(null, socket)
+        const { remoteAddress } = socket
+        if (remoteAddress !== undefined && accepts(remoteAddress)) return callback(null, socket)
         socket.destroy()
         callback(refusal(options.hostname), null)
       })
