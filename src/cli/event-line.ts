@@ -1,5 +1,5 @@
 import type { EventDocument } from '../admin/events.ts'
-import { describeUserAgent } from '../http/user-agent.ts'
+import { describeUserAgent } from '../http/pages/user-agent.ts'
 import { toPrintable } from './printable.ts'
 
 const LINE_WIDTH = 120

@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
-import { allowFormTargets } from './headers.ts'
+import { allowFormTargets } from './transport/headers.ts'
 
 type Oidc = KoaContextWithOIDC['oidc']
 

@@ -4,7 +4,7 @@ import { SessionNotFound } from '../oidc/errors.ts'
 import { ROUTES } from '../oidc/provider.ts'
 import { readUserCode } from '../oidc/user-code.ts'
 import { isForPrograms, normalPath, takesOnlyPost } from './endpoints.ts'
-import { BadRequestError, formOf, replayForm } from './form.ts'
+import { BadRequestError, formOf, replayForm } from './transport/form.ts'
 
 /**
  * Our pages speak one language (`action` is `approve` or `deny`), and apps may POST where the engine takes GET.

@@ -4,7 +4,7 @@ import Koa from 'koa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createLog } from '../log.ts'
 import { answerErrors } from './errors.ts'
-import { setSecurityHeaders } from './headers.ts'
+import { setSecurityHeaders } from './transport/headers.ts'
 
 let server: Server
 

@@ -4,8 +4,8 @@ import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/errors.ts'
 import type { RenderErrorPage } from '../oidc/pages.ts'
 import { isUnavailable } from '../store/fault.ts'
-import { TooManyRequestsError } from './flood-gate.ts'
-import { BadRequestError } from './form.ts'
+import { TooManyRequestsError } from './transport/flood-gate.ts'
+import { BadRequestError } from './transport/form.ts'
 
 const RETRY_AFTER_SECONDS = 2
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import { z } from 'zod'
-import { cookieNames } from '../oidc/cookies.ts'
-import { DAY_SECONDS } from '../time.ts'
-import { UnsealError, type Vault } from '../vault.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import { DAY_SECONDS } from '../../time.ts'
+import { UnsealError, type Vault } from '../../vault.ts'
 
 /** As long as browsers keep anything, and again from each sign-in. */
 const KEPT_SECONDS = 400 * DAY_SECONDS

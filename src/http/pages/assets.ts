@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Middleware } from 'koa'
-import { DAY_SECONDS } from '../time.ts'
+import { DAY_SECONDS } from '../../time.ts'
 
 /** An image that is opened by itself is a document, whose scripts would be ours. */
 const INERT = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"

@@ -1,5 +1,5 @@
 import type { Context, Middleware } from 'koa'
-import { isForPeople } from './endpoints.ts'
+import { isForPeople } from '../endpoints.ts'
 import { BadRequestError, isForm, isOtherBody, readForm, refuseUnreadable, replayForm } from './form.ts'
 import { MAX_URL_CHARACTERS } from './request-target.ts'
 

@@ -1,11 +1,11 @@
 import type { Context } from 'koa'
-import type { MailLimits } from '../accounts/mail-limits.ts'
-import type { Asker } from '../accounts/mail-links.ts'
-import { cookieNames } from '../oidc/cookies.ts'
-import { DAY_SECONDS } from '../time.ts'
-import { randomSecret, sha256, type Vault } from '../vault.ts'
-import { createCsrf } from './csrf.ts'
-import { formOf } from './form.ts'
+import type { MailLimits } from '../../accounts/mail-limits.ts'
+import type { Asker } from '../../accounts/mail-links.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import { DAY_SECONDS } from '../../time.ts'
+import { randomSecret, sha256, type Vault } from '../../vault.ts'
+import { createCsrf } from '../transport/csrf.ts'
+import { formOf } from '../transport/form.ts'
 import { interactionOf } from './sign-in-path.ts'
 
 export type Asking = ReturnType<typeof createAsking>

@@ -1,11 +1,11 @@
-import type { Pages } from '../oidc/pages.ts'
-import { describeGranted } from '../oidc/scopes.ts'
-import type { Account } from '../store/account.ts'
-import type { Connection, ConnectionStore } from '../store/connection.ts'
-import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
-import type { SessionStore } from '../store/session.ts'
-import type { Clock } from '../time.ts'
-import { parseUserAgent } from './user-agent.ts'
+import type { Pages } from '../../oidc/pages.ts'
+import { describeGranted } from '../../oidc/scopes.ts'
+import type { Account } from '../../store/account.ts'
+import type { Connection, ConnectionStore } from '../../store/connection.ts'
+import type { RememberedBrowserStore } from '../../store/remembered-browser.ts'
+import type { SessionStore } from '../../store/session.ts'
+import type { Clock } from '../../time.ts'
+import { parseUserAgent } from '../pages/user-agent.ts'
 
 type Needs = {
   sessions: SessionStore

@@ -1,10 +1,10 @@
 import type { Context } from 'koa'
-import { LIMITS } from '../accounts/limits.ts'
-import { networkOf } from '../accounts/network.ts'
-import type { PasswordOwner, PasswordRules } from '../accounts/password-rules.ts'
-import type { Throttle } from '../accounts/throttle.ts'
-import { formOf } from './form.ts'
-import type { Views } from './views.ts'
+import { LIMITS } from '../../accounts/limits.ts'
+import { networkOf } from '../../accounts/network.ts'
+import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
+import type { Throttle } from '../../accounts/throttle.ts'
+import type { Views } from '../pages/views.ts'
+import { formOf } from '../transport/form.ts'
 
 type Needs = { passwordRules: PasswordRules; throttle: Throttle; views: Pick<Views, 'words'> }
 

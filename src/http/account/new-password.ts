@@ -1,13 +1,13 @@
 import type { Context } from 'koa'
-import { HashingBusyError, type PasswordHasher } from '../accounts/password.ts'
+import { HashingBusyError, type PasswordHasher } from '../../accounts/password.ts'
 import {
   type PasswordFault,
   type PasswordOwner,
   PasswordRuleError,
   type PasswordRules,
-} from '../accounts/password-rules.ts'
-import { formOf } from './form.ts'
-import { answerBusy } from './login-form.ts'
+} from '../../accounts/password-rules.ts'
+import { answerBusy } from '../sign-in/login-form.ts'
+import { formOf } from '../transport/form.ts'
 
 export type RefusedPassword = PasswordRuleError | HashingBusyError
 

@@ -1,7 +1,7 @@
 import type { Context, Middleware } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { cookieNames } from '../oidc/cookies.ts'
-import { DAY_SECONDS } from '../time.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import { DAY_SECONDS } from '../../time.ts'
 
 export type SessionNotices = ReturnType<typeof createSessionNotices>
 

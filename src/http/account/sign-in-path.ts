@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import type { Offers } from '../config.ts'
+import type { Offers } from '../../config.ts'
 
 const INTERACTION = /^[\w-]{20,64}$/
 

@@ -1,11 +1,11 @@
 import type { Context, Middleware } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { cookieNames } from '../oidc/cookies.ts'
-import { SessionNotFound } from '../oidc/errors.ts'
-import { ROUTES } from '../oidc/provider.ts'
-import { DAY_SECONDS } from '../time.ts'
-import { UnsealError, type Vault } from '../vault.ts'
-import { formOf } from './form.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import { SessionNotFound } from '../../oidc/errors.ts'
+import { ROUTES } from '../../oidc/provider.ts'
+import { DAY_SECONDS } from '../../time.ts'
+import { UnsealError, type Vault } from '../../vault.ts'
+import { formOf } from '../transport/form.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */
 const RESTART_SECONDS = DAY_SECONDS

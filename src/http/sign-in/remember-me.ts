@@ -1,10 +1,10 @@
 import type { Context, Middleware } from 'koa'
-import { type RememberCookie, type RememberMe, rememberedIdIn } from '../accounts/remember-me.ts'
-import type { Log } from '../log.ts'
-import type { BrowserSessions } from '../oidc/browser-session.ts'
-import { cookieNames } from '../oidc/cookies.ts'
-import { ROUTES } from '../oidc/provider.ts'
-import { originOf } from '../oidc/record.ts'
+import { type RememberCookie, type RememberMe, rememberedIdIn } from '../../accounts/remember-me.ts'
+import type { Log } from '../../log.ts'
+import type { BrowserSessions } from '../../oidc/browser-session.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import { ROUTES } from '../../oidc/provider.ts'
+import { originOf } from '../../oidc/record.ts'
 
 type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }
 

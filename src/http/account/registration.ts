@@ -6,17 +6,17 @@ import {
   emailAddress,
   type Registration,
   type RegistrationLink,
-} from '../accounts/registration.ts'
-import type { Pages, RegistrationOnPage } from '../oidc/pages.ts'
-import { originOf } from '../oidc/record.ts'
+} from '../../accounts/registration.ts'
+import type { Pages, RegistrationOnPage } from '../../oidc/pages.ts'
+import { originOf } from '../../oidc/record.ts'
+import type { Views } from '../pages/views.ts'
+import { seeOther } from '../see-other.ts'
+import { formOf } from '../transport/form.ts'
 import type { Asking } from './asking.ts'
-import { formOf } from './form.ts'
 import type { OpenedLinks } from './mail-link.ts'
 import { answerRefused, type HashNewPassword, isRefused, type RefusedPassword } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
-import { seeOther } from './see-other.ts'
 import { interactionOf, signInPath, withInteraction } from './sign-in-path.ts'
-import type { Views } from './views.ts'
 
 const REGISTER = '/account/register'
 /** What a form shows again of what was typed. */

@@ -1,14 +1,14 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
-import { LINK_PATH, type MailLinks, type OpenLink } from '../accounts/mail-links.ts'
-import { cookieNames } from '../oidc/cookies.ts'
-import type { RenderPage } from '../oidc/pages.ts'
-import type { LinkPurpose } from '../store/mail-link.ts'
-import { MINUTE_SECONDS } from '../time.ts'
-import type { Vault } from '../vault.ts'
-import { createCsrf } from './csrf.ts'
-import { formOf } from './form.ts'
-import { seeOther } from './see-other.ts'
+import { LINK_PATH, type MailLinks, type OpenLink } from '../../accounts/mail-links.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import type { RenderPage } from '../../oidc/pages.ts'
+import type { LinkPurpose } from '../../store/mail-link.ts'
+import { MINUTE_SECONDS } from '../../time.ts'
+import type { Vault } from '../../vault.ts'
+import { seeOther } from '../see-other.ts'
+import { createCsrf } from '../transport/csrf.ts'
+import { formOf } from '../transport/form.ts'
 
 const SECRET = /^[\w-]{43}$/
 /** How long somebody may look at the page that a link leads to. */

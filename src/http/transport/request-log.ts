@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Middleware } from 'koa'
-import type { Log } from '../log.ts'
+import type { Log } from '../../log.ts'
 
 /** Gives each request an id, which the response carries, and writes one line about it when it ends. */
 export function logRequests(log: Log): Middleware {
