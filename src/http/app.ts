@@ -28,8 +28,10 @@ import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createAccountRoutes } from './account/account.ts'
 import { createAccountOverview } from './account/account-overview.ts'
+import { createAccountSignInRoutes } from './account/account-sign-in.ts'
 import { createNewPasswordForm } from './account/new-password.ts'
 import { createPasswordAdvice } from './account/password-advice.ts'
+import { createPasswordChangeRoutes } from './account/password-change.ts'
 import { createSelfServiceRoutes } from './account/self-service.ts'
 import { createVisitors } from './account/visitor.ts'
 import { isForPeople, isOwnForm, isResumption } from './endpoints.ts'
@@ -121,6 +123,8 @@ export function createApp(needs: Needs): Koa {
         recogniseBrowsers(needs),
         createHomeRoutes(needs).routes(), //                /
         createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes(), // /account
+        createAccountSignInRoutes(pages).routes(), //       /account/sign-in
+        createPasswordChangeRoutes(pages).routes(), //      /account/password
         createSelfServiceRoutes(pages), //                  /account/register, reset, email, link
         restartRequests(needs),
         createInteractionRoutes(pages).routes(), //         /interaction/:uid

@@ -1,8 +1,10 @@
 import type { Context, Middleware } from 'koa'
 import type { BrowserSession, BrowserSessions } from '../../oidc/browser-session.ts'
 import type { RenderPage } from '../../oidc/pages.ts'
+import { originOf } from '../../oidc/record.ts'
 import { isRemembered } from '../../oidc/session-use.ts'
 import type { Account, AccountStore } from '../../store/account.ts'
+import type { Cause } from '../../store/ending.ts'
 import { type Clock, MINUTE_SECONDS, toEpochSeconds } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
 import { seeOther } from '../see-other.ts'
@@ -91,4 +93,9 @@ export function createVisitors({
       return false
     },
   }
+}
+
+/** Something that a person did themselves, as what it ends is on record. */
+export function causeOf(ctx: Context, reason: Cause['reason']): Cause {
+  return { reason, by: 'person', origin: originOf(ctx) }
 }

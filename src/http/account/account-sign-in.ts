@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import type { RememberMe } from '../../accounts/remember-me.ts'
+import type { Offers } from '../../config.ts'
+import type { BrowserSessions } from '../../oidc/browser-session.ts'
+import { cookieNames } from '../../oidc/cookies.ts'
+import type { Pages, RenderPage } from '../../oidc/pages.ts'
+import { MINUTE_SECONDS } from '../../time.ts'
+import type { Vault } from '../../vault.ts'
+import { seeOther } from '../see-other.ts'
+import type { AnswerLogin } from '../sign-in/login-form.ts'
+import { createRememberCookies } from '../sign-in/remember-me.ts'
+import type { SessionNotices } from '../sign-in/session-notice.ts'
+import { createCsrf } from '../transport/csrf.ts'
+import { formOf } from '../transport/form.ts'
+import { offersAt } from './sign-in-path.ts'
+import type { Visitors } from './visitor.ts'
+
+const SIGN_IN_SECONDS = 15 * MINUTE_SECONDS
+const HOME = '/account'
+const SIGN_IN = `${HOME}/sign-in`
+const COOKIE = { path: SIGN_IN, httpOnly: true, sameSite: 'lax', signed: true } as const
+
+type Needs = {
+  issuer: string
+  visitors: Visitors
+  offers: Offers
+  checkLogin: AnswerLogin
+  rememberMe: RememberMe
+  sessionNotices: SessionNotices
+  browserSessions: BrowserSessions
+  vault: Vault
+  render: RenderPage
+}
+
+/** Signing in to the account page itself, without an app that asked for it. */
+export function createAccountSignInRoutes(needs: Needs): Router {
+  const { issuer, visitors, checkLogin, rememberMe, browserSessions, render } = needs
+  const router = new Router({ prefix: SIGN_IN })
+  const csrf = createCsrf(needs.vault, 'account csrf')
+  const cookies = cookieNames(issuer)
+  const remembering = createRememberCookies(issuer)
+  const formId = (ctx: Context) => ctx.cookies.get(cookies.signIn, { signed: true })
+
+  router.get('/', async (ctx) => {
+    if (await visitors.find(ctx)) return seeOther(ctx, HOME)
+    showSignIn(ctx, { username: '', error: undefined, wantsRemembering: false })
+  })
+
+  router.post('/', async (ctx) => {
+    csrf.verify(formId(ctx) ?? '', formOf(ctx).get('csrf'))
+    const answer = await checkLogin(ctx, undefined)
+    if (answer.outcome === 'refused') return showSignIn(ctx, answer)
+    const { account, at, wantsRemembering } = answer
+    const rememberedId = await remembering.answer(ctx, rememberMe, { sub: account.sub, wantsRemembering })
+    await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
+    needs.sessionNotices.note(ctx)
+    ctx.cookies.set(cookies.signIn, null, COOKIE)
+    seeOther(ctx, HOME)
+  })
+
+  return router
+
+  function showSignIn(
+    ctx: Context,
+    {
+      username,
+      error,
+      wantsRemembering,
+    }: Pick<Pages['login'], 'username' | 'error'> & { wantsRemembering: boolean },
+  ): void {
+    // Who has not signed in has no session to key the form to.
+    const id = formId(ctx) ?? randomUUID()
+    ctx.cookies.set(cookies.signIn, id, { ...COOKIE, maxAge: SIGN_IN_SECONDS * 1000 })
+    render(ctx, 'login', {
+      csrf: csrf.tokenFor(id),
+      clientName: undefined,
+      username,
+      remember: !rememberMe.isOffered ? undefined : wantsRemembering ? 'ticked' : 'offered',
+      notice: needs.sessionNotices.wasSignedIn(ctx) ? 'session-ended' : undefined,
+      error,
+      offers: offersAt(needs.offers, undefined),
+    })
+  }
+}

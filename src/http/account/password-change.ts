@@ -1,0 +1,80 @@
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import type { BrowserSessions } from '../../oidc/browser-session.ts'
+import type { Pages, RenderPage } from '../../oidc/pages.ts'
+import { originOf } from '../../oidc/record.ts'
+import type { Account, AccountStore } from '../../store/account.ts'
+import { newEvent } from '../../store/event.ts'
+import type { NewMail } from '../../store/mail.ts'
+import type { Clock } from '../../time.ts'
+import { seeOther } from '../see-other.ts'
+import type { AnswerLogin } from '../sign-in/login-form.ts'
+import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
+import type { AdviseOnPassword } from './password-advice.ts'
+import { causeOf, type Visitor, type Visitors } from './visitor.ts'
+
+type Needs = {
+  accounts: AccountStore
+  visitors: Visitors
+  checkLogin: AnswerLogin
+  hashNewPassword: HashNewPassword
+  advisePassword: AdviseOnPassword
+  /** The mail that tells people of it, if they have an address and mail can be sent. */
+  tellPasswordChanged: (ctx: Context, account: Account) => NewMail[]
+  browserSessions: BrowserSessions
+  render: RenderPage
+  now: Clock
+}
+
+/** A new password, for who knows the old one. It ends everything but the session that it is set in. */
+export function createPasswordChangeRoutes(needs: Needs): Router {
+  const { accounts, visitors, checkLogin, browserSessions, render } = needs
+  const router = new Router({ prefix: '/account/password' })
+
+  router.get(
+    '/',
+    visitors.only(async (ctx, visitor) => showPassword(ctx, visitor, { error: undefined, rule: undefined })),
+  )
+
+  router.post(
+    '/advice',
+    visitors.only((ctx, { account }) => needs.advisePassword(ctx, account)),
+  )
+
+  router.post(
+    '/',
+    visitors.only(async (ctx, visitor) => {
+      const { account, session } = visitor
+      const answer = await checkLogin(ctx, undefined, account.username)
+      if (answer.outcome === 'refused')
+        return showPassword(ctx, visitor, { error: answer.error, rule: undefined })
+      const passwordHash = await needs.hashNewPassword(ctx, account)
+      if (isRefused(passwordHash)) return showPassword(ctx, visitor, answerRefused(ctx, passwordHash))
+      const detail = { by: 'person' }
+      const about = { accountSub: account.sub, sessionUid: session.uid, detail }
+      await accounts.setPassword(account.sub, passwordHash, {
+        cause: causeOf(ctx, 'password_changed'),
+        event: newEvent('account.password_changed', about, originOf(ctx)),
+        exceptSessionUid: session.uid,
+        mail: needs.tellPasswordChanged(ctx, account),
+      })
+      // Not when the old one was checked: what was proved before the others ended has ended with them.
+      await browserSessions.start(ctx, account, { method: 'password', at: needs.now() })
+      seeOther(ctx, '/account?done=password')
+    }),
+  )
+
+  return router
+
+  function showPassword(
+    ctx: Context,
+    visitor: Visitor,
+    shown: Pick<Pages['account-password'], 'error' | 'rule'>,
+  ): void {
+    render(ctx, 'account-password', {
+      csrf: visitors.csrfTokenFor(visitor),
+      username: visitor.account.username,
+      ...shown,
+    })
+  }
+}
