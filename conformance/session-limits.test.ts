@@ -96,7 +96,7 @@ describe('one active session a person', () => {
       const page = await second.open((await app.request()).url)
       const refused = await second.submit(page, CREDENTIALS)
       expect(refused.status).toBe(403)
-      expect(refused.html).toMatch(/as many places as you may/)
+      expect(refused.html).toMatch(/the number of places where you may be signed in/)
       const [event] = await server.admin.events.list({ types: ['sign_in.refused'] })
       expect(event).toMatchObject({ username: 'ada', detail: { reason: 'session_limit' } })
       expect(await isSignedIn(second, app)).toBe(false)
