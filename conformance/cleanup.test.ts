@@ -100,12 +100,13 @@ describe('a server', () => {
       timeout: 20_000,
       interval: 1_000,
     })
-    expect(server.logged()).toContain('"event":"cleanup"')
     await vi.waitFor(
-      async () =>
+      async () => {
+        expect(server.logged()).toContain('"event":"cleanup"')
         expect((await send(`${server.managementUrl}/metrics`)).text).toMatch(
           /sallyport_cleanup_backlog_rows\{table="tokens"\} 0/,
-        ),
+        )
+      },
       { timeout: 5_000, interval: 200 },
     )
     await server.remove()

@@ -12,8 +12,8 @@ export const DATABASE_FOLDER = 'postgres'
 const SOCKET_NAME = 'sallyport.sock'
 const PRIVATE_FOLDER = 0o700
 const HOLDER_HEADER = 'x-holder'
-/** Longer than anybody takes to look at a socket aside and put it back. */
-const SETTLE_MILLISECONDS = 100
+/** Longer than anybody takes, on a busy machine too, to look at a socket aside and put it back. */
+const SETTLE_MILLISECONDS = 1_000
 
 /** Another process holds the folder; it answers on the folder's socket. */
 export class DataFolderInUseError extends Error {
