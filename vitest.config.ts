@@ -16,6 +16,7 @@ const POSTGRES_ALONE = [
   'instances',
   'lost-answer',
   'road',
+  'sealed-values',
   'statements',
   'storage-faults',
 ]

@@ -12,18 +12,24 @@ import {
  * Sealing: what must come back in clear (device codes, private keys, pending requests) is stored under
  * AES-256-GCM with a key derived from the master key. Several master keys form a ring: the newest seals, all open.
  *
- * A sealed value is `version (1) | key id (4) | nonce (12) | tag (16) | ciphertext`.
+ * A sealed value is `version (1) | key id (4) | nonce (12) | tag (16) | ciphertext`. Its additional data are the
+ * purpose and the identity of its row: copied to another row or column, it does not open.
  */
 export type Vault = ReturnType<typeof createVault>
 
-const VERSION = 1
+/** The primary key of the row that keeps a sealed value, or what takes its place for a cookie. */
+export type Identity = readonly (string | Uint8Array)[]
+
+const VERSION = 2
+/** The format before: the purpose alone was bound. Only long-lived values are still opened from it. */
+const UNBOUND_VERSION = 1
 const KEY_ID_BYTES = 4
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const HEADER_BYTES = 1 + KEY_ID_BYTES
 const SECRET_BYTES = 32
 
-/** The master key does not open what was sealed: it was changed, or the value was tampered with. */
+/** The master key does not open what was sealed: the key was changed, or the value was altered or moved. */
 export class UnsealError extends Error {
   override name = 'UnsealError'
 }
@@ -40,33 +46,38 @@ export function createVault(masterKeys: readonly Buffer[]) {
   if (!newest) throw new Error('a vault needs at least one master key')
 
   return {
-    /** @param purpose binds the value to its use: opening it for another purpose fails. */
-    seal(clear: string, purpose: string): Buffer {
+    /** @param purpose binds the value to its use, and `identity` to its row: it opens for both or not at all. */
+    seal(clear: string, purpose: string, identity: Identity): Buffer {
       const nonce = randomBytes(NONCE_BYTES)
-      const cipher = createCipheriv('aes-256-gcm', newest.key, nonce).setAAD(Buffer.from(purpose))
+      const cipher = createCipheriv('aes-256-gcm', newest.key, nonce).setAAD(boundTo(purpose, identity))
       const body = Buffer.concat([cipher.update(clear, 'utf8'), cipher.final()])
       return Buffer.concat([Buffer.of(VERSION), newest.id, nonce, cipher.getAuthTag(), body])
     },
 
     /** @throws {UnsealError} */
-    open(sealed: Uint8Array, purpose: string): string {
-      const bytes = Buffer.from(sealed)
-      const id = bytes.subarray(1, HEADER_BYTES)
-      const entry = ring.find((candidate) => candidate.id.equals(id))
-      if (bytes[0] !== VERSION || !entry)
-        throw new UnsealError('sealed under a master key that is not in ENCRYPTION_KEY')
-      const nonce = bytes.subarray(HEADER_BYTES, HEADER_BYTES + NONCE_BYTES)
-      const tag = bytes.subarray(HEADER_BYTES + NONCE_BYTES, HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
+    open: (sealed: Uint8Array, purpose: string, identity: Identity): string =>
+      open(sealed, VERSION, boundTo(purpose, identity)),
+
+    /** Opens a value out of a row or a cookie. @returns undefined when it does not open: then there is none. */
+    find(sealed: Uint8Array, purpose: string, identity: Identity): string | undefined {
       try {
-        const decipher = createDecipheriv('aes-256-gcm', entry.key, nonce, { authTagLength: TAG_BYTES })
-          .setAAD(Buffer.from(purpose))
-          .setAuthTag(tag)
-        const body = bytes.subarray(HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
-        return Buffer.concat([decipher.update(body), decipher.final()]).toString('utf8')
-      } catch (cause) {
-        throw new UnsealError('a sealed value was altered or belongs to another purpose', { cause })
+        return open(sealed, VERSION, boundTo(purpose, identity))
+      } catch (error) {
+        if (error instanceof UnsealError) return undefined
+        throw error
       }
     },
+
+    /**
+     * Opens a value that may have been sealed before rows were bound. Nothing says that an unbound one is in its own
+     * row: the caller checks that.
+     *
+     * @throws {UnsealError}
+     */
+    openUnbound: (sealed: Uint8Array, purpose: string, identity: Identity): string =>
+      sealed[0] === UNBOUND_VERSION
+        ? open(sealed, UNBOUND_VERSION, Buffer.from(purpose))
+        : open(sealed, VERSION, boundTo(purpose, identity)),
 
     /** Keys for another use (cookie signatures, CSRF tokens), newest first; stable for a given master key. */
     deriveKeys(purpose: string): Buffer[] {
@@ -84,6 +95,33 @@ export function createVault(masterKeys: readonly Buffer[]) {
       return createHmac('sha256', key).update(value).digest()
     },
   }
+
+  function open(sealed: Uint8Array, version: number, additionalData: Buffer): string {
+    const bytes = Buffer.from(sealed)
+    const id = bytes.subarray(1, HEADER_BYTES)
+    const entry = ring.find((candidate) => candidate.id.equals(id))
+    if (bytes[0] !== version || !entry)
+      throw new UnsealError('sealed under a master key that is not in ENCRYPTION_KEY, or in another format')
+    const nonce = bytes.subarray(HEADER_BYTES, HEADER_BYTES + NONCE_BYTES)
+    const tag = bytes.subarray(HEADER_BYTES + NONCE_BYTES, HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', entry.key, nonce, { authTagLength: TAG_BYTES })
+        .setAAD(additionalData)
+        .setAuthTag(tag)
+      const body = bytes.subarray(HEADER_BYTES + NONCE_BYTES + TAG_BYTES)
+      return Buffer.concat([decipher.update(body), decipher.final()]).toString('utf8')
+    } catch (cause) {
+      throw new UnsealError('a sealed value was altered, or belongs to another purpose or row', { cause })
+    }
+  }
+}
+
+/** JSON keeps the parts apart; it begins with a bracket, as no purpose of the unbound format does. */
+function boundTo(purpose: string, identity: Identity): Buffer {
+  const parts = identity.map((part) =>
+    typeof part === 'string' ? part : [Buffer.from(part).toString('base64url')],
+  )
+  return Buffer.from(JSON.stringify([purpose, ...parts]))
 }
 
 /** SHA-256, for secrets of 256 random bits: no salt is needed, nothing can be guessed. */

@@ -4,7 +4,7 @@ import type { NewEvent } from '../store/event.ts'
 import type { NewMail } from '../store/mail.ts'
 import type { LinkPurpose, MailLinkStore } from '../store/mail-link.ts'
 import { type Clock, DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
-import { randomSecret, sha256, type Vault } from '../vault.ts'
+import { type Identity, randomSecret, sha256, type Vault } from '../vault.ts'
 
 /** Where every mailed link leads; behind it is the secret. */
 export const LINK_PATH = '/account/link'
@@ -71,6 +71,7 @@ export function createMailLinks({
     async ask<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Promise<void> {
       const { purpose, subject, accountSub, request, mailOf, alsoTold = [], event } = asking
       const secret = randomSecret()
+      const secretHash = sha256(secret)
       const createdAt = now()
       const expiresAt = new Date(createdAt.getTime() + LINK_SECONDS[purpose] * 1000)
       const mail = sealMail(vault, mailOf(`${LINK_PATH}/${secret}`), { accountSub, expiresAt })
@@ -78,9 +79,9 @@ export function createMailLinks({
         {
           purpose,
           subject: vault.fingerprint(subject, `mail link ${purpose}`),
-          secretHash: sha256(secret),
+          secretHash,
           accountSub,
-          sealedRequest: vault.seal(JSON.stringify(request), purpose),
+          sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, accountSub)),
           createdAt,
           expiresAt,
         },
@@ -93,8 +94,10 @@ export function createMailLinks({
       const secretHash = sha256(secret)
       const link = await mailLinks.find(secretHash, now())
       if (!link) return undefined
-      const request: unknown = JSON.parse(vault.open(link.sealedRequest, link.purpose))
-      return { purpose: link.purpose, secretHash, accountSub: link.accountSub, request } as OpenLink
+      const { purpose, accountSub, sealedRequest } = link
+      const opened = vault.find(sealedRequest, purpose, identityOf(secretHash, accountSub))
+      if (opened === undefined) return undefined
+      return { purpose, secretHash, accountSub, request: JSON.parse(opened) } as OpenLink
     },
 
     /** Mail that only tells something; worth sending for a day. */
@@ -106,6 +109,12 @@ export function createMailLinks({
     },
   }
 }
+
+/** Of a link, its secret and its person: the request of one is good for no other's. */
+const identityOf = (secretHash: Uint8Array, accountSub: string | undefined): Identity => [
+  secretHash,
+  accountSub ?? '',
+]
 
 /** Whom a link is for when it is for nobody. */
 export const nobody = (): string => randomUUID()

@@ -65,7 +65,7 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
         {
           id,
           secretHash: sha256(secret),
-          successor: { hash: sha256(next), sealed: vault.seal(next, PURPOSE) },
+          successor: { hash: sha256(next), sealed: vault.seal(next, PURPOSE, [id]) },
           now: now(),
           address,
           userAgent,
@@ -75,7 +75,9 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
       switch (recognition.outcome) {
         case 'recognised': {
           const { account, authenticatedAt, expiresAt, sealedSecret } = recognition
-          const cookie = { value: `${id}.${vault.open(sealedSecret, PURPOSE)}`, expiresAt }
+          const current = vault.find(sealedSecret, PURPOSE, [id])
+          if (current === undefined) return { outcome: 'unknown' }
+          const cookie = { value: `${id}.${current}`, expiresAt }
           return { outcome: 'recognised', account, authenticatedAt, cookie }
         }
         case 'reused': {

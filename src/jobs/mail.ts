@@ -37,7 +37,7 @@ export function createMailDelivery(needs: Needs): Outbox<DueMail> {
 
     async deliver(due, rest) {
       try {
-        const content = openMail(vault, due.sealedContent)
+        const content = openMail(vault, due)
         if (content) await send(due, content)
         await mail.delete(due.id)
       } catch (error) {

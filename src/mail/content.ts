@@ -38,11 +38,15 @@ export function sealMail(
   content: MailContent | undefined,
   { accountSub, expiresAt }: { accountSub: string | undefined; expiresAt: Date },
 ): NewMail {
-  const sealedContent = vault.seal(JSON.stringify(content ?? null), PURPOSE)
-  return { id: randomUUID(), accountSub, sealedContent, expiresAt }
+  const id = randomUUID()
+  const sealedContent = vault.seal(JSON.stringify(content ?? null), PURPOSE, [id])
+  return { id, accountSub, sealedContent, expiresAt }
 }
 
 /** @throws {UnsealError} */
-export function openMail(vault: Vault, sealedContent: Uint8Array): MailContent | undefined {
-  return (JSON.parse(vault.open(sealedContent, PURPOSE)) as MailContent | null) ?? undefined
+export function openMail(
+  vault: Vault,
+  { id, sealedContent }: { id: string; sealedContent: Uint8Array },
+): MailContent | undefined {
+  return (JSON.parse(vault.open(sealedContent, PURPOSE, [id])) as MailContent | null) ?? undefined
 }

@@ -1,5 +1,5 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
-import type { SigningAlg, SigningKeyStore } from '../store/signing-key.ts'
+import type { SigningAlg, SigningKeyStore, StoredSigningKey } from '../store/signing-key.ts'
 import { UnsealError, type Vault } from '../vault.ts'
 
 /** What Sallyport signs with. RS256 first: OpenID Connect makes it the default for ID tokens. */
@@ -8,12 +8,12 @@ export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const satisfies Signi
 const RSA_BITS = 2048
 const PURPOSE = 'signing key'
 
-/** The master key given is not the one that sealed this database. */
+/** The master key given is not the one that sealed this database, or what it sealed was altered. */
 export class WrongMasterKeyError extends Error {
   override name = 'WrongMasterKeyError'
   constructor(cause: unknown) {
     super(
-      'ENCRYPTION_KEY does not open the signing keys in this database. Start with the key they were sealed under; after a change, list the new key first and the old one behind it.',
+      'ENCRYPTION_KEY does not open the signing keys in this database. Start with the key they were sealed under; after a change, list the new key first and the old one behind it. If the key is right, a signing key was altered in the database.',
       { cause },
     )
   }
@@ -41,7 +41,7 @@ export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: V
       // The engine signs with the first key that fits.
       const order = { current: 0, next: 1, retired: 2 }
       const sorted = stored.toSorted((a, b) => order[a.state] - order[b.state])
-      return { keys: sorted.map(({ sealedPrivateJwk }) => openKey(sealedPrivateJwk)) }
+      return { keys: sorted.map(openKey) }
     },
 
     /** The keys as anybody may know them. */
@@ -61,13 +61,16 @@ export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: V
       kid,
       alg,
       publicJwk: { ...publicJwk, ...common },
-      sealedPrivateJwk: vault.seal(JSON.stringify(privateJwk), PURPOSE),
+      sealedPrivateJwk: vault.seal(JSON.stringify(privateJwk), PURPOSE, [kid]),
     }
   }
 
-  function openKey(sealed: Uint8Array): JWK {
+  function openKey({ kid, sealedPrivateJwk }: StoredSigningKey): JWK {
     try {
-      return JSON.parse(vault.open(sealed, PURPOSE))
+      const jwk: JWK = JSON.parse(vault.openUnbound(sealedPrivateJwk, PURPOSE, [kid]))
+      // A key that was sealed before rows were bound says itself whose it is.
+      if (jwk.kid !== kid) throw new UnsealError(`the row of the key ${kid} holds another key`)
+      return jwk
     } catch (error) {
       throw error instanceof UnsealError ? new WrongMasterKeyError(error) : error
     }

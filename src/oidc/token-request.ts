@@ -96,7 +96,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
     const isRefresh = source.kindName === 'RefreshToken'
     const repeats = isRefresh && refreshReplaySeconds > 0
     const id = newEventId()
-    const sealed = repeats ? await sealAnswer(ctx) : undefined
+    const sealed = repeats ? await sealAnswer(ctx, source.idHash) : undefined
     try {
       return await commitTokens({
         id,
@@ -122,7 +122,8 @@ export function createUnitOfWork(needs: Needs): Middleware {
       source?.kindName === 'RefreshToken'
         ? ((await refreshAnswers.find(source.idHash)) ?? lostAnswers.find(source.idHash, source.consumedBy))
         : undefined
-    const answer: Answer | undefined = sealed && JSON.parse(vault.open(sealed, PURPOSE))
+    const opened = source && sealed && vault.find(sealed, PURPOSE, [source.idHash])
+    const answer: Answer | undefined = opened && JSON.parse(opened)
     if (!answer || !isSameRequest(answer, await describeRequest(ctx)))
       return refuse(ctx, new errors.InvalidGrant(`${source?.kindName} was used by a concurrent request`))
     ctx.status = 200
@@ -130,9 +131,9 @@ export function createUnitOfWork(needs: Needs): Middleware {
     ctx.oidc.provider.emit(REPEATED, ctx)
   }
 
-  async function sealAnswer(ctx: KoaContextWithOIDC): Promise<Buffer> {
+  async function sealAnswer(ctx: KoaContextWithOIDC, spentHash: Uint8Array): Promise<Buffer> {
     const answer: Answer = { body: ctx.body, ...(await describeRequest(ctx)) }
-    return vault.seal(JSON.stringify(answer), PURPOSE)
+    return vault.seal(JSON.stringify(answer), PURPOSE, [spentHash])
   }
 }
 

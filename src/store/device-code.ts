@@ -17,6 +17,7 @@ export type DeviceDecision = Pick<Token, 'idHash' | 'grantId' | 'payload'> &
   Readonly<{ event: NewEvent | undefined }>
 
 export type FoundDeviceCode = Readonly<{
+  idHash: Uint8Array
   payload: Payload
   sealedId: Uint8Array
   /** The browser session that is about to decide, if one is. */
@@ -104,12 +105,17 @@ export function createDeviceCodeStore(database: Database) {
     async findByUserCode(userCodeHash: Uint8Array): Promise<FoundDeviceCode | undefined> {
       const row = await database
         .selectFrom('oidc_token')
-        .select(['payload', 'sealed_id'])
+        .select(['id_hash', 'payload', 'sealed_id'])
         .where('user_code_hash', '=', userCodeHash)
         .executeTakeFirst()
       if (!row?.sealed_id) return undefined
       const { takenBy, ...payload } = row.payload
-      return { payload, sealedId: row.sealed_id, takenBy: typeof takenBy === 'string' ? takenBy : undefined }
+      return {
+        idHash: row.id_hash,
+        payload,
+        sealedId: row.sealed_id,
+        takenBy: typeof takenBy === 'string' ? takenBy : undefined,
+      }
     },
 
     /**

@@ -3,7 +3,7 @@ import type { Context } from 'koa'
 import { z } from 'zod'
 import { cookieNames } from '../../oidc/cookies.ts'
 import { DAY_SECONDS } from '../../time.ts'
-import { UnsealError, type Vault } from '../../vault.ts'
+import type { Vault } from '../../vault.ts'
 
 /** As long as browsers keep anything, and again from each sign-in. */
 const KEPT_SECONDS = 400 * DAY_SECONDS
@@ -30,13 +30,9 @@ export function createKnownBrowsers({ issuer, vault }: { issuer: string; vault: 
   function find(ctx: Context): KnownBrowser | undefined {
     const value = ctx.cookies.get(name, { signed: false })
     if (!value) return undefined
-    try {
-      return knownBrowser.parse(JSON.parse(vault.open(Buffer.from(value, 'base64url'), PURPOSE)))
-    } catch (error) {
-      // Sealed under a key that is not ours any more: a browser like any other.
-      if (error instanceof UnsealError) return undefined
-      throw error
-    }
+    // Sealed under a key that is not ours any more: a browser like any other.
+    const opened = vault.find(Buffer.from(value, 'base64url'), PURPOSE, [])
+    return opened === undefined ? undefined : knownBrowser.parse(JSON.parse(opened))
   }
 
   return {
@@ -46,7 +42,7 @@ export function createKnownBrowsers({ issuer, vault }: { issuer: string; vault: 
     note(ctx: Context, sub: string): void {
       const { id = randomUUID(), accountSubs = [] } = find(ctx) ?? {}
       const people = [sub, ...accountSubs.filter((other) => other !== sub)].slice(0, MOST_PEOPLE)
-      const value = vault.seal(JSON.stringify({ id, accountSubs: people }), PURPOSE).toString('base64url')
+      const value = vault.seal(JSON.stringify({ id, accountSubs: people }), PURPOSE, []).toString('base64url')
       // Sealing authenticates it.
       const options = { httpOnly: true, sameSite: 'lax', signed: false, overwrite: true } as const
       ctx.cookies.set(name, value, { ...options, maxAge: KEPT_SECONDS * 1000 })

@@ -4,7 +4,7 @@ import { cookieNames } from '../../oidc/cookies.ts'
 import { SessionNotFound } from '../../oidc/errors.ts'
 import { ROUTES } from '../../oidc/provider.ts'
 import { DAY_SECONDS } from '../../time.ts'
-import { UnsealError, type Vault } from '../../vault.ts'
+import type { Vault } from '../../vault.ts'
 import { formOf } from '../transport/form.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */
@@ -49,7 +49,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
     // A device's approval starts with the code that the person types.
     const isDevice = resumePath.startsWith(`${ROUTES.code_verification}/`)
     const url = isDevice ? ROUTES.code_verification : authorizationUrl(params)
-    const value = vault.seal(url, purposeFor(uid)).toString('base64url')
+    const value = vault.seal(url, PURPOSE, [uid]).toString('base64url')
     if (value.length > MAX_COOKIE_CHARACTERS) return
     for (const path of [`/interaction/${uid}`, resumePath])
       ctx.cookies.set(name, value, {
@@ -68,17 +68,10 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
       return `${ROUTES.end_session}?${new URLSearchParams(formOf(ctx).get('request') ?? '')}`
     const value = ctx.cookies.get(name, { signed: false })
     if (!value) return undefined
-    try {
-      return vault.open(Buffer.from(value, 'base64url'), purposeFor(ctx.path.split('/').at(-1) ?? ''))
-    } catch (error) {
-      if (error instanceof UnsealError) return undefined
-      throw error
-    }
+    // The cookie of one page starts no other again.
+    return vault.find(Buffer.from(value, 'base64url'), PURPOSE, [ctx.path.split('/').at(-1) ?? ''])
   }
 }
-
-/** The cookie of one page starts no other again. */
-const purposeFor = (uid: string) => `${PURPOSE} ${uid}`
 
 function authorizationUrl(params: Record<string, unknown>): string {
   const query = new URLSearchParams()

@@ -16,13 +16,17 @@ export function artifactAdapter(
   }
   return {
     async upsert(id, payload) {
-      const sealed = vault.seal(JSON.stringify(withoutId(payload)), kind)
-      if (!(await artifacts.upsert(kind, sha256(id), sealed, expiryOf(payload)))) throw alreadyFinished(kind)
+      const idHash = sha256(id)
+      const sealed = vault.seal(JSON.stringify(withoutId(payload)), kind, [idHash])
+      if (!(await artifacts.upsert(kind, idHash, sealed, expiryOf(payload)))) throw alreadyFinished(kind)
     },
     async find(id) {
-      const row = await artifacts.find(kind, sha256(id))
+      const idHash = sha256(id)
+      const row = await artifacts.find(kind, idHash)
       if (!row || (row.consumed && kind === 'Interaction')) return undefined
-      const payload: AdapterPayload = JSON.parse(vault.open(row.sealedPayload, kind))
+      const opened = vault.find(row.sealedPayload, kind, [idHash])
+      if (opened === undefined) return undefined
+      const payload: AdapterPayload = JSON.parse(opened)
       return { ...payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
     },
     consume,

@@ -58,6 +58,8 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
       const takeBack = await guesses.count()
       const found = await deviceCodes.findByUserCode(fingerprint(userCode))
       if (!found) return undefined
+      const id = vault.find(found.sealedId, PURPOSE, [found.idHash])
+      if (id === undefined) return undefined
       await takeBack()
       const { inFlight, ...payload } = found.payload
       // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
@@ -65,20 +67,21 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
       return {
         ...payload,
         ...(isTaken ? { inFlight } : {}),
-        jti: vault.open(found.sealedId, PURPOSE),
+        jti: id,
         userCode,
       }
     },
   }
 
   async function insert(id: string, { userCode = '', ...payload }: AdapterPayload): Promise<void> {
+    const idHash = sha256(id)
     const isStored = await deviceCodes.insert({
-      idHash: sha256(id),
+      idHash,
       clientId: payload.clientId ?? '',
       payload: withoutId(payload),
       expiresAt: expiryOf(payload),
       userCodeHash: fingerprint(userCode),
-      sealedId: vault.seal(id, PURPOSE),
+      sealedId: vault.seal(id, PURPOSE, [idHash]),
     })
     // Once in many millions: the device asks again, as it does when we are busy, and is told another one.
     if (!isStored) throw unavailable(new Error('another device was just told the same user code'))

@@ -25,6 +25,7 @@ const EXPIRY_STEP_SECONDS = 60
 const EXPIRY_STEP_PART = 0.1
 /** The engine lets a session live this much longer, for clocks that differ. */
 const TOLERANCE_SECONDS = 15
+const PURPOSE = 'session state'
 
 type Needs = {
   sessions: SessionStore
@@ -35,15 +36,15 @@ type Needs = {
 }
 
 export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Partial<Adapter> {
-  const purpose = 'session state'
-  const seal = ({ state, ...payload }: Payload): Payload =>
+  const seal = ({ state, ...payload }: Payload, idHash: Uint8Array): Payload =>
     state === undefined
       ? payload
-      : { ...payload, state: vault.seal(JSON.stringify(state), purpose).toString('base64') }
-  const open = ({ state, ...payload }: Payload): AdapterPayload =>
-    typeof state === 'string'
-      ? { ...payload, state: JSON.parse(vault.open(Buffer.from(state, 'base64'), purpose)) }
-      : payload
+      : { ...payload, state: vault.seal(JSON.stringify(state), PURPOSE, [idHash]).toString('base64') }
+  const open = ({ state, ...payload }: Payload, idHash: Uint8Array): AdapterPayload => {
+    const opened =
+      typeof state === 'string' ? vault.find(Buffer.from(state, 'base64'), PURPOSE, [idHash]) : undefined
+    return opened === undefined ? payload : { ...payload, state: JSON.parse(opened) }
+  }
 
   return {
     async upsert(id, payload) {
@@ -56,11 +57,12 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const events = eventsOf(payload, before)
       if (stored && events.length === 0 && isOnlyLater(stored.payload, withoutId(payload))) return
       try {
+        const idHash = sha256(id)
         const session = {
-          idHash: sha256(id),
+          idHash,
           uid,
           accountSub: accountId,
-          payload: seal(withoutId(payload)),
+          payload: seal(withoutId(payload), idHash),
           expiresAt: expiryOf(payload),
           address,
           userAgent,
@@ -82,11 +84,12 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     },
 
     async find(id) {
-      const found = await sessions.find(sha256(id))
+      const idHash = sha256(id)
+      const found = await sessions.find(idHash)
       if (!found || (found.isEnded && found.isReplaced)) return undefined
       await noteMisuse(id, found)
       if (found.isEnded) return undefined
-      const payload = open(found.payload)
+      const payload = open(found.payload, idHash)
       const unit = currentUnit()
       unit?.read.storedSessions.set(id, { ...found, payload: structuredClone(payload) })
       if (unit) rememberSession(unit, found)
@@ -99,7 +102,10 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       if (!state) return undefined
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
-      return isOverFor(client, state, now()) ? undefined : structuredClone(open(state.payload))
+      if (isOverFor(client, state, now())) return undefined
+      // What the engine's forms keep in a session is opened for the cookie alone.
+      const { state: _sealed, ...payload } = structuredClone(state.payload)
+      return payload
     },
 
     async destroy(id) {

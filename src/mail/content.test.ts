@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest'
+import { createVault, randomMasterKey, UnsealError } from '../vault.ts'
+import { type MailContent, openMail, sealMail } from './content.ts'
+
+const vault = createVault([randomMasterKey()])
+const content: MailContent = { kind: 'email-taken', to: 'ada@example.test', language: 'en', values: {} }
+const about = { accountSub: undefined, expiresAt: new Date(0) }
+
+test('a mail opens in its own row only', () => {
+  const [mail, other] = [sealMail(vault, content, about), sealMail(vault, undefined, about)]
+  expect(openMail(vault, mail)).toEqual(content)
+  expect(openMail(vault, other)).toBeUndefined()
+  expect(() => openMail(vault, { ...mail, id: other.id })).toThrow(UnsealError)
+})
