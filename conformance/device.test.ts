@@ -230,6 +230,30 @@ describe('the page where a person enters the code', () => {
     expect(page.$('.code').text()).toBe(started.user_code)
   })
 
+  test.for([
+    [
+      'full-width letters',
+      (code: string) =>
+        code.replace(/[A-Z]/g, (letter) => String.fromCodePoint((letter.codePointAt(0) ?? 0) + 0xfee0)),
+      'half width',
+    ],
+    ['an underscore', (code: string) => code.replace('-', '_'), 'half width'],
+    ['a letter of another script in it', (code: string) => `${code}\u0412`, 'half width'],
+    ['punctuation in it', (code: string) => `${code}.`, 'half width'],
+    ['a digit', (code: string) => code.replace(/^./, '0'), 'no digits'],
+    ['a letter too many', (code: string) => `${code}B`, '8 letters'],
+  ] as const)(
+    'rejects a code with %s, and says what a code looks like (RFC 8628 §6.1)',
+    async ([, spell, hint]) => {
+      const started = await start()
+      const page = await enterCode(new EndUser(server.issuer), { user_code: spell(started.user_code) })
+      expect(page.status).toBe(400)
+      expect(page.$('[role=alert]').text()).toContain('do not know that code')
+      expect(page.$('#hint').text()).toContain(hint)
+      expectError(await poll(started), 'authorization_pending')
+    },
+  )
+
   test('shows code, app and device before anything is approved (RFC 8628 §5.4)', async () => {
     const started = await start(
       { scope: 'openid' },
@@ -266,6 +290,7 @@ describe('the page where a person enters the code', () => {
     "'; drop table oidc_token; --",
     '',
     'a'.repeat(5000),
+    '\uff22\uff23\uff24\uff26-\uff27\uff28\uff2a\uff2b',
   ])('does not know the code %s (RFC 8628 §3.3)', async (user_code) => {
     const page = await ada.submit(await ada.open('/device'), { user_code })
     expect(page.status).toBeLessThan(500)

@@ -188,7 +188,8 @@ const DEVICE_CODE: Pages['device-code'] = {
   action: '/device',
   userCode: '',
   error: undefined,
-  hasOddLetters: false,
+  fault: undefined,
+  letters: 8,
   waitMinutes: undefined,
 }
 const DEVICE: Pages['device-confirm'] = {
@@ -262,7 +263,7 @@ export const SAMPLES: Record<string, Sample> = {
   'sample-device-code': { name: 'device-code', values: DEVICE_CODE },
   'sample-device-code-odd': {
     name: 'device-code',
-    values: { ...DEVICE_CODE, userCode: 'B0DF-GHJK', error: 'not-found', hasOddLetters: true },
+    values: { ...DEVICE_CODE, userCode: 'B0DF-GHJK', error: 'not-found', fault: 'letters' },
   },
   'sample-device-code-wait': {
     name: 'device-code',

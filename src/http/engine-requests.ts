@@ -2,7 +2,6 @@ import type { Context, Middleware } from 'koa'
 import { cookieNames } from '../oidc/cookies.ts'
 import { SessionNotFound } from '../oidc/errors.ts'
 import { ROUTES } from '../oidc/provider.ts'
-import { readUserCode } from '../oidc/user-code.ts'
 import { isForPrograms, normalPath, takesOnlyPost } from './endpoints.ts'
 import { BadRequestError, formOf, replayForm } from './transport/form.ts'
 
@@ -22,10 +21,7 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
     if (isForPrograms(ctx)) ctx.req.headers.accept = 'application/json'
     if (ctx.method === 'POST' && (path === ROUTES.authorization || path === ROUTES.end_session))
       return redirectToGet(ctx, path)
-    if (ctx.method === 'POST' && path === ROUTES.code_verification) {
-      requireCookies(ctx, [cookies.session])
-      forgiveSpelling(ctx)
-    }
+    if (ctx.method === 'POST' && path === ROUTES.code_verification) requireCookies(ctx, [cookies.session])
     const names = ctx.method === 'POST' ? approveOrDeny[path] : undefined
     if (names) translateAction(ctx, names)
     if (ctx.method === 'GET' && path === ROUTES.code_verification) prefillUserCode(ctx)
@@ -56,15 +52,6 @@ function prefillUserCode(ctx: Context): void {
   if (user_code === undefined) return
   ctx.state.userCode = String(user_code).slice(0, 32)
   ctx.querystring = ''
-}
-
-function forgiveSpelling(ctx: Context): void {
-  const form = formOf(ctx)
-  const [entered, ...others] = form.getAll('user_code')
-  // Two of them the engine refuses.
-  if (entered === undefined || others.length > 0) return
-  form.set('user_code', readUserCode(entered))
-  replayForm(ctx, form)
 }
 
 /** A device's approval that goes on without the browser it began in: the engine would fail to save a session it never had. */

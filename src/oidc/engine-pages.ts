@@ -8,7 +8,7 @@ import {
   type RenderPage,
   type UserAgentOnPage,
 } from './pages.ts'
-import { hasOddLetters } from './user-code.ts'
+import { faultOf, USER_CODE_LETTERS } from './user-code.ts'
 import { TooManyGuessesError } from './user-code-guesses.ts'
 
 const SHOWN_CHARACTERS = 32
@@ -57,7 +57,8 @@ export function createEnginePages({
         action: ctx.oidc.urlFor('code_verification'),
         userCode,
         error: error && deviceErrorOf(ctx, error),
-        hasOddLetters: hasOddLetters(userCode),
+        fault: faultOf(userCode),
+        letters: USER_CODE_LETTERS,
         waitMinutes:
           error instanceof TooManyGuessesError ? Math.ceil(error.retryAfterSeconds / 60) : undefined,
       })

@@ -1,5 +1,6 @@
 import type { Client as EngineClient, KoaContextWithOIDC } from 'oidc-provider'
 import type { PasswordFault } from '../accounts/password-rules.ts'
+import type { UserCodeFault } from './user-code.ts'
 
 /** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
 export type Pages = {
@@ -21,8 +22,10 @@ export type Pages = {
     action: string
     userCode: string
     error: DeviceError | undefined
-    /** What was entered has letters or digits that no code has. */
-    hasOddLetters: boolean
+    /** Why what was entered can be no code. */
+    fault: UserCodeFault | undefined
+    /** How many a code has. */
+    letters: number
     /** After too many wrong codes. */
     waitMinutes: number | undefined
   }

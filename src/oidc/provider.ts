@@ -36,6 +36,7 @@ import { assertScopeAllowed, createResourceServerInfo, defaultResource } from '.
 import { createRefusal, type SessionLimits } from './session-limits.ts'
 import { ACR_VALUES, authenticationClaims, narrowClaims } from './step-up.ts'
 import { withUnavailable } from './unavailable.ts'
+import { USER_CODE_MASK } from './user-code.ts'
 import { createUserCodeGuesses } from './user-code-guesses.ts'
 
 /** Where the engine answers. Clients find these through discovery; people type `/device`. */
@@ -163,7 +164,7 @@ function createConfiguration(needs: Needs): Configuration {
       deviceFlow: {
         enabled: true,
         charset: 'base-20',
-        mask: '****-****',
+        mask: USER_CODE_MASK,
         deviceInfo: (ctx) => ({
           agent: ctx.get('user-agent').slice(0, USER_AGENT_CHARACTERS),
           address: ctx.ip,

@@ -1,24 +1,46 @@
 import { describe, expect, test } from 'vitest'
-import { hasOddLetters, readUserCode } from './user-code.ts'
+import { faultOf, isEntryOf } from './user-code.ts'
 
-describe('a user code', () => {
-  test.each([
-    ['ＢＣＤＦ－ＧＨＪＫ', 'BCDF-GHJK'],
-    ['ｂｃｄｆ　ｇｈｊｋ', 'bcdf ghjk'],
-    ['bcdf_ghjk', 'bcdf-ghjk'],
-  ])('entered as %s is read as %s', (entered, read) => expect(readUserCode(entered)).toBe(read))
-
-  test.each([
-    ['BCDF-GHJK', false],
-    ['bcdf ghjk', false],
-    ['ＢＣＤＦ－ＧＨＪＫ', false],
-    ['bcdf–ghjk', false],
-    ['', false],
-    ['BCDF-GHJ0', true],
-    ['BODF-GHJK', true],
-    ['BCDF-GHJY', true],
-    ['ВCDF-GHJK', true],
-  ])('entered as %s has letters that no code has: %s', (entered, isOdd) =>
-    expect(hasOddLetters(entered)).toBe(isOdd),
+describe('an entry (RFC 8628 §6.1)', () => {
+  test.each(['BCDFGHJK', 'BCDF-GHJK', 'bcdf ghjk', ' b-c-d-f–ghjk'.replace('–', ' '), 'bcdf\u3000ghjk\t'])(
+    'is the code in another case, with spaces or dashes: %j',
+    (entered) => expect(isEntryOf(entered, 'BCDFGHJK')).toBe(true),
   )
+
+  test.each([
+    'ＢＣＤＦ－ＧＨＪＫ',
+    'bcdf_ghjk',
+    'BCDF.GHJK',
+    'BCDF–GHJK',
+    'BCDFGHJK!',
+    'BCDF\u0000GHJK',
+    'BCDF\u200bGHJK',
+    'ВCDFGHJK',
+    'BCDFGHJ\u212a',
+    '',
+    ['BCDFGHJK'],
+    undefined,
+  ])('is not the code with anything else in it: %j', (entered) =>
+    expect(isEntryOf(entered, 'BCDFGHJK')).toBe(false),
+  )
+
+  test('is not folded beyond ASCII: a long s is no S', () => {
+    expect(isEntryOf('ſſſſſſſſ', 'SSSSSSSS')).toBe(false)
+    expect(isEntryOf('ssssssss', 'SSSSSSSS')).toBe(true)
+  })
+
+  test.each([
+    ['BCDF-GHJK', undefined],
+    ['bcdf ghjk', undefined],
+    ['ＢＣＤＦ－ＧＨＪＫ', 'characters'],
+    ['bcdf–ghjk', 'characters'],
+    ['ВCDF-GHJK', 'characters'],
+    ['bcdf_ghjk', 'characters'],
+    ['BCDF-GHJ0', 'letters'],
+    ['BODF-GHJK', 'letters'],
+    ['BCDF-GHJY', 'letters'],
+    ['BCDF-GHJ', 'length'],
+    ['BCDF-GHJK-L', 'length'],
+    ['', 'length'],
+  ])('%j has the fault %s', (entered, fault) => expect(faultOf(entered)).toBe(fault))
 })

@@ -6,6 +6,7 @@ import { AlreadyUsedError } from '../errors.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
 import { unavailable } from '../unavailable.ts'
 import { currentUnit } from '../unit-of-work.ts'
+import { isEntryOf } from '../user-code.ts'
 import type { UserCodeGuesses } from '../user-code-guesses.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
@@ -56,6 +57,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
 
     async findByUserCode(userCode) {
       const takeBack = await guesses.count()
+      if (!isEntryOf(Provider.ctx?.oidc.params?.user_code, userCode)) return undefined
       const found = await deviceCodes.findByUserCode(fingerprint(userCode))
       if (!found) return undefined
       const id = vault.find(found.sealedId, PURPOSE, [found.idHash])
