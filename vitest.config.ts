@@ -29,6 +29,7 @@ const WHATEVER_DATABASE = [
   'logout-request',
   'page-language',
   'password-advice',
+  'proxy',
   'redirect-uri',
   'sign-in-crowd',
   'sign-in-secrecy',

@@ -14,6 +14,7 @@ import { createViews } from './http/pages/views.ts'
 import { createRememberCookies } from './http/sign-in/remember-me.ts'
 import { securityHeaders } from './http/transport/headers.ts'
 import { createListener, refuse } from './http/transport/listener.ts'
+import { createProxyNotices } from './http/transport/proxy-notices.ts'
 import { openInstallation } from './installation.ts'
 import { openInteractionFiles } from './interactions/files.ts'
 import { loadMessages } from './interactions/messages.ts'
@@ -93,8 +94,10 @@ export async function startServer(
   )
   const transport = createMailTransport(config.mail)
   const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault, now })
+  const proxyNotices = createProxyNotices({ log, now })
   const app = createApp({
     ...config,
+    proxyNotices,
     engine: engines.current,
     signIn: createSignIn({ ...stores, hasher, limits: signInLimits, log }),
     ...stores,
@@ -136,7 +139,7 @@ export async function startServer(
         keys: installation.jwks.keys.length > 0,
         accepting: !isStopping,
       }
-      return { ready: Object.values(checks).every(Boolean), checks }
+      return { ready: Object.values(checks).every(Boolean), checks, warnings: proxyNotices.list() }
     },
   })
 

@@ -2,12 +2,14 @@ import { Command } from 'commander'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { type Config, ConfigError, parseConfig } from '../config.ts'
 import { createMailTransport } from '../mail/transport.ts'
+import { failedChecks, fetchReadiness } from './readiness.ts'
 import { print, type Terminal } from './terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 const ANSWER_MILLISECONDS = 5_000
 
-type Check = { name: string; ok: boolean; detail: string }
+/** A warning leaves the installation healthy: it names what works otherwise than an operator may think. */
+type Check = { name: string; ok: boolean; warning?: true; detail: string }
 
 export function doctorCommand(terminal: Terminal): Command {
   return new Command('doctor')
@@ -43,6 +45,7 @@ async function examine(terminal: Terminal): Promise<Check[]> {
     await check('database', 'schema up to date, master key fits', () => examineDatabase(terminal, config)),
     await check('mail', describeMail(config), () => examineMail(config)),
     await check('server', 'discovery answers with this issuer', () => examineServer(config)),
+    ...(await examineReadiness(config)),
   ]
 }
 
@@ -88,6 +91,24 @@ async function examineServer({ issuer }: Config): Promise<void> {
   if (named !== issuer) throw new Error(`what answers at ${issuer} is not this server`)
 }
 
+async function examineReadiness({ management }: Config): Promise<Check[]> {
+  const name = 'readiness'
+  try {
+    const report = await fetchReadiness(management)
+    return [
+      report.isReady
+        ? { name, ok: true, detail: 'the running server is ready' }
+        : { name, ok: false, detail: `the running server is not ready: ${failedChecks(report)}` },
+      ...report.warnings.map((detail): Check => ({ name, ok: true, warning: true, detail })),
+    ]
+  } catch {
+    // The private listener answers on the server's machine alone, where doctor need not run.
+    const detail =
+      'not asked: the private listener is not reachable from here (MANAGEMENT_HOST, MANAGEMENT_PORT)'
+    return [{ name, ok: true, warning: true, detail }]
+  }
+}
+
 async function check(name: string, whenWell: string, work: () => Promise<void>): Promise<Check> {
   try {
     await work()
@@ -97,6 +118,6 @@ async function check(name: string, whenWell: string, work: () => Promise<void>):
   }
 }
 
-function toLine({ name, ok, detail }: Check): string {
-  return `${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${detail}`
+function toLine({ name, ok, warning, detail }: Check): string {
+  return `${ok ? (warning ? 'warn' : 'ok  ') : 'FAIL'}  ${name.padEnd(14)} ${detail}`
 }

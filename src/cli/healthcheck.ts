@@ -1,20 +1,14 @@
 import { Command } from 'commander'
 import { parseConfig } from '../config.ts'
+import { failedChecks, fetchReadiness } from './readiness.ts'
 import { print, type Terminal } from './terminal.ts'
-
-const ANSWER_MILLISECONDS = 3_000
 
 export function healthcheckCommand(terminal: Terminal): Command {
   return new Command('healthcheck')
     .description('ask the running server whether it is ready (for containers)')
     .action(async () => {
-      const { host, port } = parseConfig(terminal.env).management
-      const isAnyAddress = host === '0.0.0.0' || host === '::'
-      const url = `http://${isAnyAddress ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}/health/ready`
-      const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MILLISECONDS) }).catch(() => {
-        throw new Error(`nothing answers at ${url}`)
-      })
-      if (!response.ok) throw new Error(`not ready: ${await response.text()}`)
+      const report = await fetchReadiness(parseConfig(terminal.env).management)
+      if (!report.isReady) throw new Error(`not ready: ${failedChecks(report)}`)
       print(terminal, 'ready')
     })
 }

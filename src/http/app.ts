@@ -50,11 +50,13 @@ import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from 
 import { setSecurityHeaders } from './transport/headers.ts'
 import { pinOrigin } from './transport/origin.ts'
 import { paceRequests } from './transport/pace.ts'
+import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
 
 type Needs = {
   issuer: string
   trustedProxies: readonly string[]
+  proxyNotices: ProxyNotices
   /** The engine of this moment: another one takes its place when keys rotate. */
   engine: () => Provider
   signIn: VerifySignIn

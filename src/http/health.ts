@@ -2,8 +2,12 @@ import Router from '@koa/router'
 import Koa from 'koa'
 import type { Metrics } from '../metrics.ts'
 
-/** What readiness looks at; each check says whether it is well. */
-export type Readiness = () => Promise<{ ready: boolean; checks: Record<string, boolean> }>
+/** Each check tells whether it passed. Warnings are for the operator, and leave the instance ready. */
+export type Readiness = () => Promise<{
+  ready: boolean
+  checks: Record<string, boolean>
+  warnings: readonly string[]
+}>
 
 /** The private listener: for the orchestrator, never for the public. */
 export function createHealthApp({
@@ -19,9 +23,9 @@ export function createHealthApp({
     ctx.body = { status: 'ok' }
   })
   router.get('/health/ready', async (ctx) => {
-    const { ready, checks } = await readiness()
+    const { ready, checks, warnings } = await readiness()
     ctx.status = ready ? 200 : 503
-    ctx.body = { status: ready ? 'ok' : 'unavailable', checks }
+    ctx.body = { status: ready ? 'ok' : 'unavailable', checks, warnings }
   })
   router.get('/metrics', async (ctx) => {
     ctx.type = metrics.contentType

@@ -1,25 +1,33 @@
-import { isIP } from 'node:net'
 import type { Middleware } from 'koa'
-import proxyAddr from 'proxy-addr'
+import { createClientAddresses } from './client-address.ts'
+import type { ProxyNotices } from './proxy-notices.ts'
 
 /**
- * Makes every later reader of the request see the configured origin and the true client address, whatever headers
+ * Makes every later reader of the request see the configured origin and the address of the client, whatever headers
  * arrived: issuer, redirects and device URIs never follow a forged `Host`, and `X-Forwarded-For` counts only from
  * trusted proxies. Apps behind this run with `proxy = true`.
+ *
+ * `ctx.state.isAddressUnknown` tells that `ctx.ip` is perhaps a proxy's: two such addresses that are equal may still be
+ * of two clients.
  */
 export function pinOrigin({
   issuer,
   trustedProxies,
+  proxyNotices,
 }: {
   issuer: string
   trustedProxies: readonly string[]
+  proxyNotices: ProxyNotices
 }): Middleware {
   const { host, protocol } = new URL(issuer)
-  const isTrusted = proxyAddr.compile([...trustedProxies])
+  const findClientAddress = createClientAddresses(trustedProxies)
 
   return (ctx, next) => {
     const { headers } = ctx.req
-    const address = clientAddress(proxyAddr(ctx.req, isTrusted), ctx.req.socket.remoteAddress)
+    const peer = ctx.req.socket.remoteAddress
+    const { address, doubt } = findClientAddress({ peer, headers })
+    ctx.state.isAddressUnknown = doubt !== undefined
+    if (doubt === 'untrusted' || doubt === 'unreadable') proxyNotices.record(address, doubt)
     delete headers.forwarded
     delete headers['x-forwarded-host']
     delete headers[':authority']
@@ -28,10 +36,4 @@ export function pinOrigin({
     headers['x-forwarded-for'] = address
     return next()
   }
-}
-
-/** What a proxy passed on may be no address at all; then the proxy's own stands. */
-function clientAddress(claimed: string, socketAddress = '0.0.0.0'): string {
-  const address = isIP(claimed) ? claimed : socketAddress
-  return address.replace(/^::ffff:(?=\d+\.)/, '')
 }
