@@ -126,7 +126,15 @@ describe('two instances on one database', () => {
         const rotate = ({ spends, ...family }: (typeof families)[number]) => {
           const successor = { ...family, kind: 'RefreshToken', payload: {}, expiresAt: new Date() } as const
           const tokens = [{ ...successor, idHash: randomBytes(32) }]
-          return { id: newEventId(), spends, grantId: family.grantId, tokens, answer: undefined, events: [] }
+          return {
+            id: newEventId(),
+            spends,
+            grantId: family.grantId,
+            tokens,
+            sessionUid: undefined,
+            answer: undefined,
+            events: [],
+          }
         }
         // In an order of its own each, and some of them more than once.
         const shuffled = () => families.toSorted(() => Math.random() - 0.5)

@@ -15,11 +15,12 @@ export type EmailChange = ReturnType<typeof createEmailChange>
 export function createEmailChange({ accounts, selfService, links, now }: Needs) {
   return {
     /** Mails a link that proves the address a person has. */
-    async askToVerify({ sub }: Account, to: string, { language, origin }: About): Promise<void> {
+    async askToVerify(account: Account, to: string, { language, origin }: About): Promise<void> {
+      const { sub } = account
       await links.ask({
         purpose: 'verification',
         subject: sub,
-        accountSub: sub,
+        account,
         request: { email: to },
         mailOf: (link) => ({ kind: 'verification', to, language, values: { link } }),
         event: newEvent('account.verification_asked', { accountSub: sub }, origin),
@@ -35,7 +36,7 @@ export function createEmailChange({ accounts, selfService, links, now }: Needs) 
       await links.ask({
         purpose: 'email_change',
         subject: sub,
-        accountSub: sub,
+        account,
         request: { email: to },
         mailOf: (link) =>
           isTaken

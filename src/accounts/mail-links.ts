@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type MailContent, sealMail } from '../mail/content.ts'
 import type { NewEvent } from '../store/event.ts'
 import type { NewMail } from '../store/mail.ts'
-import type { LinkPurpose, MailLinkStore } from '../store/mail-link.ts'
+import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/mail-link.ts'
 import { type Clock, DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import { type Identity, randomSecret, sha256, type Vault } from '../vault.ts'
 
@@ -47,7 +47,8 @@ type Asking<Purpose extends LinkPurpose> = Readonly<{
   purpose: Purpose
   /** Whom the link is for: of each purpose they have one. */
   subject: string
-  accountSub: string | undefined
+  /** Whose it is, if anybody's. A revocation of that person voids the link. */
+  account: AccountAtEpoch | undefined
   request: LinkRequests[Purpose]
   /** What to mail, given the link. For nobody: nothing, which takes the same time. */
   mailOf: (link: string) => MailContent | undefined
@@ -69,19 +70,22 @@ export function createMailLinks({
 }) {
   return {
     async ask<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Promise<void> {
-      const { purpose, subject, accountSub, request, mailOf, alsoTold = [], event } = asking
+      const { purpose, subject, account, request, mailOf, alsoTold = [], event } = asking
       const secret = randomSecret()
       const secretHash = sha256(secret)
       const createdAt = now()
       const expiresAt = new Date(createdAt.getTime() + LINK_SECONDS[purpose] * 1000)
-      const mail = sealMail(vault, mailOf(`${LINK_PATH}/${secret}`), { accountSub, expiresAt })
+      const mail = sealMail(vault, mailOf(`${LINK_PATH}/${secret}`), {
+        accountSub: account?.sub,
+        expiresAt,
+      })
       await mailLinks.insert(
         {
           purpose,
           subject: vault.fingerprint(subject, `mail link ${purpose}`),
           secretHash,
-          accountSub,
-          sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, accountSub)),
+          account,
+          sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, account?.sub)),
           createdAt,
           expiresAt,
         },
@@ -94,10 +98,10 @@ export function createMailLinks({
       const secretHash = sha256(secret)
       const link = await mailLinks.find(secretHash, now())
       if (!link) return undefined
-      const { purpose, accountSub, sealedRequest } = link
-      const opened = vault.find(sealedRequest, purpose, identityOf(secretHash, accountSub))
+      const { purpose, account, sealedRequest } = link
+      const opened = vault.find(sealedRequest, purpose, identityOf(secretHash, account?.sub))
       if (opened === undefined) return undefined
-      return { purpose, secretHash, accountSub, request: JSON.parse(opened) } as OpenLink
+      return { purpose, secretHash, accountSub: account?.sub, request: JSON.parse(opened) } as OpenLink
     },
 
     /** Mail that only tells something; worth sending for a day. */

@@ -36,7 +36,7 @@ export function createPasswordReset({ accounts, selfService, links, limits, now 
       await links.ask({
         purpose: 'reset',
         subject: account?.sub ?? nobody(),
-        accountSub: account?.sub,
+        account,
         request: { asker },
         mailOf: (link) =>
           account && to !== undefined

@@ -48,7 +48,7 @@ export function createRegistration({ accounts, selfService, links, now }: Needs)
       await links.ask({
         purpose: 'registration',
         subject: known ? nobody() : loginKey(request.email),
-        accountSub: known?.sub,
+        account: known,
         request,
         mailOf: (link) =>
           known

@@ -37,22 +37,36 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
   return {
     isOffered: rememberMeSeconds > 0,
 
-    /** @param replaced the browser's identifier of before, for this person or another. */
+    /**
+     * Remembers a browser for a person who proved their identity.
+     *
+     * @param replaced the browser's identifier of before, for this person or another.
+     * @returns undefined when the person was signed out everywhere since the proof.
+     */
     async remember(
-      accountSub: string,
+      { sub: accountSub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>,
       origin: Origin,
       replaced: string | undefined,
-    ): Promise<RememberCookie> {
+    ): Promise<RememberCookie | undefined> {
       const id = randomUUID()
       const secret = randomSecret()
       const authenticatedAt = now()
       const expiresAt = new Date(authenticatedAt.getTime() + rememberMeSeconds * 1000)
       const { address, userAgent } = origin
-      await rememberedBrowsers.insert(
-        { id, accountSub, secretHash: sha256(secret), authenticatedAt, expiresAt, address, userAgent },
+      const isStored = await rememberedBrowsers.insert(
+        {
+          id,
+          accountSub,
+          accessEpoch,
+          secretHash: sha256(secret),
+          authenticatedAt,
+          expiresAt,
+          address,
+          userAgent,
+        },
         { replaced, event: newEvent('browser.remembered', { accountSub }, origin) },
       )
-      return { value: `${id}.${secret}`, expiresAt }
+      return isStored ? { value: `${id}.${secret}`, expiresAt } : undefined
     },
 
     /** Whose browser this is, by its cookie; the cookie is good once. */

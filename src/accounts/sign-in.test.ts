@@ -16,7 +16,7 @@ const account: Account = {
   emailVerified: false,
   profile: {},
   status: 'active',
-  signedOutAt: undefined,
+  accessEpoch: 0,
   createdAt: new Date(),
   updatedAt: new Date(),
 }

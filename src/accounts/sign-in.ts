@@ -24,9 +24,12 @@ export type Credentials = Readonly<{
   browser: Readonly<{ id: string; accountSubs: readonly string[] }> | undefined
   /** Whether whoever signs in hung up: then no password needs to be checked. */
   isGone?: () => boolean
+  /** The page was answered before: the attempt is counted, and no password is looked at. */
+  isSpent?: boolean
 }>
 
 export type SignIn =
+  /** The account as it was read with the hash that the password matches: its access epoch is that of the proof. */
   | { outcome: 'accepted'; account: Account }
   /**
    * Unknown login, wrong password, disabled and locked person must look the same; whose login it was, and which limit
@@ -95,7 +98,7 @@ export function createSignIn({
   }
 
   async function verify(
-    { login, password, address, isGone }: Credentials,
+    { login, password, address, isGone, isSpent }: Credentials,
     { account, passwordHash }: Partial<Found>,
     knownBrowserId: string | undefined,
   ): Promise<SignIn> {
@@ -108,16 +111,17 @@ export function createSignIn({
       const { retryAfterSeconds, refusal } = verdict
       return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
     }
+    if (isSpent) return { outcome: 'rejected', sub }
     try {
       const matches = await hasher.verify(passwordHash, password, { isGone, isKnown })
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
-      if (!(await isStillRight(login, { sub: account.sub, passwordHash, password })))
-        return { outcome: 'rejected', sub }
+      const current = await findStillRight(login, { account, passwordHash, password })
+      if (!current) return { outcome: 'rejected', sub }
       await limits.succeeded(attempt)
       if (hasher.isOutdated(passwordHash)) await upgrade(account.sub, passwordHash, password)
-      return { outcome: 'accepted', account }
+      return { outcome: 'accepted', account: current }
     } catch (error) {
       if (!(error instanceof HashingBusyError)) throw error
       await atTheDatabase(() => limits.notLookedAt(attempt))
@@ -126,17 +130,19 @@ export function createSignIn({
   }
 
   /**
-   * One's turn takes seconds to come. Whose password was changed meanwhile, because somebody else knows it, is not
-   * signed in with the old one; the same password under a new hash is still right.
+   * Reads the account again, because a turn takes seconds to come: a password that was replaced meanwhile is refused. The
+   * same password under a new hash is still right. What happens after this, the access epoch decides.
    */
-  async function isStillRight(
+  async function findStillRight(
     login: string,
-    verified: { sub: string; passwordHash: string; password: string },
-  ): Promise<boolean> {
+    verified: { account: Account; passwordHash: string; password: string },
+  ): Promise<Account | undefined> {
     const current = await find(login)
-    if (current?.account.sub !== verified.sub || current.account.status !== 'active') return false
-    if (current.passwordHash === verified.passwordHash) return true
-    return await hasher.verify(current.passwordHash, verified.password)
+    if (current?.account.sub !== verified.account.sub || current.account.status !== 'active') return undefined
+    const isRight =
+      current.passwordHash === verified.passwordHash ||
+      (await hasher.verify(current.passwordHash, verified.password))
+    return isRight ? current.account : undefined
   }
 
   /** The password was right, whatever becomes of this: the next sign-in tries again. */

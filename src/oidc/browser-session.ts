@@ -76,15 +76,16 @@ export function createBrowserSessions({
 
     /**
      * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4); anybody else's is
-     * left behind.
+     * left behind. Nothing is stored when the account's access epoch was raised since it was read with the proof.
      */
     async start(
       ctx: Context,
-      { sub }: Account,
+      { sub, accessEpoch }: Account,
       { rememberedId, ...authentication }: Authentication & { rememberedId?: string | undefined },
     ): Promise<void> {
       const unit = currentUnit()
       if (unit && rememberedId !== undefined) unit.browser.rememberedId = rememberedId
+      unit?.accessEpochs.set(sub, accessEpoch)
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub

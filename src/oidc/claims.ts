@@ -37,7 +37,7 @@ export function createFindAccount(accounts: AccountStore): FindAccount {
     if (account?.status !== 'active') return undefined
     return {
       accountId: account.sub,
-      signedOutAt: account.signedOutAt,
+      accessEpoch: account.accessEpoch,
       claims: () => toClaims(account),
     }
   })

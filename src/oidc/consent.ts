@@ -1,6 +1,7 @@
 import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Consent, ConsentStore, ScopeSet } from '../store/consent.ts'
 import { sha256 } from '../vault.ts'
+import { provenEpoch } from './access-epoch.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
 import { describeScopes, type MissingConsent, words } from './scopes.ts'
 import { withUnavailable } from './unavailable.ts'
@@ -31,6 +32,8 @@ export function createLoadExistingGrant({
     // What the person just agreed to was ended meanwhile, as by a new password: it is not made anew.
     if (consented && !existing) return undefined
     if (!account) return existing
+    // The prompt `login` is due; until it is answered no grant can be stored.
+    if (account.accessEpoch !== provenEpoch(account.accountId)) return undefined
     if (!existing) await refuseWhenFull(ctx)
 
     const { accountId } = account

@@ -99,8 +99,11 @@ export function createInteractionPolicy(now: Clock): interactionPolicy.DefaultPo
   const checks: Record<string, (oidc: KoaContextWithOIDC['oidc']) => boolean> = {
     // Disabled or deleted while signed in: the engine would go on without an account and fail.
     account_unavailable: ({ session, account }) => Boolean(session?.accountId && !account),
-    // Whoever kept a sign-in of before, not followed through, does not come in with it.
-    signed_out: ({ result, account }) => isOutdated(result?.login?.ts, account?.signedOutAt),
+    // The sign-in page was answered before the person was signed out everywhere.
+    signed_out: ({ result, account }) =>
+      result?.login !== undefined &&
+      account !== undefined &&
+      result.login.accessEpoch !== account.accessEpoch,
     // Signing in answers the others, whatever the session was before.
     session_limit: ({ session, client, result }) => {
       const stored = session && storedSession(session.uid)
@@ -119,15 +122,6 @@ export function createInteractionPolicy(now: Clock): interactionPolicy.DefaultPo
       ),
     )
   return policy
-}
-
-/** Whether somebody proved who they are before they were signed out everywhere; sessions count in whole seconds. */
-function isOutdated(authenticatedAt: number | undefined, signedOutAt: unknown): boolean {
-  return (
-    authenticatedAt !== undefined &&
-    signedOutAt instanceof Date &&
-    authenticatedAt < toEpochSeconds(signedOutAt)
-  )
 }
 
 /** Refuses a client assertion that its client made to last too long, however well it is signed. */

@@ -4,6 +4,7 @@ import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { type EventStore, newEventId } from '../store/event.ts'
 import { isUnavailable } from '../store/fault.ts'
 import type { RefreshAnswerStore } from '../store/refresh-answer.ts'
+import type { Payload } from '../store/schema.ts'
 import type { TokenStore } from '../store/token.ts'
 import type { CommitOutcome, TokenCommit } from '../store/token-commit.ts'
 import type { Vault } from '../vault.ts'
@@ -102,6 +103,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
         id,
         spends: source.idHash,
         grantId: source.grant.id,
+        sessionUid: source.kindName === 'AuthorizationCode' ? sessionUidOf(source.payload) : undefined,
         tokens: request.tokens,
         answer: sealed && { sealed, seconds: refreshReplaySeconds },
         events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
@@ -149,6 +151,10 @@ function isSameRequest(answer: Answer, request: Omit<Answer, 'body'>): boolean {
   const key = ({ scope, resource, proofKey }: Omit<Answer, 'body'>) =>
     JSON.stringify([scope ?? null, resource ?? null, proofKey ?? null])
   return key(answer) === key(request)
+}
+
+function sessionUidOf({ sessionUid }: Payload): string | undefined {
+  return typeof sessionUid === 'string' ? sessionUid : undefined
 }
 
 function isInvalidGrant(body: unknown): boolean {

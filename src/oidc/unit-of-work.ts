@@ -15,6 +15,8 @@ export type UnitOfWork = Readonly<{
   origin: Origin
   /** The remembered browser that the request says it comes from, or that it makes of it. */
   browser: { rememberedId: string | undefined }
+  /** The access epoch under which each person proved their identity, by `sub`: read with a session, or just now. */
+  accessEpochs: Map<string, number>
   read: Reading
   /** What is recorded of the browser's session, by type and session: tried again, it is the same event. */
   sessionEvents: Map<string, NewEvent>
@@ -53,6 +55,7 @@ export function withUnitOfWork<Result>(
 ): Promise<Result> {
   const unit: UnitOfWork = {
     ...from,
+    accessEpochs: new Map(),
     read: {
       tokens: new Map(),
       grants: new Map(),
@@ -86,7 +89,12 @@ export function rememberToken({ read }: UnitOfWork, { grant, session, account, p
 }
 
 /** Keeps what a session brought along. */
-export function rememberSession({ read }: UnitOfWork, { grants, account }: FoundSession): void {
+export function rememberSession(
+  { read, accessEpochs }: UnitOfWork,
+  { grants, account, accessEpoch }: FoundSession,
+): void {
   for (const { id, payload } of grants) read.grants.set(id, payload)
-  if (account) read.accounts.set(account.sub, account)
+  if (!account) return
+  read.accounts.set(account.sub, account)
+  accessEpochs.set(account.sub, accessEpoch)
 }

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely'
 import type { Database } from './database.ts'
-import { type Cause, type Ended, endNow } from './ending.ts'
+import { type Cause, type Ended, endPerson } from './ending.ts'
 import { changeAndRecord, type NewEvent, recordEvents } from './event.ts'
 import { isUniqueViolation } from './fault.ts'
 import { insertMail, type NewMail } from './mail.ts'
@@ -15,8 +15,11 @@ export type Account = Readonly<{
   /** Standard claims of the profile scope, by their wire names. */
   profile: Readonly<Record<string, unknown>>
   status: 'active' | 'disabled'
-  /** When they were signed out everywhere, if they ever were. */
-  signedOutAt: Date | undefined
+  /**
+   * Raised by every revocation that is about the whole person: a new password, a reset, sign-out everywhere, disabling.
+   * A proof of identity counts while the account's epoch is the one it was made under.
+   */
+  accessEpoch: number
   createdAt: Date
   updatedAt: Date
 }>
@@ -72,11 +75,16 @@ export function createAccountStore(database: Database) {
     },
 
     /**
-     * Replaces the password and ends every session and grant: who knew the old one is out.
+     * Replaces the password and revokes every session and grant, so that the old password is worth nothing.
      *
-     * @returns false when nobody has this sub.
+     * @returns the access epoch from then on; undefined when there is no such account, or the change was asked for under
+     *   an older epoch than the account's.
      */
-    async setPassword(sub: string, passwordHash: string, change: PasswordChange): Promise<boolean> {
+    async setPassword(
+      sub: string,
+      passwordHash: string,
+      change: PasswordChange,
+    ): Promise<number | undefined> {
       return await database
         .transaction()
         .execute((transaction) => replacePassword(transaction, sub, passwordHash, change))
@@ -106,9 +114,7 @@ export function createAccountStore(database: Database) {
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
         if (status === 'disabled')
-          await endNow(transaction, [
-            { what: 'person', sub, cause: { reason: 'account_disabled', by: 'operator' } },
-          ])
+          await endPerson(transaction, { sub, cause: { reason: 'account_disabled', by: 'operator' } })
         await recordEvents(transaction, [event])
         return true
       })
@@ -116,14 +122,17 @@ export function createAccountStore(database: Database) {
 
     /** Ends every session, remembered browser and grant, and with the grants every token; and tells the apps. */
     async signOut(sub: string, cause: Cause): Promise<Ended> {
-      return await endNow(database, [{ what: 'person', sub, cause }])
+      return await database.transaction().execute(async (transaction) => {
+        const { ended } = await endPerson(transaction, { sub, cause })
+        return ended
+      })
     },
 
     /** Sessions, grants and tokens go with the row. @returns false when nobody has this sub. */
     async delete(sub: string, event: NewEvent): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
         const cause = { reason: 'account_deleted', by: 'operator' } as const
-        await endNow(transaction, [{ what: 'person', sub, cause }])
+        await endPerson(transaction, { sub, cause })
         const { numDeletedRows } = await transaction
           .deleteFrom('account')
           .where('sub', '=', sub)
@@ -142,6 +151,8 @@ export type PasswordChange = Readonly<{
   exceptSessionUid?: string
   /** What tells them. */
   mail?: readonly NewMail[]
+  /** The access epoch under which the person asked for it; an operator needs none. */
+  accessEpoch?: number
 }>
 
 /** @see {@link createAccountStore} `setPassword`, here as part of a transaction. */
@@ -149,18 +160,18 @@ export async function replacePassword(
   transaction: Database,
   sub: string,
   passwordHash: string,
-  { cause, event, exceptSessionUid, mail = [] }: PasswordChange,
-): Promise<boolean> {
-  const { numUpdatedRows } = await transaction
+  { cause, event, exceptSessionUid, mail = [], accessEpoch }: PasswordChange,
+): Promise<number | undefined> {
+  let update = transaction
     .updateTable('account')
     .set({ password_hash: passwordHash, updated_at: new Date() })
     .where('sub', '=', sub)
-    .executeTakeFirst()
-  if (numUpdatedRows === 0n) return false
-  const except = exceptSessionUid === undefined ? {} : { exceptSessionUid }
-  await endNow(transaction, [{ what: 'person', sub, cause, event, ...except }])
+  if (accessEpoch !== undefined) update = update.where('access_epoch', '=', accessEpoch)
+  const { numUpdatedRows } = await update.executeTakeFirst()
+  if (numUpdatedRows === 0n) return undefined
+  const ending = await endPerson(transaction, { sub, cause, event, exceptSessionUid })
   await insertMail(transaction, mail)
-  return true
+  return ending.accessEpoch
 }
 
 /** Rejects with a unique violation when the username or address belongs to somebody else, in any spelling. */
@@ -200,13 +211,13 @@ export type AccountRow = Pick<
   | 'email_verified'
   | 'profile'
   | 'status'
-  | 'signed_out_at'
+  | 'access_epoch'
   | 'created_at'
   | 'updated_at'
 >
 
 export const ACCOUNT_COLUMNS =
-  'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.signed_out_at, account.created_at, account.updated_at'
+  'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.access_epoch, account.created_at, account.updated_at'
 
 export function toAccount(row: AccountRow): Account {
   return {
@@ -216,7 +227,7 @@ export function toAccount(row: AccountRow): Account {
     emailVerified: row.email_verified,
     profile: row.profile,
     status: row.status,
-    signedOutAt: row.signed_out_at ?? undefined,
+    accessEpoch: row.access_epoch,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }

@@ -13,14 +13,20 @@ export type ArtifactStore = ReturnType<typeof createArtifactStore>
 
 export function createArtifactStore(database: Database) {
   return {
-    /** Stores an artifact or its new state. @returns false when it was spent meanwhile: then it stays as it is. */
+    /**
+     * Stores an artifact or its new state.
+     *
+     * @param isAnswer the state holds a person's answer to an interaction: of any number of answers the first stands.
+     * @returns false when it was spent or answered meanwhile: then it stays as it is.
+     */
     async upsert(
       kind: ArtifactKind,
       idHash: Uint8Array,
       sealedPayload: Uint8Array,
       expiresAt: Date,
+      { isAnswer = false }: { isAnswer?: boolean } = {},
     ): Promise<boolean> {
-      const changing = { sealed_payload: sealedPayload, expires_at: expiresAt }
+      const changing = { sealed_payload: sealedPayload, expires_at: expiresAt, answered: isAnswer }
       const { numInsertedOrUpdatedRows } = await database
         .insertInto('oidc_artifact')
         .values({ kind: ARTIFACT_KINDS[kind], id_hash: idHash, ...changing })
@@ -28,7 +34,8 @@ export function createArtifactStore(database: Database) {
           conflict
             .columns(['kind', 'id_hash'])
             .doUpdateSet(changing)
-            .where('oidc_artifact.consumed_at', 'is', null),
+            .where('oidc_artifact.consumed_at', 'is', null)
+            .where('oidc_artifact.answered', '=', false),
         )
         .executeTakeFirst()
       return (numInsertedOrUpdatedRows ?? 0n) > 0n

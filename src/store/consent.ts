@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { lockUnderEpoch } from './access-epoch.ts'
 import type { Database } from './database.ts'
 import { type NewEvent, recordEvents } from './event.ts'
 
@@ -13,6 +14,8 @@ export type NewConsent = Readonly<{
   clientId: string
   consent: Consent
   isNarrowed: boolean
+  /** Under which the person proved their identity; undefined: it is not known, so nothing is stored. */
+  accessEpoch: number | undefined
 }>
 
 export type ConsentStore = ReturnType<typeof createConsentStore>
@@ -31,11 +34,18 @@ export function createConsentStore(database: Database) {
 
     /**
      * Remembers the latest answer. When it takes something back, what the client holds from before ends, in every
-     * browser: it gets new tokens for what is left. Rejects with a foreign key violation when person or client is gone.
+     * browser: it gets new tokens for what is left. Rejects with a foreign key violation when the client is gone.
+     *
+     * @returns false when the person's access epoch was raised meanwhile: then nothing is stored.
      */
-    async upsert({ accountSub, clientId, consent, isNarrowed }: NewConsent, event: NewEvent): Promise<void> {
+    async upsert(
+      { accountSub, clientId, consent, isNarrowed, accessEpoch }: NewConsent,
+      event: NewEvent,
+    ): Promise<boolean> {
       const changing = { scopes: JSON.stringify(consent) }
-      await database.transaction().execute(async (transaction) => {
+      return await database.transaction().execute(async (transaction) => {
+        const account = accessEpoch !== undefined && { sub: accountSub, accessEpoch }
+        if (!account || !(await lockUnderEpoch(transaction, account))) return false
         await transaction
           .insertInto('consent')
           .values({ account_sub: accountSub, client_id: clientId, ...changing })
@@ -52,6 +62,7 @@ export function createConsentStore(database: Database) {
             .where('client_id', '=', clientId)
             .execute()
         await recordEvents(transaction, [event])
+        return true
       })
     },
   }

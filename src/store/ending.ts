@@ -40,11 +40,19 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
     | { what: 'authorization'; uid: string; clientId: string; cause: Cause }
     /** A remembered browser, and the sessions that it was signed in to. */
     | { what: 'browser'; id: string; cause: Cause }
-    /** All that a person is signed in to, devices too; except, where one is named, the session that asks for it. */
-    | { what: 'person'; sub: string; exceptSessionUid?: string; cause: Cause }
+    /** @see endPerson */
+    | ({ what: 'person' } & PersonEnding)
     /** What a person let a client do, everywhere. */
     | { what: 'consent'; sub: string; clientId: string; cause: Cause }
   >
+
+/** All that a person is signed in to, devices too; except, where one is named, the session that asks for it. */
+export type PersonEnding = Readonly<{
+  sub: string
+  exceptSessionUid?: string | undefined
+  cause: Cause
+  event?: NewEvent | undefined
+}>
 
 /** How much was ended. */
 export type Ended = Readonly<{ sessions: number; browsers: number; grants: number }>
@@ -58,6 +66,25 @@ export function createEnding(database: Database): (ending: Ending) => Promise<vo
     await endNow(database, endings)
     return []
   })
+}
+
+/**
+ * Revokes all that a person is signed in to. The account's access epoch is raised first, which locks the account: every
+ * statement that stores a session, a remembered browser or a grant compares the epoch under a lock of the same row. So it
+ * either committed before and is ended here, or finds the new epoch and stores nothing.
+ *
+ * @param transaction in which all of it happens.
+ * @returns the new epoch, under which alone the excepted session goes on; undefined when there is no such account.
+ */
+export async function endPerson(
+  transaction: Database,
+  ending: PersonEnding,
+): Promise<{ accessEpoch: number | undefined; ended: Ended }> {
+  const { sub, exceptSessionUid } = ending
+  const [raised] = await raiseAccessEpoch(transaction, [sub])
+  const ended = await endNow(transaction, [{ what: 'person', ...ending }])
+  if (raised && exceptSessionUid !== undefined) await carryOver(transaction, [sub, raised.accessEpoch])
+  return { accessEpoch: raised?.accessEpoch, ended }
 }
 
 /** Ends things in one statement, which may be part of a transaction. Clients that asked for it are told (outbox). */
@@ -80,7 +107,6 @@ export async function endNow(database: Database, endings: readonly Ending[]): Pr
       ({ cause }) => (cause?.origin ?? NO_ORIGIN).address ?? null,
       ({ cause }) => (cause?.origin ?? NO_ORIGIN).userAgent ?? null,
     ),
-    Date.now() / 1000,
     ...eventParameters(events),
   ]
   const ended = { sessions: 0, browsers: 0, grants: 0 }
@@ -90,7 +116,7 @@ export async function endNow(database: Database, endings: readonly Ending[]): Pr
     ended.browsers += more?.browsers ?? 0
     ended.grants += more?.grants ?? 0
     // A session whose identifier was replaced while we waited for its row goes on under one that we did not see.
-    const mayGoOn = endings.some(({ what }) => what === 'session' || what === 'browser' || what === 'person')
+    const mayGoOn = endings.some(({ what }) => what === 'session' || what === 'browser')
     if (!mayGoOn || (await findAlive(database, parameters.slice(0, 6))).length === 0) break
   }
   return ended
@@ -123,15 +149,29 @@ function toRow(ending: Ending): EndingRow {
 /** A client whose tokens belong to a device: they do not end with the browser session that approved it. */
 const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
 
+const raiseAccessEpoch = defineStatement<{ accessEpoch: number }>(
+  'access_epoch_raise',
+  `update account set access_epoch = access_epoch + 1, signed_out_at = now() where sub = $1::uuid
+    returning access_epoch as "accessEpoch"`,
+)
+
+/** What a revocation excepted goes on under the new epoch: after it, that is all the person has. */
+const carryOver = defineStatement(
+  'access_epoch_carry_over',
+  `with session as (
+      update oidc_session set access_epoch = $2 where account_sub = $1::uuid and ended_at is null
+    ), browser as (
+      update remembered_browser set access_epoch = $2 where account_sub = $1::uuid
+    )
+    update oidc_grant set access_epoch = $2 where account_sub = $1::uuid`,
+)
+
 const findAlive = defineStatement(
   'end_missed',
   `select from unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::text[], $6::uuid[])
       as ending (what, grant_id, kind, id_hash, uid, id)
     where (what = 'session' and exists (select from oidc_session where uid = ending.uid and ended_at is null))
       or (what = 'browser' and exists (select from oidc_session where remembered_id = ending.id and ended_at is null))
-      or (what = 'person' and exists (
-        select from oidc_session where account_sub = ending.id and uid is distinct from ending.uid and ended_at is null
-      ))
     limit 1`,
 )
 
@@ -200,9 +240,6 @@ const end = defineStatement<Ended>(
       delete from oidc_token using ending
       where ending.what = 'token' and oidc_token.id_hash = ending.id_hash
         and (oidc_token.grant_id is null or oidc_token.grant_id not in (select grant_id from due where grant_id is not null))
-    ), signed_out as (
-      update account set signed_out_at = to_timestamp($13::float8) from ending
-      where ending.what = 'person' and account.sub = ending.id
     ), browser as (
       delete from remembered_browser where id in (
         select id from ending where what = 'browser'
@@ -233,7 +270,7 @@ const end = defineStatement<Ended>(
       select distinct on (uid) 'session.ended', account_sub, uid, request_id, address, user_agent,
         jsonb_build_object('reason', reason, 'by', ended_by)
       from session where account_sub is not null
-    ), recorded_too as (${insertEvents(14)}
+    ), recorded_too as (${insertEvents(13)}
     )
     select (select count(distinct uid)::int from session where account_sub is not null) as sessions,
       (select count(*)::int from browser) as browsers, (select count(*)::int from gone) as grants`,

@@ -1,7 +1,9 @@
+import { UNDER_EPOCH } from './access-epoch.ts'
 import type { Database } from './database.ts'
 import type { Origin } from './event.ts'
 import { expiryOf } from './expired.ts'
 import type { Payload } from './schema.ts'
+import { defineStatement } from './statement.ts'
 
 /** What a person let a client do (the engine's Grant). Tokens hang on it: deleting it deletes them. */
 export type Grant = Readonly<{
@@ -12,20 +14,32 @@ export type Grant = Readonly<{
   expiresAt: Date
   /** Where the person was who agreed. */
   origin: Origin
+  /** Under which the person proved their identity; undefined: it is not known, so the grant is not stored. */
+  accessEpoch: number | undefined
 }>
 
 export type GrantStore = ReturnType<typeof createGrantStore>
 
 export function createGrantStore(database: Database) {
   return {
-    async upsert({ id, accountSub, clientId, payload, expiresAt, origin }: Grant): Promise<void> {
-      const { address = null, userAgent: user_agent = null } = origin
-      const changing = { payload: JSON.stringify(payload), expires_at: expiresAt }
-      await database
-        .insertInto('oidc_grant')
-        .values({ id, account_sub: accountSub, client_id: clientId, address, user_agent, ...changing })
-        .onConflict((conflict) => conflict.column('id').doUpdateSet(changing))
-        .execute()
+    /**
+     * Stores a grant or its new state, unless the person's access epoch was raised meanwhile. Rejects with a foreign key
+     * violation when the client is gone.
+     *
+     * @returns false when nothing was stored.
+     */
+    async upsert(grant: Grant): Promise<boolean> {
+      const rows = await upsertGrant(database, [
+        grant.id,
+        grant.accountSub,
+        grant.accessEpoch ?? null,
+        grant.clientId,
+        JSON.stringify(grant.payload),
+        grant.origin.address ?? null,
+        grant.origin.userAgent ?? null,
+        grant.expiresAt.getTime() / 1000,
+      ])
+      return rows.length > 0
     },
 
     async find(id: string): Promise<Payload | undefined> {
@@ -40,3 +54,13 @@ export function createGrantStore(database: Database) {
     ...expiryOf(database, 'oidc_grant'),
   }
 }
+
+const upsertGrant = defineStatement(
+  'grant_upsert',
+  `with ${UNDER_EPOCH('$2', '$3')}
+    insert into oidc_grant (id, account_sub, access_epoch, client_id, payload, address, user_agent, expires_at)
+    select $1, $2::uuid, $3::int, $4, $5::jsonb, $6, $7, to_timestamp($8::float8) from person
+    on conflict (id) do update set
+      payload = excluded.payload, expires_at = excluded.expires_at, access_epoch = excluded.access_epoch
+    returning 1`,
+)

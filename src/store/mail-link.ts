@@ -1,3 +1,4 @@
+import type { Account } from './account.ts'
 import type { Database } from './database.ts'
 import { type NewEvent, recordEvents } from './event.ts'
 import { expiryOf } from './expired.ts'
@@ -14,16 +15,20 @@ export type NewMailLink = Readonly<{
   /** Whom it is for; of each purpose they have one link, the newest. */
   subject: Uint8Array
   secretHash: Uint8Array
-  accountSub: string | undefined
+  /** Whose it is, if anybody's, under which access epoch. */
+  account: AccountAtEpoch | undefined
   sealedRequest: Uint8Array
   createdAt: Date
   expiresAt: Date
 }>
 
+/** An account, and the access epoch at which something was asked for: once it is raised, that is void. */
+export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
+
 /** A link that works. */
 export type MailLink = Readonly<{
   purpose: LinkPurpose
-  accountSub: string | undefined
+  account: AccountAtEpoch | undefined
   sealedRequest: Uint8Array
 }>
 
@@ -36,10 +41,11 @@ export function createMailLinkStore(database: Database) {
       link: NewMailLink,
       { mail, event }: { mail: readonly NewMail[]; event: NewEvent },
     ): Promise<void> {
-      const { purpose, subject, secretHash, accountSub, sealedRequest, createdAt, expiresAt } = link
+      const { purpose, subject, secretHash, account, sealedRequest, createdAt, expiresAt } = link
       const changing = {
         secret_hash: secretHash,
-        account_sub: accountSub ?? null,
+        account_sub: account?.sub ?? null,
+        access_epoch: account?.accessEpoch ?? null,
         sealed_request: sealedRequest,
         created_at: createdAt,
         expires_at: expiresAt,
@@ -80,19 +86,18 @@ export async function endLinksOf(transaction: Database, accountSub: string): Pro
   await transaction.deleteFrom('mail_link').where('account_sub', '=', accountSub).execute()
 }
 
-type LinkRow = Omit<MailLink, 'accountSub'> & { accountSub: string | null }
+type LinkRow = Omit<MailLink, 'account'> & { sub: string | null; accessEpoch: number | null }
 
-function toLink({ accountSub, ...row }: LinkRow): MailLink {
-  return { ...row, accountSub: accountSub ?? undefined }
+function toLink({ sub, accessEpoch, ...row }: LinkRow): MailLink {
+  return { ...row, account: sub === null || accessEpoch === null ? undefined : { sub, accessEpoch } }
 }
 
-// Who was signed out everywhere since, changed their password or was locked out has no open links: somebody else may
-// have asked for them.
+// A revocation that is about the whole person voids the open links: an attacker may have asked for them.
 const WORKS = `link.secret_hash = $1 and link.expires_at > to_timestamp($2) and (link.account_sub is null or exists (
       select from account where account.sub = link.account_sub and account.status = 'active'
-        and (account.signed_out_at is null or account.signed_out_at < link.created_at)
+        and account.access_epoch = link.access_epoch
     ))`
-const COLUMNS = `link.purpose, link.account_sub as "accountSub", link.sealed_request as "sealedRequest"`
+const COLUMNS = `link.purpose, link.account_sub as sub, link.access_epoch as "accessEpoch", link.sealed_request as "sealedRequest"`
 
 const findLink = defineStatement<LinkRow>(
   'mail_link_find',

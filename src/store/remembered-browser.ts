@@ -1,3 +1,4 @@
+import { UNDER_EPOCH } from './access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
 import type { Database } from './database.ts'
 import { type Cause, endNow } from './ending.ts'
@@ -18,6 +19,8 @@ export type RememberedBrowser = Readonly<{
 export type NewRememberedBrowser = Readonly<{
   id: string
   accountSub: string
+  /** Under which the person proved their identity. */
+  accessEpoch: number
   secretHash: Uint8Array
   /** When the person proved who they are. */
   authenticatedAt: Date
@@ -54,23 +57,31 @@ export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserSt
 
 export function createRememberedBrowserStore(database: Database) {
   return {
-    /** @param replaced the browser was remembered before, under this identifier. */
+    /**
+     * Remembers a browser, unless the person's access epoch was raised meanwhile.
+     *
+     * @param replaced the browser was remembered before, under this identifier.
+     * @returns false when nothing was stored.
+     */
     async insert(
       browser: NewRememberedBrowser,
       { replaced, event }: { replaced: string | undefined; event: NewEvent },
-    ): Promise<void> {
-      await database.transaction().execute(async (transaction) => {
-        if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
-        await insertBrowser(transaction, [
+    ): Promise<boolean> {
+      return await database.transaction().execute(async (transaction) => {
+        const [inserted] = await insertBrowser(transaction, [
           browser.id,
           browser.accountSub,
+          browser.accessEpoch,
           browser.secretHash,
           browser.authenticatedAt.getTime() / 1000,
           browser.expiresAt.getTime() / 1000,
           browser.address ?? null,
           browser.userAgent ?? null,
         ])
+        if (!inserted) return false
+        if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
         await recordEvents(transaction, [event])
+        return true
       })
     },
 
@@ -141,8 +152,11 @@ export function createRememberedBrowserStore(database: Database) {
 
 const insertBrowser = defineStatement(
   'browser_insert',
-  `insert into remembered_browser (id, account_sub, secret_hash, authenticated_at, expires_at, address, user_agent)
-    values ($1::uuid, $2::uuid, $3, to_timestamp($4::float8), to_timestamp($5::float8), $6, $7)`,
+  `with ${UNDER_EPOCH('$2', '$3')}
+    insert into remembered_browser
+      (id, account_sub, access_epoch, secret_hash, authenticated_at, expires_at, address, user_agent)
+    select $1::uuid, $2::uuid, $3::int, $4::bytea, to_timestamp($5::float8), to_timestamp($6::float8), $7, $8
+    from person returning id`,
 )
 
 const deleteBrowser = defineStatement('browser_delete', 'delete from remembered_browser where id = $1::uuid')
@@ -165,6 +179,7 @@ const rotateSecret = defineStatement<BrowserRow>(
     from account
     where id = $1::uuid and secret_hash = $2 and expires_at > to_timestamp($5::float8)
       and account.sub = remembered.account_sub and account.status = 'active'
+      and account.access_epoch = remembered.access_epoch
     returning ${COLUMNS}, false as is_previous, 0::float8 as rotated_seconds_ago`,
 )
 
@@ -173,7 +188,7 @@ const findBrowser = defineStatement<BrowserRow>(
   `select ${COLUMNS}, coalesce(previous_secret_hash = $2, false) as is_previous,
       $3::float8 - extract(epoch from rotated_at)::float8 as rotated_seconds_ago
     from remembered_browser as remembered join account on account.sub = remembered.account_sub
-    where id = $1::uuid and account.status = 'active'`,
+    where id = $1::uuid and account.status = 'active' and account.access_epoch = remembered.access_epoch`,
 )
 
 const listBrowsers = defineStatement<{

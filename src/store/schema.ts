@@ -33,7 +33,7 @@ export type AccountTable = {
   profile: ColumnType<Record<string, unknown>, string | undefined, string>
   password_hash: string | null
   status: Generated<'active' | 'disabled'>
-  signed_out_at: ColumnType<Date | null, never, never>
+  access_epoch: ColumnType<number, never, never>
   created_at: ColumnType<Date, never, never>
   updated_at: ColumnType<Date, never, ReturnType<typeof Date> | Date>
 }
@@ -74,6 +74,7 @@ export type GrantTable = {
   payload: Json<Payload>
   address: string | null
   user_agent: string | null
+  access_epoch: Generated<number>
   expires_at: Instant
 }
 
@@ -96,6 +97,7 @@ export type SessionTable = {
   id_hash: Uint8Array
   uid: string
   account_sub: string | null
+  access_epoch: Generated<number>
   payload: Json<Payload>
   ended_at: OptionalInstant
   seen_at: ColumnType<Date, never, never>
@@ -107,6 +109,7 @@ export type ArtifactTable = {
   id_hash: Uint8Array
   sealed_payload: Uint8Array | null
   consumed_at: OptionalInstant
+  answered: Generated<boolean>
   expires_at: Instant
 }
 
@@ -136,6 +139,7 @@ export type MailLinkTable = {
   subject: Uint8Array
   secret_hash: Uint8Array
   account_sub: string | null
+  access_epoch: number | null
   sealed_request: Uint8Array
   created_at: Instant
   expires_at: Instant

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { lockUnderEpoch } from './access-epoch.ts'
 import { insertAccount, loginKey, type NewAccount, replacePassword } from './account.ts'
 import type { Database } from './database.ts'
 import type { Cause } from './ending.ts'
@@ -25,7 +26,9 @@ export function createSelfServiceStore(database: Database) {
   ): Promise<LinkUse> {
     try {
       return await database.transaction().execute(async (transaction) => {
-        if (!(await consumeLink(transaction, secretHash, now))) return 'over'
+        const link = await consumeLink(transaction, secretHash, now)
+        if (!link) return 'over'
+        if (link.account && !(await lockUnderEpoch(transaction, link.account))) return 'over'
         const outcome = await work(transaction)
         if (outcome !== 'done') throw new UndoneError(outcome)
         await recordEvents(transaction, [event])
@@ -50,7 +53,9 @@ export function createSelfServiceStore(database: Database) {
     /** Ends every session, remembered browser and grant: who knew the old password is out. */
     resetPassword: (link: Use, { sub, passwordHash, cause, mail }: ResetPassword): Promise<LinkUse> =>
       use(link, async (transaction) =>
-        (await replacePassword(transaction, sub, passwordHash, { cause, mail })) ? 'done' : 'over',
+        (await replacePassword(transaction, sub, passwordHash, { cause, mail })) === undefined
+          ? 'over'
+          : 'done',
       ),
 
     /** The address that the link went to, while it is still the person's. */

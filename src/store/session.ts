@@ -1,3 +1,5 @@
+import { sql } from 'kysely'
+import { UNDER_EPOCH } from './access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from './account.ts'
 import { createBatcher } from './batching.ts'
 import type { Database } from './database.ts'
@@ -12,6 +14,8 @@ export type Session = Readonly<{
   idHash: Uint8Array
   uid: string
   accountSub: string | undefined
+  /** Under which the person proved their identity; undefined: it is not known, so the session is not stored. */
+  accessEpoch: number | undefined
   payload: Payload
   expiresAt: Date
   /** Where it is used from. */
@@ -25,12 +29,13 @@ export type Session = Readonly<{
 }>
 
 /** What is stored of a session, and when it was last used (to the minute). */
-export type SessionState = Readonly<{ payload: Payload; seenAt: Date }>
+export type SessionState = Readonly<{ payload: Payload; accessEpoch: number; seenAt: Date }>
 
 /** A session with who signed in and what they let clients do, as one statement found them. */
 export type FoundSession = Readonly<{
   uid: string
   payload: Payload
+  accessEpoch: number
   seenAt: Date
   /** Ended before its time. Identifiers that were replaced when a person signed in are not meant: see `isReplaced`. */
   isEnded: boolean
@@ -60,8 +65,8 @@ export function createSessionStore(database: Database) {
   return {
     /**
      * Stores a session, or its new state. Two requests of one browser write the whole state each: what clients they
-     * added (`authorizations`) is merged, else the last one would drop the other's. An ended session stays ended, under
-     * a new identifier too, and then nothing is recorded either.
+     * added (`authorizations`) is merged, else the last one would drop the other's. Nothing is stored or recorded when the
+     * session has ended, under a new identifier too, or when the person proved their identity under an older access epoch.
      */
     async upsert(session: Session, events: readonly NewEvent[] = []): Promise<void> {
       await upsert(database, session, events)
@@ -102,14 +107,16 @@ export function createSessionStore(database: Database) {
 
     async findByUid(uid: string): Promise<SessionState | undefined> {
       const row = await database
-        .selectFrom('oidc_session')
-        .select(['payload', 'seen_at'])
-        .where('uid', '=', uid)
-        .where('ended_at', 'is', null)
-        .orderBy('expires_at', 'desc')
+        .selectFrom('oidc_session as session')
+        .leftJoin('account', 'account.sub', 'session.account_sub')
+        .select(['session.payload', 'session.access_epoch', 'session.seen_at'])
+        .where('session.uid', '=', uid)
+        .where('session.ended_at', 'is', null)
+        .where(sql<boolean>`session.access_epoch = coalesce(account.access_epoch, 0)`)
+        .orderBy('session.expires_at', 'desc')
         .limit(1)
         .executeTakeFirst()
-      return row && { payload: row.payload, seenAt: row.seen_at }
+      return row && { payload: row.payload, accessEpoch: row.access_epoch, seenAt: row.seen_at }
     },
 
     /** Ends an identifier that no other takes the place of in the same request. */
@@ -152,29 +159,36 @@ async function upsert(database: Database, session: Session, events: readonly New
     session.userAgent ?? null,
     session.seenAt.getTime() / 1000,
     session.replaces ?? null,
+    session.accessEpoch ?? null,
     ...eventParameters(events.map((event) => ({ event }))),
   ])
 }
 
 const upsertSession = defineStatement(
   'session_upsert',
-  `with live as materialized (
-      -- Whoever ends this session meanwhile is waited for, or waits.
-      select 1 from oidc_session where uid = $2 and ended_at is null order by id_hash for update
+  `with ${UNDER_EPOCH('$3', '$11')}, live as materialized (
+      -- Waits for a concurrent revocation of this session, or makes it wait. The account is locked before, as there.
+      select 1 from oidc_session
+      where uid = $2 and ended_at is null and ($3::uuid is null or exists (select from person))
+      order by id_hash for update
+    ), browser as materialized (
+      -- A revocation of this browser waits, and then finds the session.
+      select id from remembered_browser
+      where id = $6::uuid and account_sub = $3::uuid and access_epoch = $11::int for key share
     ), stored as (
       insert into oidc_session as before
-        (id_hash, uid, account_sub, payload, expires_at, remembered_id, address, user_agent, seen_at)
-      select $1::bytea, $2::text, $3::uuid, $4::jsonb, to_timestamp($5::float8),
-        (select id from remembered_browser where id = $6::uuid and account_sub = $3::uuid), $7::text, $8::text, to_timestamp($9::float8)
-      where (not exists (select from oidc_session where uid = $2) or exists (select from live))
-        and not exists (
-          -- Proved who they are before they were signed out everywhere. (A browser that is still remembered was not.)
-          select from account
-          where sub = $3::uuid and not coalesce($4::jsonb -> 'amr' ? 'remembered', false)
-            and date_trunc('second', signed_out_at) > to_timestamp(($4::jsonb ->> 'loginTs')::float8)
-        )
+        (id_hash, uid, account_sub, access_epoch, payload, expires_at, remembered_id, address, user_agent, seen_at)
+      select $1::bytea, $2::text, $3::uuid, coalesce($11::int, 0), $4::jsonb, to_timestamp($5::float8),
+        (select id from browser), $7::text, $8::text, to_timestamp($9::float8)
+      where ($3::uuid is null or exists (select from person))
+        and (exists (select from live) or (
+          not exists (select from oidc_session where uid = $2)
+          -- A session that begins from a remembered browser needs it to be remembered still.
+          and (not coalesce($4::jsonb -> 'amr' ? 'remembered', false) or exists (select from browser))
+        ))
       on conflict (id_hash) do update set
         account_sub = excluded.account_sub,
+        access_epoch = excluded.access_epoch,
         expires_at = excluded.expires_at,
         remembered_id = coalesce(excluded.remembered_id, before.remembered_id),
         address = excluded.address,
@@ -189,7 +203,7 @@ const upsertSession = defineStatement(
     ), replaced as (
       update oidc_session set ended_at = now()
       where id_hash = $10::bytea and ended_at is null and exists (select from stored)
-    ), recorded as (${insertEvents(11, 'exists (select from stored)')}
+    ), recorded as (${insertEvents(12, 'exists (select from stored)')}
     ) select`,
 )
 
@@ -227,7 +241,8 @@ const listSessions = defineStatement<{
 
 const findSessions = defineStatement<SessionRow>(
   'session_find',
-  `select session.id_hash, session.uid, session.payload::text as payload, session.ended_at is not null as is_ended,
+  `select session.id_hash, session.uid, session.payload::text as payload, session.access_epoch as session_access_epoch,
+      session.ended_at is not null or session.access_epoch <> coalesce(account.access_epoch, 0) as is_ended,
       session.ended_at is not null and exists (
         select from oidc_session as successor where successor.uid = session.uid and successor.ended_at is null
       ) as is_replaced,
@@ -244,6 +259,7 @@ type SessionRow = Omit<AccountRow, 'sub'> & {
   id_hash: Uint8Array
   uid: string
   payload: string
+  session_access_epoch: number
   is_ended: boolean
   is_replaced: boolean
   expires_at: Date
@@ -260,6 +276,7 @@ function toFoundSession(row: SessionRow): FoundSession {
   return {
     uid: row.uid,
     payload: JSON.parse(row.payload),
+    accessEpoch: row.session_access_epoch,
     isEnded: row.is_ended,
     isReplaced: row.is_replaced,
     expiresAt: row.expires_at,

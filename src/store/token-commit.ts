@@ -11,6 +11,8 @@ export type TokenCommit = Readonly<{
   /** Hash of the authorization code, device code or refresh token that is spent. */
   spends: Uint8Array
   grantId: string
+  /** The session that must not have ended: of an authorization code, which a sign-out revokes wherever it is. */
+  sessionUid: string | undefined
   tokens: readonly Token[]
   /** The answer, sealed, that is repeated to the same client for some seconds. */
   answer: Readonly<{ sealed: Uint8Array; seconds: number }> | undefined
@@ -40,6 +42,7 @@ export function createTokenCommit(database: Database): (commit: TokenCommit) => 
         ({ grantId }) => grantId,
         ({ answer }) => answer?.sealed ?? null,
         ({ answer }) => answer?.seconds ?? null,
+        ({ sessionUid }) => sessionUid ?? null,
       ),
       tokens.map(({ commit }) => commit),
       ...tokenColumns(tokens.map(({ token }) => token)),
@@ -50,14 +53,17 @@ export function createTokenCommit(database: Database): (commit: TokenCommit) => 
   })
 }
 
+const SESSION_LIVES = `(given.session_uid is null
+          or exists (select from oidc_session where uid = given.session_uid and ended_at is null))`
+
 const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
   'token_commit',
   `with given as (
-      select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::int[])
-        as given (id, spends, grant_id, answer, answer_seconds)
+      select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::int[], $6::text[])
+        as given (id, spends, grant_id, answer, answer_seconds, session_uid)
     ), alive as materialized (
       select oidc_grant.id from oidc_grant join account on account.sub = oidc_grant.account_sub
-      where oidc_grant.id = any($3) and account.status = 'active'
+      where oidc_grant.id = any($3) and account.status = 'active' and oidc_grant.access_epoch = account.access_epoch
       order by oidc_grant.id for key share of oidc_grant
     ), held as materialized (
       select token.id_hash, token.grant_id from oidc_token as token join alive on alive.id = token.grant_id
@@ -68,11 +74,12 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
       from given join held on held.id_hash = given.spends and held.grant_id = given.grant_id
       where token.id_hash = held.id_hash
         and (token.consumed_at is null or token.consumed_by = given.id)
+        and ${SESSION_LIVES}
       returning given.id
     ), issued as (
       insert into oidc_token (id_hash, kind, grant_id, client_id, payload, expires_at)
       select id_hash, kind, grant_id, client_id, payload::jsonb, to_timestamp(expires_at)
-      from unnest($6::uuid[], $7::bytea[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::float8[])
+      from unnest($7::uuid[], $8::bytea[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::float8[])
         as new_token (commit_id, id_hash, kind, grant_id, client_id, payload, expires_at)
       join spent on spent.id = new_token.commit_id
       on conflict (id_hash) do nothing
@@ -82,8 +89,9 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
       from given join spent on spent.id = given.id
       where given.answer is not null
       on conflict (id_hash) do nothing
-    ), recorded as (${insertEvents(13, 'new_event.key in (select id from spent)')}
+    ), recorded as (${insertEvents(14, 'new_event.key in (select id from spent)')}
     )
-    select given.id, case when spent.id is not null then 'committed' when alive.id is null then 'ended' else 'spent' end as outcome
+    select given.id, case when spent.id is not null then 'committed'
+        when alive.id is null or not ${SESSION_LIVES} then 'ended' else 'spent' end as outcome
     from given left join spent on spent.id = given.id left join alive on alive.id = given.grant_id`,
 )

@@ -16,7 +16,10 @@ export type Token = Readonly<{
   expiresAt: Date
 }>
 
-/** A token and what it hangs on, as one statement found them. Expired ones are found, too. */
+/**
+ * A token and what it hangs on, as one statement found them. Expired ones are found, too; not those that were issued under
+ * an older access epoch of the person.
+ */
 export type FoundToken = Readonly<{
   kind: number
   payload: Payload
@@ -85,16 +88,18 @@ const findTokens = defineStatement<FoundRow>(
       token.grant_id, oidc_grant.payload::text as grant_payload,
       ${ACCOUNT_COLUMNS},
       case when token.payload -> 'expiresWithSession' = 'true' then token.payload ->> 'sessionUid' end as session_uid,
-      session.payload::text as session_payload, session.seen_at as session_seen_at
+      session.payload::text as session_payload, session.access_epoch as session_access_epoch,
+      session.seen_at as session_seen_at
     from oidc_token as token
     left join oidc_grant on oidc_grant.id = token.grant_id
     left join account on account.sub = oidc_grant.account_sub
     left join lateral (
-      select payload, seen_at from oidc_session
+      select payload, access_epoch, seen_at from oidc_session
       where token.payload -> 'expiresWithSession' = 'true' and uid = token.payload ->> 'sessionUid' and ended_at is null
       order by expires_at desc limit 1
     ) as session on true
-    where token.id_hash = any($1::bytea[])`,
+    where token.id_hash = any($1::bytea[])
+      and (token.grant_id is null or oidc_grant.access_epoch = account.access_epoch)`,
 )
 
 const insertTokens = defineStatement(
@@ -131,6 +136,7 @@ type FoundRow = Omit<AccountRow, 'sub'> & {
   sub: string | null
   session_uid: string | null
   session_payload: string | null
+  session_access_epoch: number | null
   session_seen_at: Date | null
 }
 
@@ -153,9 +159,15 @@ function toFoundToken(row: FoundRow): FoundToken {
         : {
             uid: row.session_uid,
             state:
-              row.session_payload === null || row.session_seen_at === null
+              row.session_payload === null ||
+              row.session_access_epoch === null ||
+              row.session_seen_at === null
                 ? undefined
-                : { payload: JSON.parse(row.session_payload), seenAt: row.session_seen_at },
+                : {
+                    payload: JSON.parse(row.session_payload),
+                    accessEpoch: row.session_access_epoch,
+                    seenAt: row.session_seen_at,
+                  },
           },
   }
 }

@@ -53,7 +53,7 @@ export function createAccountSignInRoutes(needs: Needs): Router {
     const answer = await checkLogin(ctx, undefined)
     if (answer.outcome === 'refused') return showSignIn(ctx, answer)
     const { account, at, wantsRemembering } = answer
-    const rememberedId = await remembering.answer(ctx, rememberMe, { sub: account.sub, wantsRemembering })
+    const rememberedId = await remembering.answer(ctx, rememberMe, { account, wantsRemembering })
     await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
     needs.sessionNotices.note(ctx)
     ctx.cookies.set(cookies.signIn, null, COOKIE)

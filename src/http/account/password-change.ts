@@ -45,21 +45,24 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
     '/',
     visitors.only(async (ctx, visitor) => {
       const { account, session } = visitor
-      const answer = await checkLogin(ctx, undefined, account.username)
+      const answer = await checkLogin(ctx, undefined, { username: account.username })
       if (answer.outcome === 'refused')
         return showPassword(ctx, visitor, { error: answer.error, rule: undefined })
       const passwordHash = await needs.hashNewPassword(ctx, account)
       if (isRefused(passwordHash)) return showPassword(ctx, visitor, answerRefused(ctx, passwordHash))
       const detail = { by: 'person' }
       const about = { accountSub: account.sub, sessionUid: session.uid, detail }
-      await accounts.setPassword(account.sub, passwordHash, {
+      const accessEpoch = await accounts.setPassword(account.sub, passwordHash, {
         cause: causeOf(ctx, 'password_changed'),
         event: newEvent('account.password_changed', about, originOf(ctx)),
         exceptSessionUid: session.uid,
         mail: needs.tellPasswordChanged(ctx, account),
+        accessEpoch: answer.account.accessEpoch,
       })
-      // Not when the old one was checked: what was proved before the others ended has ended with them.
-      await browserSessions.start(ctx, account, { method: 'password', at: needs.now() })
+      // The person was signed out everywhere while the new password was hashed: it is not set, and this session has ended.
+      if (accessEpoch === undefined) return seeOther(ctx, '/account')
+      const renewed = { ...answer.account, accessEpoch }
+      await browserSessions.start(ctx, renewed, { method: 'password', at: needs.now() })
       seeOther(ctx, '/account?done=password')
     }),
   )

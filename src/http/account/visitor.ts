@@ -75,9 +75,9 @@ export function createVisitors({
       if (isFresh && !isRemembered(session)) return true
       const form = formOf(ctx)
       const isAnswered = form.has('password')
-      const answer = isAnswered ? await checkLogin(ctx, undefined, account.username) : undefined
+      const answer = isAnswered ? await checkLogin(ctx, undefined, { username: account.username }) : undefined
       if (answer?.outcome === 'accepted') {
-        await browserSessions.start(ctx, account, { method: 'password', at: answer.at })
+        await browserSessions.start(ctx, answer.account, { method: 'password', at: answer.at })
         return true
       }
       render(ctx, 'account-confirm', {

@@ -3,10 +3,11 @@ import type { Context } from 'koa'
 import type { Client, Provider } from 'oidc-provider'
 import type { RememberMe } from '../../accounts/remember-me.ts'
 import type { Offers } from '../../config.ts'
+import { provenEpoch } from '../../oidc/access-epoch.ts'
 import { describeAuthentication } from '../../oidc/browser-session.ts'
 import type { ExtraClientMetadata } from '../../oidc/client-metadata.ts'
 import { applyConsent, consentIn, isNarrowed, newGrant, whatIsAsked } from '../../oidc/consent.ts'
-import { InvalidClient, SessionNotFound } from '../../oidc/errors.ts'
+import { InvalidClient, ProofOutdatedError, SessionNotFound } from '../../oidc/errors.ts'
 import { describeClient, type Pages, type RenderPage } from '../../oidc/pages.ts'
 import { originOf } from '../../oidc/record.ts'
 import { describeScopes, type MissingConsent } from '../../oidc/scopes.ts'
@@ -109,14 +110,16 @@ export function createInteractionRoutes({
   }
 
   async function answerLogin(ctx: Context, interaction: Interaction): Promise<void> {
-    const answer = await checkLogin(ctx, String(interaction.params.client_id))
+    const isSpent = interaction.result !== undefined
+    const answer = await checkLogin(ctx, String(interaction.params.client_id), { isSpent })
+    if (isSpent) throw new SessionNotFound('the sign-in page was answered before')
     if (answer.outcome === 'refused') return await showLogin(ctx, interaction, answer)
     const { account, at } = answer
-    const { sub } = account
     const wantsRemembering = answer.wantsRemembering && mayBeRemembered(await findClient(interaction))
-    await remembering.answer(ctx, rememberMe, { sub, wantsRemembering })
+    await remembering.answer(ctx, rememberMe, { account, wantsRemembering })
     // The time is set here, so that passing the consent page later does not make the sign-in look newer.
-    const login = { accountId: sub, ...describeAuthentication({ method: 'password', at }) }
+    const { sub: accountId, accessEpoch } = account
+    const login = { accountId, accessEpoch, ...describeAuthentication({ method: 'password', at }) }
     await finish(ctx, interaction, { login })
   }
 
@@ -170,10 +173,13 @@ export function createInteractionRoutes({
     const consent = consentIn(grant, before)
     const detail = { granted: consent.granted, refused: consent.rejected }
     const about = { accountSub, clientId, sessionUid: session?.uid, detail }
-    await consents.upsert(
-      { accountSub, clientId, consent, isNarrowed: isNarrowed(before, consent) },
+    const accessEpoch = provenEpoch(accountSub)
+    const isStored = await consents.upsert(
+      { accountSub, clientId, consent, isNarrowed: isNarrowed(before, consent), accessEpoch },
       newEvent('consent.given', about, originOf(ctx)),
     )
+    if (!isStored)
+      throw new ProofOutdatedError('the person was signed out everywhere while the page was shown')
   }
 
   async function findConsent(interaction: Interaction) {

@@ -48,8 +48,16 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
     await events.record([newEvent(eventTypeOf(refusal), { ...about, detail }, originOf(ctx))])
   }
 
-  /** @param clientId of the app that asked for the person, if one did. */
-  return async (ctx: Context, clientId: string | undefined, username?: string): Promise<LoginAnswer> => {
+  /**
+   * @param clientId of the app that asked for the person, if one did.
+   * @param options.username of the person that the form is for, where it has no field for it.
+   * @param options.isSpent the form was answered before: this answer counts as an attempt, and is refused.
+   */
+  return async (
+    ctx: Context,
+    clientId: string | undefined,
+    { username, isSpent = false }: { username?: string; isSpent?: boolean } = {},
+  ): Promise<LoginAnswer> => {
     const form = formOf(ctx)
     const typed = (username ?? form.get('username') ?? '').slice(0, MAX_USERNAME_CHARACTERS)
     const wantsRemembering = form.has('remember')
@@ -61,6 +69,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
           address: ctx.ip,
           browser: knownBrowsers.find(ctx),
           isGone: () => ctx.req.socket.destroyed,
+          isSpent,
         })
       : ({ outcome: 'invalid' } as const)
     const sub = subOf(result)

@@ -5,6 +5,7 @@ import type { BrowserSessions } from '../../oidc/browser-session.ts'
 import { cookieNames } from '../../oidc/cookies.ts'
 import { ROUTES } from '../../oidc/provider.ts'
 import { originOf } from '../../oidc/record.ts'
+import type { Account } from '../../store/account.ts'
 
 type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }
 
@@ -32,15 +33,15 @@ export function createRememberCookies(issuer: string) {
   async function answer(
     ctx: Context,
     rememberMe: RememberMe,
-    { sub, wantsRemembering }: { sub: string; wantsRemembering: boolean },
+    { account, wantsRemembering }: { account: Account; wantsRemembering: boolean },
   ): Promise<string | undefined> {
     const before = idOf(ctx)
     if (wantsRemembering && rememberMe.isOffered) {
-      const cookie = await rememberMe.remember(sub, originOf(ctx), before)
-      set(ctx, cookie)
-      return rememberedIdIn(cookie.value)
+      const cookie = await rememberMe.remember(account, originOf(ctx), before)
+      if (cookie) set(ctx, cookie)
+      return rememberedIdIn(cookie?.value)
     }
-    if (before === undefined || (await rememberMe.isOf(before, sub))) return before
+    if (before === undefined || (await rememberMe.isOf(before, account.sub))) return before
     await rememberMe.forget(before)
     clear(ctx)
     return undefined

@@ -1,7 +1,7 @@
 import type { Context, Middleware } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { cookieNames } from '../../oidc/cookies.ts'
-import { SessionNotFound } from '../../oidc/errors.ts'
+import { ProofOutdatedError, SessionNotFound } from '../../oidc/errors.ts'
 import { ROUTES } from '../../oidc/provider.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
@@ -29,7 +29,8 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
     try {
       await next()
     } catch (error) {
-      const url = error instanceof SessionNotFound ? readRequest(ctx) : undefined
+      const isOver = error instanceof SessionNotFound || error instanceof ProofOutdatedError
+      const url = isOver ? readRequest(ctx) : undefined
       if (url === undefined) throw error
       redirect(ctx, url)
       return

@@ -18,7 +18,9 @@ export function artifactAdapter(
     async upsert(id, payload) {
       const idHash = sha256(id)
       const sealed = vault.seal(JSON.stringify(withoutId(payload)), kind, [idHash])
-      if (!(await artifacts.upsert(kind, idHash, sealed, expiryOf(payload)))) throw alreadyFinished(kind)
+      const isAnswer = kind === 'Interaction' && payload.result !== undefined
+      if (!(await artifacts.upsert(kind, idHash, sealed, expiryOf(payload), { isAnswer })))
+        throw alreadyFinished(kind)
     },
     async find(id) {
       const idHash = sha256(id)

@@ -2,6 +2,8 @@ import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
 import type { Ending } from '../../store/ending.ts'
 import { NO_ORIGIN } from '../../store/event.ts'
 import type { GrantStore } from '../../store/grant.ts'
+import { provenEpoch } from '../access-epoch.ts'
+import { ProofOutdatedError } from '../errors.ts'
 import { reuseOf } from '../record.ts'
 import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
@@ -14,7 +16,7 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
       const { accountId, clientId } = requireOwner(payload)
       const unit = currentUnit()
       unit?.read.grants.delete(id)
-      await grants
+      const isStored = await grants
         .upsert({
           id,
           accountSub: accountId,
@@ -22,8 +24,10 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
           payload: withoutId(payload),
           expiresAt: expiryOf(payload),
           origin: unit?.origin ?? NO_ORIGIN,
+          accessEpoch: provenEpoch(accountId),
         })
         .catch(refuseWhenParentIsGone)
+      if (!isStored) throw new ProofOutdatedError('the person was signed out everywhere during this request')
     },
 
     async find(id) {

@@ -8,6 +8,7 @@ import type { FoundSession, SessionStore } from '../../store/session.ts'
 import { TooManySessionsError } from '../../store/session-count.ts'
 import type { Clock } from '../../time.ts'
 import { sha256, type Vault } from '../../vault.ts'
+import { provenEpoch } from '../access-epoch.ts'
 import {
   countsFor,
   isOverFor,
@@ -62,6 +63,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           idHash,
           uid,
           accountSub: accountId,
+          accessEpoch: provenEpoch(accountId),
           payload: seal(withoutId(payload), idHash),
           expiresAt: expiryOf(payload),
           address,
@@ -100,6 +102,8 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const read = currentUnit()?.read.sessions.get(uid)
       const state = read ? read.state : await sessions.findByUid(uid)
       if (!state) return undefined
+      const { accountId } = state.payload
+      if (typeof accountId === 'string') currentUnit()?.accessEpochs.set(accountId, state.accessEpoch)
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
       if (isOverFor(client, state, now())) return undefined
