@@ -185,11 +185,30 @@ describe('registration', () => {
       (name) => [`the parameter ${name}`, `https://app.example.test/callback?x=1&${name}=1`] as const,
     ),
     ['an encoded parameter', 'https://app.example.test/callback?%63ode=1'],
+    ['a NUL, escaped', 'https://app.example.test/callback%00'],
+    ['a NUL, escaped, in the query', 'https://app.example.test/callback?x=%00'],
+    ['a line break, escaped', 'https://app.example.test/callback%0d%0aset-cookie:x'],
+    ['a tab, escaped', 'https://app.example.test/call%09back'],
+    ['DEL, escaped', 'https://app.example.test/callback%7F'],
+    ['a control character of Latin-1, escaped', 'https://app.example.test/callback%c2%85'],
+    ['a line separator, escaped', 'https://app.example.test/callback%E2%80%A8'],
+    ['a character that turns the text, escaped', 'https://app.example.test/callback%E2%80%AE'],
+    ['a tab', 'https://app.example.test/call\tback'],
+    ['a line feed', 'https://app.example.test/callback\n'],
+    ['a NUL', 'https://app.example.test/callback\0'],
+    ['a control character of Latin-1', 'https://app.example.test/callback\u0085'],
+    ['a backslash, escaped', 'https://app.example.test/callback%5c..%5cevil'],
+    ['an escape of no UTF-8', 'https://app.example.test/callback%ff'],
+    ['an overlong escape', 'https://app.example.test/callback%c0%80'],
+    ['half an escape', 'https://app.example.test/callback%0'],
+    ['an escape of another kind', 'https://app.example.test/callback%u0000'],
   ]
   const ofNative: Uris = [
     ['a private scheme without a dot', 'myapp:/callback'],
     ['a private scheme with a reserved parameter', 'com.example.app:/callback?code=1'],
     ['https on loopback', 'https://127.0.0.1/callback'],
+    ['a private scheme with a NUL, escaped', 'com.example.app:/callback%00'],
+    ['a private scheme with a tab', 'com.example.app:/call\tback'],
   ]
   const ofWeb: Uris = [['a private scheme', 'com.example.app:/callback']]
 
@@ -208,6 +227,32 @@ describe('registration', () => {
       await expect(create(type, { [name]: [GOOD[type], uri] })).rejects.toThrow(name)
     }
     expect(await server.admin.clients.list()).toHaveLength(before)
+  })
+
+  test.for(['client_uri', 'policy_uri', 'tos_uri', 'jwks_uri', 'backchannel_logout_uri'])(
+    'refuses control characters in %s, raw and escaped',
+    async (name) => {
+      for (const uri of [
+        'https://app.example.test/x%00',
+        'https://app.example.test/x%0a',
+        'https://app.exa\tmple.test/x',
+      ])
+        await expect(
+          server.admin.clients.create({
+            type: 'web',
+            client_name: 'X',
+            redirect_uris: [CALLBACK],
+            [name]: uri,
+          }),
+        ).rejects.toThrow(name)
+    },
+  )
+
+  test('refuses control characters in the identifier of a resource, raw and escaped', async () => {
+    for (const identifier of ['https://api.example.test/%00', 'https://api.exa\nmple.test/', 'urn:x:%0a'])
+      await expect(
+        server.admin.resources.create({ identifier, scope: 'read', format: 'jwt' }),
+      ).rejects.toThrow('identifier')
   })
 
   test('refuses the same at a later change, and keeps what was (RFC 9700 §2.1)', async () => {
@@ -230,6 +275,7 @@ describe('registration', () => {
     ['web', 'http://localhost:3000/callback'],
     ['web', 'http://127.0.0.1:3000/callback'],
     ['web', 'https://app.example.test/callback?tenant=a'],
+    ['web', 'https://app.example.test/%C3%A4?q=b%5Cc'],
     ['web', 'https://app.example.test/'],
     ['native', 'http://[::1]/callback'],
     ['native', 'https://app.example.test/claimed'],

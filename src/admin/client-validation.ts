@@ -5,6 +5,7 @@ import { AdminError } from './admin-error.ts'
 import { type AuthMethod, type ClientType, CODE, PRESETS } from './client-presets.ts'
 import { redirectUriFault } from './redirect-uri.ts'
 import { parseScope } from './scope.ts'
+import { uriCharacterFault } from './uri-characters.ts'
 
 export type ClientMetadata = Record<string, unknown> & { type: ClientType }
 
@@ -56,12 +57,13 @@ export async function validateClient(
 }
 
 /**
- * What we call is called as it is written: nothing in it is filled in for each request (CVE-2026-4874), and nothing of
- * it stays here (OpenID Connect Back-Channel Logout 1.0 §2.2).
+ * A URL that the server calls is called as it is written: nothing in it is filled in for each request (CVE-2026-4874),
+ * and no part of it stays here (OpenID Connect Back-Channel Logout 1.0 §2.2).
  */
 function ambiguityOf(uri: string): string | undefined {
   if (uri.includes('#')) return 'must not have a fragment'
-  return /[{}*\s]/.test(uri) ? 'must not have placeholders, wildcards or spaces' : undefined
+  if (/[{}*]/.test(uri)) return 'must not have placeholders or wildcards'
+  return uriCharacterFault(uri)
 }
 
 async function scopeFaults(metadata: ClientMetadata, resources: ResourceStore): Promise<string[]> {

@@ -9,6 +9,7 @@ import { randomSecret, sha256 } from '../vault.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 import { AUTH_METHODS, CLIENT_TYPES, CODE, PRESETS, SECRET_METHODS } from './client-presets.ts'
 import { type ClientMetadata, defaultScope, validateClient } from './client-validation.ts'
+import { checkUriCharacters } from './uri-characters.ts'
 
 const clientId = z
   .string()
@@ -20,7 +21,12 @@ const limitSeconds = z
   .int()
   .min(30, 'is at least 30 seconds')
   .max(30 * DAY_SECONDS)
-const webPage = z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).max(2000)
+// First, since zod drops tabs and line feeds from what it takes for a URL.
+const webPage = z
+  .string()
+  .max(2000)
+  .superRefine(checkUriCharacters)
+  .pipe(z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }))
 const publicJwk = z
   .looseObject({ kty: z.enum(['RSA', 'EC', 'OKP'], { error: 'must be an RSA, EC or OKP key' }) })
   .refine((jwk) => !('d' in jwk), { message: 'is a private key: register the public part only' })

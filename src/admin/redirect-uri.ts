@@ -1,3 +1,5 @@
+import { uriCharacterFault } from './uri-characters.ts'
+
 /**
  * Which redirect URIs may be registered. The engine compares them literally at run time; what is registered must
  * therefore be unambiguous.
@@ -21,6 +23,8 @@ const RESPONSE_PARAMETERS = [
 
 /** @returns what is wrong with it, or undefined. */
 export function redirectUriFault(uri: string, { isNative }: { isNative: boolean }): string | undefined {
+  const characterFault = uriCharacterFault(uri)
+  if (characterFault) return characterFault
   const url = URL.parse(uri)
   if (!url) return 'is not an absolute URI'
   if (uri.includes('#')) return 'must not have a fragment'

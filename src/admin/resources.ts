@@ -6,6 +6,7 @@ import type { Resource, ResourceStore } from '../store/resource.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 import { parseScope, scopeList } from './scope.ts'
+import { checkUriCharacters } from './uri-characters.ts'
 
 const newResource = z.strictObject({
   identifier: z
@@ -13,7 +14,8 @@ const newResource = z.strictObject({
     .max(500)
     .refine((value) => URL.canParse(value) && !value.includes('#'), {
       message: 'must be an absolute URI without a fragment (RFC 8707 §2)',
-    }),
+    })
+    .superRefine(checkUriCharacters),
   scope: scopeList.refine(
     (scope) => !parseScope(scope).some((name) => (OIDC_SCOPES as readonly string[]).includes(name)),
     {
