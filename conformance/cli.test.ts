@@ -130,13 +130,13 @@ describe('the command line beside a running server', () => {
       '--password-stdin',
       '--json',
     ]
-    const created = await sallyport(words, 'correct horse battery staple\n')
+    const created = await sallyport(words, 'velvet kettle harbor nineteen\n')
     expect(JSON.parse(created.stdout)).toMatchObject({
       username: 'grace',
       status: 'active',
       profile: { name: 'Grace Hopper' },
     })
-    expect(created.stdout).not.toContain('correct horse')
+    expect(created.stdout).not.toContain('velvet kettle')
     expect(JSON.parse((await sallyport(['users', 'list', '--json'])).stdout)).toHaveLength(2)
     expect((await sallyport(['users', 'show', 'GRACE@example.test'])).stdout).toContain('grace')
     expect(

@@ -210,7 +210,7 @@ describe('a grant type', () => {
   ])('%s is unsupported_grant_type (RFC 6749 §5.2)', async (grant_type) => {
     const answer = await post(
       `${server.issuer}/token`,
-      { grant_type, username: 'ada', password: 'correct horse battery staple', assertion: 'x' },
+      { grant_type, username: 'ada', password: 'velvet kettle harbor nineteen', assertion: 'x' },
       { as: service },
     )
     expectError(answer, 'unsupported_grant_type')

@@ -52,5 +52,5 @@ export const SCOPE = 'openid profile email'
 /** Several people, so that the requests of a moment do not all lock and read the rows of one. */
 export const PEOPLE: readonly Person[] = Array.from({ length: 16 }, (_, index) => ({
   username: `person-${index}`,
-  password: 'correct horse battery staple',
+  password: 'velvet kettle harbor nineteen',
 }))

@@ -104,8 +104,8 @@ test('where a system’s few colours take the place of ours, faults and the main
 test('what is pasted is taken', async () => {
   await open('sample-login')
   await page.locator('#password').focus()
-  await page.evaluate(`document.execCommand('insertText', false, 'correct horse battery staple')`)
-  expect(await page.locator('#password').inputValue()).toBe('correct horse battery staple')
+  await page.evaluate(`document.execCommand('insertText', false, 'velvet kettle harbor nineteen')`)
+  expect(await page.locator('#password').inputValue()).toBe('velvet kettle harbor nineteen')
   const prevented = await page.evaluate(`!document.querySelector('#password').dispatchEvent(
     new ClipboardEvent('paste', { cancelable: true, bubbles: true }))`)
   expect(prevented).toBe(false)

@@ -10,7 +10,7 @@ import { createLog } from '../../src/log.ts'
 import { type RunningServer, startServer } from '../../src/server.ts'
 import { freePort, TEMPLATE_DATABASE } from './database-server.ts'
 
-export const PASSWORD = 'correct horse battery staple'
+export const PASSWORD = 'velvet kettle harbor nineteen'
 const ENCRYPTION_KEY = randomBytes(32).toString('base64')
 
 export type TestServer = RunningServer &

@@ -1,5 +1,6 @@
 import { type Match, ZxcvbnFactory } from '@zxcvbn-ts/core'
 import { adjacencyGraphs, dictionary } from '@zxcvbn-ts/language-common'
+import { COMMON_PASSPHRASES, squeeze } from './common-passphrases.ts'
 
 /** Guesses that a password must withstand: with Argon2id, years of a thousand tries a second. */
 const LEAST_GUESSES = 1e12
@@ -15,25 +16,36 @@ const READINGS = 5
 export type Weakness = 'common' | 'context' | 'repeated' | 'sequence' | 'date'
 
 /**
- * Judges how many guesses a password withstands by a list of common passwords, keyboard walks, sequences, repetitions,
- * dates and words of the moment. Making it takes some 80 ms and 8 MB.
+ * Judges how many guesses a password withstands by lists of common passwords and passphrases, keyboard walks, sequences,
+ * repetitions, dates and words of the moment. Making it takes some 80 ms and 8 MB.
  *
  * @see NIST SP 800-63B-4 §3.1.1.2
  */
 export function createGuessing() {
-  const estimate = new ZxcvbnFactory({
+  const limits = { maxLength: JUDGED_CHARACTERS, l33tMaxSubstitutions: READINGS }
+  const passwords = new ZxcvbnFactory({
+    ...limits,
     dictionary: { passwords: dictionary['passwords-common'] },
     graphs: adjacencyGraphs,
-    maxLength: JUDGED_CHARACTERS,
-    l33tMaxSubstitutions: READINGS,
+  })
+  // Has an estimator of its own: without spaces, honest passphrases of three short words would look like passwords.
+  const passphrases = new ZxcvbnFactory({
+    ...limits,
+    dictionary: { passphrases: [...COMMON_PASSPHRASES.map(cut), ...COMMON_PASSPHRASES.map(fill)] },
   })
 
   /** @param context words that others know of the person and the place, none longer than a name. */
   return (password: string, context: readonly string[]): Weakness | undefined => {
-    const { guesses, sequence } = estimate.check(password, [...context])
-    return guesses >= LEAST_GUESSES ? undefined : weaknessOf(sequence)
+    const { guesses, sequence } = passwords.check(password, [...context])
+    if (guesses < LEAST_GUESSES) return weaknessOf(sequence)
+    return passphrases.check(squeeze(password)).guesses < LEAST_GUESSES ? 'common' : undefined
   }
 }
+
+const cut = (phrase: string): string => phrase.slice(0, JUDGED_CHARACTERS)
+
+/** A phrase that is repeated, as far as it is judged. */
+const fill = (phrase: string): string => phrase.padEnd(JUDGED_CHARACTERS, phrase)
 
 export type FindWeakness = ReturnType<typeof createGuessing>
 

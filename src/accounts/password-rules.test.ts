@@ -52,6 +52,34 @@ describe('a new password', () => {
   })
 
   test.each([
+    'correcthorsebatterystaple',
+    'correct horse battery staple',
+    'Correct-Horse-Battery-Staple',
+    'CorrectHorseBatteryStaple1!',
+    'CoRrEcT hOrSe BaTtErY sTaPlE',
+    'correct.horse_battery/staple',
+    'c0rrect h0rse b4ttery st4ple',
+    'c0rr3cth0rs3b4tt3ryst4pl3',
+    'elpatsyrettabesrohtcerroc',
+    'staple battery horse correct',
+    'correct horse battery staple correct horse battery staple',
+    'correct – horse – battery – staple',
+    'To be, or not to be, that is the question!',
+    'May the Force be with you',
+    "Don't panic, don't panic",
+    'The quick brown fox jumps over the lazy dog',
+    'iloveyouforever',
+    'I love you so much 2026',
+    'Twinkle, twinkle, little star',
+    'four score and seven years ago',
+    'thisismypassword',
+    'LetMeInPlease123',
+    'ich liebe dich für immer',
+  ])('rejects a common passphrase in every spelling: %s', async (password) => {
+    expect(await codeOf(password)).toBeDefined()
+  })
+
+  test.each([
     ['adalovelace1815!'],
     ['Ada Lovelace 1815'],
     ['lovelace.ada.1815'],
@@ -67,8 +95,10 @@ describe('a new password', () => {
   })
 
   test.each([
-    ['correct horse battery staple'],
-    ['correcthorsebatterystaple'],
+    ['velvet kettle harbor nineteen'],
+    ['velvetkettleharbornineteen'],
+    ['a horse of another colour'],
+    ['the battery in my bicycle lamp'],
     ['der alte Mann am Meer'],
     ['grün Tasse Fenster Stuhl'],
     ['le chat boit du lait chaud'],
@@ -94,7 +124,7 @@ describe('a new password', () => {
   test('names that nobody should have do no harm', async () => {
     for (const name of ['__proto__', 'constructor', '.*+?^$(', ' '.repeat(200), '🦊', 'x'.repeat(10_000)])
       expect(
-        await codeOf('correct horse battery staple', { username: name, profile: { name } }),
+        await codeOf('velvet kettle harbor nineteen', { username: name, profile: { name } }),
       ).toBeUndefined()
   })
 })
@@ -132,4 +162,5 @@ const HOSTILE = {
   'common passwords': 'passw0rdl3tm31ndr4g0nm0nk3y1lov3you',
   'keyboard walks': 'qwertyuiopasdfghjkl',
   alternating: 'xyx',
+  'common passphrases': 'correct horse battery staple to be or not to be ',
 }

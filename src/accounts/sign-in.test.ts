@@ -8,7 +8,7 @@ import { createSignIn } from './sign-in.ts'
 type Needs = Parameters<typeof createSignIn>[0]
 type Accounts = Needs['accounts']
 
-const PASSWORD = 'correct horse battery staple'
+const PASSWORD = 'velvet kettle harbor nineteen'
 const account: Account = {
   sub: 'ada',
   username: 'ada',
