@@ -7,6 +7,7 @@ const SOURCE = import.meta.dirname
 /** Rooms from the bottom up: a file imports from its own room and from rooms before it. */
 const ROOMS = [
   'time',
+  'clock',
   'brand',
   'settings',
   'config',

@@ -6,6 +6,7 @@ import { createSignInLimits } from './accounts/sign-in-limits.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAdmin } from './admin/admin.ts'
 import { answerAdminRequests } from './admin/socket.ts'
+import { measureClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { createCleanup } from './jobs/cleanup.ts'
 import type { Log } from './log.ts'
@@ -28,6 +29,7 @@ import {
   openPostgres,
   openPostgresForMigrations,
 } from './store/database.ts'
+import { readDatabaseTime } from './store/database-time.ts'
 import { createDeviceCodeStore } from './store/device-code.ts'
 import { createEnding } from './store/ending.ts'
 import { createEventStore } from './store/event.ts'
@@ -52,7 +54,8 @@ const RETRY_MILLISECONDS = 1_000
 
 type Needs = {
   log: Log
-  now?: Clock
+  /** The clock of this machine. Nothing is decided by it: the database's is measured, and decides. */
+  now?: Clock | undefined
   /** How often to try, a second apart, while the database does not answer. */
   attempts?: number
 }
@@ -63,7 +66,10 @@ type Needs = {
  *
  * @throws when the database cannot be opened or migrated, or the master key does not fit it.
  */
-export async function openInstallation(config: Config, { log, now = () => new Date(), attempts = 1 }: Needs) {
+export async function openInstallation(
+  config: Config,
+  { log, now: wallClock = () => new Date(), attempts = 1 }: Needs,
+) {
   const folder = config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir) : undefined
   let database: Database | undefined
   let changes: Changes | undefined
@@ -72,6 +78,8 @@ export async function openInstallation(config: Config, { log, now = () => new Da
     const opened = await openDatabase(config, { folder, log, attempts })
     database = opened.database
     changes = opened.changes
+    const clock = await measureClock({ readTime: () => readDatabaseTime(opened.database), wallClock })
+    const { now } = clock
     const stores = {
       accounts: createAccountStore(database),
       clients: createClientStore(database, changes),
@@ -121,12 +129,13 @@ export async function openInstallation(config: Config, { log, now = () => new Da
       keyring,
       cleanup,
       outbound,
-      now,
+      clock,
       pendingMigrations: () => pendingMigrations(opened.database),
     })
     folder?.answerWith(answerAdminRequests(admin))
     return {
       database,
+      clock,
       vault,
       stores,
       changes,

@@ -36,6 +36,11 @@ export function createMetrics() {
       labelNames: ['limit'],
       registers,
     }),
+    clockDistance: new Gauge({
+      name: 'sallyport_clock_distance_seconds',
+      help: 'How far the clock of this instance is ahead of the clock of the database; below zero it is behind',
+      registers,
+    }),
     mailsPending: new Gauge({
       name: 'sallyport_mails_pending',
       help: 'Mails that have not been sent yet (counted up to 100000)',

@@ -20,6 +20,7 @@ import { openInteractionFiles } from './interactions/files.ts'
 import { loadMessages } from './interactions/messages.ts'
 import { compileTemplates } from './interactions/templates.ts'
 import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
+import { createClockWatch } from './jobs/clock-watch.ts'
 import { createDeliveries } from './jobs/deliveries.ts'
 import { createMailDelivery } from './jobs/mail.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
@@ -51,7 +52,11 @@ export type RunningServer = Readonly<{
   stop(options?: { pauseMilliseconds?: number }): Promise<void>
 }>
 
-type Needs = { log: Log; now?: Clock }
+type Needs = {
+  log: Log
+  /** The clock of this machine; nothing is decided by it. */
+  now?: Clock | undefined
+}
 
 /** Done after the ports are bound and before anything is answered. */
 type Prepare = (admin: Admin) => Promise<void>
@@ -59,7 +64,7 @@ type Prepare = (admin: Admin) => Promise<void>
 /** Starts the server: opens the installation, listens on both ports, and says how to stop. */
 export async function startServer(
   config: Config,
-  { log, now = () => new Date(), prepare }: Needs & { prepare?: Prepare },
+  { log, now: wallClock, prepare }: Needs & { prepare?: Prepare },
 ): Promise<RunningServer> {
   // First of all: what is wrong with an operator's files is told before anything is touched.
   const files = openInteractionFiles(config.templatesDir)
@@ -70,9 +75,23 @@ export async function startServer(
   let isStopping = false
   await verifyGuard()
   // Orchestrators start everything at once: the database may need a moment longer than we do.
-  const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS })
-  const { database, vault, stores, hasher, passwordRules, metrics, throttle, signInLimits, outbound, admin } =
-    installation
+  const installation = await openInstallation(config, { log, now: wallClock, attempts: START_ATTEMPTS })
+  const {
+    database,
+    clock,
+    vault,
+    stores,
+    hasher,
+    passwordRules,
+    metrics,
+    throttle,
+    signInLimits,
+    outbound,
+    admin,
+  } = installation
+  const { now } = clock
+  const clockWatch = createClockWatch({ clock, metrics, log })
+  clockWatch.tell()
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
   const clientKeyFetch = createClientKeyFetch({ outbound, now })
@@ -116,6 +135,7 @@ export async function startServer(
       engine: engines.current,
       now,
     }),
+    settleClock: clockWatch.settle,
     unitOfWork: createUnitOfWork({
       ...stores,
       ...config.lifetimes,
@@ -132,14 +152,21 @@ export async function startServer(
   const health = createHealthApp({
     metrics,
     async readiness() {
+      await clockWatch.settle()
       // Migrations ran and keys were loaded before anything listened.
       const checks = {
         database: await ping(database),
         migrations: true,
         keys: installation.jwks.keys.length > 0,
         accepting: !isStopping,
+        clock: clockWatch.isNear(),
       }
-      return { ready: Object.values(checks).every(Boolean), checks, warnings: proxyNotices.list() }
+      return {
+        ready: Object.values(checks).every(Boolean),
+        checks,
+        warnings: [...proxyNotices.list(), ...clockWatch.warnings()],
+        details: { clock_ahead_seconds: clock.distanceSeconds() },
+      }
     },
   })
 
@@ -184,6 +211,7 @@ export async function startServer(
   log.info({ event: 'mail', by: config.mail.by, registration, reset, email })
   const jobs = startJobs(
     [
+      clockWatch.job,
       ...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }),
       ...deliveries.flatMap((delivery) => delivery.jobs),
     ],

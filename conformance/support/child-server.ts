@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
+import { shiftClock } from './clock.ts'
 import { COMPILE_CACHE } from './compile-cache.ts'
 import { freePort } from './database-server.ts'
 
@@ -20,8 +21,15 @@ export type ChildServer = Readonly<{
   start: () => Promise<void>
 }>
 
-/** Starts a server as operators do, in a process of its own that can be killed; it goes with this process at the latest. */
-export async function startChildServer(settings: Record<string, string>): Promise<ChildServer> {
+/**
+ * Starts a server as operators do, in a process of its own that can be killed; it goes with this process at the latest.
+ *
+ * @param clockAheadSeconds how far the clock of its machine is ahead.
+ */
+export async function startChildServer(
+  settings: Record<string, string>,
+  { clockAheadSeconds = 0 }: { clockAheadSeconds?: number } = {},
+): Promise<ChildServer> {
   const [port, managementPort] = [await freePort(), await freePort()]
   const managementUrl = `http://127.0.0.1:${managementPort}`
   const env = {
@@ -47,11 +55,14 @@ export async function startChildServer(settings: Record<string, string>): Promis
   }
 
   async function start(): Promise<void> {
-    child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    child = spawn(process.execPath, [...shiftClock(clockAheadSeconds), MAIN, 'serve'], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => written.push(chunk.toString()))
     const deadline = Date.now() + START_MILLISECONDS
-    while (!(await isReady(managementUrl))) {
+    while (!(await isServing(managementUrl))) {
       if (!isAlive() || Date.now() > deadline)
         throw new Error(`the child server does not start:\n${written.join('')}`)
       await pause(LOOK_MILLISECONDS)
@@ -63,9 +74,13 @@ export async function startChildServer(settings: Record<string, string>): Promis
   return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start }
 }
 
-async function isReady(managementUrl: string): Promise<boolean> {
+/** Whether it is ready, or would be if its clock were right. */
+async function isServing(managementUrl: string): Promise<boolean> {
   try {
-    return (await fetch(`${managementUrl}/health/ready`)).ok
+    const { checks } = (await (await fetch(`${managementUrl}/health/ready`)).json()) as {
+      checks: Record<string, boolean>
+    }
+    return Object.values({ ...checks, clock: true }).every(Boolean)
   } catch {
     return false
   }

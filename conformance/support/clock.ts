@@ -1,12 +1,54 @@
+import pg from 'pg'
 import { vi } from 'vitest'
 
+/** Arguments for Node by which a process believes that the clock of its machine is so far ahead. */
+export function shiftClock(seconds: number): string[] {
+  const module = new URL('shifted-clock.ts', import.meta.url)
+  module.searchParams.set('seconds', String(seconds))
+  return seconds === 0 ? [] : ['--import', module.href]
+}
+
+/** The databases whose clock {@link later} moves, and a connection to each. */
+const movableClocks = new Map<string, Promise<pg.Client>>()
+
+/** From now on {@link later} moves the clock of this database, too. */
+export function addMovableClock(url: string): void {
+  movableClocks.set(url, connect(url))
+}
+
+export async function removeMovableClock(url: string): Promise<void> {
+  const client = await movableClocks.get(url)
+  movableClocks.delete(url)
+  await client?.end()
+}
+
 /**
- * Does something when this much time has passed by the clock of the server, which runs in this process and goes on
- * from there, as fast as any clock however busy the machine is: what waits a second has waited one. Postgres keeps its
- * own; what it judges is moved by SQL.
+ * Gives a database a clock that can be moved: functions that stand before Postgres' own ones in the search path, which
+ * {@link useMovableClock} sets. Done before the migrations, so that defaults of columns go by it, too.
+ */
+export const MOVABLE_CLOCK = [
+  'create schema test_clock',
+  'create table test_clock.moved (seconds float8 not null)',
+  'insert into test_clock.moved values (0)',
+  ...['now', 'clock_timestamp'].map(
+    (name) => `create function test_clock.${name}() returns timestamptz language sql stable as
+      'select pg_catalog.${name}() + make_interval(secs => (select seconds from test_clock.moved))'`,
+  ),
+]
+
+/** The setting belongs to one database and is not copied with a template. */
+export function useMovableClock(database: string): string {
+  return `alter database ${database} set search_path = public, test_clock, pg_catalog`
+}
+
+/**
+ * Does something when this much time has passed: by the clock of the machine, which the server in this process reads,
+ * and by the clock of the database. Both go on from there as fast as any clock, however busy the machine is. (The
+ * embedded database reads the clock of this process.)
  */
 export async function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   const now = () => RealDate.now() + seconds * 1000
+  await moveDatabases(seconds)
   vi.stubGlobal(
     'Date',
     new Proxy(RealDate, {
@@ -18,7 +60,21 @@ export async function later<T>(seconds: number, work: () => Promise<T>): Promise
     return await work()
   } finally {
     vi.unstubAllGlobals()
+    await moveDatabases(0)
   }
+}
+
+async function moveDatabases(seconds: number): Promise<void> {
+  const clients = await Promise.all(movableClocks.values())
+  await Promise.all(
+    clients.map((client) => client.query('update test_clock.moved set seconds = $1', [seconds])),
+  )
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client(url)
+  await client.connect()
+  return client
 }
 
 const RealDate = Date

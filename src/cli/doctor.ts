@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
+import { describeDistance, isRefusedAt } from '../clock.ts'
 import { type Config, ConfigError, parseConfig } from '../config.ts'
 import { createMailTransport } from '../mail/transport.ts'
 import { failedChecks, fetchReadiness } from './readiness.ts'
@@ -43,6 +44,7 @@ async function examine(terminal: Terminal): Promise<Check[]> {
   return [
     { name: 'configuration', ok: true, detail: `issuer ${config.issuer}, ${config.database.kind} database` },
     await check('database', 'schema up to date, master key fits', () => examineDatabase(terminal, config)),
+    await examineClock(terminal),
     await check('mail', describeMail(config), () => examineMail(config)),
     await check('server', 'discovery answers with this issuer', () => examineServer(config)),
     ...(await examineReadiness(config)),
@@ -55,6 +57,21 @@ async function examineDatabase(terminal: Terminal, { database, dataDir }: Config
     return
   }
   await withAdmin(terminal, (admin) => admin.keys.list())
+}
+
+async function examineClock(terminal: Terminal): Promise<Check> {
+  const name = 'clock'
+  try {
+    const { ahead_seconds } = await withAdmin(terminal, (admin) => admin.clock.show())
+    const wrong = describeDistance(ahead_seconds)
+    if (wrong === undefined)
+      return { name, ok: true, detail: `${ahead_seconds.toFixed(1)} s ahead of the clock of the database` }
+    return isRefusedAt(ahead_seconds)
+      ? { name, ok: false, detail: wrong }
+      : { name, ok: true, warning: true, detail: wrong }
+  } catch {
+    return { name, ok: true, warning: true, detail: 'not compared: the database does not answer' }
+  }
 }
 
 function describeMail({ mail }: Config): string {

@@ -80,6 +80,8 @@ type Needs = {
   lifetimes: Lifetimes
   rememberMe: RememberMe
   browserSessions: BrowserSessions
+  /** Finds the time again after this machine's clock was set. */
+  settleClock: () => Promise<void>
   /** Runs what is behind it in a unit of work, and commits that. */
   unitOfWork: Middleware
   vault: Vault
@@ -117,6 +119,10 @@ export function createApp(needs: Needs): Koa {
   app.use(views.serveAssets)
   app.use(onlyFor(isForPeople, paceRequests()))
   app.use(limitFloods(needs))
+  app.use(async (_ctx, next) => {
+    await needs.settleClock()
+    await next()
+  })
   app.use(needs.unitOfWork)
   app.use(
     onlyFor(

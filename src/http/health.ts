@@ -7,6 +7,8 @@ export type Readiness = () => Promise<{
   ready: boolean
   checks: Record<string, boolean>
   warnings: readonly string[]
+  /** For the operator who finds that a check did not pass. */
+  details: Record<string, unknown>
 }>
 
 /** The private listener: for the orchestrator, never for the public. */
@@ -23,9 +25,9 @@ export function createHealthApp({
     ctx.body = { status: 'ok' }
   })
   router.get('/health/ready', async (ctx) => {
-    const { ready, checks, warnings } = await readiness()
+    const { ready, checks, warnings, details } = await readiness()
     ctx.status = ready ? 200 : 503
-    ctx.body = { status: ready ? 'ok' : 'unavailable', checks, warnings }
+    ctx.body = { status: ready ? 'ok' : 'unavailable', checks, warnings, details }
   })
   router.get('/metrics', async (ctx) => {
     ctx.type = metrics.contentType

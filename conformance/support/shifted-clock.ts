@@ -1,0 +1,12 @@
+/**
+ * Loaded before a program (`--import`), with how far the clock of its machine is ahead: `?seconds=86400`. The monotonic
+ * clock stays, as it does on a machine whose clock is set wrong.
+ */
+const RealDate = Date
+const ahead = Number(new URL(import.meta.url).searchParams.get('seconds')) * 1000
+const now = () => RealDate.now() + ahead
+
+globalThis.Date = new Proxy(RealDate, {
+  construct: (target, values) => Reflect.construct(target, values.length > 0 ? values : [now()]),
+  get: (target, name) => (name === 'now' ? now : Reflect.get(target, name)),
+})

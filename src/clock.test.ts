@@ -1,0 +1,100 @@
+import { describe, expect, test } from 'vitest'
+import { measureClock } from './clock.ts'
+
+const DAY = 86_400_000
+
+/** A machine, its database, and the way between them; times in milliseconds. */
+function machine() {
+  const state = { elapsed: 5_000, wallAhead: 0, delay: 0, asked: 0, isAway: false }
+  const databaseTime = () => DAY + state.elapsed
+  const needs = {
+    async readTime() {
+      state.asked++
+      if (state.isAway) throw new Error('the database is away')
+      state.elapsed += state.delay / 2
+      const time = databaseTime()
+      state.elapsed += state.delay / 2
+      return time
+    },
+    wallClock: () => new Date(databaseTime() + state.wallAhead),
+    monotonic: () => state.elapsed,
+  }
+  return { state, databaseTime, needs }
+}
+
+describe('the clock', () => {
+  test('tells the time of the database, however far the machine’s is from it', async () => {
+    for (const wallAhead of [0, 5_000, -120_000, DAY, -DAY]) {
+      const { state, databaseTime, needs } = machine()
+      state.wallAhead = wallAhead
+      state.delay = 40
+      const clock = await measureClock(needs)
+      state.elapsed += 30_000
+      expect(clock.now().getTime()).toBe(databaseTime())
+      expect(clock.distanceSeconds()).toBe(wallAhead / 1000)
+    }
+  })
+
+  test('goes on by the monotonic clock when the machine’s is set, and notices', async () => {
+    const { state, databaseTime, needs } = machine()
+    const clock = await measureClock(needs)
+    expect(clock.hasJumped()).toBe(false)
+    state.wallAhead = DAY
+    expect(clock.hasJumped()).toBe(true)
+    expect(clock.now().getTime()).toBe(databaseTime())
+    await clock.measure()
+    expect(clock.hasJumped()).toBe(false)
+    expect(clock.distanceSeconds()).toBe(86_400)
+  })
+
+  test('is right again after the machine slept, which its monotonic clock does not count', async () => {
+    const { state, needs } = machine()
+    let slept = 0
+    const sleeping = {
+      ...needs,
+      readTime: async () => (await needs.readTime()) + slept,
+      wallClock: () => new Date(needs.wallClock().getTime() + slept),
+    }
+    const clock = await measureClock(sleeping)
+    slept = 3 * DAY
+    expect(clock.hasJumped()).toBe(true)
+    await clock.measure()
+    expect(clock.now().getTime()).toBe(DAY + state.elapsed + slept)
+    expect(clock.distanceSeconds()).toBe(0)
+  })
+
+  test('keeps a good measurement that a late answer agrees with', async () => {
+    const { state, databaseTime, needs } = machine()
+    let late = 0
+    const clock = await measureClock({
+      ...needs,
+      async readTime() {
+        const time = await needs.readTime()
+        state.elapsed += late
+        return time
+      },
+    })
+    late = 2_000
+    await clock.measure()
+    expect(clock.now().getTime()).toBe(databaseTime())
+  })
+
+  test('keeps the last measurement while the database is away', async () => {
+    const { state, databaseTime, needs } = machine()
+    const clock = await measureClock(needs)
+    state.isAway = true
+    await expect(clock.measure()).rejects.toThrow('away')
+    state.elapsed += 60_000
+    expect(clock.now().getTime()).toBe(databaseTime())
+    state.isAway = false
+    await clock.measure()
+  })
+
+  test('measures once for calls that come together', async () => {
+    const { state, needs } = machine()
+    const clock = await measureClock(needs)
+    state.asked = 0
+    await Promise.all([clock.measure(), clock.measure(), clock.measure()])
+    expect(state.asked).toBe(3)
+  })
+})

@@ -1,0 +1,47 @@
+import { type DatabaseClock, describeDistance, isRefusedAt, MEASURE_EVERY_SECONDS } from '../clock.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Job } from './scheduler.ts'
+
+type Needs = {
+  clock: DatabaseClock
+  metrics: Pick<Metrics, 'clockDistance'>
+  log: Log
+}
+
+export type ClockWatch = ReturnType<typeof createClockWatch>
+
+/** Watches how far this machine's clock is from the database's. */
+export function createClockWatch({ clock, metrics, log }: Needs) {
+  /** Tells the distance: to the log, as a warning when it is too large. */
+  function tell(): void {
+    const seconds = clock.distanceSeconds()
+    metrics.clockDistance.set(seconds)
+    const message = describeDistance(seconds)
+    if (message !== undefined) log.warn({ event: 'clock.drifted', ahead_seconds: seconds, message })
+  }
+
+  async function measure(): Promise<void> {
+    await clock.measure()
+    tell()
+  }
+
+  const job: Job = { name: 'clock', everySeconds: MEASURE_EVERY_SECONDS, run: measure }
+  return {
+    job,
+    tell,
+
+    /** Measures again after a jump. While the database is away, the last measurement stands. */
+    async settle(): Promise<void> {
+      if (clock.hasJumped()) await measure().catch(() => {})
+    },
+
+    isNear: (): boolean => !isRefusedAt(clock.distanceSeconds()),
+
+    /** What operators must know of the distance, in words. */
+    warnings(): string[] {
+      const message = describeDistance(clock.distanceSeconds())
+      return message === undefined ? [] : [message]
+    },
+  }
+}

@@ -1,0 +1,13 @@
+import type { Database } from './database.ts'
+import { defineStatement } from './statement.ts'
+
+/** The time by the database's clock at this moment, in milliseconds since the epoch. */
+export async function readDatabaseTime(database: Database): Promise<number> {
+  const [row] = await readTime(database, [])
+  return row?.milliseconds ?? Number.NaN
+}
+
+const readTime = defineStatement<{ milliseconds: number }>(
+  'clock_read',
+  'select extract(epoch from clock_timestamp())::float8 * 1000 as milliseconds',
+)
