@@ -123,6 +123,37 @@ describe('a faulty request of a known client', () => {
     expectErrorSentBack(await visit(await changed(change)), errors)
   })
 
+  test.for(['fragment', 'FRAGMENT', 'fragment.jwt', 'jwt', 'web_message', 'query fragment', 'none'])(
+    'response_mode %s is refused, and the answer is in the query (RFC 9700 §4.3.1)',
+    async (mode) => {
+      for (const change of [{}, { scope: 'openid email' }, { code_challenge: undefined }]) {
+        const answer = await visit(await changed({ response_mode: mode, ...change }))
+        expectErrorSentBack(answer, 'unsupported_response_mode')
+        expect(answer.headers.get('location')).not.toContain('#')
+      }
+      const { searchParams } = await changed({ response_mode: mode })
+      const posted = await post(`${server.issuer}/authorize`, searchParams)
+      const followed = await visit(new URL(posted.headers.get('location') ?? '', server.issuer))
+      expectErrorSentBack(followed, 'unsupported_response_mode')
+      expect(await post(`${server.issuer}/par`, searchParams, { as: app.client })).toMatchObject({
+        status: 400,
+        body: { error: 'unsupported_response_mode' },
+      })
+    },
+  )
+
+  test('response_mode twice is refused, and the answer is in the query (RFC 6749 §3.1)', async () => {
+    for (const modes of [
+      ['fragment', 'fragment'],
+      ['query', 'fragment'],
+      ['form_post', 'query'],
+    ]) {
+      const answer = await visit(await changed({ response_mode: modes }))
+      expectErrorSentBack(answer, 'invalid_request')
+      expect(answer.headers.get('location')).not.toContain('#')
+    }
+  })
+
   test.for<[name: string, values: string[]]>([
     ['scope', ['openid', 'openid profile']],
     ['nonce', ['one', 'two']],

@@ -17,10 +17,20 @@ import { type Answer, basic, post, statuses } from './support/wire.ts'
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const GRANT = { grant_type: 'client_credentials' }
+/** Where clients authenticate. */
+const ENDPOINTS: [name: string, form: Record<string, string>][] = [
+  ['token', GRANT],
+  ['par', { response_type: 'code' }],
+  ['introspect', { token: 'x' }],
+  ['revoke', { token: 'x' }],
+  ['device/authorize', { scope: 'openid' }],
+]
 
 type KeyPair = Awaited<ReturnType<typeof generateKeyPair>>
 /** Claims to set, or with undefined to leave out. */
-type Claims = { [Name in 'iss' | 'sub' | 'aud' | 'jti']?: string | undefined } & {
+type Claims = { [Name in 'iss' | 'sub' | 'jti']?: string | undefined } & {
+  aud?: string | string[] | undefined
+} & {
   [Name in 'exp' | 'nbf']?: number | undefined
 }
 
@@ -193,6 +203,24 @@ describe('private_key_jwt', () => {
   ])('with %s is 401 invalid_client (RFC 7523 §3)', async ([, claims]) => {
     const sub = claims.sub === 'SERVICE' ? { sub: service.client_id } : {}
     expectRefused(await assert(await sign({ ...claims, ...sub })))
+  })
+
+  test('is accepted at each endpoint for the issuer or the token endpoint, as one string alone (CVE-2025-27370)', async () => {
+    const owner = await other()
+    for (const [name, form] of ENDPOINTS) {
+      const send = async (aud: string | string[]) =>
+        post(`${server.issuer}/${name}`, {
+          ...form,
+          client_assertion_type: ASSERTION_TYPE,
+          client_assertion: await sign({ ...owner, aud }),
+        })
+      // Whatever else is wrong with the request, the client is known.
+      for (const aud of [server.issuer, `${server.issuer}/token`])
+        expect((await send(aud)).body.error, name).not.toBe('invalid_client')
+      expectRefused(await send([server.issuer]))
+      expectRefused(await send([`${server.issuer}/token`, 'https://elsewhere.example.test']))
+      if (name !== 'token') expectRefused(await send(`${server.issuer}/${name}`))
+    }
   })
 
   test('with alg none, HS256 keyed with the public key, or another key is 401 invalid_client (RFC 8725 §3.1)', async () => {

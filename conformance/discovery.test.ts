@@ -32,6 +32,8 @@ describe('discovery', () => {
       authorization_response_iss_parameter_supported: true,
       subject_types_supported: ['public'],
     })
+    for (const path of [OPENID, OAUTH])
+      expect((await discover(path)).response_modes_supported).toEqual(['query', 'form_post'])
     expect((metadata.grant_types_supported as string[]).toSorted()).toEqual([
       'authorization_code',
       'client_credentials',

@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+import { RESPONSE_MODES } from '../oidc/provider.ts'
 import { allowFormTargets } from './transport/headers.ts'
 
 type Oidc = KoaContextWithOIDC['oidc']
@@ -14,7 +15,8 @@ const CLIENT_ROUTES = new Set([
 ])
 
 /**
- * Mends what the engine's answers lack: where the forms of its own pages lead; the poll interval (RFC 8628 §3.2);
+ * Mends what the engine's answers lack: where the forms of its own pages lead; the poll interval (RFC 8628 §3.2); the
+ * response modes that are refused (RFC 8414 §2);
  * `unauthorized_client` for a grant outside a client's registration and 401 `invalid_client` when nobody
  * authenticated (RFC 6749 §5.2), both of which it calls `invalid_request`.
  */
@@ -24,6 +26,8 @@ export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds
     const { oidc } = ctx as Context & { oidc?: Oidc }
     if (!oidc) return
     if (ctx.type === 'text/html' && ctx.status === 200) widenFormTargets(ctx, oidc)
+    if (oidc.route === 'discovery' && ctx.status === 200)
+      addToBody(ctx, { response_modes_supported: RESPONSE_MODES })
     if (!CLIENT_ROUTES.has(oidc.route)) return
     if (oidc.route === 'device_authorization' && ctx.status === 200)
       addToBody(ctx, { interval: pollIntervalSeconds })

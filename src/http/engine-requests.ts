@@ -1,7 +1,7 @@
 import type { Context, Middleware } from 'koa'
 import { cookieNames } from '../oidc/cookies.ts'
 import { SessionNotFound } from '../oidc/errors.ts'
-import { ROUTES } from '../oidc/provider.ts'
+import { RESPONSE_MODES, ROUTES } from '../oidc/provider.ts'
 import { isForPrograms, normalPath, takesOnlyPost } from './endpoints.ts'
 import { BadRequestError, formOf, replayForm } from './transport/form.ts'
 
@@ -21,6 +21,8 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
     if (isForPrograms(ctx)) ctx.req.headers.accept = 'application/json'
     if (ctx.method === 'POST' && (path === ROUTES.authorization || path === ROUTES.end_session))
       return redirectToGet(ctx, path)
+    if (path === ROUTES.authorization || path === ROUTES.pushed_authorization_request)
+      renameResponseModes(ctx)
     if (ctx.method === 'POST' && path === ROUTES.code_verification) requireCookies(ctx, [cookies.session])
     const names = ctx.method === 'POST' ? approveOrDeny[path] : undefined
     if (names) translateAction(ctx, names)
@@ -44,6 +46,21 @@ function requirePost(ctx: Context): void {
 function redirectToGet(ctx: Context, path: string): void {
   ctx.status = 303
   ctx.redirect(`${path}?${formOf(ctx).toString()}`)
+}
+
+/**
+ * The engine answers in the fragment whenever that is asked for, errors included, and no setting of it forbids that. A
+ * mode that is not ours becomes one that the engine does not know: it refuses that, and says so by the default mode.
+ */
+function renameResponseModes(ctx: Context): void {
+  const parameters = ctx.method === 'POST' ? formOf(ctx) : new URLSearchParams(ctx.querystring)
+  const modes = parameters.getAll('response_mode')
+  if (modes.every((mode) => mode === '' || RESPONSE_MODES.includes(mode))) return
+  parameters.delete('response_mode')
+  for (const mode of modes)
+    parameters.append('response_mode', RESPONSE_MODES.includes(mode) ? mode : 'unsupported')
+  if (ctx.method === 'POST') replayForm(ctx, parameters)
+  else ctx.querystring = parameters.toString()
 }
 
 /** `verification_uri_complete` fills the field; the person still presses the button (RFC 8628 §3.3.1, §5.4). */

@@ -124,8 +124,17 @@ export function createInteractionPolicy(now: Clock): interactionPolicy.DefaultPo
   return policy
 }
 
-/** Refuses a client assertion that its client made to last too long, however well it is signed. */
-export function assertClientAssertion(_ctx: unknown, { exp }: Record<string, unknown>): void {
+/**
+ * Refuses a client assertion, however well it is signed, that its client made to last too long, or whose audience is
+ * not this server alone: one string, the issuer or its token endpoint (CVE-2025-27370, RFC 7523bis §3). The engine would
+ * take a list in which another server stands, too, which could then present the assertion here.
+ */
+export function assertClientAssertion(
+  { oidc }: Pick<KoaContextWithOIDC, 'oidc'>,
+  { exp, aud }: Record<string, unknown>,
+): void {
+  if (aud !== oidc.issuer && aud !== oidc.urlFor('token'))
+    throw new errors.InvalidClientAuth('the audience is one string: the issuer, or the token endpoint')
   const latest = Math.floor(Date.now() / 1000) + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
   if (typeof exp !== 'number' || exp > latest) {
     throw new errors.InvalidClientAuth(`client assertions may last ${CLIENT_ASSERTION_SECONDS} seconds`)

@@ -53,6 +53,9 @@ export const ROUTES = {
   end_session: '/logout',
 } as const
 
+/** How authorization responses are sent. A fragment would hand the code to every script of the page (RFC 9700 §4.3.1). */
+export const RESPONSE_MODES: readonly string[] = ['query', 'form_post']
+
 const OUTBOUND_BODY_BYTES = 64 * 1024
 const USER_AGENT_CHARACTERS = 200
 
