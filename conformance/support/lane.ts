@@ -30,6 +30,8 @@ export type Fault =
    */
   | Readonly<{ kind: 'error'; sqlState: string }>
   | Readonly<{ kind: 'delay'; milliseconds: number }>
+  /** As a delay, for as long as a test needs to do something meanwhile. */
+  | Readonly<{ kind: 'hold'; until: Promise<unknown> }>
   /** The connection is gone without a word. What is done meanwhile is over before either side notices. */
   | Readonly<{ kind: 'drop'; meanwhile?: () => Promise<void> }>
 
@@ -192,6 +194,9 @@ export class Lane {
     switch (fault.kind) {
       case 'delay':
         await pause(fault.milliseconds)
+        return 'goes on'
+      case 'hold':
+        await fault.until
         return 'goes on'
       case 'drop':
         await fault.meanwhile?.()

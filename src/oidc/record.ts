@@ -34,20 +34,28 @@ export function originOf(ctx: Pick<Context, 'state' | 'ip' | 'get'>): Origin {
   }
 }
 
+/** What a reused code or refresh token revokes. */
+export type Reuse = Readonly<{ event: NewEvent; family: string | undefined; sessionUid: string | undefined }>
+
 /**
- * A token request ends a grant for one reason: what it presented had been spent before (RFC 9700 §4.14.2). Either
- * the client or somebody else holds a copy, so the session that it came from ends, too; a device's came from none.
+ * The reuse that a request found, if the engine revokes a grant because of one: a token request revokes for no other reason
+ * (RFC 9700 §4.14.2). What came from the code is revoked; so is the session that a refresh token came from, since the
+ * client or an attacker holds a copy. A device's came from none.
  */
-export function reuseOf(
+export function reuseIn(
   ctx: KoaContextWithOIDC | undefined,
   request: TokenRequest | undefined,
-): { event?: NewEvent; sessionUid?: string | undefined } {
+): Reuse | undefined {
   const source = request?.source
-  if (!ctx || !source) return {}
+  if (!ctx || !source) return undefined
   const event = tokenEvent(REUSE_EVENTS[source.kindName] ?? 'refresh_token.reused', ctx, source)
   const isRefresh = source.kindName === 'RefreshToken'
   const isDevice = textOf(source.payload.gty)?.startsWith('device_code')
-  return { event, sessionUid: isRefresh && !isDevice ? event.sessionUid : undefined }
+  return {
+    event,
+    family: isRefresh ? source.family : source.consumedBy,
+    sessionUid: isRefresh && !isDevice ? event.sessionUid : undefined,
+  }
 }
 
 const REUSE_EVENTS: Partial<Record<Source['kindName'], EventType>> = {

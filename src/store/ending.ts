@@ -29,11 +29,17 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
     | { what: 'grant'; grantId: string }
     /** The tokens of one kind under a grant that stays. */
     | { what: 'tokens'; grantId: string; kind: TokenKind }
+    /**
+     * What came from one authorization code or device code: every token of the family, and the grant if nothing else hangs
+     * on it. Without a family, which the version before did not note, the whole grant.
+     */
+    | { what: 'family'; grantId: string; family: string | undefined }
     | { what: 'token'; idHash: Uint8Array }
     /**
      * A browser session, by its `uid`, with the tokens issued through it; for good, no request in flight can write it
      * back. If the browser was remembered, it is not any more. Kept are the tokens of devices, and those with
-     * `offline_access` of clients with `keep_offline_access`.
+     * `offline_access` of clients with `keep_offline_access`; after a reused refresh token those of every client, since
+     * the person did not sign out.
      */
     | { what: 'session'; uid: string; cause: Cause }
     /** What a session is signed in to at one client; the session goes on. */
@@ -115,8 +121,8 @@ export async function endNow(database: Database, endings: readonly Ending[]): Pr
     ended.sessions += more?.sessions ?? 0
     ended.browsers += more?.browsers ?? 0
     ended.grants += more?.grants ?? 0
-    // A session whose identifier was replaced while we waited for its row goes on under one that we did not see.
-    const mayGoOn = endings.some(({ what }) => what === 'session' || what === 'browser')
+    // While we waited for its row, a session's identifier was replaced by one that we did not see, or a token by its successor.
+    const mayGoOn = endings.some(({ what }) => what === 'session' || what === 'browser' || what === 'family')
     if (!mayGoOn || (await findAlive(database, parameters.slice(0, 6))).length === 0) break
   }
   return ended
@@ -141,6 +147,8 @@ function toRow(ending: Ending): EndingRow {
       return { ...ending, id: ending.sub, uid: ending.exceptSessionUid }
     case 'consent':
       return { ...ending, id: ending.sub }
+    case 'family':
+      return { ...ending, ...(ending.family === undefined ? {} : { id: ending.family }) }
     default:
       return ending
   }
@@ -148,6 +156,13 @@ function toRow(ending: Ending): EndingRow {
 
 /** A client whose tokens belong to a device: they do not end with the browser session that approved it. */
 const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
+
+/**
+ * A token that belongs to the family that is to be revoked. So may one that the version before issued, since it noted
+ * none. Codes are in the family that they were spent for, and in none before.
+ */
+const IS_OF_FAMILY = `(ending.id is null or token.family = ending.id or token.consumed_by = ending.id
+          or (token.family is null and token.kind in (${TOKEN_KINDS.AccessToken}, ${TOKEN_KINDS.RefreshToken})))`
 
 const raiseAccessEpoch = defineStatement<{ accessEpoch: number }>(
   'access_epoch_raise',
@@ -172,6 +187,9 @@ const findAlive = defineStatement(
       as ending (what, grant_id, kind, id_hash, uid, id)
     where (what = 'session' and exists (select from oidc_session where uid = ending.uid and ended_at is null))
       or (what = 'browser' and exists (select from oidc_session where remembered_id = ending.id and ended_at is null))
+      or (what = 'family' and exists (
+        select from oidc_token as token where token.grant_id = ending.grant_id and ${IS_OF_FAMILY}
+      ))
     limit 1`,
 )
 
@@ -199,7 +217,9 @@ const end = defineStatement<Ended>(
     ), part (account_sub, client_id, grant_id, sid, is_kept, is_device) as (
       select session.account_sub, client.client_id, authorized.value ->> 'grantId', authorized.value ->> 'sid',
         authorized.value ->> 'persistsLogout' = 'true'
-          and (${IS_DEVICE} or client.metadata ->> 'keep_offline_access' = 'true'), ${IS_DEVICE}
+          and (
+            ${IS_DEVICE} or client.metadata ->> 'keep_offline_access' = 'true' or session.reason = 'refresh_token_reused'
+          ), ${IS_DEVICE}
       from session cross join jsonb_each(coalesce(session.payload -> 'authorizations', '{}')) as authorized
         join oidc_client as client on client.client_id = authorized.key
       union all
@@ -221,8 +241,17 @@ const end = defineStatement<Ended>(
         cross join jsonb_each(coalesce(session.payload -> 'authorizations', '{}')) as authorized
         join oidc_client as client on client.client_id = authorized.key
       where ending.what = 'person' and session.ended_at is null and not ${IS_DEVICE}
+    ), family as materialized (
+      select token.id_hash from ending join oidc_token as token on token.grant_id = ending.grant_id
+      where ending.what = 'family' and ${IS_OF_FAMILY}
+      order by token.id_hash for update of token
     ), due (grant_id) as (
       select grant_id from ending where what = 'grant'
+      union select grant_id from ending where what = 'family' and not exists (
+        select from oidc_token as token
+        where token.grant_id = ending.grant_id and token.consumed_at is null and token.expires_at > now()
+          and token.id_hash not in (select id_hash from family)
+      )
       union select grant_id from part where is_kept is not true
       union select oidc_grant.id from ending join oidc_grant on oidc_grant.account_sub = ending.id
         where ending.what = 'person' and oidc_grant.id not in (select grant_id from kept where grant_id is not null)
@@ -236,6 +265,10 @@ const end = defineStatement<Ended>(
       delete from oidc_token using ending
       where ending.what = 'tokens' and oidc_token.grant_id = ending.grant_id and oidc_token.kind = ending.kind
         and oidc_token.grant_id not in (select grant_id from due where grant_id is not null)
+    ), relatives as (
+      delete from oidc_token
+      where id_hash in (select id_hash from family)
+        and grant_id not in (select grant_id from due where grant_id is not null)
     ), single as (
       delete from oidc_token using ending
       where ending.what = 'token' and oidc_token.id_hash = ending.id_hash

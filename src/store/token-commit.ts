@@ -66,7 +66,7 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
       where oidc_grant.id = any($3) and account.status = 'active' and oidc_grant.access_epoch = account.access_epoch
       order by oidc_grant.id for key share of oidc_grant
     ), held as materialized (
-      select token.id_hash, token.grant_id from oidc_token as token join alive on alive.id = token.grant_id
+      select token.id_hash, token.grant_id, token.family from oidc_token as token join alive on alive.id = token.grant_id
       where token.id_hash = any($2)
       order by token.id_hash for no key update of token
     ), spent as (
@@ -75,10 +75,11 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
       where token.id_hash = held.id_hash
         and (token.consumed_at is null or token.consumed_by = given.id)
         and ${SESSION_LIVES}
-      returning given.id
+      -- A code begins a family, a refresh token goes on with it.
+      returning given.id, coalesce(held.family, given.id) as family
     ), issued as (
-      insert into oidc_token (id_hash, kind, grant_id, client_id, payload, expires_at)
-      select id_hash, kind, grant_id, client_id, payload::jsonb, to_timestamp(expires_at)
+      insert into oidc_token (id_hash, kind, grant_id, family, client_id, payload, expires_at)
+      select id_hash, kind, grant_id, spent.family, client_id, payload::jsonb, to_timestamp(expires_at)
       from unnest($7::uuid[], $8::bytea[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::float8[])
         as new_token (commit_id, id_hash, kind, grant_id, client_id, payload, expires_at)
       join spent on spent.id = new_token.commit_id

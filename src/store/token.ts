@@ -27,6 +27,8 @@ export type FoundToken = Readonly<{
   spentSecondsAgo: number | undefined
   /** The commit that spent it. */
   consumedBy: string | undefined
+  /** Of a token that came from a code: the commit that spent the code. undefined: the version before issued it. */
+  family: string | undefined
   grant: Readonly<{ id: string; payload: Payload }> | undefined
   account: Account | undefined
   /** Of a token that ends with its session; `state` is undefined when the session has ended. */
@@ -84,7 +86,7 @@ export function tokenColumns(tokens: readonly Token[]): unknown[][] {
 const findTokens = defineStatement<FoundRow>(
   'token_find',
   `select token.id_hash, token.kind, token.payload::text as payload,
-      extract(epoch from now() - token.consumed_at)::float8 as spent_seconds_ago, token.consumed_by,
+      extract(epoch from now() - token.consumed_at)::float8 as spent_seconds_ago, token.consumed_by, token.family,
       token.grant_id, oidc_grant.payload::text as grant_payload,
       ${ACCOUNT_COLUMNS},
       case when token.payload -> 'expiresWithSession' = 'true' then token.payload ->> 'sessionUid' end as session_uid,
@@ -131,6 +133,7 @@ type FoundRow = Omit<AccountRow, 'sub'> & {
   payload: string
   spent_seconds_ago: number | null
   consumed_by: string | null
+  family: string | null
   grant_id: string | null
   grant_payload: string | null
   sub: string | null
@@ -148,6 +151,7 @@ function toFoundToken(row: FoundRow): FoundToken {
     payload: JSON.parse(row.payload),
     spentSecondsAgo: row.spent_seconds_ago ?? undefined,
     consumedBy: row.consumed_by ?? undefined,
+    family: row.family ?? undefined,
     grant:
       row.grant_id !== null && row.grant_payload !== null
         ? { id: row.grant_id, payload: JSON.parse(row.grant_payload) }

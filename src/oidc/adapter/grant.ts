@@ -4,7 +4,7 @@ import { NO_ORIGIN } from '../../store/event.ts'
 import type { GrantStore } from '../../store/grant.ts'
 import { provenEpoch } from '../access-epoch.ts'
 import { ProofOutdatedError } from '../errors.ts'
-import { reuseOf } from '../record.ts'
+import { reuseIn } from '../record.ts'
 import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
 
@@ -39,14 +39,16 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
     async destroy(id) {
       const unit = currentUnit()
       unit?.read.grants.delete(id)
-      const { event, sessionUid } = reuseOf(Provider.ctx, unit?.tokenRequest)
+      const reuse = reuseIn(Provider.ctx, unit?.tokenRequest)
+      if (!reuse) return await end({ what: 'grant', grantId: id })
+      const { event, family, sessionUid } = reuse
       const cause = {
         reason: 'refresh_token_reused',
         by: 'server',
         origin: unit?.origin ?? NO_ORIGIN,
       } as const
       await Promise.all([
-        end({ what: 'grant', grantId: id, event }),
+        end({ what: 'family', grantId: id, family, event }),
         sessionUid === undefined ? undefined : end({ what: 'session', uid: sessionUid, cause }),
       ])
     },

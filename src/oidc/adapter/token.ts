@@ -89,9 +89,13 @@ export function tokenAdapter(
       const found = await currentUnit()?.read.tokens.get(id)
       if (!found?.grant) await end({ what: 'token', idHash: sha256(id), event: revocation() })
     },
-    // Of the kinds that the engine ends one by one, this one it always does.
-    revokeByGrantId: (grantId) =>
-      end({ what: 'tokens', grantId, kind, event: kind === 'AccessToken' ? revocation() : undefined }),
+
+    async revokeByGrantId(grantId) {
+      // A reuse revokes one family: the grant's adapter does all of it.
+      if (currentUnit()?.tokenRequest) return
+      // AccessToken is always revoked, so the event is recorded here.
+      await end({ what: 'tokens', grantId, kind, event: kind === 'AccessToken' ? revocation() : undefined })
+    },
   }
 
   /** Introspection and revocation ask for one token as each kind that it may be: one statement answers all. */

@@ -1,0 +1,241 @@
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import {
+  createWireApp,
+  expectRefreshed,
+  expectTokenError,
+  type Tokens,
+  tokensOf,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
+import { EndUser } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { Road } from './support/road.ts'
+import { rows, sql } from './support/wire.ts'
+
+const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
+
+let server: TestServer
+let road: Road
+let app: WireApp
+let other: WireApp
+let tv: ClientDocument
+let ada: EndUser
+
+beforeAll(async () => {
+  server = await startTestServer({}, async (url) => {
+    const database = new URL(url)
+    road = new Road({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await road.open())
+    return database.href
+  })
+  const { clients, users } = server.admin
+  await users.create({ username: 'ada', password: PASSWORD })
+  app = await createWireApp(server)
+  other = await createWireApp(server, { client_name: 'Other App' })
+  tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
+})
+afterAll(async () => {
+  await server?.remove()
+  road?.close()
+})
+// A session of its own for every test.
+beforeEach(() => {
+  ada = new EndUser(server.issuer)
+})
+
+/** Lets the time pass in which an honest duplicate is refused without further harm. */
+const leaveReplayWindow = () =>
+  sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+
+/** Spends a refresh token, and uses it again when the window is over. */
+async function reuse({ refreshToken }: Tokens, of = app): Promise<Tokens> {
+  const next = expectRefreshed(await of.refresh(refreshToken))
+  await leaveReplayWindow()
+  expectTokenError(await of.refresh(refreshToken))
+  return next
+}
+
+async function expectAlive({ accessToken, refreshToken }: Tokens, of = app): Promise<void> {
+  expect(await userinfoStatus(server, accessToken)).toBe(200)
+  expectRefreshed(await of.refresh(refreshToken))
+}
+
+async function expectDead({ accessToken, refreshToken }: Tokens, of = app): Promise<void> {
+  expect(await userinfoStatus(server, accessToken)).toBe(401)
+  expectTokenError(await of.refresh(refreshToken))
+}
+
+const grantsOf = (client: { client_id: string }) =>
+  rows(server, 'select id from oidc_grant where client_id = $1', [client.client_id])
+
+describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
+  test('revokes its family, however often that was rotated, and its session', async () => {
+    const first = await app.getTokens(OFFLINE, ada)
+    const second = expectRefreshed(await app.refresh(first.refreshToken))
+    const third = expectRefreshed(await app.refresh(second.refreshToken))
+    await leaveReplayWindow()
+    expectTokenError(await app.refresh(first.refreshToken))
+    for (const tokens of [first, second, third]) await expectDead(tokens)
+    expect((await app.askSilently(ada)).get('error')).toBe('login_required')
+  })
+
+  test('keeps the other offline family of the same client, session and grant', async () => {
+    const [stolen, kept] = [await app.getTokens(OFFLINE, ada), await app.getTokens(OFFLINE, ada)]
+    expect(await grantsOf(app.client)).toHaveLength(1)
+    await expectDead(await reuse(stolen))
+    await expectAlive(kept)
+    await app.getTokens(OFFLINE, new EndUser(server.issuer))
+  })
+
+  test('that ends with its session keeps the offline family beside it', async () => {
+    const [stolen, kept] = [await app.getTokens({}, ada), await app.getTokens(OFFLINE, ada)]
+    await expectDead(await reuse(stolen))
+    await expectAlive(kept)
+  })
+
+  test('ends, with the session, what other clients have for as long as it lasts, and keeps what they have offline', async () => {
+    const stolen = await app.getTokens(OFFLINE, ada)
+    const bound = await other.getTokens({}, ada)
+    await expectDead(await reuse(stolen))
+    await expectDead(bound, other)
+    const again = new EndUser(server.issuer)
+    const stolenAgain = await app.getTokens({}, again)
+    const offline = await other.getTokens(OFFLINE, again)
+    await expectDead(await reuse(stolenAgain))
+    await expectAlive(offline, other)
+  })
+
+  test('keeps the devices that its session approved, and one of a device keeps that session', async () => {
+    const browser = await app.getTokens({}, ada)
+    const device = async () => {
+      const started = await startDevice(server, tv)
+      await approveDevice(ada, started)
+      return tokensOf(await pollDevice(server.url, started, tv))
+    }
+    const asTv = { ...app, refresh: refreshAs(tv) }
+    const [stolen, kept] = [await device(), await device()]
+    await expectDead(await reuse(stolen, asTv), asTv)
+    await expectAlive(kept, asTv)
+    const next = expectRefreshed(await app.refresh(browser.refreshToken))
+    await expectDead(await reuse(next))
+    expect(await userinfoStatus(server, kept.accessToken)).toBe(200)
+  })
+
+  test('keeps every other session of the person', async () => {
+    const elsewhere = new EndUser(server.issuer)
+    const kept = await app.getTokens({}, elsewhere)
+    await expectDead(await reuse(await app.getTokens({}, ada)))
+    await expectAlive(kept)
+    expect((await app.askSilently(elsewhere)).get('code')).toBeTruthy()
+  })
+
+  test('leaves no grant behind that nothing hangs on', async () => {
+    const lonely = await createWireApp(server, { client_name: 'Lonely App' })
+    await expectDead(await reuse(await lonely.getTokens(OFFLINE, ada), lonely), lonely)
+    expect(await grantsOf(lonely.client)).toEqual([])
+  })
+
+  test('of a version that knew no families revokes the whole grant', async () => {
+    const [stolen, neighbour] = [await app.getTokens(OFFLINE, ada), await app.getTokens(OFFLINE, ada)]
+    await sql(server, 'update oidc_token set family = null')
+    await expectDead(await reuse(stolen))
+    await expectDead(neighbour)
+  })
+
+  test('revokes a successor whose commit waits, too', async () => {
+    const first = await app.getTokens(OFFLINE, ada)
+    const second = expectRefreshed(await app.refresh(first.refreshToken))
+    await leaveReplayWindow()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+      text.includes('/* token_commit */'),
+    )
+    const rotating = app.refresh(second.refreshToken)
+    expectTokenError(await app.refresh(first.refreshToken))
+    resolve()
+    expectTokenError(await rotating)
+    await expectDead(second)
+  })
+
+  test('revokes a successor whose commit it has to wait for, too', async () => {
+    const first = await app.getTokens(OFFLINE, ada)
+    const kept = await app.getTokens(OFFLINE, ada)
+    const second = expectRefreshed(await app.refresh(first.refreshToken))
+    await leaveReplayWindow()
+    const witness = new pg.Client(server.env.DATABASE_URL)
+    await witness.connect()
+    const waiting = async (statement: string) => {
+      const { rows: found } = await witness.query(
+        `select from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock' and query like '/* ' || $1 || ' */%'`,
+        [statement],
+      )
+      expect(found).toHaveLength(1)
+    }
+    try {
+      // Holds a commit up when it has spent the token, and has not committed its successor.
+      await witness.query('select pg_advisory_lock(1)')
+      await witness.query(
+        `create function hold_up() returns trigger language plpgsql as
+         $$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$`,
+      )
+      await witness.query(
+        'create trigger hold_up before insert on oidc_token for each row execute function hold_up()',
+      )
+      const rotating = app.refresh(second.refreshToken)
+      await vi.waitFor(() => waiting('token_commit'))
+      const reusing = app.refresh(first.refreshToken)
+      await vi.waitFor(() => waiting('end'))
+      await witness.query('select pg_advisory_unlock(1)')
+      expectTokenError(await reusing)
+      const third = await rotating
+      expect(third.status, third.text).toBe(200)
+      await expectDead(tokensOf(third))
+    } finally {
+      await witness.query('drop function hold_up() cascade')
+      await witness.end()
+    }
+    await expectAlive(kept)
+  })
+})
+
+describe('a code that is redeemed late, again (RFC 6749 §4.1.2)', () => {
+  test('revokes what it was redeemed for, and no other family of the session', async () => {
+    const { form, ...stolen } = await app.getTokens(OFFLINE, ada)
+    const kept = await app.getTokens({}, ada)
+    const next = expectRefreshed(await app.refresh(stolen.refreshToken))
+    await leaveReplayWindow()
+    expectTokenError(await app.token(form))
+    await expectDead(stolen)
+    await expectDead(next)
+    await expectAlive(kept)
+    expect((await app.askSilently(ada)).get('code')).toBeTruthy()
+  })
+
+  test('keeps a code of the same grant that was not redeemed yet', async () => {
+    const { form, ...stolen } = await app.getTokens({}, ada)
+    const waiting = await app.getCode({}, ada)
+    await leaveReplayWindow()
+    expectTokenError(await app.token(form))
+    await expectDead(stolen)
+    await expectAlive(tokensOf(await app.token(waiting.form)))
+  })
+
+  test('of a device revokes what it was redeemed for', async () => {
+    const started = await startDevice(server, tv)
+    await approveDevice(new EndUser(server.issuer), started)
+    const tokens = tokensOf(await pollDevice(server.url, started, tv))
+    await leaveReplayWindow()
+    expectTokenError(await pollDevice(server.url, started, tv))
+    await expectDead(tokens, { ...app, refresh: refreshAs(tv) })
+  })
+})
+
+function refreshAs(as: ClientDocument): WireApp['refresh'] {
+  return (refresh_token, more = {}) =>
+    app.token({ grant_type: 'refresh_token', refresh_token, ...more }, { as })
+}
