@@ -272,6 +272,23 @@ describe('the page where a person enters the code', () => {
     expectError(await poll(started), 'authorization_pending')
   })
 
+  test.for<[what: string, device: Record<string, string>, person: Record<string, string>]>([
+    [
+      'the device and the person',
+      { 'x-forwarded-for': '203.0.113.9' },
+      { 'x-forwarded-for': '198.51.100.7' },
+    ],
+    ['the device', { 'x-forwarded-for': '203.0.113.9' }, {}],
+    ['the person', {}, { forwarded: 'for=203.0.113.9' }],
+  ])('warns when %s came through a proxy that is not trusted (RFC 8628 §5.4)', async ([, device, person]) => {
+    const started = await start({ scope: 'openid' }, device)
+    const bob = new EndUser(server.issuer)
+    bob.headers = person
+    const page = await enterCode(bob, started)
+    expect(page.$('dl').text()).not.toContain('the same network')
+    expect(page.$('.notice').text()).toContain('another network')
+  })
+
   test('asks even a person who is signed in, and consented to the app before (RFC 8628 §5.4)', async () => {
     await approveDevice(ada, await start())
     const started = await start()

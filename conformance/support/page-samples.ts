@@ -201,7 +201,7 @@ const DEVICE: Pages['device-confirm'] = {
     program: 'Chrome',
     system: 'Tizen',
     address: '2001:db8:85a3:8d3:1319:8a2e:370:7348',
-    isNear: false,
+    nearness: 'far',
     askedAt: at(11, 24),
   },
 }
@@ -272,7 +272,7 @@ export const SAMPLES: Record<string, Sample> = {
   'sample-device-confirm': { name: 'device-confirm', values: DEVICE },
   'sample-device-confirm-wordy': {
     name: 'device-confirm',
-    values: { ...DEVICE, client: WORDY, device: { ...DEVICE.device, program: LONG_AGENT, isNear: true } },
+    values: { ...DEVICE, client: WORDY, device: { ...DEVICE.device, program: LONG_AGENT, nearness: 'near' } },
   },
   'sample-device-done': { name: 'device-done', values: { clientName: LONG_NAME } },
   'sample-device-denied': { name: 'device-denied', values: { by: 'person' } },

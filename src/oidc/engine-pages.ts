@@ -1,5 +1,5 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
-import { isNear } from '../accounts/network.ts'
+import { nearnessOf } from '../accounts/network.ts'
 import { SessionNotFound } from './errors.ts'
 import {
   type DeviceError,
@@ -19,11 +19,14 @@ export function createEnginePages({
   renderError,
   findAccount,
   parseUserAgent,
+  isLocal,
 }: {
   render: RenderPage
   renderError: RenderErrorPage
   findAccount: FindAccount
   parseUserAgent: (userAgent: string) => UserAgentOnPage
+  /** The server is for this machine alone. */
+  isLocal: boolean
 }) {
   return {
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
@@ -69,10 +72,12 @@ export function createEnginePages({
       ctx: KoaContextWithOIDC,
       _form: string,
       client: EngineClient,
-      { agent, address }: Record<string, unknown>,
+      { agent, address, isAddressUnknown }: Record<string, unknown>,
       userCode: string,
     ): void {
       const from = String(address ?? '')
+      const known = isAddressUnknown === true ? undefined : from
+      const here = ctx.state.isAddressUnknown === true ? undefined : ctx.ip
       render(ctx, 'device-confirm', {
         xsrf: xsrfOf(ctx),
         action: ctx.oidc.urlFor('code_verification'),
@@ -81,7 +86,7 @@ export function createEnginePages({
         device: {
           ...parseUserAgent(String(agent ?? '')),
           address: from,
-          isNear: isNear(from, ctx.ip),
+          nearness: nearnessOf(known, here, { isLocal }),
           askedAt: new Date((ctx.oidc.entities.DeviceCode?.iat ?? 0) * 1000),
         },
       })

@@ -1,4 +1,5 @@
 import type { Client as EngineClient, KoaContextWithOIDC } from 'oidc-provider'
+import type { Nearness } from '../accounts/network.ts'
 import type { PasswordFault } from '../accounts/password-rules.ts'
 import type { UserCodeFault } from './user-code.ts'
 
@@ -36,8 +37,8 @@ export type Pages = {
     client: ClientOnPage
     device: UserAgentOnPage & {
       address: string
-      /** Whether it asked from where this browser is; undefined where that cannot be told. */
-      isNear: boolean | undefined
+      /** Whether it asked from where this browser is. */
+      nearness: Nearness
       askedAt: Date
     }
   }

@@ -30,7 +30,5 @@ describe('a client assertion', () => {
     ['HTTPS://login.example.test'],
     ['https://login.example.test:443'],
     ['https://login.example.test@elsewhere.example.test'],
-  ])('is refused for the audience %j (CVE-2025-27370)', (aud) =>
-    expect(() => accept({ aud, exp })).toThrow(),
-  )
+  ])('is refused for the audience %j (CVE-2025-27370)', (aud) => expect(() => accept({ aud, exp })).toThrow())
 })

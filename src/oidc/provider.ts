@@ -61,6 +61,7 @@ const USER_AGENT_CHARACTERS = 200
 
 type Needs = {
   issuer: string
+  isLocal: boolean
   jwks: { keys: JWK[] }
   vault: Vault
   lifetimes: Lifetimes
@@ -171,6 +172,7 @@ function createConfiguration(needs: Needs): Configuration {
         deviceInfo: (ctx) => ({
           agent: ctx.get('user-agent').slice(0, USER_AGENT_CHARACTERS),
           address: ctx.ip,
+          isAddressUnknown: ctx.state.isAddressUnknown === true,
         }),
         userCodeInputSource: async (ctx, form, out, error) =>
           pages.userCodeInputSource(ctx, form, out, error),
