@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +20,9 @@ beforeAll(async () => {
     MANAGEMENT_PORT: String(managementPort),
     DATA_DIR: join(folder, 'data'),
   }
+  // As an operator's shell leaves it.
+  await mkdir(join(folder, 'data'))
+  await chmod(join(folder, 'data'), 0o755)
   const startedAt = performance.now()
   server = start(['serve'])
   await server.prints('Stop with Ctrl-C')
@@ -54,7 +57,15 @@ describe('the first start', () => {
       for (const needle of [password, secret, '"d":"'])
         expect(bytes.includes(needle), `${needle} in ${file}`).toBe(false)
     }
-    expect((await stat(join(folder, 'data', 'encryption.key'))).mode & 0o777).toBe(0o600)
+  })
+
+  test('leaves nothing in an existing folder that other users may open (CWE-732)', async () => {
+    expect(server.stdout()).toContain('data_folder.tightened')
+    const data = join(folder, 'data')
+    const names = ['.', ...(await readdir(data, { recursive: true }))]
+    expect(names).toEqual(expect.arrayContaining(['encryption.key', 'sallyport.sock', 'postgres/PG_VERSION']))
+    const open = await Promise.all(names.map(async (name) => (await lstat(join(data, name))).mode & 0o077))
+    expect(names.filter((_, index) => open[index] !== 0)).toEqual([])
   })
 })
 

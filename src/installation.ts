@@ -70,7 +70,8 @@ export async function openInstallation(
   config: Config,
   { log, now: wallClock = () => new Date(), attempts = 1 }: Needs,
 ) {
-  const folder = config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir) : undefined
+  const folder =
+    config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir, { log }) : undefined
   let database: Database | undefined
   let changes: Changes | undefined
   try {
@@ -176,6 +177,7 @@ async function openDatabase(
     const changes = createLocalChanges()
     const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER), changes.hear)
     logMigrations(await migrate(embedded), log)
+    folder?.secure()
     return { database: embedded, changes, runAlone: createLocalWorkerLock() }
   }
   await migratePostgres(database.url, log, attempts)

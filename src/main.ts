@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { run } from './cli/program.ts'
 
+// What any command writes, such as the embedded database, its key and its socket, is for this user alone.
+process.umask(0o077)
+
 const stopping = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => stopping.abort())

@@ -192,7 +192,7 @@ export const SETTINGS = {
   DATA_DIR: setting(
     z.string().min(1).default('./data'),
     '`./data`',
-    'Folder of the embedded database and its generated key.',
+    'Folder of the embedded database and its generated key. It belongs to the user that runs Sallyport, and no other user has permissions on it.',
   ),
   ENCRYPTION_KEY: setting(
     masterKeys.optional(),

@@ -4,6 +4,7 @@ import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { parseConfig } from '../config.ts'
 import { claimDataFolder, DATABASE_FOLDER } from '../store/data-folder.ts'
 import { printResult, type Terminal } from './terminal.ts'
+import { createCommandLog } from './with-admin.ts'
 
 export function migrateCommand(terminal: Terminal): Command {
   return new Command('migrate')
@@ -30,12 +31,14 @@ async function migrations(terminal: Terminal, { plan = false }: { plan?: boolean
 
   const { migrate, pendingMigrations } = await import('../store/migrate.ts')
   const { openEmbeddedPostgres, openPostgresForMigrations } = await import('../store/database.ts')
-  const folder = isEmbedded ? await claimDataFolder(dataDir) : undefined
+  const folder = isEmbedded ? await claimDataFolder(dataDir, { log: createCommandLog() }) : undefined
   const opened = isEmbedded
     ? openEmbeddedPostgres(join(dataDir, DATABASE_FOLDER))
     : openPostgresForMigrations(database.url)
   try {
-    return await (plan ? pendingMigrations(opened) : migrate(opened))
+    const names = await (plan ? pendingMigrations(opened) : migrate(opened))
+    folder?.secure()
+    return names
   } finally {
     await opened.destroy()
     await folder?.release()

@@ -70,6 +70,8 @@ const EXPECTED = new Set([
   'AdminError',
   'ConfigError',
   'DataFolderInUseError',
+  'DataFolderRefusedError',
+  'DataFolderSilentError',
   'MigrationError',
   'MissingKeyError',
   'UnhealthyError',

@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import type { Admin } from '../admin/admin.ts'
 import { createRemoteAdmin, HolderGoneError, isHeld } from '../admin/socket.ts'
 import { type Config, parseConfig } from '../config.ts'
-import { createLog } from '../log.ts'
+import { createLog, type Log } from '../log.ts'
 import { DataFolderInUseError } from '../store/data-folder.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -42,8 +42,13 @@ export async function withLastingAdmin<T>(
     : await withInstallation(config, work)
 }
 
+/** The log of a command: warnings, on stderr. */
+export function createCommandLog(): Log {
+  return createLog({ level: 'warn', format: 'json' }, pino.destination(2))
+}
+
 async function withInstallation<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
-  const log = createLog({ level: 'warn', format: 'json' }, pino.destination(2))
+  const log = createCommandLog()
   // The engine and the databases are loaded only when no server does the work.
   const { openInstallation } = await import('../installation.ts')
   const installation = await openInstallation(config, { log })

@@ -1,29 +1,38 @@
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { link, mkdir, rename, unlink } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { chmod } from 'node:fs/promises'
 import { createServer, type RequestListener, request, type Server } from 'node:http'
-import { relative, resolve } from 'node:path'
+import { connect } from 'node:net'
+import { join, relative, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Log } from '../log.ts'
+import { type FileLock, tryLock } from './file-lock.ts'
+import { refuseForeignFile, refuseForeignFolder, secureContents, secureFolder } from './folder-privacy.ts'
 
 /** Unix socket paths end at 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100
 /** Where in the data folder the embedded database is. */
 export const DATABASE_FOLDER = 'postgres'
+const LOCK_NAME = 'sallyport.lock'
 const SOCKET_NAME = 'sallyport.sock'
-const PRIVATE_FOLDER = 0o700
-const HOLDER_HEADER = 'x-holder'
-/** Longer than anybody takes, on a busy machine too, to look at a socket aside and put it back. */
-const SETTLE_MILLISECONDS = 1_000
+/** A holder that starts or stops has the lock and no socket, for milliseconds. */
+const SILENT_HOLDER_MILLISECONDS = 5_000
+const RETRY_MILLISECONDS = 20
 
 /** Another process holds the folder; it answers on the folder's socket. */
 export class DataFolderInUseError extends Error {
   override name = 'DataFolderInUseError'
 }
 
+/** Another process holds the folder and does not answer: it hangs, or its socket was deleted. */
+export class DataFolderSilentError extends Error {
+  override name = 'DataFolderSilentError'
+}
+
 /**
- * The folder of the embedded database. PGlite itself lets two processes open it and destroy it, so a Unix socket
- * in it is the lock: who listens there, holds the folder, and a process that dies lets go. Through the same socket
- * the holder answers the command line, which therefore works while a server runs.
+ * The folder of the embedded database, held by this process alone: two processes that open PGlite on one folder destroy
+ * it. The lock is the kernel's, on a file in the folder. The holder listens on a Unix socket beside it and answers the
+ * command line there, which therefore works while a server runs.
  */
 export type DataFolder = Readonly<{
   path: string
@@ -31,27 +40,60 @@ export type DataFolder = Readonly<{
   answerWith(listener: RequestListener): void
   /** Refuses whatever comes next with 503, and waits for what is being answered. */
   finishAnswering(): Promise<void>
+  /** Takes the permissions of other users away from files that the database made. */
+  secure(): void
   /** Lets go: the next process may have the folder. */
   release(): Promise<void>
 }>
 
-/** @throws {DataFolderInUseError} */
-export async function claimDataFolder(folder: string): Promise<DataFolder> {
-  await mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER })
+type Needs = {
+  log: Pick<Log, 'warn'>
+  /** How long another holder may be silent while it starts or stops. */
+  patienceMilliseconds?: number
+}
+
+/**
+ * Takes the folder for this process, and takes other users' permissions on it away.
+ *
+ * @throws {DataFolderInUseError} when another process holds it.
+ * @throws {DataFolderSilentError} when that process does not answer.
+ * @throws {DataFolderRefusedError} when it, or something in it, belongs to another user.
+ */
+export async function claimDataFolder(
+  folder: string,
+  { log, patienceMilliseconds = SILENT_HOLDER_MILLISECONDS }: Needs,
+): Promise<DataFolder> {
+  const opened = secureFolder(folder)
   const path = socketPath(folder)
   const notNow: RequestListener = (_request, response) =>
     response.writeHead(503, { connection: 'close' }).end()
   let listener = notNow
   const answering = new Set<Promise<unknown>>()
-  const id = randomUUID()
   const server = createServer((incoming, response) => {
-    response.setHeader(HOLDER_HEADER, id)
     const answered = once(response, 'close').finally(() => answering.delete(answered))
     answering.add(answered)
     listener(incoming, response)
   })
-  await listenOrTakeOver(server, path, id)
-  // The lock alone keeps no process alive.
+  const lock = await takeLock(folder, path, patienceMilliseconds)
+  try {
+    const { entries, wasKeyReadable } = secureContents(folder)
+    if (opened || entries > 0)
+      log.warn({
+        event: 'data_folder.tightened',
+        folder,
+        ...(opened ? { mode: (opened.modeBefore & 0o777).toString(8) } : {}),
+        entries,
+        key_was_readable: wasKeyReadable,
+      })
+    await listen(server, path)
+  } catch (error) {
+    server.close()
+    lock.release()
+    throw error
+  }
+  // The lock lasts as long as the socket, whether anything refers to this folder or not.
+  server.once('close', () => lock.release())
+  // The socket alone keeps no process alive.
   server.unref()
 
   return {
@@ -63,10 +105,13 @@ export async function claimDataFolder(folder: string): Promise<DataFolder> {
       listener = notNow
       await Promise.allSettled(answering)
     },
+    secure() {
+      secureContents(folder)
+    },
     release: () =>
       new Promise((done) => {
         server.close(() => done())
-        // Whoever asks again on a kept connection would hold the folder for us.
+        // A kept connection that asks again would hold the folder for us.
         server.closeAllConnections()
       }),
   }
@@ -75,17 +120,21 @@ export async function claimDataFolder(folder: string): Promise<DataFolder> {
 /**
  * Sends a JSON document to the process that holds the folder.
  *
- * @returns undefined when nobody holds it, or its holder let go before it looked at the document.
+ * @returns undefined when no process holds it, or its holder let go before it looked at the document.
+ * @throws {DataFolderRefusedError} when the folder or its socket belongs to another user, who would read the document.
  */
 export async function askHolder(
   folder: string,
   path: string,
   document: unknown,
 ): Promise<{ status: number; body: string } | undefined> {
+  const holder = socketPath(folder)
+  refuseForeignFolder(folder)
+  refuseForeignFile(holder)
   return await new Promise((done, fail) => {
     const outgoing = request(
       {
-        socketPath: socketPath(folder),
+        socketPath: holder,
         path,
         method: 'POST',
         headers: { 'content-type': 'application/json' },
@@ -107,69 +156,44 @@ export async function askHolder(
   })
 }
 
-async function listenOrTakeOver(server: Server, path: string, id: string): Promise<void> {
-  if (await listen(server, path)) return
-  if (await findHolder(path)) throw inUse(path)
-  await removeLeftover(path)
-  if (!(await listen(server, path))) throw inUse(path)
-  // While another process looked at our socket aside, a third may have found the path free: the path decides.
-  await pause(SETTLE_MILLISECONDS)
-  if ((await findHolder(path)) === id) return
-  server.close()
-  throw inUse(path)
+async function takeLock(folder: string, path: string, patienceMilliseconds: number): Promise<FileLock> {
+  const deadline = performance.now() + patienceMilliseconds
+  for (;;) {
+    const lock = tryLock(join(folder, LOCK_NAME))
+    const isAnswered = await canConnect(path)
+    if (lock && !isAnswered) return lock
+    // The lock is ours and yet a holder answers: its lock file was deleted.
+    lock?.release()
+    const holder = `Another Sallyport process is using ${resolve(folder)}`
+    if (isAnswered) throw new DataFolderInUseError(`${holder}.`)
+    if (performance.now() > deadline)
+      throw new DataFolderSilentError(`${holder} and does not answer. End it first.`)
+    await pause(RETRY_MILLISECONDS)
+  }
 }
 
-/** @returns false when the path exists already. */
-function listen(server: Server, path: string): Promise<boolean> {
-  return new Promise((done, fail) => {
-    const onError = (error: NodeJS.ErrnoException) =>
-      error.code === 'EADDRINUSE' ? done(false) : fail(error)
-    server.once('error', onError)
-    server.listen(path, () => {
-      server.off('error', onError)
+/** Listens in place of a holder that died. The lock is ours, so the socket that it left behind is nobody's. */
+async function listen(server: Server, path: string): Promise<void> {
+  rmSync(path, { force: true })
+  server.listen(path)
+  await once(server, 'listening')
+  await chmod(path, 0o600)
+}
+
+/** Whether a process listens there. Any other answer than a clear no counts as yes. */
+function canConnect(path: string): Promise<boolean> {
+  return new Promise((done) => {
+    const probe = connect(path, () => {
+      probe.destroy()
       done(true)
     })
-  })
-}
-
-/**
- * Removes the socket of a process that died. Another process may be doing the same and listen again by now, so the
- * file is first moved aside, where nobody else touches it, and looked at again.
- */
-async function removeLeftover(path: string): Promise<void> {
-  const aside = `${path}.${randomUUID().slice(0, 8)}`
-  try {
-    await rename(path, aside)
-  } catch {
-    return // Somebody else removed it.
-  }
-  if (await findHolder(aside)) {
-    await link(aside, path).catch(() => {})
-    await unlink(aside)
-    throw inUse(path)
-  }
-  await unlink(aside)
-}
-
-/** @returns who answers there, undefined when nobody does. */
-function findHolder(path: string): Promise<string | undefined> {
-  return new Promise((done) => {
-    const probe = request({ socketPath: path, method: 'HEAD' }, (response) => {
-      response.resume()
-      done(String(response.headers[HOLDER_HEADER]))
-    })
-    probe.on('error', (error: NodeJS.ErrnoException) => done(isNobodyThere(error) ? undefined : 'unknown'))
-    probe.end()
+    probe.on('error', (error) => done(!isNobodyThere(error)))
   })
 }
 
 /** A holder that lets go answers what it began, and resets the connections that it had not looked at. */
 function isNobodyThere({ code }: NodeJS.ErrnoException): boolean {
   return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET' || code === 'EPIPE'
-}
-
-function inUse(path: string): DataFolderInUseError {
-  return new DataFolderInUseError(`Another Sallyport process is using ${resolve(path, '..')}.`)
 }
 
 function socketPath(folder: string): string {
