@@ -2,29 +2,37 @@ import { rmSync } from 'node:fs'
 import { chmod, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ContenderNeeds, SigningAlg } from './contenders/contender.ts'
+import { type ContenderNeeds, namePeople, type SigningAlg } from './contenders/contender.ts'
+import { createSallyport, type Sallyport } from './contenders/sallyport.ts'
 import { startPostgres } from './postgres.ts'
 import { createProcesses } from './processes.ts'
 import { describeMachine, type Machine } from './report/machine.ts'
 
-export type Installation = ContenderNeeds & Readonly<{ machine: Machine; tell: (progress: string) => void }>
+export type Installation = ContenderNeeds &
+  Readonly<{ sallyport: Sallyport; machine: Machine; tell: (progress: string) => void }>
 
-/** Lends a Postgres and a folder, and takes both away again whatever happens. */
-export async function withInstallation(
-  alg: SigningAlg,
-  work: (installation: Installation) => Promise<void>,
-): Promise<void> {
+/**
+ * Lends a Postgres, a folder and an installed Sallyport, and takes all of it away again whatever happens.
+ *
+ * @param people how many to register.
+ */
+export async function withInstallation<Result>(
+  { alg, people: count }: { alg: SigningAlg; people: number },
+  work: (installation: Installation) => Promise<Result>,
+): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-bench-'))
   // Postgres may run as another user than ours, and its folder lies in this one.
   await chmod(folder, 0o755)
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-  const processes = createProcesses()
+  const processes = createProcesses(folder)
   // Standard output is for the result alone.
   const tell = (progress: string) => process.stderr.write(`${progress}\n`)
   tell('starting Postgres and registering people and clients')
   const postgres = await startPostgres(folder, process.env.BENCH_DATABASE_URL)
   try {
-    await work({ processes, postgres, folder, alg, machine: describeMachine(postgres), tell })
+    const needs = { processes, postgres, folder, alg, people: namePeople(count) }
+    const sallyport = await createSallyport(needs)
+    return await work({ ...needs, sallyport, machine: describeMachine(postgres), tell })
   } finally {
     await postgres.stop()
   }

@@ -14,16 +14,19 @@ export type SpeedCommandOptions = CommonOptions & { scenario?: ScenarioName[] }
 
 export type LoginsCommandOptions = CommonOptions & { people: number; rate: number }
 
+export type SmokeCommandOptions = Pick<CommonOptions, 'alg' | 'json'>
+
 export type GrowthCommandOptions = CommonOptions & { rows: number[]; expiredRows?: number }
 
 type Actions = {
   speed: (options: SpeedCommandOptions) => Promise<void>
   growth: (options: GrowthCommandOptions) => Promise<void>
   logins: (options: LoginsCommandOptions) => Promise<void>
+  smoke: (options: SmokeCommandOptions) => Promise<void>
 }
 
 /** What `npm run bench` understands. */
-export function benchCommand({ speed, growth, logins }: Actions): Command {
+export function benchCommand({ speed, growth, logins, smoke }: Actions): Command {
   return (
     withCommonOptions(new Command('bench'))
       .description('compare the speed of Sallyport with the bare engine and with a plain adapter')
@@ -37,6 +40,7 @@ export function benchCommand({ speed, growth, logins }: Actions): Command {
       .enablePositionalOptions()
       .addCommand(growthCommand(growth))
       .addCommand(loginsCommand(logins))
+      .addCommand(smokeCommand(smoke))
   )
 }
 
@@ -65,12 +69,22 @@ function loginsCommand(logins: Actions['logins']): Command {
     .action(logins)
 }
 
+function smokeCommand(smoke: Actions['smoke']): Command {
+  return withReportOptions(new Command('smoke'))
+    .description('run all of it for a moment, to see that every request has the right answer')
+    .action(smoke)
+}
+
 function withCommonOptions(command: Command): Command {
-  return command
+  return withReportOptions(command)
     .option('--seconds <n>', 'measured seconds per scenario and server', positive, 10)
     .option('--warm-up <n>', 'seconds before that', positive, 3)
     .option('--connections <n>', 'requests under way at a time', wholeNumber, 16)
     .option('--rounds <n>', 'how often to measure everything; the median counts', wholeNumber, 1)
+}
+
+function withReportOptions(command: Command): Command {
+  return command
     .addOption(
       new Option('--alg <alg>', 'what ID tokens and JWT access tokens are signed with')
         .choices([...SIGNING_ALGS])

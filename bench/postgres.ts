@@ -6,8 +6,7 @@ import pg from 'pg'
 import { cpuSecondsOfFamily } from './cpu.ts'
 import { freePort } from './free-port.ts'
 
-/** Backends take a new setting between two statements; idle ones are woken for it. */
-const RELOAD_MILLISECONDS = 300
+const RELOAD_LOOK_MILLISECONDS = 20
 const LOOK_MILLISECONDS = 50
 
 export type Postgres = Readonly<{
@@ -45,10 +44,13 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
   const administration = new pg.Client(databaseUrl(cluster.url, 'postgres'))
   await administration.connect()
   const isOurs = cluster.dataFolder !== undefined
-  const canCount = await administration.query('create extension if not exists pg_stat_statements').then(
-    () => true,
-    () => false,
-  )
+  // A server on which the extension can be made may still not have loaded its library.
+  const canCount = await administration
+    .query('create extension if not exists pg_stat_statements; select from pg_stat_statements limit 1')
+    .then(
+      () => true,
+      () => false,
+    )
   const postmaster = cluster.dataFolder === undefined ? undefined : readPostmasterPid(cluster.dataFolder)
 
   /** Counting costs some percent, so it is off while time is measured. */
@@ -56,7 +58,9 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
     if (!isOurs) return
     await administration.query(`alter system set pg_stat_statements.track = ${setting}`)
     await administration.query('select pg_reload_conf()')
-    await pause(RELOAD_MILLISECONDS)
+    // Every backend is told at the same time, this one too, and takes a new setting between two statements.
+    while ((await show(administration, 'pg_stat_statements.track')) !== setting)
+      await pause(RELOAD_LOOK_MILLISECONDS)
   }
 
   await track('none')

@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 const START_MILLISECONDS = 30_000
@@ -10,8 +11,12 @@ const LOG_TAIL_CHARACTERS = 2_000
 export type Server = Readonly<{ pid: number; stop(): Promise<void> }>
 export type Processes = ReturnType<typeof createProcesses>
 
-/** Starts programs, and ends those that still run when the bench itself ends, however that comes about. */
-export function createProcesses() {
+/**
+ * Starts programs, and ends those that still run when the bench itself ends, however that comes about.
+ *
+ * @param folder where Node keeps what it compiled: the same programs start again and again.
+ */
+export function createProcesses(folder: string) {
   const living = new Set<ChildProcess>()
   process.once('exit', () => {
     for (const child of living) child.kill('SIGKILL')
@@ -23,8 +28,20 @@ export function createProcesses() {
     return child
   }
 
+  /** What is set for the bench's own shell must not configure the servers. */
+  function environment(given: Record<string, string>): Record<string, string> {
+    const { PATH = '', HOME = '', TMPDIR } = process.env
+    const NODE_COMPILE_CACHE = join(folder, 'compile-cache')
+    return {
+      ...{ PATH, HOME, ...(TMPDIR ? { TMPDIR } : {}), NODE_ENV: 'production', NODE_COMPILE_CACHE },
+      ...given,
+    }
+  }
+
   return {
-    adopt,
+    /** Starts a program that takes and gives messages. */
+    fork: (program: string): ChildProcess =>
+      adopt(fork(program, { env: environment({}), serialization: 'json' })),
 
     /**
      * Starts a server and waits until it answers. What it prints goes into a file, as under a supervisor.
@@ -76,12 +93,6 @@ export function createProcesses() {
       return printed.stdout
     },
   }
-}
-
-/** What is set for the bench's own shell must not configure the servers. */
-function environment(given: Record<string, string>): Record<string, string> {
-  const { PATH = '', HOME = '', TMPDIR } = process.env
-  return { PATH, HOME, ...(TMPDIR ? { TMPDIR } : {}), NODE_ENV: 'production', ...given }
 }
 
 async function answers(url: string): Promise<boolean> {

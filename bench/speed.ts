@@ -24,6 +24,16 @@ export type SpeedOptions = Readonly<{
   warmUp: number
   connections: number
   rounds: number
+  /** Starts each server once instead of once for each scenario: sooner done, and less fair. */
+  keepsServers?: boolean
+}>
+
+/** A running server and the load generator for it. */
+type Lane = Readonly<{
+  contender: Contender
+  running: RunningContender
+  generator: Generator
+  stop(): Promise<void>
 }>
 
 type Needs = Readonly<{
@@ -35,6 +45,23 @@ type Needs = Readonly<{
 
 /** Runs every scenario against every contender, the contenders in turn, so that a slow minute hits all of them. */
 export async function measureSpeed(options: SpeedOptions, needs: Needs): Promise<ScenarioResult[]> {
+  const kept = new Map<ContenderName, Lane>()
+  try {
+    return await measureScenarios(options, needs, async (name, work) => {
+      const lane = kept.get(name) ?? (await openLane(needs.contenders[name], needs.processes))
+      if (options.keepsServers) kept.set(name, lane)
+      return await work(lane).finally(() => options.keepsServers || lane.stop())
+    })
+  } finally {
+    for (const lane of kept.values()) await lane.stop()
+  }
+}
+
+async function measureScenarios(
+  options: SpeedOptions,
+  needs: Needs,
+  withLane: <Result>(name: ContenderName, work: (lane: Lane) => Promise<Result>) => Promise<Result>,
+): Promise<ScenarioResult[]> {
   const results: ScenarioResult[] = []
   for (const scenario of options.scenarios) {
     const rounds: Record<ContenderName, Figures>[] = []
@@ -42,7 +69,7 @@ export async function measureSpeed(options: SpeedOptions, needs: Needs): Promise
       const figures: Partial<Record<ContenderName, Figures>> = {}
       for (const name of CONTENDERS) {
         needs.tell(`${scenario}, ${name}${options.rounds > 1 ? `, round ${round}` : ''}`)
-        figures[name] = await measureContender(scenario, needs.contenders[name], options, needs)
+        figures[name] = await withLane(name, (lane) => measureLane(scenario, lane, options, needs.postgres))
       }
       rounds.push(figures as Record<ContenderName, Figures>)
     }
@@ -51,33 +78,37 @@ export async function measureSpeed(options: SpeedOptions, needs: Needs): Promise
   return results
 }
 
-/** Starts a contender, warms it up, measures it, counts its statements, stops it. */
-async function measureContender(
-  scenario: ScenarioName,
-  contender: Contender,
-  options: SpeedOptions,
-  { processes, postgres }: Needs,
-): Promise<Figures> {
+async function openLane(contender: Contender, processes: Processes): Promise<Lane> {
   const running = await contender.start()
   const generator = startGenerator(processes)
-  try {
-    const { connections } = options
-    await generator.order({ do: 'prepare', scenario, target: running.target, connections })
-    const warmUp = await run(generator, options.warmUp, FIRST_STOCK_PER_SECOND)
-    const pace = warmUp.requests / warmUp.seconds
-    const timed = await runTimed(generator, options.seconds, pace, { contender, running, postgres })
-    return { ...timed, statementsPerRequest: await countStatements(generator, pace, { contender, postgres }) }
-  } finally {
+  const stop = async () => {
     await generator.stop()
     await running.stop()
   }
+  return { contender, running, generator, stop }
 }
 
+/** Warms a contender up, measures it, counts its statements. */
+async function measureLane(
+  scenario: ScenarioName,
+  lane: Lane,
+  { connections, warmUp, seconds }: SpeedOptions,
+  postgres: Postgres,
+): Promise<Figures> {
+  const { generator, running } = lane
+  await generator.order({ do: 'prepare', scenario, target: running.target, connections })
+  const { requests, seconds: taken } = await run(generator, warmUp, FIRST_STOCK_PER_SECOND)
+  const pace = requests / taken
+  const timed = await runTimed(lane, { seconds, pace, postgres })
+  const counting = { seconds: Math.min(seconds, COUNTING_SECONDS), pace, postgres }
+  return { ...timed, statementsPerRequest: await countStatements(lane, counting) }
+}
+
+type Timing = Readonly<{ seconds: number; pace: number; postgres: Postgres }>
+
 async function runTimed(
-  generator: Generator,
-  seconds: number,
-  pace: number,
-  { contender, running, postgres }: { contender: Contender; running: RunningContender; postgres: Postgres },
+  { contender, running, generator }: Lane,
+  { seconds, pace, postgres }: Timing,
 ): Promise<Omit<Figures, 'statementsPerRequest'>> {
   await generator.order({ do: 'stock', count: Math.ceil(pace * seconds * STOCK_RESERVE) })
   if (contender.database !== undefined) await postgres.settle(contender.database)
@@ -103,15 +134,14 @@ async function runTimed(
 
 /** A batch that serves several requests counts for each of them as its share: all statements over all requests. */
 async function countStatements(
-  generator: Generator,
-  pace: number,
-  { contender, postgres }: { contender: Contender; postgres: Postgres },
+  { contender, generator }: Lane,
+  { seconds, pace, postgres }: Timing,
 ): Promise<number | undefined> {
   if (contender.database === undefined) return 0
-  await generator.order({ do: 'stock', count: Math.ceil(pace * COUNTING_SECONDS * STOCK_RESERVE) })
+  await generator.order({ do: 'stock', count: Math.ceil(pace * seconds * STOCK_RESERVE) })
   let requests = 0
   const statements = await postgres.countStatements(contender.database, async () => {
-    requests = (await order(generator, COUNTING_SECONDS)).requests
+    requests = (await order(generator, seconds)).requests
   })
   return statements && statements.reduce((sum, { calls }) => sum + calls, 0) / requests
 }

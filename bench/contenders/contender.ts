@@ -8,7 +8,7 @@ export type ContenderName = (typeof CONTENDERS)[number]
 export const CONTENDER_WORDS: Record<ContenderName, string> = {
   engine: 'the engine alone, storage in a Map',
   plain: 'the engine with a plain adapter: every call a kysely query on Postgres',
-  sallyport: 'Sallyport on Postgres, with its defaults: a log line for each request too',
+  sallyport: 'Sallyport on Postgres behind a proxy, with its defaults: a log line for each request too',
 }
 
 export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const
@@ -41,6 +41,8 @@ export type ContenderNeeds = Readonly<{
   /** For logs. */
   folder: string
   alg: SigningAlg
+  /** Everybody to register. */
+  people: readonly Person[]
 }>
 
 /** Registered alike with every contender. */
@@ -49,8 +51,10 @@ export const RESOURCE = 'https://api.example'
 export const RESOURCE_SCOPE = 'read'
 export const SCOPE = 'openid profile email'
 
-/** Several people, so that the requests of a moment do not all lock and read the rows of one. */
-export const PEOPLE: readonly Person[] = Array.from({ length: 16 }, (_, index) => ({
-  username: `person-${index}`,
-  password: 'velvet kettle harbor nineteen',
-}))
+/** People with one password, a person for each browser: limits and row locks of an account meet nobody else. */
+export function namePeople(count: number): Person[] {
+  return Array.from({ length: count }, (_, index) => ({
+    username: `person-${index}`,
+    password: 'velvet kettle harbor nineteen',
+  }))
+}

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { freePort } from '../free-port.ts'
-import { type Contender, type ContenderName, type ContenderNeeds, PEOPLE } from './contender.ts'
+import type { Contender, ContenderName, ContenderNeeds } from './contender.ts'
 
 const HOST = join(import.meta.dirname, 'engine-host.ts')
 const DATABASE = 'bench_plain'
@@ -9,7 +9,7 @@ const DATABASE = 'bench_plain'
 /** The engine in a process of its own, on one of the two adapters of the bench. */
 export async function createEngineContender(
   name: Extract<ContenderName, 'engine' | 'plain'>,
-  { processes, postgres, folder, alg }: ContenderNeeds,
+  { processes, postgres, folder, alg, people }: ContenderNeeds,
 ): Promise<Contender> {
   const databaseUrl = name === 'plain' ? await postgres.createDatabase(DATABASE) : undefined
   const port = await freePort()
@@ -19,7 +19,7 @@ export async function createEngineContender(
     service: { id: 'service', secret: randomBytes(32).toString('base64url') },
     device: { id: 'device', secret: undefined },
   }
-  const target = { origin, clients, people: PEOPLE }
+  const target = { origin, clients, people }
   return {
     name,
     database: databaseUrl === undefined ? undefined : DATABASE,

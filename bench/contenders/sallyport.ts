@@ -6,39 +6,36 @@ import {
   type Client,
   type Contender,
   type ContenderNeeds,
-  PEOPLE,
   RESOURCE,
   RESOURCE_SCOPE,
   type RunningContender,
   SCOPE,
+  type Target,
 } from './contender.ts'
+import { copyPerson } from './people.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const DATABASE = 'bench_sallyport'
-const PEOPLE_AT_A_TIME = 4
 
 export type Sallyport = Contender &
   Readonly<{
     database: string
     databaseUrl: string
+    target: Target
     /** Starts it on another database, which must be a copy of its own. */
     startOn(databaseUrl: string): Promise<RunningContender>
     /** Runs its command line beside the server, on whichever database. @returns what it printed. */
     cli(databaseUrl: string, ...args: string[]): Promise<string>
   }>
 
-/**
- * Sallyport as it is installed: its own process, its defaults, set up through its command line.
- *
- * @param settings what differs from the defaults.
- */
+/** Sallyport as it is installed behind a reverse proxy: its own process, its defaults, set up through its command line. */
 export async function createSallyport({
   processes,
   postgres,
   folder,
   alg,
-  settings = {},
-}: ContenderNeeds & { settings?: Record<string, string> }): Promise<Sallyport> {
+  people,
+}: ContenderNeeds): Promise<Sallyport> {
   const databaseUrl = await postgres.createDatabase(DATABASE)
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
@@ -48,7 +45,8 @@ export async function createSallyport({
     MANAGEMENT_PORT: '0',
     DATABASE_URL: databaseUrl,
     ENCRYPTION_KEY: randomBytes(32).toString('base64'),
-    ...settings,
+    // The bench plays the proxy, and says which client each request is from.
+    TRUSTED_PROXIES: '127.0.0.1',
   }
   const cli = (args: readonly string[], input = '') => processes.run([MAIN, ...args], { env, input })
   const createClient = async (...args: string[]): Promise<Client> => {
@@ -71,32 +69,33 @@ export async function createSallyport({
     service: await createClient('--type', 'service', '--resource', RESOURCE),
     device: await createClient('--type', 'device', '--id-token-alg', alg),
   }
-  for (let first = 0; first < PEOPLE.length; first += PEOPLE_AT_A_TIME) {
-    await Promise.all(
-      PEOPLE.slice(first, first + PEOPLE_AT_A_TIME).map(({ username, password }) =>
-        cli(
-          [
-            ...['users', 'create', '--username', username, '--name', username],
-            ...['--email', `${username}@example.com`, '--password-stdin'],
-          ],
-          password,
-        ),
-      ),
+  const [first, ...others] = people
+  if (first) {
+    const { username, password } = first
+    await cli(
+      [
+        ...['users', 'create', '--username', username, '--name', username],
+        ...['--email', `${username}@example.com`, '--password-stdin'],
+      ],
+      password,
     )
+    await copyPerson(databaseUrl, { like: first, people: others })
   }
 
+  const target = { origin, clients, people }
   const startOn = async (url: string): Promise<RunningContender> => {
     const server = await processes.startServer([MAIN, 'serve'], {
       env: { ...env, DATABASE_URL: url },
       readyUrl: `${origin}/.well-known/openid-configuration`,
       logFile: join(folder, 'sallyport.log'),
     })
-    return { ...server, target: { origin, clients, people: PEOPLE } }
+    return { ...server, target }
   }
   return {
     name: 'sallyport',
     database: DATABASE,
     databaseUrl,
+    target,
     start: () => startOn(databaseUrl),
     startOn,
     cli: (url, ...args) => processes.run([MAIN, ...args], { env: { ...env, DATABASE_URL: url } }),

@@ -91,10 +91,9 @@ async function grow(
   const url = await postgres.createDatabase(database, sallyport.database)
   await fillTokens(url, { tokens, offline })
   await postgres.settle(database)
-  const target = await withServer(sallyport, url, async (server) => server.target)
   const start = async (name: LoadName) => {
     const generator = startGenerator(processes)
-    await generator.order({ do: 'prepare', scenario: LOADS[name], target, connections })
+    await generator.order({ do: 'prepare', scenario: LOADS[name], target: sallyport.target, connections })
     await generator.order({ do: 'stock', count: Math.ceil(tokens / TOKENS_PER_GRANT) })
     return generator
   }

@@ -11,8 +11,12 @@ export type Browser = Readonly<{
   cookiesFor(url: URL): string
 }>
 
-/** A browser without JavaScript, just good enough to sign in and to agree. */
-export function createBrowser(origin: string): Browser {
+/**
+ * A browser without JavaScript, just good enough to sign in and to agree.
+ *
+ * @param always headers of every request.
+ */
+export function createBrowser(origin: string, always: Record<string, string>): Browser {
   const jar = new CookieJar()
 
   /** Follows redirects within the server. */
@@ -27,6 +31,7 @@ export function createBrowser(origin: string): Browser {
     for (let hops = 0; hops < MOST_HOPS; hops++) {
       if (current.origin !== origin) return { url: current, html: '', isAway: true }
       const headers = {
+        ...always,
         accept: 'text/html',
         cookie: await jar.getCookieString(current.href),
         ...request.headers,

@@ -1,4 +1,3 @@
-import { fork } from 'node:child_process'
 import { join } from 'node:path'
 import { end, type Processes } from '../processes.ts'
 import type { Measurement } from './closed-loop.ts'
@@ -13,11 +12,7 @@ export type Generator = Readonly<{
 
 /** Starts the load generator in a process of its own. */
 export function startGenerator(processes: Processes): Generator {
-  const child = fork(PROGRAM, {
-    env: { PATH: process.env.PATH, NODE_ENV: 'production' },
-    serialization: 'json',
-  })
-  processes.adopt(child)
+  const child = processes.fork(PROGRAM)
   return {
     order(order) {
       return new Promise((done, fail) => {

@@ -1,10 +1,12 @@
 import { CALLBACK, type Target } from '../contenders/contender.ts'
 import { createBrowser } from './browser.ts'
+import { forwardedFor } from './client-address.ts'
+import type { Request } from './closed-loop.ts'
 import { authorizePath, codeOf, redeemCode } from './requests.ts'
 
 export type SignedIn = Readonly<{
-  /** The request that gives another code without a page, and the cookies that it needs. */
-  authorize: { path: string; cookie: string }
+  /** The request that gives another code without a page. */
+  authorize: Request
   accessToken: string
   refreshToken: string
 }>
@@ -26,9 +28,10 @@ export async function signIn(target: Target, count: number): Promise<SignedIn[]>
 
 /** @param offline asks for a refresh token that outlives the session. */
 export async function signInOne(target: Target, index: number, { offline = false } = {}): Promise<SignedIn> {
-  const person = target.people[index % target.people.length]
-  if (!person) throw new Error('nobody is registered')
-  const browser = createBrowser(target.origin)
+  const person = target.people[index]
+  if (!person) throw new Error(`there is no person ${index}`)
+  const from = forwardedFor(index)
+  const browser = createBrowser(target.origin, from)
   const url = new URL(authorizePath(target, { username: person.username, offline }), target.origin)
   const end = await browser.signIn(url, person)
   const code = codeOf({ location: end.href })
@@ -39,8 +42,9 @@ export async function signInOne(target: Target, index: number, { offline = false
   if (!tokens.access_token || !tokens.refresh_token) throw new Error(`no tokens: ${JSON.stringify(tokens)}`)
   return {
     authorize: {
+      method: 'GET',
       path: authorizePath(target, { username: person.username }),
-      cookie: browser.cookiesFor(url),
+      headers: { ...from, accept: 'text/html', cookie: browser.cookiesFor(url) },
     },
     accessToken: tokens.access_token,
     refreshToken: tokens.refresh_token,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { CALLBACK, type Client, SCOPE, type Target } from '../contenders/contender.ts'
+import { APP_SERVER } from './client-address.ts'
 import type { Answer, Request } from './closed-loop.ts'
 
 /** One verifier for all: making them is the app's work, and the server's is the same. */
@@ -25,8 +26,14 @@ export function authorizePath(
   return `/authorize?${query}`
 }
 
-export function formRequest(path: string, client: Client, form: Record<string, string>): Request {
-  const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' }
+/** @param from the header that says whose request it is. */
+export function formRequest(
+  path: string,
+  client: Client,
+  form: Record<string, string>,
+  from: Record<string, string> = APP_SERVER,
+): Request {
+  const headers: Record<string, string> = { ...from, 'content-type': 'application/x-www-form-urlencoded' }
   if (client.secret !== undefined) headers.authorization = basic(client)
   const parameters = client.secret === undefined ? { ...form, client_id: client.id } : form
   return { method: 'POST', path, headers, body: new URLSearchParams(parameters).toString() }

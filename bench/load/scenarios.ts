@@ -1,13 +1,14 @@
 import { RESOURCE, RESOURCE_SCOPE, type Target } from '../contenders/contender.ts'
+import { APP_SERVER, forwardedFor } from './client-address.ts'
 import { runClosedLoop } from './closed-loop.ts'
-import { type SignedIn, signIn } from './people.ts'
+import { signIn } from './people.ts'
 import { codeOf, expectStatus, formRequest, introspect, redeemCode, redeemRefreshToken } from './requests.ts'
 import type { Scenario } from './scenario.ts'
 
-/** Sessions per connection: every request finds other rows than the one before. */
-const SESSIONS_PER_CONNECTION = 2
+/** Sessions per connection, each of a person: every request finds other rows than the one before. */
+export const SESSIONS_PER_CONNECTION = 2
 /** Enough for the rows not to be the same ones all the time; any device polls too soon at this pace. */
-const DEVICE_CODES = 512
+const DEVICES_PER_CONNECTION = 32
 /** Codes live 60 s: what is stocked must be used up within that. */
 const STOCK_SECONDS = 40
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
@@ -27,7 +28,7 @@ export const SCENARIOS = {
           const making = await runClosedLoop(
             target.origin,
             {
-              next: (connection) => (codes.length < count ? authorize(pick(connection)) : undefined),
+              next: (connection) => (codes.length < count ? pick(connection).authorize : undefined),
               check(answer) {
                 const code = codeOf(answer)
                 if (code === undefined) return `no code: ${answer.status} ${answer.location}`
@@ -87,7 +88,7 @@ export const SCENARIOS = {
         next: (connection) => ({
           method: 'GET',
           path: '/userinfo',
-          headers: { authorization: `Bearer ${pick(connection).accessToken}` },
+          headers: { ...APP_SERVER, authorization: `Bearer ${pick(connection).accessToken}` },
         }),
         check: (answer) =>
           expectStatus(answer, 200) ??
@@ -98,14 +99,14 @@ export const SCENARIOS = {
 
   'device-poll-pending': {
     async prepare(target, connections) {
-      const codes = await createDeviceCodes(target)
-      const pick = createPicker(codes, connections)
+      const devices = await startDevices(target, connections * DEVICES_PER_CONNECTION)
+      const pick = createPicker(devices, connections)
       return {
-        next: (connection) =>
-          formRequest('/token', target.clients.device, {
-            grant_type: DEVICE_GRANT,
-            device_code: pick(connection),
-          }),
+        next(connection) {
+          const { code, from } = pick(connection)
+          const form = { grant_type: DEVICE_GRANT, device_code: code }
+          return formRequest('/token', target.clients.device, form, from)
+        },
         check: ({ status, text }) =>
           status === 400 && /"(authorization_pending|slow_down)"/.test(text)
             ? undefined
@@ -119,7 +120,7 @@ export const SCENARIOS = {
       const people = await signIn(target, connections * SESSIONS_PER_CONNECTION)
       const pick = createPicker(people, connections)
       return {
-        next: (connection) => authorize(pick(connection)),
+        next: (connection) => pick(connection).authorize,
         check: (answer) =>
           codeOf(answer) === undefined ? `no code: ${answer.status} ${answer.location}` : undefined,
       }
@@ -155,18 +156,18 @@ function createPicker<Item>(items: readonly Item[], connections: number): (conne
   }
 }
 
-function authorize({ authorize: { path, cookie } }: SignedIn) {
-  return { method: 'GET', path, headers: { cookie, accept: 'text/html' } } as const
-}
+type Device = Readonly<{ code: string; from: Record<string, string> }>
 
-async function createDeviceCodes({ origin, clients }: Target): Promise<string[]> {
-  const codes: string[] = []
-  while (codes.length < DEVICE_CODES) {
-    const { path, ...request } = formRequest('/device/authorize', clients.device, { scope: 'openid' })
+/** Has each device ask for a code, as they do when people switch them on (RFC 8628 §3.1). */
+async function startDevices({ origin, clients }: Target, count: number): Promise<Device[]> {
+  const devices: Device[] = []
+  while (devices.length < count) {
+    const from = forwardedFor(devices.length)
+    const { path, ...request } = formRequest('/device/authorize', clients.device, { scope: 'openid' }, from)
     const response = await fetch(new URL(path, origin), request)
     const { device_code: code } = JSON.parse(await response.text()) as { device_code?: string }
     if (code === undefined) throw new Error(`no device code: ${response.status}`)
-    codes.push(code)
+    devices.push({ code, from })
   }
-  return codes
+  return devices
 }

@@ -1,9 +1,9 @@
 import { json } from 'node:stream/consumers'
-import type { Person, Target } from '../contenders/contender.ts'
+import type { Target } from '../contenders/contender.ts'
 import { runCrowd } from './crowd.ts'
 
 /** What the process is told on standard input. */
-export type CrowdOrder = Readonly<{ target: Target; people: readonly Person[]; seconds: number }>
+export type CrowdOrder = Readonly<{ target: Target; firstPerson: number; seconds: number }>
 
-const { target, people, seconds } = (await json(process.stdin)) as CrowdOrder
-process.stdout.write(JSON.stringify(await runCrowd(target, people, seconds)))
+const { target, ...options } = (await json(process.stdin)) as CrowdOrder
+process.stdout.write(JSON.stringify(await runCrowd(target, options)))

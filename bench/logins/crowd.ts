@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 import type { Person, Target } from '../contenders/contender.ts'
+import { forwardedFor } from '../load/client-address.ts'
 import { authorizePath } from '../load/requests.ts'
 import { percentile } from '../report/statistics.ts'
 import type { Crowd, Faults } from './result.ts'
@@ -14,12 +15,14 @@ type Form = Readonly<{ path: string; cookie: string; csrf: string }>
 /**
  * Many people who sign in at the same time, each in a browser and from an address of their own: they open the page, send
  * the form, and come back when they are told to. Who is in makes room for the next.
+ *
+ * @param firstPerson where the crowd begins among the people of the target.
  */
 export async function runCrowd(
   target: Target,
-  people: readonly Person[],
-  seconds: number,
+  { firstPerson, seconds }: { firstPerson: number; seconds: number },
 ): Promise<Crowd & Faults> {
+  const people = target.people.slice(firstPerson)
   const agent = new Agent({ connections: people.length, pipelining: 1 })
   const counts = { accepted: 0, busy: 0, throttled: 0 }
   const waits: number[] = []
@@ -39,8 +42,8 @@ export async function runCrowd(
   }
 
   /** @returns undefined when the page itself cannot be shown just now. */
-  async function openForm(person: Person, address: string): Promise<Form | undefined> {
-    const headers = { accept: 'text/html', 'x-forwarded-for': address }
+  async function openForm(person: Person, from: Record<string, string>): Promise<Form | undefined> {
+    const headers = { ...from, accept: 'text/html' }
     const asked = await ask(authorizePath(target, person), headers)
     const path = String(asked.headers.location)
     const cookie = [asked.headers['set-cookie'] ?? []]
@@ -55,15 +58,19 @@ export async function runCrowd(
   }
 
   /** Sends the form until its person is in, or the time is over. */
-  async function signIn(person: Person, address: string, { path, cookie, csrf }: Form): Promise<void> {
+  async function signIn(
+    person: Person,
+    from: Record<string, string>,
+    { path, cookie, csrf }: Form,
+  ): Promise<void> {
     const body = new URLSearchParams({ csrf, ...person }).toString()
     const headers = {
+      ...from,
       accept: 'text/html',
       'content-type': 'application/x-www-form-urlencoded',
       cookie,
       origin: target.origin,
       'sec-fetch-site': 'same-origin',
-      'x-forwarded-for': address,
     }
     while (!isOver()) {
       const sentAt = performance.now()
@@ -88,11 +95,11 @@ export async function runCrowd(
 
   await Promise.all(
     people.map(async (person, index) => {
-      const address = `10.0.${index >> 8}.${index & 255}`
+      const from = forwardedFor(firstPerson + index)
       while (!isOver())
         try {
-          const form = await openForm(person, address)
-          if (form) await signIn(person, address, form)
+          const form = await openForm(person, from)
+          if (form) await signIn(person, from, form)
           else await comeBack()
         } catch (error) {
           faults.push(String(error).slice(0, FAULT_CHARACTERS))

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { PEOPLE, type Target } from '../contenders/contender.ts'
+import type { Target } from '../contenders/contender.ts'
 import type { Sallyport } from '../contenders/sallyport.ts'
 import type { Measurement } from '../load/closed-loop.ts'
 import { type Generator, startGenerator } from '../load/generator.ts'
@@ -9,16 +9,15 @@ import type { Processes } from '../processes.ts'
 import { median } from '../report/statistics.ts'
 import { measureArgon2 } from './argon2-limit.ts'
 import type { CrowdOrder } from './crowd-process.ts'
-import { addPeople } from './people.ts'
 import type { Crowd, Faults, LoginsResult } from './result.ts'
 
 const CROWD = join(import.meta.dirname, 'crowd-process.ts')
 /** The crowd is there before the measuring begins, and until it has ended. */
-const MARGIN_SECONDS = 2
+const MOST_MARGIN_SECONDS = 2
 const FILE_CONNECTIONS = 2
 const FILE_RATE = 50
 
-type Options = Readonly<{
+export type LoginsOptions = Readonly<{
   people: number
   rate: number
   connections: number
@@ -38,27 +37,26 @@ type Phase = Readonly<{ token: Measurement; file: Measurement }>
 type Round = Readonly<{ alone: Phase; beside: Phase; crowd: Crowd & Faults }>
 
 /** Token requests alone, then with many people beside them who sign in, on the same server. */
-export async function measureLogins(options: Options, needs: Needs): Promise<LoginsResult> {
+export async function measureLogins(options: LoginsOptions, needs: Needs): Promise<LoginsResult> {
   const { sallyport, postgres, processes, tell } = needs
   tell('what Argon2 alone does')
   const machinePasswordsPerSecond = await measureArgon2(options.seconds)
-  const [like] = PEOPLE
-  if (!like) throw new Error('nobody is registered')
   const { target, stop } = await sallyport.start()
   const load = createLoad(target, options, processes)
   try {
-    const people = await addPeople(sallyport.databaseUrl, { like, count: options.people })
     await postgres.settle(sallyport.database)
     await load.prepare()
+    const margin = Math.min(MOST_MARGIN_SECONDS, options.warmUp)
     const rounds: Round[] = []
     for (let round = 1; round <= options.rounds; round++) {
       const suffix = options.rounds > 1 ? `, round ${round}` : ''
       tell(`tokens alone${suffix}`)
       const alone = await load.run()
       tell(`tokens beside ${options.people} sign-ins${suffix}`)
-      const seconds = options.warmUp + options.seconds + 2 * MARGIN_SECONDS
-      const signingIn = signIn({ target, people, seconds }, processes)
-      await pause(MARGIN_SECONDS * 1000)
+      const seconds = options.warmUp + options.seconds + 2 * margin
+      // The first people are those whose tokens are refreshed.
+      const signingIn = signIn({ target, firstPerson: options.connections, seconds }, processes)
+      await pause(margin * 1000)
       const beside = await load.run()
       rounds.push({ alone, beside, crowd: await signingIn })
     }
@@ -73,7 +71,11 @@ export async function measureLogins(options: Options, needs: Needs): Promise<Log
  * Refreshing signs an ID token in libuv's threads, and reads and writes the database: it waits for all there is. Each
  * load has a process of its own, so that neither waits for the other's work.
  */
-function createLoad(target: Target, { connections, rate, warmUp, seconds }: Options, processes: Processes) {
+function createLoad(
+  target: Target,
+  { connections, rate, warmUp, seconds }: LoginsOptions,
+  processes: Processes,
+) {
   const token = startGenerator(processes)
   const file = startGenerator(processes)
   const both = (phaseSeconds: number) =>
