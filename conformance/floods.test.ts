@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { createWireApp, type WireApp } from './support/code-flow.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, post, rows, send, statuses } from './support/wire.ts'
+import { type Answer, post, rows, send, sql, statuses } from './support/wire.ts'
 
 let server: TestServer
 let app: WireApp
@@ -94,6 +94,59 @@ describe('a flood', () => {
     )
     expect(statuses(answers)).toEqual({ 200: 300, 429: 20 })
     expectThrottled(answers.at(-1))
+  })
+})
+
+/** SQL is the rest of a flood that would take thousands of requests. */
+describe.skipIf(isPglite)('a flood from many /64s of IPv6', () => {
+  const ask = (address: string) =>
+    send(`${server.url}/device/authorize`, {
+      method: 'POST',
+      headers: { ...from(address), 'content-type': 'application/x-www-form-urlencoded' },
+      body: `client_id=${tv.client_id}`,
+    })
+  const guess = (address: string) =>
+    send(`${server.url}/userinfo`, { headers: { ...from(address), authorization: 'Bearer guess' } })
+  const almostReach = (most: number) =>
+    sql(server, `update attempt set count = ${most - 1} where most = ${most} and expires_at > now()`)
+
+  test.for([
+    [
+      'a /56',
+      240,
+      '2001:db8:20:1200::1',
+      ['2001:db8:20:12ff::1', '2001:db8:20:1201::1'],
+      '2001:db8:20:1300::1',
+    ],
+    ['a /48', 960, '2001:db8:21:1::1', ['2001:db8:21:ff00::1', '2001:DB8:21:8001::1'], '2001:db8:22:1::1'],
+  ] as const)('is stopped in %s', async ([, most, first, [last, over], neighbour]) => {
+    expect((await ask(first)).status).toBe(200)
+    await almostReach(most)
+    expect((await ask(last)).status).toBe(200)
+    expectThrottled(await ask(over))
+    expect((await ask(neighbour)).status).toBe(200)
+  })
+
+  test('that guesses at tokens is stopped, and a /64 that is stopped uses up nothing of the networks around it', async () => {
+    expect((await guess('2001:db8:30:1::1')).status).toBe(401)
+    await almostReach(120)
+    expect((await guess('2001:db8:30:1::2')).status).toBe(401)
+    const statuses: number[] = []
+    for (let time = 0; time < 5; time++) statuses.push((await guess('2001:db8:30:1::3')).status)
+    expect(statuses).toEqual([429, 429, 429, 429, 429])
+    const [wide] = await rows<{ counts: number[] }>(
+      server,
+      `select array_agg(count order by most) as counts from attempt where most in (480, 1920) and expires_at > now()`,
+    )
+    expect(wide?.counts).toEqual([2, 2])
+  })
+
+  test('of an IPv4 address in other forms is one of that address (6to4, NAT64)', async () => {
+    expect((await ask('198.51.100.20')).status).toBe(200)
+    await almostReach(60)
+    expect((await ask('2002:c633:6414::1')).status).toBe(200)
+    expectThrottled(await ask('64:ff9b::198.51.100.20'))
+    expectThrottled(await ask('::ffff:198.51.100.20'))
   })
 })
 

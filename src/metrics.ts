@@ -41,6 +41,12 @@ export function createMetrics() {
       help: 'How far the clock of this instance is ahead of the clock of the database; below zero it is behind',
       registers,
     }),
+    sharedLimitsReached: new Counter({
+      name: 'sallyport_shared_limits_reached_total',
+      help: 'How often this instance found that a limit over everybody was just reached, by the limit',
+      labelNames: ['limit'],
+      registers,
+    }),
     mailsPending: new Gauge({
       name: 'sallyport_mails_pending',
       help: 'Mails that have not been sent yet (counted up to 100000)',

@@ -1,7 +1,7 @@
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import type { Limit } from './throttle.ts'
 
-/** How often each thing may be tried. Networks are an IPv4 address or a /64 of IPv6. */
+/** How often each thing may be tried. What a network may is that of an IPv4 address or a /64: `byNetworks` counts wider ones. */
 export const LIMITS = {
   /** Wrong passwords for a name, whoever tries them (NIST SP 800-63B-4 §3.2.2). */
   signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true }),

@@ -1,6 +1,6 @@
 import { loginKey } from '../store/account.ts'
 import { LIMITS } from './limits.ts'
-import { networkOf } from './network.ts'
+import { byNetworks } from './network-limits.ts'
 import type { Counted, Throttle } from './throttle.ts'
 
 /** What mail is asked for. Each has a count of its own: registering somebody else's address does not stop their reset. */
@@ -25,7 +25,7 @@ export function createMailLimits({ throttle }: { throttle: Throttle }) {
       requester: string,
     ): Promise<{ outcome: 'allowed' | 'dropped' } | { outcome: 'refused'; retryAfterSeconds: number }> {
       const verdict = await throttle.count(
-        [{ limit: LIMITS.mailByNetwork, of: networkOf(requester) }],
+        ...byNetworks(requester, { limit: LIMITS.mailByNetwork }),
         [byAddress(asked, to)],
         [BY_EVERYBODY],
       )

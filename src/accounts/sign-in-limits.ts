@@ -1,7 +1,7 @@
 import { type Account, loginKey } from '../store/account.ts'
 import type { EventType } from '../store/event-type.ts'
 import { LIMITS } from './limits.ts'
-import { networkOf } from './network.ts'
+import { byNetworks } from './network-limits.ts'
 import type { Counted, Throttle, Verdict } from './throttle.ts'
 
 /** Somebody who tries to sign in. */
@@ -33,7 +33,7 @@ export type SignInLimits = ReturnType<typeof createSignInLimits>
 export function createSignInLimits({ throttle }: { throttle: Throttle }) {
   return {
     async count(attempt: SignInAttempt): Promise<SignInVerdict> {
-      const verdict = await throttle.count(doorsOf(attempt), ...stagesOf(attempt))
+      const verdict = await throttle.count(...doorsOf(attempt), ...stagesOf(attempt))
       if (verdict.outcome === 'allowed') return verdict
       return verdict.reason === 'used up' && LOCKS.has(verdict.by)
         ? { outcome: 'locked', refusal: verdict }
@@ -42,11 +42,11 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
 
     /** The password was right: those who share the network have lost nothing, and the person starts afresh. */
     succeeded: (attempt: SignInAttempt): Promise<void> =>
-      throttle.settle({ giveBack: doorsOf(attempt), forget: countersOf(attempt) }),
+      throttle.settle({ giveBack: doorsOf(attempt).flat(), forget: countersOf(attempt) }),
 
     /** The password was not looked at after all. */
     notLookedAt: (attempt: SignInAttempt): Promise<void> =>
-      throttle.settle({ giveBack: [...doorsOf(attempt), ...countersOf(attempt)] }),
+      throttle.settle({ giveBack: [...doorsOf(attempt).flat(), ...countersOf(attempt)] }),
 
     /** Whoever has proved by other means who they are, or has an operator's word, is not locked out any more. */
     unlock: (account: Account): Promise<void> =>
@@ -73,13 +73,13 @@ function stagesOf(attempt: SignInAttempt): Counted[][] {
 }
 
 /** What is looked at first, so that a network that was stopped cannot use up the attempts of others. */
-function doorsOf({ login, address, knownBrowserId }: SignInAttempt): Counted[] {
+function doorsOf({ login, address, knownBrowserId }: SignInAttempt): Counted[][] {
   if (knownBrowserId !== undefined) return []
-  const network = networkOf(address)
-  return [
-    { limit: LIMITS.signInByNetwork, of: network },
-    { limit: LIMITS.signInByPair, of: `${network} ${loginKey(login)}` },
-  ]
+  return byNetworks(
+    address,
+    { limit: LIMITS.signInByNetwork },
+    { limit: LIMITS.signInByPair, of: loginKey(login) },
+  )
 }
 
 function countersOf({ login, account, knownBrowserId }: SignInAttempt): Counted[] {

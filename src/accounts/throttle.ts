@@ -12,10 +12,12 @@ export type Limit = Readonly<{
   windowSeconds: number
   /** Whether each attempt has the next one wait, longer and longer (1 s to 10 s). */
   isDelayed?: boolean
+  /** Whether it counts everybody's attempts together: reaching it refuses people who did nothing. */
+  isShared?: boolean
 }>
 
-/** A limit, and whom it counts: an address, a name, a client. */
-export type Counted = Readonly<{ limit: Limit; of: string }>
+/** A limit, and whom it counts: an address, a name, a client. A wide network has the attempts of several. */
+export type Counted = Readonly<{ limit: Limit; of: string; times?: number }>
 
 export type Verdict =
   | { outcome: 'allowed' }
@@ -46,26 +48,22 @@ export function createThrottle({
 }: {
   attempts: AttemptStore
   vault: Vault
-  metrics: Pick<Metrics, 'throttled'>
+  metrics: Pick<Metrics, 'throttled' | 'sharedLimitsReached'>
 }) {
   // Whom to refuse without asking the database: a flood costs it nothing. Each instance finds out by itself.
   const closedUntil = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
   return {
     /**
-     * Counts an attempt. A limit that refuses spares those of the stages after its own. Rejects with the database's
-     * fault: what cannot be counted is not tried.
+     * Counts an attempt, stage after stage: a limit that refuses spares those of the stages after its own. Rejects with
+     * the database's fault: what cannot be counted is not tried.
      */
-    async count(
-      first: readonly Counted[],
-      second: readonly Counted[] = [],
-      third: readonly Counted[] = [],
-    ): Promise<Verdict> {
-      const all = [...first, ...second, ...third]
+    async count(...stages: readonly (readonly Counted[])[]): Promise<Verdict> {
+      const all = stages.flat()
       const known = all.find((counted) => secondsClosed(counted) > 0)
       if (known)
-        return refused(known, { count: known.limit.most, refused: 2, waitSeconds: secondsClosed(known) })
-      const counts = await attempts.count(first.map(toAttempt), second.map(toAttempt), third.map(toAttempt))
+        return refused(known, { count: mostOf(known), refused: 2, waitSeconds: secondsClosed(known) })
+      const counts = await attempts.count(stages.map((stage) => stage.map(toAttempt)))
       for (const counted of all) {
         const count = counts.find(({ key }) => keyOf(counted).equals(key))
         if (count && count.refused > 0) return refused(counted, count)
@@ -89,8 +87,10 @@ export function createThrottle({
   function refused(counted: Counted, { count, refused, waitSeconds }: Omit<Count, 'key'>): Verdict {
     const { limit } = counted
     metrics.throttled.inc({ limit: limit.name })
-    const isUsedUp = count >= limit.most
+    const isUsedUp = count >= mostOf(counted)
     const retryAfterSeconds = Math.max(1, waitSeconds)
+    const isFirst = refused === 1
+    if (isFirst && limit.isShared) metrics.sharedLimitsReached.inc({ limit: limit.name })
     // What lasts longer may end earlier, by a new password or an operator's word: that is asked for each time.
     if (isUsedUp && limit.windowSeconds <= HOUR_SECONDS)
       closedUntil.set(idOf(counted), performance.now() + retryAfterSeconds * 1000, {
@@ -101,7 +101,7 @@ export function createThrottle({
       by: limit,
       reason: isUsedUp ? 'used up' : 'too soon',
       retryAfterSeconds,
-      isFirst: refused === 1,
+      isFirst,
     }
   }
 
@@ -111,13 +111,15 @@ export function createThrottle({
   }
 
   function toAttempt(counted: Counted): Attempt {
-    const { most, windowSeconds, isDelayed = false } = counted.limit
-    return { key: keyOf(counted), most, windowSeconds, isDelayed }
+    const { windowSeconds, isDelayed = false } = counted.limit
+    return { key: keyOf(counted), most: mostOf(counted), windowSeconds, isDelayed }
   }
 
   function keyOf(counted: Counted): Buffer {
     return vault.fingerprint(idOf(counted), 'attempt')
   }
 }
+
+const mostOf = ({ limit, times = 1 }: Counted): number => limit.most * times
 
 const idOf = ({ limit, of }: Counted): string => `${limit.name}\n${of}`

@@ -1,3 +1,4 @@
+import { siteOf } from '../accounts/network.ts'
 import type { Origin } from '../store/event.ts'
 import type { EventType } from '../store/event-type.ts'
 import type { FoundSession } from '../store/session.ts'
@@ -28,7 +29,7 @@ export function oddityOf(
     return 'session.second_browser'
   // People carry their phones from one network to another; two at once are something else.
   const isAtOnce = now.getTime() - session.seenAt.getTime() < MINUTE_SECONDS * 1000
-  return isAtOnce && session.address !== undefined && networkOf(session.address) !== networkOf(address)
+  return isAtOnce && session.address !== undefined && siteOf(session.address) !== siteOf(address ?? '')
     ? 'session.second_network'
     : undefined
 }
@@ -36,11 +37,4 @@ export function oddityOf(
 /** A browser's name of itself without its versions: an update makes it no other. */
 function nameOf(userAgent = ''): string {
   return userAgent.replace(/\d[\d._]*/g, '')
-}
-
-/** The network that one household or company has: /24 of IPv4, /48 of IPv6. */
-function networkOf(address = ''): string {
-  return address.includes(':')
-    ? address.split(':').slice(0, 3).join(':')
-    : address.split('.').slice(0, 3).join('.')
 }

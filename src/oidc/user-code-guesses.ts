@@ -1,6 +1,6 @@
 import { errors, Provider } from 'oidc-provider'
 import { LIMITS } from '../accounts/limits.ts'
-import { networkOf } from '../accounts/network.ts'
+import { byNetworks } from '../accounts/network-limits.ts'
 import type { Counted, Throttle } from '../accounts/throttle.ts'
 import { type EventStore, NO_ORIGIN, newEvent } from '../store/event.ts'
 import { currentUnit } from './unit-of-work.ts'
@@ -34,14 +34,12 @@ export function createUserCodeGuesses({ throttle, events }: { throttle: Throttle
      */
     async count(): Promise<() => Promise<void>> {
       const origin = currentUnit()?.origin ?? NO_ORIGIN
-      const counted: Counted[] = [
-        { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' },
-        { limit: LIMITS.userCodeByNetwork, of: networkOf(origin.address ?? '') },
-      ]
+      const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
+      const networks = byNetworks(origin.address ?? '', { limit: LIMITS.userCodeByNetwork })
       // Last: a network that is stopped uses up nothing of what everybody shares.
-      const shared: Counted[] = [{ limit: LIMITS.userCodeByEverybody, of: '' }]
-      const verdict = await throttle.count(counted, shared)
-      if (verdict.outcome === 'allowed') return () => throttle.settle({ giveBack: [...counted, ...shared] })
+      const stages: Counted[][] = [[browser], ...networks, [{ limit: LIMITS.userCodeByEverybody, of: '' }]]
+      const verdict = await throttle.count(...stages)
+      if (verdict.outcome === 'allowed') return () => throttle.settle({ giveBack: stages.flat() })
       if (verdict.by === LIMITS.userCodeByEverybody && verdict.isFirst)
         await events.record([newEvent('device.codes_guessed', {}, origin)])
       throw new TooManyGuessesError(verdict.retryAfterSeconds)

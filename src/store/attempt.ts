@@ -27,24 +27,28 @@ export type Count = Readonly<{
 /** Keys of what was counted. */
 export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
 
+/** As many as a sign-in needs: three networks of IPv6, the name, and the account. */
+export const MOST_STAGES = 6
+
 export type AttemptStore = ReturnType<typeof createAttemptStore>
 
 /** Counters in the database, by its clock: however many ask at once, wherever they ask, none is lost. */
 export function createAttemptStore(database: Database) {
   return {
     /**
-     * Counts an attempt in one statement. What is refused at one stage is not counted at those after it: whoever is
-     * stopped uses up nobody's attempts.
+     * Counts an attempt in one statement, stage after stage. What is refused at one stage is not counted at those after
+     * it: whoever is stopped uses up nobody's attempts.
+     *
+     * @param stages at most {@link MOST_STAGES}; an empty one counts nothing.
      */
-    async count(
-      first: readonly Attempt[],
-      second: readonly Attempt[] = [],
-      third: readonly Attempt[] = [],
-    ): Promise<Count[]> {
-      const tried = [first, second, third].flatMap((attempts, index) =>
+    async count(stages: readonly (readonly Attempt[])[]): Promise<Count[]> {
+      const counting = stages.filter((attempts) => attempts.length > 0)
+      const statement = countAttempts[counting.length - 1]
+      if (!statement) throw new Error(`attempts are counted in 1 to ${MOST_STAGES} stages`)
+      const tried = counting.flatMap((attempts, index) =>
         attempts.map((attempt) => ({ ...attempt, stage: index + 1 })),
       )
-      return await countAttempts(
+      return await statement(
         database,
         columnsOf(
           tried,
@@ -60,7 +64,7 @@ export function createAttemptStore(database: Database) {
     /**
      * Attempts turned out to be none.
      *
-     * @param giveBack this one is taken back, and the wait after it.
+     * @param giveBack each of these counts one attempt less, and the wait after it is over. In the order of counting.
      * @param forget these start afresh; limits that were counted after those to give back.
      */
     async settle({ giveBack = [], forget = [] }: Settlement): Promise<void> {
@@ -100,30 +104,43 @@ const upsert = (stage: number, condition = 'true') => `
       returning key, count, refused,
         ceil(extract(epoch from case when count >= most then expires_at else next_at end - now()))::int as wait_seconds`
 
-const allowedBy = (stage: string) => `not exists (select from ${stage} where refused > 0)`
+const nameOf = (stage: number) => `stage_${stage}`
 
-const countAttempts = defineStatement<Count>(
-  'attempt_count',
-  `with tried as (
+/** One after another: the tables of a statement are written in the order in which they read each other. */
+const countIn = (stages: readonly number[]): string => {
+  const upserts = stages.map((stage) => {
+    const before = stages.slice(0, stage - 1)
+    const isReached = before.map((earlier) => `not exists (select from ${nameOf(earlier)} where refused > 0)`)
+    return `${nameOf(stage)} as (${upsert(stage, isReached.join(' and ') || undefined)}
+    )`
+  })
+  return `with tried as (
       select * from unnest($1::bytea[], $2::int[], $3::int[], $4::boolean[], $5::int[])
         with ordinality as tried (key, most, window_seconds, is_delayed, stage, position)
-    ), first as (${upsert(1)}
-    ), second as (${upsert(2, allowedBy('first'))}
-    ), third as (${upsert(3, `${allowedBy('first')} and ${allowedBy('second')}`)}
-    )
+    ), ${upserts.join(', ')}
     select key, count, refused, greatest(wait_seconds, 0) as "waitSeconds"
-    from (select * from first union all select * from second union all select * from third) as counted`,
+    from (${stages.map((stage) => `select * from ${nameOf(stage)}`).join(' union all ')}) as counted`
+}
+
+/** A statement for each number of stages. */
+const countAttempts = Array.from({ length: MOST_STAGES }, (_, index) =>
+  defineStatement<Count>(
+    `attempt_count_${index + 1}`,
+    countIn(Array.from({ length: index + 1 }, (_stage, before) => before + 1)),
+  ),
 )
 
+/** The locked count decides, which is the latest: what others counted since this statement began is not lost. */
 const settleAttempts = defineStatement(
   'attempt_settle',
   `with kept as materialized (
-      select key from attempt
+      select key, count from attempt
       join unnest($1::bytea[] || $2::bytea[]) with ordinality as settled (key, position) using (key)
       order by position for update of attempt
     ), given_back as (
-      update attempt set count = greatest(0, count - 1), next_at = ${AT_ONCE}
-      from kept where attempt.key = kept.key and kept.key = any($1)
+      update attempt set count = kept.count - 1, next_at = ${AT_ONCE}
+      from kept where attempt.key = kept.key and kept.key = any($1) and kept.count > 1
     )
-    delete from attempt using kept where attempt.key = kept.key and kept.key = any($2)`,
+    delete from attempt using kept
+    where attempt.key = kept.key and (kept.key = any($2) or (kept.key = any($1) and kept.count <= 1))`,
 )

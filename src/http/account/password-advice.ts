@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
 import { LIMITS } from '../../accounts/limits.ts'
-import { networkOf } from '../../accounts/network.ts'
+import { byNetworks } from '../../accounts/network-limits.ts'
 import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
 import type { Throttle } from '../../accounts/throttle.ts'
 import type { Views } from '../pages/views.ts'
@@ -16,7 +16,7 @@ export type AdviseOnPassword = ReturnType<typeof createPasswordAdvice>
  */
 export function createPasswordAdvice({ passwordRules, throttle, views }: Needs) {
   return async (ctx: Context, owner: PasswordOwner): Promise<void> => {
-    const verdict = await throttle.count([{ limit: LIMITS.passwordAdviceByNetwork, of: networkOf(ctx.ip) }])
+    const verdict = await throttle.count(...byNetworks(ctx.ip, { limit: LIMITS.passwordAdviceByNetwork }))
     ctx.type = 'json'
     if (verdict.outcome === 'refused') {
       ctx.status = 429

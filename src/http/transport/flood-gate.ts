@@ -1,7 +1,8 @@
 import type { Context, Middleware, Next } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { LIMITS } from '../../accounts/limits.ts'
-import { networkOf } from '../../accounts/network.ts'
+import { networkOf, widestNetworkOf } from '../../accounts/network.ts'
+import { byNetworks } from '../../accounts/network-limits.ts'
 import type { Counted, Limit, Throttle, Verdict } from '../../accounts/throttle.ts'
 import { createTurns } from '../../accounts/turns.ts'
 import { ROUTES } from '../../oidc/provider.ts'
@@ -11,8 +12,9 @@ import { normalPath } from '../endpoints.ts'
 import { formOf } from './form.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
-/** Of one network, for each thing that it may create. */
+/** Of one network, for each thing that it may create; and of the widest one around it. */
 const AT_ONCE = 16
+const AT_ONCE_OF_THE_WIDEST = 64
 const WAITING_AT_MOST = 1_000
 
 /** Too many of these came: 429, and when to come again (RFC 6585 §4). */
@@ -65,6 +67,7 @@ const GUESSED_AT = new Set<string>([
  */
 export function limitFloods({ throttle, events }: { throttle: Throttle; events: EventStore }): Middleware {
   const lines = createTurns({ atOnce: AT_ONCE, waitingAtMost: WAITING_AT_MOST })
+  const wideLines = createTurns({ atOnce: AT_ONCE_OF_THE_WIDEST, waitingAtMost: WAITING_AT_MOST })
 
   return async (ctx, next) => {
     const path = normalPath(ctx)
@@ -76,39 +79,32 @@ export function limitFloods({ throttle, events }: { throttle: Throttle; events: 
 
   /** What is created is counted when it is there: so many at once may go beyond the limit, and no more. */
   async function create(ctx: Context, next: Next, { limit, isDone }: Creation): Promise<void> {
-    const door = { limit, of: networkOf(ctx.ip) }
-    const isAnswered = await lines.take(`${limit.name} ${door.of}`, async () => {
-      const seconds = throttle.secondsClosed(door)
-      if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
-      await next()
-      if (isDone(ctx, oidcOf(ctx))) await count(ctx, [door], [])
-      return true
-    })
+    const networks = byNetworks(ctx.ip, { limit })
+    const isAnswered = await lines.take(`${limit.name} ${networkOf(ctx.ip)}`, () =>
+      wideLines.take(`${limit.name} ${widestNetworkOf(ctx.ip)}`, async () => {
+        const seconds = Math.max(...networks.flat().map(throttle.secondsClosed))
+        if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
+        await next()
+        if (isDone(ctx, oidcOf(ctx))) await count(ctx, networks)
+        return true
+      }),
+    )
     if (!isAnswered) throw new TooManyRequestsError(limit, 1)
   }
 
   async function countGuess(ctx: Context): Promise<void> {
-    const network = networkOf(ctx.ip)
     // The engine's own reading, where there is such a client: an assertion names it, escapes spell it in many ways.
     const clientId = oidcOf(ctx)?.client?.clientId ?? clientIdOf(ctx)
-    const isClient = errorIn(ctx) === 'invalid_client' && clientId !== undefined
-    const first = [{ limit: LIMITS.tokenByNetwork, of: network }]
-    const then = isClient
-      ? [
-          { limit: LIMITS.clientAuthenticationByPair, of: `${network} ${clientId}` },
-          { limit: LIMITS.clientAuthenticationByClient, of: clientId },
-        ]
-      : []
-    await count(ctx, first, then, clientId)
+    const guess = { limit: LIMITS.tokenByNetwork }
+    if (errorIn(ctx) !== 'invalid_client' || clientId === undefined)
+      return await count(ctx, byNetworks(ctx.ip, guess))
+    const ofClient = { limit: LIMITS.clientAuthenticationByPair, of: clientId }
+    const everywhere = { limit: LIMITS.clientAuthenticationByClient, of: clientId }
+    await count(ctx, [...byNetworks(ctx.ip, guess, ofClient), [everywhere]], clientId)
   }
 
-  async function count(
-    ctx: Context,
-    first: readonly Counted[],
-    then: readonly Counted[],
-    clientId?: string,
-  ): Promise<void> {
-    const verdict = await throttle.count(first, then)
+  async function count(ctx: Context, stages: readonly Counted[][], clientId?: string): Promise<void> {
+    const verdict = await throttle.count(...stages)
     if (verdict.outcome === 'allowed') return
     if (verdict.isFirst) await record(ctx, verdict, clientId)
     // The answer that was made already leads on: to a page, with a cookie.
