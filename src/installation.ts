@@ -33,7 +33,7 @@ import { readDatabaseTime } from './store/database-time.ts'
 import { createDeviceCodeStore } from './store/device-code.ts'
 import { createEnding } from './store/ending.ts'
 import { createEventStore } from './store/event.ts'
-import { isUnavailable } from './store/fault.ts'
+import { codeOf, DatabaseConnectionError, isUnavailable, reasonOf } from './store/fault.ts'
 import { createGrantStore } from './store/grant.ts'
 import { createMailStore } from './store/mail.ts'
 import { createMailLinkStore } from './store/mail-link.ts'
@@ -195,12 +195,19 @@ async function migratePostgres(url: string, log: Log, attempts: number): Promise
       return
     } catch (error) {
       if (attempt >= attempts || !isUnavailable(error)) throw error
-      log.warn({ event: 'database.unavailable', attempt, of: attempts })
+      log.warn({ event: 'database.unavailable', attempt, of: attempts, ...describeFailure(error) })
       await pause(RETRY_MILLISECONDS)
     } finally {
       await database.destroy()
     }
   }
+}
+
+/** Where the database is, and what it or the network said; no credentials. */
+function describeFailure(error: unknown): Record<string, unknown> {
+  const { host, port } = error instanceof DatabaseConnectionError ? error : {}
+  // `code` would be redacted: authorization codes have that name.
+  return { host, port, error_code: codeOf(error), reason: reasonOf(error) }
 }
 
 function logMigrations(names: readonly string[], log: Log): void {

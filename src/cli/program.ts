@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { isUnavailable } from '../store/fault.ts'
+import { DatabaseConnectionError, isUnavailable, reasonOf } from '../store/fault.ts'
 import { cleanupCommand } from './cleanup.ts'
 import { clientsCommand } from './clients.ts'
 import { doctorCommand } from './doctor.ts'
@@ -82,7 +82,8 @@ const EXPECTED = new Set([
 /** The unexpected ones need their stack. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (isUnavailable(error)) return `The database does not answer: ${error.message || 'no connection'}`
+  if (error instanceof DatabaseConnectionError) return error.message
+  if (isUnavailable(error)) return `The database does not answer: ${reasonOf(error)}`
   if ('code' in error && error.code === 'EADDRINUSE')
     return `${error.message}: another program listens there. Choose another PORT or MANAGEMENT_PORT.`
   return EXPECTED.has(error.name) ? error.message : (error.stack ?? error.message)

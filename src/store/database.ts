@@ -10,7 +10,7 @@ import {
 } from 'kysely'
 import pg from 'pg'
 import { CHANNEL } from './changes.ts'
-import { isConnectionUseless } from './fault.ts'
+import { DatabaseConnectionError, isConnectionUseless } from './fault.ts'
 import type { Schema } from './schema.ts'
 
 export type Database = Kysely<Schema>
@@ -78,14 +78,18 @@ type Pool = Exclude<PostgresDialectConfig['pool'], (...parameters: never) => unk
 /**
  * A pool whose clients prepare the statements that begin with a comment, under the name in it: those are sent for
  * nearly every request, so the server need not parse and plan them again. A client that cannot be used any more is
- * not given back.
+ * not given back. Connecting rejects with {@link DatabaseConnectionError}.
  */
 function preparing(pool: pg.Pool): Pool {
+  // A client knows the host that the URL, or else PGHOST, names.
+  const target = new pg.Client(pool.options)
   return {
     options: pool.options,
     end: () => pool.end(),
     async connect() {
-      const client = await pool.connect()
+      const client = await pool.connect().catch((error: unknown) => {
+        throw new DatabaseConnectionError(target, error)
+      })
       let isUseless = false
       return {
         async query(text: string, values: readonly unknown[]) {

@@ -15,9 +15,37 @@ export class WaitedTooLongError extends Error {
   override name = 'WaitedTooLongError'
 }
 
+/** No connection to the database. The message is for operators: where the database is and why, no credentials. */
+export class DatabaseConnectionError extends Error {
+  override name = 'DatabaseConnectionError'
+  readonly host: string
+  readonly port: number
+  constructor({ host, port }: { host: string; port: number }, cause: unknown) {
+    // A host that begins with a slash is the folder of a Unix socket.
+    const where = host.startsWith('/') ? host : `${host.includes(':') ? `[${host}]` : host}:${port}`
+    super(`No connection to the database at ${where}: ${reasonOf(cause)}`, { cause })
+    this.host = host
+    this.port = port
+  }
+}
+
+/** What the database or the network said. Errors for several addresses of one host have no message of their own. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof DatabaseConnectionError) return reasonOf(error.cause)
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ')
+  return (error instanceof Error && error.message) || codeOf(error) || String(error)
+}
+
+/** SQLSTATE, or the code of the network error. */
+export function codeOf(error: unknown): string | undefined {
+  if (error instanceof DatabaseConnectionError) return codeOf(error.cause)
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
 /** The database cannot answer now: down, full, restarting, too slow, or the statement lost to another. */
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof WaitedTooLongError) return true
+  if (error instanceof DatabaseConnectionError) return isUnavailable(error.cause)
   if (error instanceof AggregateError) return error.errors.some(isUnavailable)
   const code = codeOf(error)
   if (code !== undefined && UNAVAILABLE.test(code)) return true
@@ -31,6 +59,7 @@ export function isConflict(error: unknown): boolean {
 
 /** The connection broke or was ended, so that nobody knows what became of the statement. */
 export function isConnectionLost(error: unknown): boolean {
+  if (error instanceof DatabaseConnectionError) return isConnectionLost(error.cause)
   if (/^(08...|25006|57P0[1-3]|ECONNRESET|EPIPE)$/.test(codeOf(error) ?? '')) return true
   return (
     error instanceof Error &&
@@ -55,8 +84,4 @@ export function isForeignKeyViolation(error: unknown): boolean {
 
 export function isUniqueViolation(error: unknown): boolean {
   return codeOf(error) === UNIQUE_VIOLATION
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import type { Database } from './database.ts'
-import { isUnavailable } from './fault.ts'
+import { DatabaseConnectionError, isUnavailable } from './fault.ts'
 
 const MIGRATIONS_FOLDER = new URL('../../migrations/', import.meta.url)
 
@@ -19,7 +19,7 @@ export class MigrationError extends Error {
  */
 export async function migrate(database: Database): Promise<string[]> {
   const { error, results = [] } = await createMigrator(database).migrateToLatest()
-  if (isUnavailable(error)) throw error
+  if (isUnavailable(error) || error instanceof DatabaseConnectionError) throw error
   if (error) throw explain(error, results.find(({ status }) => status === 'Error')?.migrationName)
   return results.map(({ migrationName }) => migrationName)
 }
