@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/**
+ * The process edge: arguments, environment, signals, exit codes. `main.ts` is a link to this file. It is JavaScript,
+ * so that a Node that is too old for the rest, or a checkout without its packages, is answered in one sentence: an old
+ * Node refuses a file named .ts before it reads a line of it.
+ */
+const OLDEST_NODE = 24
+
+// What any command writes, such as the embedded database, its key and its socket, is for this user alone.
+process.umask(0o077)
+
+const stopping = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stopping.abort())
+
+/** After a fault of ours running requests finish, and the supervisor starts the process again. */
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${error.stack ?? error}\n`)
+  process.exitCode = 1
+  stopping.abort()
+})
+
+const { argv, env, stdin, stdout, stderr } = process
+const program = await loadProgram()
+const exitCode = program
+  ? await program.run(argv.slice(2), { env, stdin, stdout, stderr, signal: stopping.signal })
+  : 1
+process.exitCode ||= exitCode
+
+async function loadProgram() {
+  if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+    stderr.write(
+      `Sallyport needs Node ${OLDEST_NODE} or newer, and this is ${process.version}. In a checkout, npm ci installs the right one: run npm ci, then npm start or npx sallyport.\n`,
+    )
+    return undefined
+  }
+  try {
+    return await import('./cli/program.ts')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error
+    stderr.write('The packages that Sallyport needs are not installed: run npm ci.\n')
+    return undefined
+  }
+}
