@@ -31,6 +31,7 @@ const WHATEVER_DATABASE = [
   'logout-request',
   'page-language',
   'password-advice',
+  'pipelining',
   'proxy',
   'redirect-uri',
   'sign-in-crowd',

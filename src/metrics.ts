@@ -47,6 +47,12 @@ export function createMetrics() {
       labelNames: ['limit'],
       registers,
     }),
+    requestsRefused: new Counter({
+      name: 'sallyport_requests_refused_total',
+      help: 'Times that a listener refused requests unseen, by reason: pipelined (too many unanswered on a connection), in_flight (too many on all connections)',
+      labelNames: ['reason'],
+      registers,
+    }),
     mailsPending: new Gauge({
       name: 'sallyport_mails_pending',
       help: 'Mails that have not been sent yet (counted up to 100000)',

@@ -1,4 +1,4 @@
-import type { RequestListener, Server } from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createMailLimits } from './accounts/mail-limits.ts'
@@ -13,7 +13,8 @@ import { parseUserAgent } from './http/pages/user-agent.ts'
 import { createViews } from './http/pages/views.ts'
 import { createRememberCookies } from './http/sign-in/remember-me.ts'
 import { securityHeaders } from './http/transport/headers.ts'
-import { createListener, refuse } from './http/transport/listener.ts'
+import { type Answer, createListener, refuse } from './http/transport/listener.ts'
+import { createOverloadNotices } from './http/transport/overload-notices.ts'
 import { createProxyNotices } from './http/transport/proxy-notices.ts'
 import { openInstallation } from './installation.ts'
 import { openInteractionFiles } from './interactions/files.ts'
@@ -171,15 +172,16 @@ export async function startServer(
   })
 
   const headers = securityHeaders(config.issuer)
+  const onOverload = createOverloadNotices({ log, metrics, now })
   const listeners: Server[] = []
   try {
     for (const [callback, where] of [
       [health.callback(), config.management],
       [app.callback(), config.listen],
     ] as const) {
-      const answer: RequestListener = (request, response) =>
+      const answer: Answer = (request, response) =>
         isPrepared ? callback(request, response) : refuse(response, 503, headers, { 'Retry-After': '1' })
-      listeners.push(await listen(createListener(answer, { headers }), where))
+      listeners.push(await listen(createListener(answer, { headers, onOverload }), where))
     }
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)

@@ -19,6 +19,10 @@ export type ChildServer = Readonly<{
   isAlive: () => boolean
   /** Starts it again where it was, and waits until it is ready. */
   start: () => Promise<void>
+  /** Asks it to end. Resolves with its exit code when it is gone, null when a signal ended it. */
+  stop: (signal?: NodeJS.Signals) => Promise<number | null>
+  /** Sends it a signal, and waits for nothing. */
+  send: (signal: NodeJS.Signals) => void
 }>
 
 /**
@@ -28,7 +32,10 @@ export type ChildServer = Readonly<{
  */
 export async function startChildServer(
   settings: Record<string, string>,
-  { clockAheadSeconds = 0 }: { clockAheadSeconds?: number } = {},
+  {
+    clockAheadSeconds = 0,
+    nodeArguments = [],
+  }: { clockAheadSeconds?: number; nodeArguments?: readonly string[] } = {},
 ): Promise<ChildServer> {
   const [port, managementPort] = [await freePort(), await freePort()]
   const managementUrl = `http://127.0.0.1:${managementPort}`
@@ -46,19 +53,17 @@ export async function startChildServer(
 
   const isAlive = () => child !== undefined && child.exitCode === null && child.signalCode === null
 
-  async function kill(): Promise<void> {
-    const dying = child
-    if (!dying || !isAlive()) return
-    const gone = new Promise((done) => dying.once('exit', done))
-    dying.kill('SIGKILL')
-    await gone
+  async function stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const ending = child
+    if (!ending || !isAlive()) return ending?.exitCode ?? null
+    const gone = new Promise<number | null>((done) => ending.once('exit', done))
+    ending.kill(signal)
+    return await gone
   }
 
   async function start(): Promise<void> {
-    child = spawn(process.execPath, [...shiftClock(clockAheadSeconds), MAIN, 'serve'], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const argv = [...shiftClock(clockAheadSeconds), ...nodeArguments, MAIN, 'serve']
+    child = spawn(process.execPath, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => written.push(chunk.toString()))
     const deadline = Date.now() + START_MILLISECONDS
@@ -71,7 +76,9 @@ export async function startChildServer(
 
   await start()
   const output = () => written.join('')
-  return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start }
+  const kill = async () => void (await stop('SIGKILL'))
+  const send = (signal: NodeJS.Signals) => void child?.kill(signal)
+  return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start, stop, send }
 }
 
 /** Whether it is ready, or would be if its clock were right. */

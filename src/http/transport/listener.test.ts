@@ -1,46 +1,223 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
+import type { Server, ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { securityHeaders } from './headers.ts'
-import { createListener } from './listener.ts'
+import { type Answer, createListener, type Overload } from './listener.ts'
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 const headers = securityHeaders('http://localhost')
 
+// A busy machine takes its time.
+vi.setConfig({ testTimeout: 30_000 })
+const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 20_000, interval: 5 })
+
 let server: Server
-let client: Socket
+const clients: Socket[] = []
 
 afterEach(async () => {
-  client.destroy()
+  for (const client of clients.splice(0)) client.destroy()
   server.closeAllConnections()
   await new Promise((done) => server.close(done))
 })
 
-async function open(options: { silenceMilliseconds?: number }, answer: string): Promise<Socket> {
-  server = createListener((_request, response) => response.end(answer), { headers, ...options })
+type Options = { silenceMilliseconds?: number; maxRequestsInFlight?: number }
+
+async function listen(answer: Answer, options: Options = {}): Promise<Overload[]> {
+  const overloads: Overload[] = []
+  const onOverload = (overload: Overload) => void overloads.push(overload)
+  server = createListener(answer, { headers, onOverload, ...options })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  const connected = once(server, 'connection')
-  client = connect((server.address() as AddressInfo).port, '127.0.0.1')
-  client.on('error', () => {})
-  return (await connected)[0]
+  return overloads
 }
 
-test('somebody who asks and does not read the answers is hung up on (CWE-400)', async () => {
-  const socket = await open({ silenceMilliseconds: 300 }, 'x'.repeat(6_000))
-  const closed = once(socket, 'close')
-  client.pause()
-  for (let asked = 0; asked < 20_000; asked++) client.write(REQUEST)
-  await closed
+type Connection = { client: Socket; socket: Socket; text: () => string; closed: Promise<unknown> }
+
+/** A connection, and what came back over it. */
+async function open(): Promise<Connection> {
+  const connected = once(server, 'connection')
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  clients.push(client)
+  let text = ''
+  client.on('error', () => {})
+  client.on('data', (chunk) => {
+    text += chunk
+  })
+  const closed = new Promise((done) => client.once('close', done))
+  return { client, socket: (await connected)[0], text: () => text, closed }
+}
+
+async function openMany(count: number): Promise<Connection[]> {
+  const opened: Connection[] = []
+  while (opened.length < count) opened.push(await open())
+  return opened
+}
+
+const statusesIn = (text: string) =>
+  [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status))
+
+const answerWith = (text: string) => (_request: unknown, response: ServerResponse) => {
+  response.end(text)
+}
+
+/** Answers that are made when the test says so. */
+function createHeldAnswers() {
+  const held: { response: ServerResponse; finish: () => void }[] = []
+  const answer: Answer = (_request, response) =>
+    new Promise((done) => {
+      const finish = () => {
+        response.end('x')
+        done()
+      }
+      held.push({ response, finish })
+    })
+  return { answer, held }
+}
+
+describe('a silent connection', () => {
+  test('is closed when its client reads no answers (CWE-400)', async () => {
+    await listen(answerWith('x'.repeat(500_000)), { silenceMilliseconds: 300 })
+    const { client, socket } = await open()
+    const closed = once(socket, 'close')
+    client.pause()
+    for (let asked = 0; asked < 30; asked++) client.write(REQUEST)
+    await closed
+  })
+
+  test('stays open between two requests', async () => {
+    await listen(answerWith('x'), { silenceMilliseconds: 300 })
+    const { client, socket } = await open()
+    client.write(REQUEST)
+    await once(client, 'data')
+    await pause(1_000)
+    expect(socket.destroyed).toBe(false)
+    client.write(REQUEST)
+    await once(client, 'data')
+  })
 })
 
-test('somebody who is idle between two requests is not', async () => {
-  const socket = await open({ silenceMilliseconds: 300 }, 'x')
-  client.write(REQUEST)
-  await once(client, 'data')
-  await pause(1_000)
-  expect(socket.destroyed).toBe(false)
-  client.write(REQUEST)
-  await once(client, 'data')
+describe('requests in one packet', () => {
+  test('are begun one after the other, and answered in order (RFC 9112 §9.3.2)', async () => {
+    const { answer, held } = createHeldAnswers()
+    await listen(answer)
+    const { client, text } = await open()
+    client.write(REQUEST.repeat(32))
+    for (let begun = 1; begun <= 32; begun++) {
+      await eventually(() => held.length).toBe(begun)
+      held.at(-1)?.finish()
+    }
+    await eventually(() => statusesIn(text())).toHaveLength(32)
+  })
+
+  const KINDS: Record<string, string> = {
+    GET: REQUEST,
+    'GET with a body': 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde',
+    HEAD: 'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n',
+    OPTIONS: 'OPTIONS /token HTTP/1.1\r\nHost: a\r\nOrigin: https://a.test\r\n\r\n',
+    'POST with a body': 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde',
+    'POST in chunks': 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n',
+    'Expect: 100-continue': 'GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n',
+    'expectations that are not met': 'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n',
+    'targets that are refused': 'GET /# HTTP/1.1\r\nHost: a\r\n\r\n',
+    'requests without a host': 'GET / HTTP/1.1\r\n\r\n',
+  }
+  test.for(Object.entries(KINDS))(
+    'close the connection beyond 32 unanswered: %s (CWE-770)',
+    async ([, request]) => {
+      const { answer, held } = createHeldAnswers()
+      const overloads = await listen(answer)
+      const first = await open()
+      first.client.write(REQUEST)
+      await eventually(() => held.length).toBe(1)
+      first.client.write(request.repeat(1_000))
+      await first.closed
+      expect(held).toHaveLength(1)
+      expect(overloads).toEqual(['pipelined'])
+      const other = await open()
+      other.client.write(REQUEST)
+      await eventually(() => held.length).toBe(2)
+      held[1]?.finish()
+      await eventually(() => statusesIn(other.text())).toEqual([200])
+    },
+  )
+
+  test('close their connection when more than 1,000 wait on all connections together', async () => {
+    const { answer, held } = createHeldAnswers()
+    const overloads = await listen(answer)
+    const opened = await openMany(50)
+    for (const { client } of opened) client.write(REQUEST.repeat(31))
+    // 33 connections have 30 waiting each; the others begin with one request, and are closed at the next ones.
+    await eventually(() => overloads.length).toBe(50 - Math.floor(1_000 / 30))
+    expect(held).toHaveLength(50)
+    for (const { finish } of held) finish()
+  })
+
+  test('free their places when their connection is lost', async () => {
+    const { answer, held } = createHeldAnswers()
+    const overloads = await listen(answer)
+    for (let round = 1; round <= 3; round++) {
+      const opened = await openMany(20)
+      for (const { client } of opened) client.write(REQUEST.repeat(32))
+      await eventually(() => held.length).toBe(20 * round)
+      const lost = opened.map(({ socket }) => once(socket, 'close'))
+      for (const { client } of opened) client.destroy()
+      await Promise.all(lost)
+    }
+    expect(overloads).toEqual([])
+  })
+})
+
+describe('requests in flight on all connections', () => {
+  test('beyond the limit are 503 with Retry-After, and never begun (RFC 9110 §15.6.4)', async () => {
+    const { answer, held } = createHeldAnswers()
+    const overloads = await listen(answer, { maxRequestsInFlight: 3 })
+    for (let begun = 1; begun <= 3; begun++) {
+      const { client } = await open()
+      client.write(REQUEST)
+      await eventually(() => held.length).toBe(begun)
+    }
+    const refused = await open()
+    refused.client.write(REQUEST)
+    await refused.closed
+    expect(statusesIn(refused.text())).toEqual([503])
+    expect(refused.text()).toMatch(/^Retry-After: 1\r$/m)
+    expect(refused.text()).toMatch(/^X-Frame-Options: DENY\r$/m)
+    expect(overloads).toEqual(['in_flight'])
+    held[0]?.finish()
+    const served = await open()
+    served.client.write(REQUEST)
+    await eventually(() => held.length).toBe(4)
+  })
+
+  test('count until their work is done, whether or not their clients wait for it', async () => {
+    const { answer, held } = createHeldAnswers()
+    const overloads = await listen(answer, { maxRequestsInFlight: 3 })
+    for (let begun = 1; begun <= 3; begun++) {
+      const { client, socket } = await open()
+      client.write(REQUEST)
+      await eventually(() => held.length).toBe(begun)
+      const lost = once(socket, 'close')
+      client.destroy()
+      await lost
+    }
+    const refused = await open()
+    refused.client.write(REQUEST)
+    await refused.closed
+    expect(overloads).toEqual(['in_flight'])
+  })
+
+  test('do not count while their body is awaited: slow senders take no places (CWE-400)', async () => {
+    const { answer, held } = createHeldAnswers()
+    const overloads = await listen(answer, { maxRequestsInFlight: 3 })
+    const slow = await openMany(10)
+    for (const { client } of slow) client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcd')
+    await eventually(() => held.length).toBe(10)
+    const served = await open()
+    served.client.write(REQUEST)
+    await eventually(() => held.length).toBe(11)
+    held[10]?.finish()
+    await eventually(() => statusesIn(served.text())).toEqual([200])
+    expect(overloads).toEqual([])
+  })
 })

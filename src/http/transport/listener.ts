@@ -1,12 +1,7 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { createLoadLimit } from './load-limit.ts'
+import { createPipelines, type Exchange } from './pipeline.ts'
 import { isOverlongTarget, parseTarget } from './request-target.ts'
 
 /** What Node waits for, and how much of it, before it answers 408 or 431 or hangs up by itself. */
@@ -22,45 +17,69 @@ const LIMITS = {
   requireHostHeader: false,
 }
 const MAX_SOCKETS = 2_000
-/** Somebody who asks and does not read the answers would otherwise hold their connection for ever. */
+/** More take longer than the database lets each of them wait. */
+const MAX_REQUESTS_IN_FLIGHT = 1_000
+/** A client that sends requests and reads no answer would otherwise hold its connection for ever. */
 const SILENCE_MILLISECONDS = 20_000
 
 type Status = 400 | 408 | 413 | 414 | 417 | 431 | 503
 
+/** Answers a request. A promise resolves when the work is done. */
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
+
+/** Why a request was refused before anything was done for it. */
+export type Overload = 'pipelined' | 'in_flight'
+
+type Options = {
+  /** Headers of every answer that the listener gives by itself. */
+  headers: ReadonlyMap<string, string>
+  /** How long a connection may stand still while something is asked or answered. Node looks twice. */
+  silenceMilliseconds?: number
+  maxRequestsInFlight?: number
+  onOverload?: (overload: Overload) => void
+}
+
 /**
- * A listener that answers what no application gets to see, too: what is no HTTP (RFC 9112), comes too slowly, or is
- * longer than anything we read. It hangs up on those; whoever else is connected notices nothing.
- *
- * @param headers of every answer that is given here.
+ * A listener that also answers what no application gets to see: what is no HTTP (RFC 9112), comes too slowly, is longer
+ * than anything that is read, or is more than can be answered. It closes such connections; the others are served.
  */
 export function createListener(
-  answer: RequestListener,
+  answer: Answer,
   {
     headers,
     silenceMilliseconds = SILENCE_MILLISECONDS,
-  }: {
-    headers: ReadonlyMap<string, string>
-    /** How long a connection may stand still while something is asked or answered. Node looks twice. */
-    silenceMilliseconds?: number
-  },
+    maxRequestsInFlight = MAX_REQUESTS_IN_FLIGHT,
+    onOverload = () => {},
+  }: Options,
 ): Server {
-  const unanswered = new WeakMap<Socket, Set<Exchange>>()
+  const load = createLoadLimit(maxRequestsInFlight)
+  const pipelines = createPipelines(begin)
 
-  const server = createServer(LIMITS, (request, response) => {
-    const exchange = { request, response }
-    const exchanges = unanswered.get(request.socket) ?? new Set()
-    unanswered.set(request.socket, exchanges.add(exchange))
-    response.once('close', () => exchanges.delete(exchange))
+  function begin({ request, response, refusal }: Expected): void {
     const target = parseTarget(request)
-    if (target === undefined) return refuse(response, 400, headers)
-    request.url = target
-    answer(request, response)
-  })
+    if (refusal || target === undefined) refuse(response, refusal ?? 400, headers)
+    else if (load.isReached()) {
+      onOverload('in_flight')
+      refuse(response, 503, headers, { 'Retry-After': '1' })
+    } else {
+      request.url = target
+      const work = answer(request, response)
+      if (work) load.track(request, work)
+    }
+  }
+
+  function take(exchange: Expected): void {
+    if (!pipelines.take(exchange)) onOverload('pipelined')
+  }
+
+  const server = createServer(LIMITS, (request, response) => take({ request, response }))
   server.maxConnections = MAX_SOCKETS
   server.setTimeout(silenceMilliseconds)
-  server.on('checkExpectation', (_request, response: ServerResponse) => refuse(response, 417, headers))
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    take({ request, response, refusal: 417 }),
+  )
   server.on('clientError', (error: ParseError, socket: Socket) => {
-    if (socket.writable && isAwaited([...(unanswered.get(socket) ?? [])]))
+    if (socket.writable && isAwaited(pipelines.unansweredOf(socket)))
       socket.end(rawAnswer(statusOf(error), headers), () => socket.destroy())
     else socket.destroy()
   })
@@ -85,7 +104,8 @@ export function refuse(
     .end(body)
 }
 
-type Exchange = { request: IncomingMessage; response: ServerResponse }
+/** An expectation that is not met is refused when its turn comes (RFC 9110 §10.1.1). */
+type Expected = Exchange & { refusal?: Status }
 type ParseError = Error & { code?: string; rawPacket?: Buffer }
 
 function statusOf({ code, rawPacket }: ParseError): Status {
@@ -103,7 +123,7 @@ function statusOf({ code, rawPacket }: ParseError): Status {
 
 /**
  * Whether an answer now is one to the request that is at fault: to one that has not begun, or whose body never ended.
- * Anybody who waits for another would take it for theirs.
+ * A client that waits for another answer would take it for that.
  */
 function isAwaited([exchange, ...others]: readonly Exchange[]): boolean {
   if (!exchange) return true
