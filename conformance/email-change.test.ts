@@ -59,11 +59,10 @@ describe('an address', () => {
     const form = new URLSearchParams({ csrf: page.$('input[name=csrf]').attr('value') ?? '' })
     const asked = await user.post('/account/email/verification', form)
     expect(asked.$('.notice').text()).toContain('Check your e-mail')
-    // In any browser: the link is proof enough.
-    const phone = browser()
-    const confirm = await phone.open(await linkTo(email))
+    const confirm = await user.open(await linkTo(email))
+    expect(confirm.$('input[name=password]')).toHaveLength(0)
     expect((await person()).email_verified).toBe(false)
-    expect(heading(await phone.submit(confirm))).toBe('Your e\u2011mail address is confirmed')
+    expect(heading(await user.submit(confirm))).toBe('Your e\u2011mail address is confirmed')
     expect(await claims()).toMatchObject({ email, email_verified: true })
     expect((await user.open('/account')).$('main').text()).not.toContain('not confirmed')
   })
@@ -128,6 +127,104 @@ describe('an address', () => {
     const page = await change(typed)
     expect(page.status).toBe(400)
     expect(page.$('#email').attr('aria-invalid')).toBe('true')
+  })
+})
+
+describe('the mailed link alone', () => {
+  /** An attacker asks for an address that is not theirs; its owner gets the mail. */
+  const askForVictim = async (): Promise<string> => {
+    const to = `victim-${email}`
+    await change(to)
+    return await linkTo(to)
+  }
+
+  test('names the account and what it does, in the mail and on the page', async () => {
+    const to = `named-${email}`
+    await change(to)
+    const [asked] = await mail.expect(to)
+    const form = new URLSearchParams({
+      csrf: (await user.open('/account')).$('input[name=csrf]').attr('value') ?? '',
+    })
+    await user.post('/account/email/verification', form)
+    const [verification] = await mail.expect(email, 2)
+    for (const { text } of (await mail.expect(email)).filter((one) => one.link).concat(asked ?? [])) {
+      expect(text).toContain(`account ${username}`)
+      expect(text).toContain('its password can be reset from here')
+      expect(text).toContain(`If ${username} is not your account`)
+    }
+    expect(verification).toBeDefined()
+    const page = await browser().open(asked?.link ?? '')
+    expect(page.$('main').text()).toContain(`will be the address of the account ${username}`)
+    expect(page.$('main').text()).toContain(`If ${username} is not your account`)
+  })
+
+  test('changes nothing in a browser without a session: the account’s password is asked for', async () => {
+    const victim = browser()
+    const page = await victim.open(await askForVictim())
+    expect(page.$('input[name=password]')).toHaveLength(1)
+    for (const [fields, status] of [
+      [{ password: 'a wrong one, this is' }, 400],
+      [{ password: '' }, 400],
+      [{ password: `${PASSWORD} of somebody else`, username: 'ada' }, 400],
+    ] as const) {
+      const refused = await victim.submit(page, fields)
+      expect(refused.status).toBe(status)
+      expect(refused.$('[role=alert]')).toHaveLength(1)
+    }
+    const csrf = page.$('input[name=csrf]').attr('value') ?? ''
+    const pressed = await victim.post('/account/email/confirm', new URLSearchParams({ csrf }))
+    expect(pressed.status).toBe(403)
+    expect(pressed.$('input[name=password]')).toHaveLength(1)
+    expect((await person()).email).toBe(email)
+  })
+
+  test('changes nothing in a session of another account, with that account’s password either', async () => {
+    const other = `other-${username}`
+    const otherPassword = `${PASSWORD} of another`
+    await server.admin.users.create({ username: other, password: otherPassword })
+    const victim = browser()
+    await victim.submit(await victim.open('/account'), { username: other, password: otherPassword })
+    const page = await victim.open(await askForVictim())
+    expect(page.$('input[name=password]')).toHaveLength(1)
+    for (const fields of [{ password: otherPassword }, { password: otherPassword, username: other }])
+      expect((await victim.submit(page, fields)).status).toBe(400)
+    expect(await person()).toMatchObject({ email, email_verified: false })
+    expect(await server.admin.users.show({ username: other })).not.toHaveProperty('email')
+  })
+
+  test('proves no address either: a link that verifies one asks the same', async () => {
+    const csrf = (await user.open('/account')).$('input[name=csrf]').attr('value') ?? ''
+    await user.post('/account/email/verification', new URLSearchParams({ csrf }))
+    const victim = browser()
+    const page = await victim.open(await linkTo(email))
+    expect((await victim.submit(page, { password: 'a wrong one, this is' })).status).toBe(400)
+    expect((await person()).email_verified).toBe(false)
+    expect(heading(await victim.submit(page, { password: PASSWORD }))).toContain('is confirmed')
+    expect((await person()).email_verified).toBe(true)
+  })
+
+  test('changes it with the account’s password, and signs nobody in', async () => {
+    const phone = browser()
+    const page = await phone.open(await askForVictim())
+    expect(heading(await phone.submit(page, { password: PASSWORD }))).toContain('is confirmed')
+    expect((await person()).email).toBe(`victim-${email}`)
+    expect((await phone.open('/account')).url).toMatch(/sign-in$/)
+  })
+
+  test('has its passwords counted like those of sign-in (NIST SP 800-63B-4 §3.2.2)', async () => {
+    const thief = browser()
+    const page = await thief.open(await askForVictim())
+    const guesses = Array.from({ length: 12 }, () => thief.submit(page, { password: 'a wrong one, this is' }))
+    const statuses = (await Promise.all(guesses)).map(({ status }) => status)
+    expect(statuses).toContain(429)
+    expect(statuses.filter((status) => status !== 400 && status !== 429)).toEqual([])
+  })
+
+  test('is over for the page that was open while its account was signed out', async () => {
+    const page = await user.open(await askForVictim())
+    await server.admin.users.signOut({ username })
+    expect((await user.submit(page)).status).toBe(400)
+    expect((await person()).email).toBe(email)
   })
 })
 

@@ -314,7 +314,23 @@ export const SAMPLES: Record<string, Sample> = {
   },
   'sample-email-confirm': {
     name: 'email-confirm',
-    values: { csrf: 'token', email: `ada@${LONG_HOST}`, username: RIGHT_TO_LEFT },
+    values: {
+      csrf: 'token',
+      email: `ada@${LONG_HOST}`,
+      username: RIGHT_TO_LEFT,
+      asksPassword: false,
+      error: undefined,
+    },
+  },
+  'sample-email-confirm-password': {
+    name: 'email-confirm',
+    values: {
+      csrf: 'token',
+      email: 'ada@example.test',
+      username: 'ada',
+      asksPassword: true,
+      error: 'rejected',
+    },
   },
   'sample-mail-asked': { name: 'mail-asked', values: { what: 'registration', signIn: '/account/sign-in' } },
   'sample-link-over': { name: 'link-over', values: {} },

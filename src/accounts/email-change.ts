@@ -16,13 +16,13 @@ export function createEmailChange({ accounts, selfService, links, now }: Needs) 
   return {
     /** Mails a link that proves the address a person has. */
     async askToVerify(account: Account, to: string, { language, origin }: About): Promise<void> {
-      const { sub } = account
+      const { sub, username } = account
       await links.ask({
         purpose: 'verification',
         subject: sub,
         account,
         request: { email: to },
-        mailOf: (link) => ({ kind: 'verification', to, language, values: { link } }),
+        mailOf: (link) => ({ kind: 'verification', to, language, values: { username, link } }),
         event: newEvent('account.verification_asked', { accountSub: sub }, origin),
       })
     },
@@ -41,7 +41,7 @@ export function createEmailChange({ accounts, selfService, links, now }: Needs) 
         mailOf: (link) =>
           isTaken
             ? { kind: 'email-taken', to, language, values: {} }
-            : { kind: 'email-change', to, language, values: { link } },
+            : { kind: 'email-change', to, language, values: { username, link } },
         alsoTold:
           email === undefined
             ? []

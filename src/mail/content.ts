@@ -5,19 +5,21 @@ import type { Vault } from '../vault.ts'
 const PURPOSE = 'mail'
 
 /**
- * Every mail there is, with what it says; templates of these names are in `interactions/mail/`. Nothing that a stranger
- * typed is in a mail to an address which is not proven: it would carry their words to anybody.
+ * Every mail there is, with what it says; templates of these names are in `interactions/mail/`. Of what a stranger typed
+ * only a username is in a mail to an address which is not proven: more would carry their words to anybody, and without
+ * it the reader would not know whose account the address is for.
  */
 export type Mails = {
   /** Proves the address of who registers. `link` is a path of ours, here and below. */
   registration: { link: string }
   /** Somebody wanted to register with an address that belongs to a person. */
   'account-exists': { username: string; link: string }
-  verification: { link: string }
+  /** Proves an address for an account: names the account, and so does the next. */
+  verification: { username: string; link: string }
   reset: { username: string; link: string }
   'password-changed': { username: string }
   /** To the new address: proves it. */
-  'email-change': { link: string }
+  'email-change': { username: string; link: string }
   /** To the new address, when it belongs to somebody. */
   'email-taken': Record<never, never>
   /** To the old address, before and after. */

@@ -109,8 +109,15 @@ export type Pages = {
     typed: string
     error: 'email' | 'throttled' | undefined
   }
-  /** What a mailed link led to: the address is proven. */
-  'email-confirm': { csrf: string; email: string; username: string }
+  /** A mailed link led here: its reader receives mail at that address, and must still prove whose account it is for. */
+  'email-confirm': {
+    csrf: string
+    email: string
+    username: string
+    /** The browser is not signed in to that account. */
+    asksPassword: boolean
+    error: SignInError | undefined
+  }
   /** The same for everybody, whether there is an account or not. */
   'mail-asked': { what: 'registration' | 'reset'; signIn: string }
   'link-over': Record<never, never>

@@ -161,7 +161,12 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { method: 'GET', path: '/logout/success', query: { client_id: '{clientId}' } },
 
   { method: 'GET', path: '/account/email/confirm', cookies: 'emailCookies' },
-  { method: 'POST', path: '/account/email/confirm', cookies: 'emailCookies', form: { csrf: '{emailCsrf}' } },
+  {
+    method: 'POST',
+    path: '/account/email/confirm',
+    cookies: 'emailCookies',
+    form: { csrf: '{emailCsrf}', password: '{password}' },
+  },
   { method: 'GET', path: '/account', cookies: 'session', query: { done: 'ended' } },
   { method: 'GET', path: '/account/sign-in', cookies: 'signInCookies' },
   {

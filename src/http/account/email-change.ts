@@ -2,11 +2,12 @@ import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { EmailChange, EmailLink } from '../../accounts/email-change.ts'
 import { emailAddress } from '../../accounts/registration.ts'
-import type { Pages } from '../../oidc/pages.ts'
+import type { Pages, SignInError } from '../../oidc/pages.ts'
 import { originOf } from '../../oidc/record.ts'
 import type { Account, AccountStore } from '../../store/account.ts'
 import type { Views } from '../pages/views.ts'
 import { seeOther } from '../see-other.ts'
+import type { AnswerLogin } from '../sign-in/login-form.ts'
 import { formOf } from '../transport/form.ts'
 import type { Asking } from './asking.ts'
 import type { OpenedLinks } from './mail-link.ts'
@@ -21,12 +22,15 @@ type Needs = {
   asking: Asking
   openedLinks: OpenedLinks
   visitors: Visitors
+  checkLogin: AnswerLogin
   views: Pick<Views, 'render' | 'words'>
 }
 
+type Found = { link: EmailLink; account: Account }
+
 /** Changing and proving the e-mail address of an account, and the page that the mailed link leads to. */
 export function createEmailChangeRoutes(needs: Needs): Router {
-  const { accounts, emailChange, asking, openedLinks, visitors, views } = needs
+  const { accounts, emailChange, asking, openedLinks, visitors, checkLogin, views } = needs
   const router = new Router({ prefix: `${HOME}/email` })
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
 
@@ -67,12 +71,18 @@ export function createEmailChangeRoutes(needs: Needs): Router {
 
   router.get('/confirm', async (ctx) => {
     const found = await find(ctx)
-    if (found) showConfirm(ctx, found.link, found.account)
+    if (!found) return
+    showConfirm(ctx, found, { asksPassword: !(await isOwner(ctx, found.account)), error: undefined })
   })
 
   router.post('/confirm', async (ctx) => {
     const found = await find(ctx)
     if (!found) return
+    if (!(await isOwner(ctx, found.account))) {
+      const answer = await checkPassword(ctx, found.account)
+      if (answer.outcome === 'refused')
+        return showConfirm(ctx, found, { asksPassword: true, error: answer.error })
+    }
     if ((await emailChange.confirm(found.link, found.account, aboutOf(ctx))) !== 'done')
       return openedLinks.showOver(ctx)
     openedLinks.close(ctx)
@@ -90,7 +100,29 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     await emailChange.ask(account, email, aboutOf(ctx))
   }
 
-  async function find(ctx: Context): Promise<{ link: EmailLink; account: Account } | undefined> {
+  /** Whether this browser is signed in to that account: the link proves no more than that its mail was read. */
+  async function isOwner(ctx: Context, { sub }: Account): Promise<boolean> {
+    return (await visitors.find(ctx))?.account.sub === sub
+  }
+
+  /** Checks the password of that account, under all limits of sign-in. Nobody is signed in by it. */
+  async function checkPassword(
+    ctx: Context,
+    { sub, username }: Account,
+  ): Promise<{ outcome: 'accepted' } | { outcome: 'refused'; error: SignInError | undefined }> {
+    // The page was shown to a browser that was signed in then.
+    if (!formOf(ctx).has('password')) {
+      ctx.status = 403
+      return { outcome: 'refused', error: undefined }
+    }
+    const answer = await checkLogin(ctx, undefined, { username, isForSession: false })
+    if (answer.outcome === 'refused') return answer
+    if (answer.account.sub === sub) return { outcome: 'accepted' }
+    ctx.status = 400
+    return { outcome: 'refused', error: 'rejected' }
+  }
+
+  async function find(ctx: Context): Promise<Found | undefined> {
     const link = await openedLinks.find(ctx, 'verification', 'email_change')
     if (!link) return undefined
     const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
@@ -108,11 +140,16 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     views.render(ctx, 'email-change', { csrf: visitors.csrfTokenFor(visitor), email, ...shown })
   }
 
-  function showConfirm(ctx: Context, { request }: EmailLink, { username }: Account): void {
+  function showConfirm(
+    ctx: Context,
+    { link, account }: Found,
+    shown: Pick<Pages['email-confirm'], 'asksPassword' | 'error'>,
+  ): void {
     views.render(ctx, 'email-confirm', {
       csrf: openedLinks.csrfTokenFor(ctx),
-      email: request.email,
-      username,
+      email: link.request.email,
+      username: account.username,
+      ...shown,
     })
   }
 }

@@ -14,6 +14,7 @@ import type { Clock } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
 import type { Views } from '../pages/views.ts'
 import type { KnownBrowsers } from '../sign-in/known-browser.ts'
+import type { AnswerLogin } from '../sign-in/login-form.ts'
 import { createRememberCookies } from '../sign-in/remember-me.ts'
 import { createAsking } from './asking.ts'
 import { createEmailChangeRoutes } from './email-change.ts'
@@ -37,6 +38,7 @@ type Needs = {
   browserSessions: BrowserSessions
   knownBrowsers: KnownBrowsers
   visitors: Visitors
+  checkLogin: AnswerLogin
   vault: Vault
   views: Views
   now: Clock

@@ -51,12 +51,17 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
   /**
    * @param clientId of the app that asked for the person, if one did.
    * @param options.username of the person that the form is for, where it has no field for it.
+   * @param options.isForSession false: nobody is signed in by it, so the number of sessions does not matter.
    * @param options.isSpent the form was answered before: this answer counts as an attempt, and is refused.
    */
   return async (
     ctx: Context,
     clientId: string | undefined,
-    { username, isSpent = false }: { username?: string; isSpent?: boolean } = {},
+    {
+      username,
+      isForSession = true,
+      isSpent = false,
+    }: { username?: string; isForSession?: boolean; isSpent?: boolean } = {},
   ): Promise<LoginAnswer> => {
     const form = formOf(ctx)
     const typed = (username ?? form.get('username') ?? '').slice(0, MAX_USERNAME_CHARACTERS)
@@ -87,7 +92,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
     const refused = { outcome: 'refused', username: typed, wantsRemembering } as const
     switch (result.outcome) {
       case 'accepted':
-        if (await browserSessions.isFull(ctx, result.account)) {
+        if (isForSession && (await browserSessions.isFull(ctx, result.account))) {
           const detail = { reason: 'session_limit' }
           await events.record([newEvent('sign_in.refused', { ...about, detail }, originOf(ctx))])
           ctx.status = 403
