@@ -483,6 +483,21 @@ describe('the process', () => {
     expect(JSON.parse((await sallyport(api, '', alone)).stdout).signing_alg).toBe('RS256')
   })
 
+  test('logs the addresses that the listeners are bound to', async () => {
+    const [port, managementPort] = [await freePort(), await freePort()]
+    const running = start(['serve'], {
+      DATA_DIR: join(folder, 'taken'),
+      HOST: '0.0.0.0',
+      PORT: String(port),
+      MANAGEMENT_HOST: '127.0.0.1',
+      MANAGEMENT_PORT: String(managementPort),
+    })
+    await running.prints('Sallyport is ready')
+    await running.prints(`"address":"0.0.0.0:${port}","management":"127.0.0.1:${managementPort}"`)
+    running.child.kill('SIGTERM')
+    await running.exit
+  })
+
   test('--no-demo leaves an empty database empty', async () => {
     const empty = { DATA_DIR: join(folder, 'empty') }
     const running = start(['serve', '--no-demo'], empty)

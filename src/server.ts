@@ -220,7 +220,12 @@ export async function startServer(
     { log },
   )
   const [management, main] = listeners as [Server, Server]
-  log.info({ event: 'listening', issuer: config.issuer, address: urlOf(main), management: urlOf(management) })
+  log.info({
+    event: 'listening',
+    issuer: config.issuer,
+    address: boundAddress(main),
+    management: boundAddress(management),
+  })
 
   return {
     url: urlOf(main),
@@ -265,9 +270,13 @@ async function close(server: Server): Promise<void> {
   clearInterval(sweep)
 }
 
-function urlOf(server: Server): string {
+/** What the listener is bound to; `[::]` and `0.0.0.0` are every address of the machine. */
+function boundAddress(server: Server): string {
   const { address, family, port } = server.address() as AddressInfo
-  const host =
-    address === '::' || address === '0.0.0.0' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address
-  return `http://${host}:${port}`
+  return `${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}
+
+/** Where a program on this machine reaches the listener. */
+function urlOf(server: Server): string {
+  return `http://${boundAddress(server).replace(/^(\[::\]|0\.0\.0\.0):/, 'localhost:')}`
 }
