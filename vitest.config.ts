@@ -10,6 +10,7 @@ const conformance = {
 /** What is done to a Postgres, or between instances of which the embedded database takes one. */
 const POSTGRES_ALONE = [
   'bench',
+  'clocks',
   'database-connection',
   'database-restart',
   'events-follow',

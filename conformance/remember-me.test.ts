@@ -201,8 +201,11 @@ describe('the value in the cookie', () => {
       server,
       `select type, detail from event where type in ('browser.reused', 'session.ended') order by id`,
     )
-    expect(events.at(-2)?.type === 'browser.reused' || events.at(-1)?.type === 'browser.reused').toBe(true)
-    expect(events.some(({ detail }) => detail?.reason === 'browser_reused')).toBe(true)
+    const reused = events.findLastIndex(({ type }) => type === 'browser.reused')
+    expect(events[reused + 1]).toEqual({
+      type: 'session.ended',
+      detail: { reason: 'browser_reused', by: 'server' },
+    })
   })
 
   test('brought by several tabs at once signs all of them in, and stays good', async () => {

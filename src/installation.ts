@@ -32,7 +32,7 @@ import {
 import { readDatabaseTime } from './store/database-time.ts'
 import { createDeviceCodeStore } from './store/device-code.ts'
 import { createEnding } from './store/ending.ts'
-import { createEventStore } from './store/event.ts'
+import { createEventStore, dateEventsBy } from './store/event.ts'
 import { codeOf, DatabaseConnectionError, isUnavailable, reasonOf } from './store/fault.ts'
 import { createGrantStore } from './store/grant.ts'
 import { createMailStore } from './store/mail.ts'
@@ -81,6 +81,7 @@ export async function openInstallation(
     changes = opened.changes
     const clock = await measureClock({ readTime: () => readDatabaseTime(opened.database), wallClock })
     const { now } = clock
+    dateEventsBy(now)
     const stores = {
       accounts: createAccountStore(database),
       clients: createClientStore(database, changes),

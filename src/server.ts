@@ -144,6 +144,7 @@ export async function startServer(
       lostAnswers,
       rememberedIdOf: createRememberCookies(config.issuer).idOf,
       vault,
+      now,
     }),
     vault,
     views,

@@ -45,6 +45,7 @@ import { createLoginForm } from './sign-in/login-form.ts'
 import { recogniseBrowsers } from './sign-in/remember-me.ts'
 import { restartRequests } from './sign-in/restart.ts'
 import { createSessionNotices } from './sign-in/session-notice.ts'
+import { correctCookieExpiry } from './transport/cookie-expiry.ts'
 import { limitFloods } from './transport/flood-gate.ts'
 import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './transport/guards.ts'
 import { setSecurityHeaders } from './transport/headers.ts'
@@ -124,6 +125,7 @@ export function createApp(needs: Needs): Koa {
     await next()
   })
   app.use(needs.unitOfWork)
+  app.use(correctCookieExpiry)
   app.use(
     onlyFor(
       isForPeople,

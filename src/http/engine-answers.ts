@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+import { withDatabaseTimes } from '../oidc/engine-time.ts'
 import { RESPONSE_MODES } from '../oidc/provider.ts'
 import { allowFormTargets } from './transport/headers.ts'
 
@@ -16,7 +17,8 @@ const CLIENT_ROUTES = new Set([
 
 /**
  * Mends what the engine's answers lack: where the forms of its own pages lead; the poll interval (RFC 8628 §3.2); the
- * response modes that are refused (RFC 8414 §2);
+ * response modes that are refused (RFC 8414 §2); the times that introspection tells, which the engine counts by this
+ * machine's clock;
  * `unauthorized_client` for a grant outside a client's registration and 401 `invalid_client` when nobody
  * authenticated (RFC 6749 §5.2), both of which it calls `invalid_request`.
  */
@@ -31,6 +33,7 @@ export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds
     if (!CLIENT_ROUTES.has(oidc.route)) return
     if (oidc.route === 'device_authorization' && ctx.status === 200)
       addToBody(ctx, { interval: pollIntervalSeconds })
+    if (oidc.route === 'introspection' && ctx.status === 200) ctx.body = withDatabaseTimes(ctx.body as object)
     if (!isInvalidRequest(ctx.body)) return
     if (oidc.client && isOutsideRegistration(oidc.client, oidc))
       addToBody(ctx, { error: 'unauthorized_client' })

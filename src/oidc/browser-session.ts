@@ -3,8 +3,9 @@ import type { Provider } from 'oidc-provider'
 import type { Lifetimes } from '../config.ts'
 import type { Account } from '../store/account.ts'
 import type { SessionStore } from '../store/session.ts'
-import { type Clock, toEpochSeconds } from '../time.ts'
+import type { Clock } from '../time.ts'
 import { cookieNames } from './cookies.ts'
+import { engineNow, toEngineSeconds } from './engine-time.ts'
 import { sessionSeconds } from './policy.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { REMEMBERED_AMR } from './session-use.ts'
@@ -19,14 +20,14 @@ export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: D
 /** The engine's session of a browser. */
 export type BrowserSession = InstanceType<Provider['Session']>
 
-/** What a session says of how somebody was authenticated (`auth_time`, `amr`, `acr`). */
+/** What the engine's session says of how somebody was authenticated (`auth_time`, `amr`, `acr`). */
 export function describeAuthentication({ method, at }: Authentication): {
   ts: number
   amr: string[]
   acr: string
 } {
   return {
-    ts: toEpochSeconds(at),
+    ts: toEngineSeconds(at),
     amr: [method === 'password' ? 'pwd' : REMEMBERED_AMR],
     acr: ACR[method],
   }
@@ -89,7 +90,7 @@ export function createBrowserSessions({
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub
-      const session = isTheirs ? current : Object.assign(new Session(), { iat: toEpochSeconds(now()) })
+      const session = isTheirs ? current : Object.assign(new Session(), { iat: toEngineSeconds(now()) })
       const { ts, amr, acr } = describeAuthentication(authentication)
       session.loginAccount({ accountId: sub, loginTs: ts, amr, acr })
       if (isTheirs) session.resetIdentifier()
@@ -99,11 +100,11 @@ export function createBrowserSessions({
 
   /** As the engine does at its own pages. */
   async function store(ctx: Context, session: BrowserSession): Promise<void> {
-    const seconds = sessionSeconds(session, lifetimes, now())
+    const seconds = sessionSeconds(session, lifetimes, engineNow())
     await session.save(seconds)
     ctx.cookies.set(cookieNames(issuer).session, session.jti, {
       ...COOKIE,
-      expires: new Date(now().getTime() + seconds * 1000),
+      maxAge: seconds * 1000,
     })
   }
 }

@@ -1,6 +1,6 @@
 import type { FindAccount } from 'oidc-provider'
 import type { Account, AccountStore } from '../store/account.ts'
-import { toEpochSeconds } from '../time.ts'
+import { type Clock, toEpochSeconds } from '../time.ts'
 import { withUnavailable } from './unavailable.ts'
 import { currentUnit } from './unit-of-work.ts'
 
@@ -22,8 +22,8 @@ export const PROFILE_CLAIMS = [
 
 /** Which claims a scope asks for (OpenID Connect Core §5.4). */
 export const CLAIMS_BY_SCOPE = {
-  // How and when the person was authenticated is in every ID token.
-  openid: ['sub', 'auth_time', 'acr', 'amr'],
+  // How and when the person was authenticated is in every ID token, and its own time (see createFindAccount).
+  openid: ['sub', 'auth_time', 'acr', 'amr', 'iat'],
   profile: [...PROFILE_CLAIMS, 'preferred_username', 'updated_at'],
   email: ['email', 'email_verified'],
 }
@@ -31,14 +31,18 @@ export const CLAIMS_BY_SCOPE = {
 /**
  * Finds whom a request acts for. A disabled or deleted person is nobody: no code, no token, no userinfo.
  */
-export function createFindAccount(accounts: AccountStore): FindAccount {
+export function createFindAccount(accounts: AccountStore, now: Clock): FindAccount {
   return withUnavailable(async (_ctx, sub: string) => {
     const account = currentUnit()?.read.accounts.get(sub) ?? (await accounts.find(sub))
     if (account?.status !== 'active') return undefined
     return {
       accountId: account.sub,
       accessEpoch: account.accessEpoch,
-      claims: () => toClaims(account),
+      // The engine would date ID tokens by its own clock.
+      claims: (use) => ({
+        ...toClaims(account),
+        ...(use === 'id_token' ? { iat: toEpochSeconds(now()) } : {}),
+      }),
     }
   })
 }

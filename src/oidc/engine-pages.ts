@@ -1,5 +1,6 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
 import { nearnessOf } from '../accounts/network.ts'
+import { fromEngineSeconds } from './engine-time.ts'
 import { SessionNotFound } from './errors.ts'
 import {
   type DeviceError,
@@ -87,7 +88,7 @@ export function createEnginePages({
           ...parseUserAgent(String(agent ?? '')),
           address: from,
           nearness: nearnessOf(known, here, { isLocal }),
-          askedAt: new Date((ctx.oidc.entities.DeviceCode?.iat ?? 0) * 1000),
+          askedAt: fromEngineSeconds(ctx.oidc.entities.DeviceCode?.iat ?? 0),
         },
       })
     },

@@ -2,6 +2,7 @@ import { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC 
 import type { Lifetimes } from '../config.ts'
 import { type Clock, HOUR_SECONDS, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
 import type { ExtraClientMetadata } from './client-metadata.ts'
+import { engineAheadSeconds, engineNow } from './engine-time.ts'
 import { isOverFor } from './session-limits.ts'
 import { isRemembered, startOf } from './session-use.ts'
 import { isSatisfied, requestedAcrs } from './step-up.ts'
@@ -39,7 +40,7 @@ export const CONSUMED_GRACE_SECONDS = 10
 export const CODE_MOST_MISSES = 5
 
 /** How long everything lives. The engine wants synchronous functions that return whole seconds above zero. */
-export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNullable<Configuration['ttl']> {
+export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configuration['ttl']> {
   return {
     AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? lifetimes.accessTokenSeconds,
     AuthorizationCode: AUTHORIZATION_CODE_SECONDS,
@@ -47,7 +48,7 @@ export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNulla
     DeviceCode: DEVICE_CODE_SECONDS,
     // A grant outlives every token that hangs on it: a family may begin when the session that it serves is about to end.
     Grant: lifetimes.refreshTokenAbsoluteSeconds + lifetimes.sessionAbsoluteSeconds + HOUR_SECONDS,
-    IdToken: ID_TOKEN_SECONDS,
+    IdToken: () => Math.max(1, ID_TOKEN_SECONDS - engineAheadSeconds()),
     Interaction: INTERACTION_SECONDS,
     PushedAuthorizationRequest: PUSHED_REQUEST_SECONDS,
     RefreshToken: (_ctx, token) =>
@@ -60,7 +61,7 @@ export function createLifetimePolicy(lifetimes: Lifetimes, now: Clock): NonNulla
       ),
     Session(_ctx, session) {
       if (!session.accountId || session.loginTs === undefined) return ANONYMOUS_SESSION_SECONDS
-      return sessionSeconds(session, lifetimes, now())
+      return sessionSeconds(session, lifetimes, engineNow())
     },
   }
 }
@@ -135,7 +136,7 @@ export function assertClientAssertion(
 ): void {
   if (aud !== oidc.issuer && aud !== oidc.urlFor('token'))
     throw new errors.InvalidClientAuth('the audience is one string: the issuer, or the token endpoint')
-  const latest = Math.floor(Date.now() / 1000) + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
+  const latest = toEpochSeconds(engineNow()) + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
   if (typeof exp !== 'number' || exp > latest) {
     throw new errors.InvalidClientAuth(`client assertions may last ${CLIENT_ASSERTION_SECONDS} seconds`)
   }

@@ -22,6 +22,7 @@ import { EXTRA_CLIENT_METADATA, type ExtraClientMetadata, verifyClientSecret } f
 import { createLoadExistingGrant } from './consent.ts'
 import { cookieKeys, cookieNames } from './cookies.ts'
 import { createEnginePages } from './engine-pages.ts'
+import { withDatabaseTimes } from './engine-time.ts'
 import { logEngineEvents } from './events.ts'
 import type { LostAnswers } from './lost-answers.ts'
 import type { Outbound } from './outbound.ts'
@@ -105,7 +106,7 @@ export function createEngine(needs: Needs): Provider {
 
 function createConfiguration(needs: Needs): Configuration {
   const { issuer, jwks, vault, lifetimes, accounts, resources } = needs
-  const findAccount = createFindAccount(accounts)
+  const findAccount = createFindAccount(accounts, needs.now)
   const pages = createEnginePages({ ...needs, findAccount })
   return {
     adapter: createAdapterFactory({
@@ -128,6 +129,13 @@ function createConfiguration(needs: Needs): Configuration {
     claims: { ...CLAIMS_BY_SCOPE, sid: null, iss: null },
     acrValues: [...ACR_VALUES],
     extraTokenClaims: (ctx, token) => (token.kind === 'AccessToken' ? authenticationClaims(ctx) : undefined),
+    formats: {
+      customizers: {
+        jwt(_ctx, _token, jwt) {
+          jwt.payload = withDatabaseTimes(jwt.payload)
+        },
+      },
+    },
     subjectTypes: ['public'],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     enabledJWA: {
@@ -150,7 +158,7 @@ function createConfiguration(needs: Needs): Configuration {
       policy: createInteractionPolicy(needs.now),
       url: (_ctx, interaction) => `/interaction/${interaction.uid}`,
     },
-    ttl: createLifetimePolicy(lifetimes, needs.now),
+    ttl: createLifetimePolicy(lifetimes),
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: createRotationPolicy(lifetimes),
     // What a device was granted outlives the browser session of the phone that approved it.

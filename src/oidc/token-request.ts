@@ -7,7 +7,9 @@ import type { RefreshAnswerStore } from '../store/refresh-answer.ts'
 import type { Payload } from '../store/schema.ts'
 import type { TokenStore } from '../store/token.ts'
 import type { CommitOutcome, TokenCommit } from '../store/token-commit.ts'
+import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
+import { measureEngineAhead } from './engine-time.ts'
 import { REPEATED } from './events.ts'
 import type { LostAnswers } from './lost-answers.ts'
 import { CODE_MOST_MISSES } from './policy.ts'
@@ -28,6 +30,7 @@ type Needs = {
   /** The remembered browser that a request says it comes from. */
   rememberedIdOf: (ctx: Context) => string | undefined
   vault: Vault
+  now: Clock
 }
 
 /** A token response, and the request that it answered: only a retry of that same request gets it again. */
@@ -51,7 +54,11 @@ export function createUnitOfWork(needs: Needs): Middleware {
 
   return async (ctx, next) => {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
-    const from = { origin: originOf(ctx), browser: { rememberedId: needs.rememberedIdOf(ctx) } }
+    const from = {
+      origin: originOf(ctx),
+      browser: { rememberedId: needs.rememberedIdOf(ctx) },
+      engineAheadSeconds: measureEngineAhead(needs.now),
+    }
     await withUnitOfWork({ isTokenRequest, ...from }, async ({ tokenRequest }) => {
       await next()
       if (!tokenRequest) return

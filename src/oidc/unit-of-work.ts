@@ -13,6 +13,8 @@ import type { TokenKind } from '../store/token-kind.ts'
 export type UnitOfWork = Readonly<{
   /** Where the request came from. */
   origin: Origin
+  /** How far the engine's clock is ahead of the database's, in whole seconds: see engine-time.ts. */
+  engineAheadSeconds: number
   /** The remembered browser that the request says it comes from, or that it makes of it. */
   browser: { rememberedId: string | undefined }
   /** The access epoch under which each person proved their identity, by `sub`: read with a session, or just now. */
@@ -50,7 +52,10 @@ const storage = new AsyncLocalStorage<UnitOfWork>()
 
 /** Runs a request with a unit of work of its own. */
 export function withUnitOfWork<Result>(
-  { isTokenRequest, ...from }: { isTokenRequest: boolean } & Pick<UnitOfWork, 'origin' | 'browser'>,
+  {
+    isTokenRequest,
+    ...from
+  }: { isTokenRequest: boolean } & Pick<UnitOfWork, 'origin' | 'browser' | 'engineAheadSeconds'>,
   run: (unit: UnitOfWork) => Promise<Result>,
 ): Promise<Result> {
   const unit: UnitOfWork = {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { v7 as timeOrderedId } from 'uuid'
+import type { Clock } from '../time.ts'
 import type { Database } from './database.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
 import { columnsOf, defineStatement } from './statement.ts'
@@ -34,14 +35,25 @@ export function newEvent(type: EventType, about: About, origin: Origin = NO_ORIG
   return { id, type, accountSub, clientId, grantId, sessionUid, requestId, address, userAgent, detail }
 }
 
+/** Until the database's clock is known, this machine's. */
+let clock: Clock = () => new Date()
 let latest = { msecs: 0, seq: 0 }
+
+/**
+ * Has events dated by this clock from now on. The order of events over all instances is the order of their identifiers,
+ * which are made before the database is asked: the same event recorded again must not become a second one. Events are
+ * made in all rooms, so the clock is set once for the process.
+ */
+export function dateEventsBy(now: Clock): void {
+  clock = now
+}
 
 /**
  * A new identifier of an event or a commit: unique, and in the order of time. By this moment's clock: left to itself the
  * library never goes back, and one jump of the clock would date everything after it into the future.
  */
 export function newEventId(): string {
-  const msecs = Date.now()
+  const msecs = clock().getTime()
   latest = { msecs, seq: msecs === latest.msecs ? latest.seq + 1 : 0 }
   return timeOrderedId(latest)
 }

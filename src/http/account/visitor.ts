@@ -5,7 +5,7 @@ import { originOf } from '../../oidc/record.ts'
 import { isRemembered } from '../../oidc/session-use.ts'
 import type { Account, AccountStore } from '../../store/account.ts'
 import type { Cause } from '../../store/ending.ts'
-import { type Clock, MINUTE_SECONDS, toEpochSeconds } from '../../time.ts'
+import { MINUTE_SECONDS } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
 import { seeOther } from '../see-other.ts'
 import type { AnswerLogin } from '../sign-in/login-form.ts'
@@ -29,14 +29,12 @@ export function createVisitors({
   checkLogin,
   vault,
   render,
-  now,
 }: {
   accounts: AccountStore
   browserSessions: BrowserSessions
   checkLogin: AnswerLogin
   vault: Vault
   render: RenderPage
-  now: Clock
 }) {
   const csrf = createCsrf(vault, 'account csrf')
 
@@ -71,8 +69,7 @@ export function createVisitors({
       { account, session }: Visitor,
       names: readonly string[] = [],
     ): Promise<boolean> {
-      const isFresh = toEpochSeconds(now()) - (session.loginTs ?? 0) <= FRESH_SECONDS
-      if (isFresh && !isRemembered(session)) return true
+      if (!session.past(FRESH_SECONDS) && !isRemembered(session)) return true
       const form = formOf(ctx)
       const isAnswered = form.has('password')
       const answer = isAnswered ? await checkLogin(ctx, undefined, { username: account.username }) : undefined

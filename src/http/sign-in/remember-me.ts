@@ -3,6 +3,7 @@ import { type RememberCookie, type RememberMe, rememberedIdIn } from '../../acco
 import type { Log } from '../../log.ts'
 import type { BrowserSessions } from '../../oidc/browser-session.ts'
 import { cookieNames } from '../../oidc/cookies.ts'
+import { toEngineSeconds } from '../../oidc/engine-time.ts'
 import { ROUTES } from '../../oidc/provider.ts'
 import { originOf } from '../../oidc/record.ts'
 import type { Account } from '../../store/account.ts'
@@ -19,7 +20,7 @@ export function createRememberCookies(issuer: string) {
   /** The remembered browser that a request says it comes from. */
   const idOf = (ctx: Context): string | undefined => rememberedIdIn(read(ctx))
   const set = (ctx: Context, { value, expiresAt }: RememberCookie): void => {
-    ctx.cookies.set(remember, value, { ...options, expires: expiresAt })
+    ctx.cookies.set(remember, value, { ...options, expires: new Date(toEngineSeconds(expiresAt) * 1000) })
   }
   const clear = (ctx: Context): void => {
     if (ctx.cookies.get(remember, { signed: false })) ctx.cookies.set(remember, null, options)

@@ -1,7 +1,7 @@
-import { type Adapter, type AdapterPayload, errors } from 'oidc-provider'
+import { type Adapter, errors } from 'oidc-provider'
 import type { ArtifactKind, ArtifactStore } from '../../store/artifact.ts'
 import { sha256, type Vault } from '../../vault.ts'
-import { expiryOf, withoutId } from './payload.ts'
+import { expiryOf, fromStored, toStored } from './payload.ts'
 
 /**
  * Interactions and pushed requests are sealed whole: they carry session ids, device codes and whatever the app sent.
@@ -17,9 +17,10 @@ export function artifactAdapter(
   return {
     async upsert(id, payload) {
       const idHash = sha256(id)
-      const sealed = vault.seal(JSON.stringify(withoutId(payload)), kind, [idHash])
+      const stored = toStored(payload)
+      const sealed = vault.seal(JSON.stringify(stored), kind, [idHash])
       const isAnswer = kind === 'Interaction' && payload.result !== undefined
-      if (!(await artifacts.upsert(kind, idHash, sealed, expiryOf(payload), { isAnswer })))
+      if (!(await artifacts.upsert(kind, idHash, sealed, expiryOf(stored), { isAnswer })))
         throw alreadyFinished(kind)
     },
     async find(id) {
@@ -28,7 +29,7 @@ export function artifactAdapter(
       if (!row || (row.consumed && kind === 'Interaction')) return undefined
       const opened = vault.find(row.sealedPayload, kind, [idHash])
       if (opened === undefined) return undefined
-      const payload: AdapterPayload = JSON.parse(opened)
+      const payload = fromStored(JSON.parse(opened))
       return { ...payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
     },
     consume,

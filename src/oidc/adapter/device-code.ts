@@ -8,7 +8,7 @@ import { unavailable } from '../unavailable.ts'
 import { currentUnit } from '../unit-of-work.ts'
 import { isEntryOf } from '../user-code.ts'
 import type { UserCodeGuesses } from '../user-code-guesses.ts'
-import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
+import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 const PURPOSE = 'device code'
@@ -63,7 +63,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
       const id = vault.find(found.sealedId, PURPOSE, [found.idHash])
       if (id === undefined) return undefined
       await takeBack()
-      const { inFlight, ...payload } = found.payload
+      const { inFlight, ...payload } = fromStored(found.payload)
       // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
       const isTaken = inFlight === true && found.takenBy !== sessionUid()
       return {
@@ -77,11 +77,12 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
 
   async function insert(id: string, { userCode = '', ...payload }: AdapterPayload): Promise<void> {
     const idHash = sha256(id)
+    const stored = toStored(payload)
     const isStored = await deviceCodes.insert({
       idHash,
       clientId: payload.clientId ?? '',
-      payload: withoutId(payload),
-      expiresAt: expiryOf(payload),
+      payload: stored,
+      expiresAt: expiryOf(stored),
       userCodeHash: fingerprint(userCode),
       sealedId: vault.seal(id, PURPOSE, [idHash]),
     })
@@ -93,7 +94,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
     // A refusal needs no grant, and must be stored also when it is that the grant has ended.
     const grantId = payload.error === undefined ? payload.grantId : undefined
     return deviceCodes
-      .decide({ idHash, grantId, payload: withoutId(payload), event: decisionIn(payload) })
+      .decide({ idHash, grantId, payload: toStored(payload), event: decisionIn(payload) })
       .catch(refuseWhenParentIsGone)
   }
 }

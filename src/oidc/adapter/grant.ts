@@ -6,7 +6,7 @@ import { provenEpoch } from '../access-epoch.ts'
 import { ProofOutdatedError } from '../errors.ts'
 import { reuseIn } from '../record.ts'
 import { currentUnit } from '../unit-of-work.ts'
-import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
+import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 type Needs = { grants: GrantStore; end: (ending: Ending) => Promise<void> }
 
@@ -16,13 +16,14 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
       const { accountId, clientId } = requireOwner(payload)
       const unit = currentUnit()
       unit?.read.grants.delete(id)
+      const stored = toStored(payload)
       const isStored = await grants
         .upsert({
           id,
           accountSub: accountId,
           clientId,
-          payload: withoutId(payload),
-          expiresAt: expiryOf(payload),
+          payload: stored,
+          expiresAt: expiryOf(stored),
           origin: unit?.origin ?? NO_ORIGIN,
           accessEpoch: provenEpoch(accountId),
         })
@@ -33,7 +34,7 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
     async find(id) {
       // A copy: the engine changes what it is given.
       const payload = structuredClone(currentUnit()?.read.grants.get(id)) ?? (await grants.find(id))
-      return payload && { ...payload, jti: id }
+      return payload && { ...fromStored(payload), jti: id }
     },
 
     async destroy(id) {

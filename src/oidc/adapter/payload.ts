@@ -1,13 +1,31 @@
+import { decodeJwt, UnsecuredJWT } from 'jose'
 import { type AdapterPayload, errors } from 'oidc-provider'
 import { isForeignKeyViolation } from '../../store/fault.ts'
 import type { Payload } from '../../store/schema.ts'
+import { engineAheadSeconds, withMoved } from '../engine-time.ts'
 
-/** The engine's payload without its identifier, which is stored as a hash alone. */
-export function withoutId({ jti, ...payload }: AdapterPayload): Payload {
-  return payload
+/** Instants in the engine's models, in epoch seconds. */
+const INSTANTS = ['iat', 'exp', 'iiat', 'loginTs']
+
+/** What is stored of the engine's payload: without the identifier, which is a hash, and by the database's clock. */
+export function toStored({ jti, ...payload }: AdapterPayload): Payload {
+  return movedInstants(payload, -engineAheadSeconds(), takesAuthTime(payload) ? ['authTime'] : [])
 }
 
-export function expiryOf({ exp }: AdapterPayload): Date {
+/** A stored payload as the engine takes it: by the engine's clock. */
+export function fromStored(payload: Payload): AdapterPayload {
+  return movedInstants(payload, engineAheadSeconds())
+}
+
+/**
+ * Codes take `authTime` from the session. Tokens inherit it from codes, and nothing is decided by it: it stays as it is
+ * stored, and goes to clients by the database's clock (`auth_time`).
+ */
+function takesAuthTime({ kind }: AdapterPayload): boolean {
+  return kind === 'AuthorizationCode' || kind === 'DeviceCode'
+}
+
+export function expiryOf({ exp }: Payload): Date {
   if (typeof exp !== 'number') throw new TypeError('the engine stores nothing without an expiry')
   return new Date(exp * 1000)
 }
@@ -16,4 +34,30 @@ export function expiryOf({ exp }: AdapterPayload): Date {
 export function refuseWhenParentIsGone(error: unknown): never {
   if (isForeignKeyViolation(error)) throw new errors.InvalidGrant('the grant ended during this request')
   throw error
+}
+
+function movedInstants(
+  payload: AdapterPayload,
+  seconds: number,
+  more: readonly string[] = [],
+): AdapterPayload {
+  if (seconds === 0) return payload
+  const { result, lastSubmission, request } = payload
+  return {
+    ...withMoved(payload, [...INSTANTS, ...more], seconds),
+    // What the pages between a request and its answer found out.
+    ...(result ? { result: withMovedLogin(result, seconds) } : {}),
+    ...(lastSubmission ? { lastSubmission: withMovedLogin(lastSubmission, seconds) } : {}),
+    ...(typeof request === 'string' ? { request: withMovedClaims(request, seconds) } : {}),
+  }
+}
+
+function withMovedLogin<Result extends object>(result: Result, seconds: number): Result {
+  const { login } = result as { login?: object }
+  return login ? { ...result, login: withMoved(login, ['ts'], seconds) } : result
+}
+
+/** A pushed request is kept as a JWT that the engine made for itself, unsigned, and whose times it checks. */
+function withMovedClaims(request: string, seconds: number): string {
+  return new UnsecuredJWT(withMoved(decodeJwt(request), ['iat', 'nbf', 'exp'], seconds)).encode()
 }

@@ -18,7 +18,7 @@ import {
 } from '../session-limits.ts'
 import { isRemembered, oddityOf, startOf } from '../session-use.ts'
 import { currentUnit, rememberSession, storedSession } from '../unit-of-work.ts'
-import { expiryOf, withoutId } from './payload.ts'
+import { expiryOf, fromStored, toStored } from './payload.ts'
 
 /** A session's expiry moves with every request; it is written this often at most … */
 const EXPIRY_STEP_SECONDS = 60
@@ -56,7 +56,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const stored = unit?.read.storedSessions.get(id)
       const before = stored ?? storedSession(uid)
       const events = eventsOf(payload, before)
-      if (stored && events.length === 0 && isOnlyLater(stored.payload, withoutId(payload))) return
+      if (stored && events.length === 0 && isOnlyLater(stored.payload, toStored(payload))) return
       try {
         const idHash = sha256(id)
         const session = {
@@ -64,8 +64,8 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           uid,
           accountSub: accountId,
           accessEpoch: provenEpoch(accountId),
-          payload: seal(withoutId(payload), idHash),
-          expiresAt: expiryOf(payload),
+          payload: seal(toStored(payload), idHash),
+          expiresAt: expiryOf(toStored(payload)),
           address,
           userAgent,
           rememberedId: unit?.browser.rememberedId,
@@ -95,7 +95,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const unit = currentUnit()
       unit?.read.storedSessions.set(id, { ...found, payload: structuredClone(payload) })
       if (unit) rememberSession(unit, found)
-      return { ...payload, jti: id }
+      return { ...fromStored(payload), jti: id }
     },
 
     async findByUid(uid) {
@@ -109,7 +109,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       if (isOverFor(client, state, now())) return undefined
       // What the engine's forms keep in a session is opened for the cookie alone.
       const { state: _sealed, ...payload } = structuredClone(state.payload)
-      return payload
+      return fromStored(payload)
     },
 
     async destroy(id) {

@@ -8,7 +8,7 @@ import { AnsweredBefore } from '../errors.ts'
 import type { LostAnswers } from '../lost-answers.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
 import { currentUnit, rememberToken } from '../unit-of-work.ts'
-import { expiryOf, refuseWhenParentIsGone, withoutId } from './payload.ts'
+import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 export type TokenNeeds = {
   tokens: TokenStore
@@ -41,13 +41,14 @@ export function tokenAdapter(
 
   return {
     async upsert(id, payload) {
+      const stored = toStored(payload)
       const token = {
         idHash: sha256(id),
         kind,
         grantId: payload.grantId,
         clientId: payload.clientId ?? '',
-        payload: withoutId(payload),
-        expiresAt: expiryOf(payload),
+        payload: stored,
+        expiresAt: expiryOf(stored),
       }
       const request = currentUnit()?.tokenRequest
       if (request) request.tokens.push(token)
@@ -62,7 +63,7 @@ export function tokenAdapter(
       if (unit) rememberToken(unit, found)
       if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
       const { payload, spentSecondsAgo, consumedBy } = found
-      const token = { ...payload, jti: id }
+      const token = { ...fromStored(payload), jti: id }
       if (spentSecondsAgo === undefined) return token
       // Only who redeems it may have sent it twice; to everybody else a spent token is spent.
       const isRepeat =

@@ -1,0 +1,203 @@
+import { decodeJwt } from 'jose'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { type ChildServer, startChildServer } from './support/child-server.ts'
+import { shiftClock } from './support/clock.ts'
+import {
+  createWireApp,
+  expectRefreshed,
+  tokensOf,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { runCommand } from './support/command-line.ts'
+import { EndUser } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, rows } from './support/wire.ts'
+
+const API = 'https://tides.example.test'
+const CREDENTIALS = { username: 'ada', password: PASSWORD }
+const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
+
+let server: TestServer
+let app: WireApp
+let service: ClientDocument
+
+beforeAll(async () => {
+  server = await startTestServer()
+  const { clients, resources, users } = server.admin
+  await users.create(CREDENTIALS)
+  await resources.create({ identifier: API, scope: 'tides:read', format: 'jwt' })
+  service = await clients.create({ type: 'service', client_name: 'Robot', resources: [API] })
+  app = await createWireApp(server, { first_party: true })
+})
+afterAll(() => server?.remove())
+
+describe.each([5, 120, -120, 86_400, -86_400])(
+  'two instances, the clock of one of which is %i s ahead',
+  (clockAheadSeconds) => {
+    let shifted: ChildServer
+
+    beforeAll(async () => {
+      const { PORT: _, MANAGEMENT_PORT: __, ...settings } = server.env
+      shifted = await startChildServer(settings, { clockAheadSeconds })
+    })
+    afterAll(() => shifted?.kill())
+
+    /** The same browser at the two instances. */
+    function browser() {
+      const here = new EndUser(server.issuer)
+      const there = new EndUser(server.issuer, shifted.url, here.jar)
+      return { here, there }
+    }
+    const isSignedIn = async (user: EndUser) => (await app.askSilently(user)).has('code')
+    const introspect = async (at: string, token: string) =>
+      (await post(`${at}/introspect`, { token }, { as: app.client })).body
+
+    test('keep a session alive at both, wherever it began', async () => {
+      for (const begins of ['here', 'there'] as const) {
+        const user = browser()
+        await app.getCode({}, user[begins])
+        for (let times = 0; times < 2; times++) {
+          expect(await isSignedIn(user.there), begins).toBe(true)
+          expect(await isSignedIn(user.here), begins).toBe(true)
+        }
+      }
+    })
+
+    test('keep a browser remembered at both', async () => {
+      const user = browser()
+      const page = await user.there.open((await app.request()).url)
+      await user.there.submit(page, { ...CREDENTIALS, remember: 'yes' })
+      for (const at of ['here', 'there'] as const) {
+        user.here.jar.setCookieSync('sallyport_session=; Path=/; Max-Age=0', server.issuer)
+        expect(await isSignedIn(user[at]), at).toBe(true)
+      }
+    })
+
+    test('redeem codes and refresh tokens at either, and know them at both', async () => {
+      for (const [from, to] of [
+        [server.url, shifted.url],
+        [shifted.url, server.url],
+      ] as const) {
+        const { form } = await app.getCode(OFFLINE, new EndUser(server.issuer, from))
+        const first = tokensOf(await app.token(form, { at: to }))
+        expect(await introspect(from, first.accessToken)).toMatchObject({ active: true })
+        expect(await userinfoStatus({ url: from }, first.accessToken)).toBe(200)
+        const second = expectRefreshed(await app.refresh(first.refreshToken, {}, { at: from }))
+        const third = expectRefreshed(await app.refresh(second.refreshToken, {}, { at: to }))
+        expect(await introspect(from, third.refreshToken)).toMatchObject({ active: true })
+        expect(await introspect(to, third.accessToken)).toMatchObject({ active: true })
+      }
+    })
+
+    test('date tokens alike (OpenID Connect Core §2, RFC 7662 §2.2, RFC 9068 §2.2)', async () => {
+      const isNow = (time: unknown) => Math.abs(Number(time) - Date.now() / 1000) < 60
+      for (const at of [server.url, shifted.url]) {
+        const user = new EndUser(server.issuer, at)
+        const tokens = tokensOf(await app.token((await app.getCode({}, user)).form, { at }))
+        const idToken = decodeJwt(tokens.idToken)
+        const introspected = await introspect(at, tokens.accessToken)
+        const jwt = await post(
+          `${at}/token`,
+          { grant_type: 'client_credentials', resource: API },
+          { as: service },
+        )
+        const accessToken = decodeJwt(String(jwt.body.access_token))
+        for (const { iat, exp } of [
+          introspected,
+          accessToken,
+          ...(clockAheadSeconds < 900 ? [idToken] : []),
+        ]) {
+          expect(isNow(iat)).toBe(true)
+          expect([600, 900]).toContain(Number(exp) - Number(iat))
+        }
+        expect([idToken, introspected].map(({ auth_time }) => isNow(auth_time))).toEqual([true, true])
+      }
+    })
+
+    test('answer pages that the other showed, and requests that were pushed to the other (RFC 9126)', async () => {
+      for (const [first, then] of [
+        ['here', 'there'],
+        ['there', 'here'],
+      ] as const) {
+        const user = browser()
+        const other = await createWireApp(server)
+        const { client_id } = other.client
+        const { searchParams } = (await other.request()).url
+        const pushed = await post(`${user[first].target}/par`, searchParams, { as: other.client })
+        const request_uri = String(pushed.body.request_uri)
+        const login = await user[then].open(`/authorize?${new URLSearchParams({ client_id, request_uri })}`)
+        const consent = await user[first].submit(login, CREDENTIALS)
+        const done = await user[then].submit(consent, {}, 'approve')
+        expect(done.leftTo?.searchParams.has('code'), done.html.slice(0, 500)).toBe(true)
+      }
+    })
+
+    test('delete no row that lives', async () => {
+      await app.getTokens(OFFLINE, new EndUser(server.issuer))
+      await app.getTokens({}, new EndUser(server.issuer, shifted.url))
+      const count = () =>
+        rows(
+          server,
+          `select 'tokens' as what, count(*) from oidc_token union all select 'sessions', count(*) from oidc_session
+           union all select 'grants', count(*) from oidc_grant union all select 'artifacts', count(*) from oidc_artifact
+           union all select 'events', count(*) from event order by what`,
+        )
+      const before = await count()
+      // The servers clean up, too, now and then.
+      await vi.waitFor(
+        async () => {
+          const { code, stderr } = await runCommand(
+            ['cleanup'],
+            server.env,
+            '',
+            shiftClock(clockAheadSeconds),
+          )
+          expect(code, stderr).toBe(0)
+        },
+        { timeout: 30_000, interval: 100 },
+      )
+      expect(await count()).toEqual(before)
+    })
+
+    test('record events in the order in which they happened', async () => {
+      const order: string[] = []
+      for (const from of ['here', 'there', 'here'] as const) {
+        const username = `person${clockAheadSeconds}.${order.length}`
+        const { sub } = await server.admin.users.create({ username, password: PASSWORD })
+        await app.getCode({}, browser()[from], username)
+        order.push(sub)
+      }
+      const events = await server.admin.events.list({ types: ['sign_in.accepted'], limit: order.length })
+      expect(events.map(({ account }) => account)).toEqual(order)
+    })
+
+    test('tell of the distance: in the log, the metrics and the readiness report, and in that of doctor', async () => {
+      const isRefused = Math.abs(clockAheadSeconds) >= 30
+      const direction = clockAheadSeconds > 0 ? 'ahead of' : 'behind'
+      const warning = new RegExp(
+        `${Math.abs(clockAheadSeconds)}\\.\\d s ${direction} the clock of the database`,
+      )
+      expect(shifted.output()).toMatch(/"event":"clock\.drifted"/)
+      const readiness = await fetch(`${shifted.managementUrl}/health/ready`)
+      expect(readiness.status).toBe(isRefused ? 503 : 200)
+      expect(await readiness.json()).toMatchObject({
+        checks: { clock: !isRefused },
+        warnings: [expect.stringMatching(warning)],
+        details: { clock_ahead_seconds: expect.closeTo(clockAheadSeconds, 0) },
+      })
+      const metrics = await (await fetch(`${shifted.managementUrl}/metrics`)).text()
+      expect(Number(/^sallyport_clock_distance_seconds (.*)$/m.exec(metrics)?.[1])).toBeCloseTo(
+        clockAheadSeconds,
+        0,
+      )
+      const env = { ...server.env, MANAGEMENT_PORT: new URL(shifted.managementUrl).port }
+      const doctor = await runCommand(['doctor'], env, '', shiftClock(clockAheadSeconds))
+      expect(doctor.stdout).toMatch(
+        new RegExp(`^${isRefused ? 'FAIL' : 'warn'} +clock .*${warning.source}`, 'm'),
+      )
+      expect(doctor.code).toBe(isRefused ? 1 : 0)
+    })
+  },
+)

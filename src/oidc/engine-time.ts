@@ -1,0 +1,50 @@
+import { type Clock, toEpochSeconds } from '../time.ts'
+import { currentUnit } from './unit-of-work.ts'
+
+/*
+ * The engine takes the time from `Date.now()`, the clock of this machine, and cannot be given another. What is stored is
+ * by the clock of the database. Times are moved by the distance of the two when they go from one to the other: in
+ * adapter/payload.ts for what the engine stores, by the functions here for all else.
+ */
+
+/** How far the engine's clock is ahead of the database's. Whole seconds, as the engine counts: mostly 0. */
+export function measureEngineAhead(now: Clock): number {
+  return Math.round((engineNow().getTime() - now().getTime()) / 1000)
+}
+
+/** The same, as it was when this request began: what it reads and writes back is moved there and back by one number. */
+export function engineAheadSeconds(): number {
+  return currentUnit()?.engineAheadSeconds ?? 0
+}
+
+/** The engine's time. */
+export function engineNow(): Date {
+  return new Date()
+}
+
+/** An instant by the database's clock, for the engine. */
+export function toEngineSeconds(instant: Date): number {
+  return toEpochSeconds(instant) + engineAheadSeconds()
+}
+
+/** What the engine counts as epoch seconds, by the database's clock. */
+export function fromEngineSeconds(seconds: number): Date {
+  return new Date((seconds - engineAheadSeconds()) * 1000)
+}
+
+/** Claims of the engine (`iat`, `exp`), by the database's clock: what leaves must not depend on the instance. */
+export function withDatabaseTimes<Claims extends object>(claims: Claims): Claims {
+  return withMoved(claims, ['iat', 'exp'], -engineAheadSeconds())
+}
+
+/** A copy of which these members, where they are numbers, are moved by so many seconds. */
+export function withMoved<Members extends object>(
+  members: Members,
+  names: readonly string[],
+  seconds: number,
+): Members {
+  const moved = Object.entries(members).filter(
+    ([name, value]) => names.includes(name) && typeof value === 'number',
+  )
+  return { ...members, ...Object.fromEntries(moved.map(([name, value]) => [name, value + seconds])) }
+}
