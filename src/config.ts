@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 import { type Accents, toAccents } from './brand/colors.ts'
 import type { Logo } from './brand/logo.ts'
+import { nearMisses } from './near-miss.ts'
 import {
   LOOPBACK_HOSTS,
   type LogFormat,
   type LogLevel,
+  SECRET_NAMES,
+  SETTING_NAMES,
   SETTINGS,
   type Sender,
   type SmtpServer,
@@ -80,9 +82,6 @@ const environmentSchema = z.object(
   },
 )
 
-const SECRET_NAMES = Object.entries(SETTINGS).flatMap(([name, { secret }]) => (secret ? [name] : []))
-const KNOWN_NAMES = [...Object.keys(SETTINGS), ...SECRET_NAMES.map((name) => `${name}_FILE`)]
-
 /**
  * Reads the settings of the process from its environment.
  *
@@ -90,7 +89,7 @@ const KNOWN_NAMES = [...Object.keys(SETTINGS), ...SECRET_NAMES.map((name) => `${
  * @throws {ConfigError} naming every fault at once, near-misses of known names included.
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const faults = nearMisses(env)
+  const faults = nearMisses(env, SETTING_NAMES)
   const given: Record<string, string> = {}
   for (const name of Object.keys(SETTINGS)) {
     const value = env[name]
@@ -195,17 +194,6 @@ export function configurationTable(): string {
       `| \`${name}\`${secret ? ` or \`${name}_FILE\`` : ''} | ${byDefault} | ${meaning} |`,
   )
   return ['| Setting | Default | Meaning |', '|---|---|---|', ...rows].join('\n')
-}
-
-function nearMisses(env: Readonly<Record<string, string | undefined>>): string[] {
-  return Object.keys(env).flatMap((name) => {
-    if (KNOWN_NAMES.includes(name)) return []
-    const meant = KNOWN_NAMES.find(
-      (known) => distance(name, known) <= (Math.min(name.length, known.length) < 6 ? 1 : 2),
-    )
-    // HOME is no misspelt HOST: names that short are a near-miss only at a distance of one.
-    return meant ? [`${name} is not a setting: did you mean ${meant}?`] : []
-  })
 }
 
 function deepFreeze<T extends object>(value: T): T {

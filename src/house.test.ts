@@ -10,6 +10,7 @@ const ROOMS = [
   'clock',
   'brand',
   'settings',
+  'near-miss',
   'config',
   'log',
   'metrics',

@@ -334,6 +334,12 @@ export const SETTINGS = {
   ),
 }
 
+/** Settings that may also come from a file, which NAME_FILE names. */
+export const SECRET_NAMES = Object.entries(SETTINGS).flatMap(([name, { secret }]) => (secret ? [name] : []))
+
+/** Every variable that is read. */
+export const SETTING_NAMES = [...Object.keys(SETTINGS), ...SECRET_NAMES.map((name) => `${name}_FILE`)]
+
 type Setting<Schema extends z.ZodType> = {
   schema: Schema
   byDefault: string

@@ -1,0 +1,148 @@
+import { distance } from 'fastest-levenshtein'
+
+type Environment = Readonly<Record<string, string | undefined>>
+type Known = { env: Environment; settings: readonly string[] }
+
+const PREFIX = 'SALLYPORT_'
+/** HOME is no misspelt HOST: a name shorter than this is a near-miss at a distance of one only. */
+const SHORT_NAME = 6
+
+/** Words, in the singular, that people write for the one that a setting's name has. */
+const SYNONYMS: Readonly<Record<string, string>> = {
+  DB: 'DATABASE',
+  PG: 'DATABASE',
+  PSQL: 'DATABASE',
+  POSTGRE: 'DATABASE',
+  POSTGRESQL: 'DATABASE',
+  URI: 'URL',
+  DSN: 'URL',
+  SMTP: 'MAIL',
+  EMAIL: 'MAIL',
+  MAILER: 'MAIL',
+  SENDER: 'FROM',
+  DIRECTORY: 'DIR',
+  FOLDER: 'DIR',
+  PATH: 'DIR',
+  TTL: 'SECOND',
+  SEC: 'SECOND',
+  LIFETIME: 'SECOND',
+  TIMEOUT: 'SECOND',
+  EXPIRY: 'SECOND',
+  LVL: 'LEVEL',
+  COLOUR: 'COLOR',
+  ADDR: 'HOST',
+  ADDRESS: 'HOST',
+  TRUST: 'TRUSTED',
+  SIGNUP: 'REGISTRATION',
+}
+
+/** Other names for a setting that differ by more than words, in their canonical form. */
+const ALIASES: Readonly<Record<string, string>> = {
+  ISSUER_URL: 'ISSUER',
+  ISSUER_BASE_URL: 'ISSUER',
+  OIDC_ISSUER: 'ISSUER',
+  OIDC_ISSUER_URL: 'ISSUER',
+  DATABASE_CONNECTION_STRING: 'DATABASE_URL',
+  ENCRYPTION_SECRET: 'ENCRYPTION_KEY',
+  MASTER_ENCRYPTION_KEY: 'ENCRYPTION_KEY',
+  MAIL_HOST: 'SMTP_URL',
+  MAIL_SERVER: 'SMTP_URL',
+  SESSION_SECOND: 'SESSION_IDLE_SECONDS',
+  REFRESH_TOKEN_SECOND: 'REFRESH_TOKEN_ABSOLUTE_SECONDS',
+  REGISTRATION: 'SELF_REGISTRATION',
+}
+
+/**
+ * Variables whose names are nearly those of settings: a setting that is misspelt would be left at its default without a
+ * word. A variable of another program does no harm once the setting that it resembles is set.
+ *
+ * @param settings the names of all settings, with those that name the file of a secret.
+ * @returns a sentence for each.
+ */
+export function nearMisses(env: Environment, settings: readonly string[]): string[] {
+  return Object.entries(env).flatMap(([name, value]) => {
+    if (!value || settings.includes(name) || isServiceLink(value)) return []
+    const meant = findMeant(name, value, { env, settings })
+    return meant === undefined ? [] : [`${name} is not a setting: did you mean ${meant}?`]
+  })
+}
+
+/** Kubernetes and Docker set SALLYPORT_PORT=tcp://10.0.0.1:4000 beside a Service of that name. */
+function isServiceLink(value: string): boolean {
+  return /^(tcp|udp|sctp):\/\//.test(value)
+}
+
+function findMeant(name: string, value: string, { env, settings }: Known): string | undefined {
+  const sameWords = findSameWords(name, settings)
+  if (sameWords !== undefined) return env[sameWords] === value ? undefined : sameWords
+  const synonym = findSynonym(name, value, settings)
+  if (synonym !== undefined) return isSet(synonym, env) ? undefined : synonym
+  return findMisspelt(name, settings)
+}
+
+function isSet(setting: string, env: Environment): boolean {
+  return Boolean(env[setting] || env[`${setting}_FILE`] || env[setting.replace(/_FILE$/, '')])
+}
+
+/** A slip of the keyboard. */
+function findMisspelt(name: string, settings: readonly string[]): string | undefined {
+  // Settings are in capitals; in other names it would be chance.
+  if (name !== name.toUpperCase()) return undefined
+  const typed = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
+  return settings.find(
+    (setting) =>
+      distance(typed, setting) <= (Math.min(typed.length, setting.length) < SHORT_NAME ? 1 : 2) ||
+      isTransposed(typed, setting),
+  )
+}
+
+/** Whether two neighbouring characters changed places, which are two edits to the distance. */
+function isTransposed(name: string, setting: string): boolean {
+  if (name.length !== setting.length) return false
+  const first = [...name].findIndex((character, index) => character !== setting[index])
+  const swapped = `${name.slice(0, first)}${name[first + 1]}${name[first]}${name.slice(first + 2)}`
+  return first >= 0 && swapped === setting
+}
+
+/** The same words in another case, order or number, with other marks between them, our name before or _FILE behind. */
+function findSameWords(name: string, settings: readonly string[]): string | undefined {
+  const words = wordsOf(name)
+  const withoutFile = words.at(-1) === 'FILE' ? words.slice(0, -1) : words
+  return (
+    settings.find((setting) => areSame(words, wordsOf(setting))) ??
+    settings.find((setting) => areSame(withoutFile, wordsOf(setting)))
+  )
+}
+
+/** Other words for the same, or the unit left out. */
+function findSynonym(name: string, value: string, settings: readonly string[]): string | undefined {
+  const words = wordsOf(name).map(toCanonical)
+  const alias = ALIASES[words.join('_')]
+  if (alias !== undefined) return alias
+  return settings.find((setting) => {
+    const known = wordsOf(setting).map(toCanonical)
+    if (words.length > 1 && areSame(words, known)) return true
+    const unit = known.at(-1)
+    const isOfUnit = unit === 'SECOND' ? /^\d+\s*[a-z]*$/i : unit === 'URL' ? /^[a-z]+:\/\// : undefined
+    return isOfUnit?.test(value) === true && areSame(words, known.slice(0, -1))
+  })
+}
+
+/** In capitals and in the singular, without our name: `sallyport.trustedProxies` is TRUSTED, PROXY. */
+function wordsOf(name: string): string[] {
+  return name
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .toUpperCase()
+    .replace(/[^A-Z0-9]+/g, '_')
+    .replace(new RegExp(`^${PREFIX}`), '')
+    .split('_')
+    .map((word) => word.replace(/IES$/, 'Y').replace(/([^S])S$/, '$1'))
+}
+
+function toCanonical(word: string): string {
+  return SYNONYMS[word] ?? word
+}
+
+function areSame(words: readonly string[], others: readonly string[]): boolean {
+  return words.join('') === others.join('') || words.toSorted().join('_') === others.toSorted().join('_')
+}
