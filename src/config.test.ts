@@ -120,16 +120,20 @@ describe('parseConfig', () => {
     expect(Object.isFrozen(parseConfig({}).lifetimes)).toBe(true)
   })
 
-  test('mail goes into a folder, to a server, or nowhere; what needs it follows', () => {
+  test('mail goes into a folder, to a server, or nowhere, and what needs it follows', () => {
     const postgres = { DATABASE_URL: 'postgres://localhost/x', ENCRYPTION_KEY: KEY }
+    const reachable = { ISSUER: 'https://login.example.com', ENCRYPTION_KEY: KEY }
     const on = { passwordReset: true, emailChange: true, registration: false }
     expect(parseConfig({ DATA_DIR: '/data' }).mail).toMatchObject({ by: 'folder', folder: '/data/outbox' })
     expect(parseConfig({}).offers).toEqual(on)
-    expect(parseConfig(postgres).mail.by).toBe('nothing')
-    expect(parseConfig(postgres).offers).toEqual({ ...on, passwordReset: false, emailChange: false })
-    for (const name of ['SELF_REGISTRATION', 'PASSWORD_RESET', 'EMAIL_CHANGE'])
-      expect(faultsOf({ ...postgres, [name]: 'on' })).toEqual([`${name} needs mail: set SMTP_URL`])
-    expect(parseConfig({ ...postgres, SMTP_URL: 'smtps://mail.example.com' }).offers).toEqual(on)
+    // On Postgres, and where people elsewhere would wait for a mail that lies in a folder here.
+    for (const env of [postgres, reachable, { ...postgres, ...reachable }]) {
+      expect(parseConfig(env).mail.by).toBe('nothing')
+      expect(parseConfig(env).offers).toEqual({ ...on, passwordReset: false, emailChange: false })
+      for (const name of ['SELF_REGISTRATION', 'PASSWORD_RESET', 'EMAIL_CHANGE'])
+        expect(faultsOf({ ...env, [name]: 'on' })).toEqual([`${name} needs mail: set SMTP_URL`])
+      expect(parseConfig({ ...env, SMTP_URL: 'smtps://mail.example.com' }).offers).toEqual(on)
+    }
   })
 
   test('a mail server is reached by TLS, except on this machine', () => {

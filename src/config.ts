@@ -44,7 +44,7 @@ export type Config = Readonly<{
 /** How the service presents itself. */
 export type Brand = Readonly<{ name: string; logo: Logo | undefined; accents: Accents | undefined }>
 
-/** How mail leaves: by a server, into a folder of the data folder, or not at all. */
+/** How mail leaves: by a server, into a folder of the data folder (embedded database on localhost), or not at all. */
 export type MailConfig = Readonly<{ from: Sender }> &
   Readonly<{ by: 'smtp'; server: SmtpServer } | { by: 'folder'; folder: string } | { by: 'nothing' }>
 
@@ -131,7 +131,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     faults.push('SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS')
   }
   const { SMTP_URL, DATABASE_URL, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
-  const canMail = SMTP_URL !== undefined || DATABASE_URL === undefined
+  // A folder is for development: people elsewhere would wait for a mail that lies here, with a working link in it.
+  const canWriteMail = DATABASE_URL === undefined && isLocal
+  const canMail = SMTP_URL !== undefined || canWriteMail
   if (!canMail) {
     // What is asked for by name and cannot be is a fault; what is on by default is off instead.
     for (const [name, isOn] of Object.entries({ SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE }))

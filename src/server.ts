@@ -211,7 +211,14 @@ export async function startServer(
   ]
   // Where mail goes, or that there is none and what is therefore off.
   const { registration, passwordReset: reset, emailChange: email } = config.offers
-  log.info({ event: 'mail', by: config.mail.by, registration, reset, email })
+  const offers = { by: config.mail.by, registration, reset, email }
+  if (config.mail.by === 'nothing' && !config.isLocal)
+    log.warn({
+      event: 'mail',
+      ...offers,
+      reason: 'SMTP_URL is not set, so what needs mail is off',
+    })
+  else log.info({ event: 'mail', ...offers })
   const jobs = startJobs(
     [
       clockWatch.job,

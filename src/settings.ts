@@ -308,7 +308,7 @@ export const SETTINGS = {
   ),
   SMTP_URL: setting(
     smtpUrl.optional(),
-    'none: with the embedded database mail goes to `outbox` in DATA_DIR, with DATABASE_URL there is none',
+    'none: on localhost with the embedded database mail goes to `outbox` in DATA_DIR, else there is none',
     'Server that takes mail: `smtps://user:password@host`, or `smtp://`, where STARTTLS is required except on localhost. Certificates are verified.',
     { secret: true },
   ),

@@ -45,7 +45,7 @@ async function examine(terminal: Terminal): Promise<Check[]> {
     { name: 'configuration', ok: true, detail: `issuer ${config.issuer}, ${config.database.kind} database` },
     await check('database', 'schema up to date, master key fits', () => examineDatabase(terminal, config)),
     await examineClock(terminal),
-    await check('mail', describeMail(config), () => examineMail(config)),
+    await examineMail(config),
     await check('server', 'discovery answers with this issuer', () => examineServer(config)),
     ...(await examineReadiness(config)),
   ]
@@ -74,26 +74,27 @@ async function examineClock(terminal: Terminal): Promise<Check> {
   }
 }
 
-function describeMail({ mail }: Config): string {
+async function examineMail({ mail }: Config): Promise<Check> {
+  const name = 'mail'
   switch (mail.by) {
     case 'smtp':
-      return `${mail.server.host} takes it`
+      return await check(name, `${mail.server.host} takes it`, async () => {
+        await createMailTransport(mail)
+          ?.check()
+          .catch((error: unknown) => {
+            throw new Error(
+              `${mail.server.host} cannot be reached: ${error instanceof Error ? error.message : error}`,
+            )
+          })
+      })
     case 'folder':
-      return `none is sent: it is written into ${mail.folder}`
-    case 'nothing':
-      return 'none can be sent, so what needs it is off: SMTP_URL is not set'
+      return { name, ok: true, detail: `none is sent: it is written into ${mail.folder}` }
+    case 'nothing': {
+      const detail =
+        'none can be sent: SMTP_URL is not set, so registration, password reset and change of e-mail address are off'
+      return { name, ok: true, warning: true, detail }
+    }
   }
-}
-
-async function examineMail({ mail }: Config): Promise<void> {
-  if (mail.by !== 'smtp') return
-  await createMailTransport(mail)
-    ?.check()
-    .catch((error: unknown) => {
-      throw new Error(
-        `${mail.server.host} cannot be reached: ${error instanceof Error ? error.message : error}`,
-      )
-    })
 }
 
 async function examineServer({ issuer }: Config): Promise<void> {
