@@ -10,7 +10,21 @@ let next = 0
 
 beforeAll(async () => {
   server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
-  for (const username of ['ada', 'bob', 'carol', 'dora', 'emil', 'fay', 'gus', 'hal'])
+  for (const username of [
+    'ada',
+    'bob',
+    'carol',
+    'dora',
+    'emil',
+    'fay',
+    'gus',
+    'hal',
+    'ivy',
+    'joe',
+    'kim',
+    'lea',
+    'max',
+  ])
     await server.admin.users.create({ username, email: `${username}@example.test`, password: PASSWORD })
 })
 afterAll(() => server?.remove())
@@ -25,6 +39,30 @@ function stranger(address = `198.51.${next >> 8}.${next++ & 255}`, url = server.
 async function tryAs(user: EndUser, username: string, password = WRONG): Promise<Page> {
   const page = await user.open('/account')
   return page.$('input[name=password]').length > 0 ? await user.submit(page, { username, password }) : page
+}
+
+/** How many wrong passwords each name and each person has. */
+const guessesOfDay = async (): Promise<number[]> =>
+  (
+    await rows<{ count: number }>(
+      server,
+      `select count from attempt where most = 100 and expires_at > now() + interval '1 hour'`,
+    )
+  ).map(({ count }) => count)
+
+/** Ends the session of a browser, and keeps its device cookie. */
+const signOut = ({ jar }: EndUser) =>
+  jar.setCookieSync('sallyport_session=; Max-Age=0; Path=/', server.issuer)
+
+/** Browsers that a person signed in with, each from an address of its own. */
+async function devicesOf(username: string, count: number): Promise<EndUser[]> {
+  const users = Array.from({ length: count }, () => stranger())
+  for (const user of users) {
+    expect(isIn(await tryAs(user, username, PASSWORD))).toBe(true)
+    signOut(user)
+  }
+  await forget()
+  return users
 }
 
 const isIn = (page: Page) => page.status === 200 && page.$('input[name=password]').length === 0
@@ -109,11 +147,11 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(isIn(await tryAs(stranger(), 'dora', PASSWORD))).toBe(true)
   })
 
-  test('never keeps a person out of a browser that they signed in with before (J10)', async () => {
+  test('never keeps a person out of a browser that they signed in with before (OWASP ASVS 6.1.1)', async () => {
     await forget()
     const emil = stranger()
     expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
-    await emil.jar.setCookie('sallyport_session=; Max-Age=0; Path=/', server.issuer)
+    signOut(emil)
     const floods = Array.from({ length: 80 }, () => tryAs(stranger(), 'emil'))
     await Promise.race(floods)
     await age(100)
@@ -121,19 +159,26 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     await Promise.all(floods)
     await age(100)
     expect((await tryAs(stranger(), 'emil', PASSWORD)).status).toBe(400)
-    // That browser has attempts of its own, and no more than anybody.
-    const again = stranger()
-    again.jar.setCookieSync(`sallyport_browser=${emil.cookie('sallyport_browser')}; Path=/`, server.issuer)
-    await tryAs(again, 'emil')
-    await age(100)
-    expect((await tryAs(again, 'emil', PASSWORD)).status).toBe(400)
+  })
+
+  test('on the network of a person does not keep them out of a browser that they signed in with before', async () => {
+    await forget()
+    const emil = stranger('203.0.113.80')
+    expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
+    signOut(emil)
+    await tryAs(stranger('203.0.113.80'), 'emil')
+    await sql(server, `update attempt set count = most, next_at = now()`)
+    // What the person did themselves is not what strangers did.
+    await sql(server, `delete from attempt where most in (30, 120, 300)`)
+    expect((await tryAs(stranger('203.0.113.80'), 'emil')).status).toBe(429)
+    expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
   })
 
   test('in a browser that knows somebody else is guessing by a stranger', async () => {
     await forget()
     const fay = stranger()
     expect(isIn(await tryAs(fay, 'fay', PASSWORD))).toBe(true)
-    await fay.jar.setCookie('sallyport_session=; Max-Age=0; Path=/', server.issuer)
+    signOut(fay)
     await tryAs(fay, 'ada')
     await age(100)
     expect((await tryAs(fay, 'ada', PASSWORD)).status).toBe(400)
@@ -170,7 +215,21 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     await forget()
     for (let count = 0; count < 12; count++)
       expect(isIn(await tryAs(stranger('203.0.113.77'), 'hal', PASSWORD))).toBe(true)
-    expect(await rows(server, `select from attempt where count > 0`)).toEqual([])
+    // Only the limits of checks, which a right password counts for, too.
+    expect(await rows(server, `select most, count from attempt order by most`)).toEqual([
+      { most: 120, count: 12 },
+      { most: 300, count: 12 },
+    ])
+  })
+
+  test('stays counted when the right password follows', async () => {
+    await forget()
+    for (let count = 0; count < 2; count++) {
+      await tryAs(stranger(), 'hal')
+      await letPass()
+    }
+    expect(isIn(await tryAs(stranger(), 'hal', PASSWORD))).toBe(true)
+    expect(await guessesOfDay()).toEqual([2, 2])
   })
 
   test('is over when an operator sets a password or enables the person', async () => {
@@ -193,6 +252,111 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     }
     expect(statuses.slice(-2)).toEqual([429, 429])
     await direct.remove()
+  })
+})
+
+describe.skipIf(isPglite)('device cookies', () => {
+  test('of one account share its guesses, from one address and from many', async () => {
+    const users = await devicesOf('gus', 12)
+    const apart = users.map(({ headers }) => headers)
+    const guesses = await Promise.all(
+      users.map((user) => {
+        user.headers = { 'x-forwarded-for': '203.0.113.90' }
+        return tryAs(user, 'gus')
+      }),
+    )
+    const lookedAt = guesses.filter(({ status }) => status === 400)
+    expect(lookedAt.length).toBeLessThanOrEqual(10)
+    expect(guesses.filter(({ status }) => status === 429)).toHaveLength(12 - lookedAt.length)
+    for (const [index, user] of users.entries()) {
+      user.headers = apart[index] ?? {}
+      await letPass()
+      expect((await tryAs(user, 'gus')).status).toBe(400)
+    }
+    expect(await guessesOfDay()).toEqual([lookedAt.length + 12])
+    await age(100)
+    for (const user of users.slice(9)) expect((await tryAs(user, 'gus', PASSWORD)).status).toBe(400)
+    expect(isIn(await tryAs(stranger(), 'gus', PASSWORD))).toBe(true)
+  })
+
+  test('that was stolen does not keep the person out of their other browsers', async () => {
+    const [thief, person] = await devicesOf('gus', 2)
+    await tryAs(thief as EndUser, 'gus')
+    await sql(server, `update attempt set count = 30, next_at = now() where most = 30`)
+    for (let time = 0; time < 3; time++)
+      expect((await tryAs(thief as EndUser, 'gus', PASSWORD)).status).toBe(400)
+    expect(isIn(await tryAs(person as EndUser, 'gus', PASSWORD))).toBe(true)
+    expect(await guessesOfDay()).toEqual([1])
+  })
+
+  test.for<[string, string, (username: string) => Promise<unknown>]>([
+    [
+      'a new password',
+      'ivy',
+      (username) => server.admin.users.setPassword({ username, password: `${PASSWORD} once more` }),
+    ],
+    ['signing out everywhere', 'joe', (username) => server.admin.users.signOut({ username })],
+    [
+      'being disabled',
+      'kim',
+      async (username) => {
+        await server.admin.users.disable({ username })
+        await server.admin.users.enable({ username })
+      },
+    ],
+  ])('end with %s', async ([_, username, revoke]) => {
+    const password = username === 'ivy' ? `${PASSWORD} once more` : PASSWORD
+    const [user] = await devicesOf(username, 1)
+    await revoke(username)
+    await tryAs(stranger(), username)
+    await age(100)
+    expect((await tryAs(user as EndUser, username, password)).status).toBe(400)
+    await forget()
+    expect(isIn(await tryAs(user as EndUser, username, password))).toBe(true)
+  })
+
+  test('are issued again in the browser that changes the password', async () => {
+    const user = stranger()
+    await tryAs(user, 'lea', PASSWORD)
+    const page = await user.open('/account/password')
+    await user.submit(page, { password: PASSWORD, new_password: `${PASSWORD} once more` })
+    signOut(user)
+    await tryAs(stranger(), 'lea')
+    await age(100)
+    expect((await tryAs(stranger(), 'lea', `${PASSWORD} once more`)).status).toBe(400)
+    expect(isIn(await tryAs(user, 'lea', `${PASSWORD} once more`))).toBe(true)
+  })
+
+  test('that are altered, empty or of the format before are none', async () => {
+    const [user] = await devicesOf('gus', 1)
+    const value = user?.cookie('sallyport_browser') ?? ''
+    for (const forged of [value.slice(0, -4), `${value.slice(0, -4)}AAAA`, '', 'e30', 'x'.repeat(3_000)]) {
+      const forger = stranger()
+      forger.jar.setCookieSync(`sallyport_browser=${forged}; Path=/`, server.issuer)
+      expect((await tryAs(forger, 'gus')).status).toBe(400)
+      await letPass()
+    }
+  })
+})
+
+describe.skipIf(isPglite)('sign-ins with the right password', () => {
+  test.for([
+    ['for one person', 120, () => undefined],
+    ['from one network', 300, () => '203.0.113.91'],
+    ['from a /56', 1_200, (index: number) => `2001:db8:40:12${index}::1`],
+    ['from a /48', 4_800, (index: number) => `2001:db8:41:${index}::1`],
+  ] as const)('%s are limited: each takes the time of a hash', async ([_, most, from]) => {
+    await forget()
+    const known = stranger(from(0))
+    expect(isIn(await tryAs(known, 'max', PASSWORD))).toBe(true)
+    signOut(known)
+    await sql(server, `update attempt set count = ${most - 1} where most = ${most}`)
+    expect(isIn(await tryAs(stranger(from(1)), 'max', PASSWORD))).toBe(true)
+    const refused = await tryAs(stranger(from(2)), 'max', PASSWORD)
+    expect(refused.status).toBe(429)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(1)
+    // What others use up is not what this browser has.
+    expect(isIn(await tryAs(known, 'max', PASSWORD))).toBe(true)
   })
 })
 

@@ -11,6 +11,7 @@ import { createApp } from './http/app.ts'
 import { createHealthApp } from './http/health.ts'
 import { parseUserAgent } from './http/pages/user-agent.ts'
 import { createViews } from './http/pages/views.ts'
+import { createDeviceCookies } from './http/sign-in/device-cookie.ts'
 import { createRememberCookies } from './http/sign-in/remember-me.ts'
 import { securityHeaders } from './http/transport/headers.ts'
 import { type Answer, createListener, refuse } from './http/transport/listener.ts'
@@ -95,6 +96,7 @@ export async function startServer(
   clockWatch.tell()
   const sessionLimits = { ...config, ...config.lifetimes }
   const lostAnswers = createLostAnswers()
+  const deviceCookies = createDeviceCookies({ issuer: config.issuer, vault, now })
   const clientKeyFetch = createClientKeyFetch({ outbound, now })
   const engines = createEngines({ ...installation, log }, (jwks) =>
     createEngine({
@@ -129,6 +131,7 @@ export async function startServer(
     links: createMailLinks({ ...stores, vault, now }),
     mailLimits: createMailLimits({ throttle }),
     rememberMe,
+    deviceCookies,
     browserSessions: createBrowserSessions({
       ...config,
       ...stores,

@@ -4,15 +4,20 @@ import type { Limit } from './throttle.ts'
 /** How often each thing may be tried. What a network may is that of an IPv4 address or a /64: `byNetworks` counts wider ones. */
 export const LIMITS = {
   /** Wrong passwords for a name, whoever tries them (NIST SP 800-63B-4 §3.2.2). */
-  signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true }),
+  signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true, mayEndEarly: true }),
   /** The same for the person, who has a username and an e-mail address. */
-  signInByAccount: limit('sign_in.account', 100, DAY_SECONDS),
-  /** The same for a browser that the person signed in with before. */
-  signInByKnownBrowser: limit('sign_in.known_browser', 100, DAY_SECONDS, { isDelayed: true }),
+  signInByAccount: limit('sign_in.account', 100, DAY_SECONDS, { mayEndEarly: true }),
+  /** Wrong passwords with one device cookie: none uses up what the person's other browsers have. */
+  signInByDeviceCookie: limit('sign_in.device_cookie', 30, DAY_SECONDS, { isDelayed: true }),
+  /** Wrong passwords for a person with all their device cookies together. */
+  signInByKnownAccount: limit('sign_in.known_account', 100, DAY_SECONDS, { mayEndEarly: true }),
   /** One network that tries one name … */
   signInByPair: limit('sign_in.network_and_name', 10, MINUTE_SECONDS),
   /** … or one password with many names. */
   signInByNetwork: limit('sign_in.network', 100, MINUTE_SECONDS),
+  /** Passwords that are checked, right ones too: each takes the time of a hash, and a right one issues a cookie. */
+  passwordsByNetwork: limit('sign_in.network_checks', 300, MINUTE_SECONDS),
+  passwordsByAccount: limit('sign_in.account_checks', 120, 10 * MINUTE_SECONDS, { mayEndEarly: true }),
 
   /** Sign-in pages that were started and not finished: each is a row (OWASP ASVS 2.4.1). */
   authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
@@ -50,7 +55,7 @@ function limit(
   name: string,
   most: number,
   windowSeconds: number,
-  { isDelayed = false }: { isDelayed?: boolean } = {},
+  options: Pick<Limit, 'isDelayed' | 'isShared' | 'mayEndEarly'> = {},
 ): Limit {
-  return { name, most, windowSeconds, isDelayed }
+  return { name, most, windowSeconds, ...options }
 }

@@ -1,6 +1,6 @@
 import type { Account, AccountStore } from '../store/account.ts'
 import { newEvent, type Origin } from '../store/event.ts'
-import type { LinkUse, SelfServiceStore } from '../store/self-service.ts'
+import type { SelfServiceStore } from '../store/self-service.ts'
 import type { Clock } from '../time.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
 import { passwordNotice } from './password-notice.ts'
@@ -46,16 +46,20 @@ export function createPasswordReset({ accounts, selfService, links, limits, now 
       })
     },
 
-    /** Replaces the password and ends all that was signed in. Nobody is signed in by it; a second factor stays. */
+    /**
+     * Replaces the password and ends all that was signed in. Nobody is signed in by it; a second factor stays.
+     *
+     * @returns the account under its new access epoch; undefined when the link does not work any more.
+     */
     async confirm(
       { secretHash }: ResetLink,
       account: Account,
       passwordHash: string,
       { language, origin }: { language: string; origin: Origin },
-    ): Promise<LinkUse> {
+    ): Promise<Account | undefined> {
       const { sub } = account
       const mail = passwordNotice(links, account, language)
-      const outcome = await selfService.resetPassword(
+      const { use, accessEpoch } = await selfService.resetPassword(
         {
           secretHash,
           now: now(),
@@ -63,8 +67,9 @@ export function createPasswordReset({ accounts, selfService, links, limits, now 
         },
         { sub, passwordHash, cause: { reason: 'password_changed', by: 'person', origin }, mail },
       )
-      if (outcome === 'done') await limits.unlock(account)
-      return outcome
+      if (use !== 'done' || accessEpoch === undefined) return undefined
+      await limits.unlock(account)
+      return { ...account, accessEpoch }
     },
   }
 }

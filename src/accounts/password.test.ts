@@ -69,11 +69,28 @@ describe('the hasher', () => {
       hasher.verify(undefined, 'x').then(() => order.push('stranger')),
     )
     await expect(hasher.verify(undefined, 'one too many')).rejects.toThrow(HashingBusyError)
-    expect([hasher.isFull(), hasher.isFull(true)]).toEqual([true, false])
+    expect([hasher.isFull(), hasher.isFull({ isKnown: true })]).toEqual([true, false])
     await hasher.verify(undefined, 'x', { isKnown: true }).then(() => order.push('known'))
     await Promise.all(crowd)
     expect(order.indexOf('known')).toBeLessThanOrEqual(2)
   })
+
+  test.each([[true], [false]])(
+    'takes others between the passwords of one network (known: %s)',
+    async (isKnown) => {
+      const hasher = createPasswordHasher({ atOnce: 1, waitingAtMost: 20 })
+      const order: string[] = []
+      const verify = (network: string) =>
+        hasher.verify(undefined, 'x', { isKnown, network }).then(() => order.push(network))
+      const crowd = Array.from({ length: 11 }, () => verify('2001:db8:1::/48'))
+      await expect(verify('2001:db8:1::/48')).rejects.toThrow(HashingBusyError)
+      expect(hasher.isFull({ isKnown, network: '2001:db8:1::/48' })).toBe(true)
+      expect(hasher.isFull({ isKnown, network: '203.0.113.1' })).toBe(false)
+      await verify('203.0.113.1')
+      await Promise.all(crowd)
+      expect(order.indexOf('203.0.113.1')).toBeLessThanOrEqual(2)
+    },
+  )
 
   test('leaves the event loop free', async () => {
     const { hash } = createPasswordHasher()

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { argon2id, hash, needsRehash, verify } from 'argon2'
 import pLimit from 'p-limit'
+import { createTurns } from './turns.ts'
 
 export const MAX_PASSWORD_CHARACTERS = 1024
 /** Before they are composed, letters are several: this many for one in Hangul, and two marks on a Latin one. */
@@ -49,49 +50,62 @@ export type PasswordHasher = ReturnType<typeof createPasswordHasher>
 type Asker = Readonly<{
   /** Whether they went away meanwhile: then a turn is not spent on them. */
   isGone?: (() => boolean) | undefined
-  /** Whether they come with a browser that they signed in with before: a crowd of strangers does not keep them out. */
+  /** Whether they come with a device cookie: a crowd of strangers does not keep them out. */
   isKnown?: boolean
+  /** Where they come from; nothing for the command line. */
+  network?: string | undefined
 }>
 
 type Pool = { atOnce?: number; waitingAtMost?: number; waitAtMostMilliseconds?: number }
 
 /**
  * Argon2id in a bounded pool. Its functions reject with {@link HashingBusyError} when the queue is full, or when their
- * turn comes too late.
+ * turn comes too late. One network has half of the queue at most, and others wait for no more of its passwords than are
+ * hashed at once.
  */
 export function createPasswordHasher({
   atOnce = AT_ONCE,
   waitingAtMost = WAITING_AT_MOST,
   waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
 }: Pool = {}) {
-  const limit = pLimit(atOnce)
+  const pool = pLimit(atOnce)
   // Strangers queue here first: whoever is known finds no more of them before themselves than are hashed at once.
   const strangers = pLimit(atOnce)
+  const createQueue = () => createTurns({ atOnce, waitingAtMost: Math.ceil(waitingAtMost / 2) })
+  const queues = { known: createQueue(), strangers: createQueue() }
   const decoy = createDecoy()
 
-  const isFull = (isKnown = false) => (isKnown ? limit : strangers).pendingCount >= waitingAtMost
+  function isFull({ isKnown = false, network = '' }: Pick<Asker, 'isKnown' | 'network'> = {}): boolean {
+    const [line, queue] = isKnown ? [pool, queues.known] : [strangers, queues.strangers]
+    return line.pendingCount + queue.countWaiting() >= waitingAtMost || queue.isFull(network)
+  }
 
-  async function bounded<T>(
-    work: () => Promise<T>,
-    { isGone = () => false, isKnown = false }: Asker = {},
-  ): Promise<T> {
-    if (isFull(isKnown)) throw new HashingBusyError('too many passwords are being hashed')
+  async function bounded<T>(work: () => Promise<T>, asker: Asker = {}): Promise<T> {
+    const { isGone = () => false, isKnown = false, network } = asker
+    if (isFull(asker)) throw new HashingBusyError('too many passwords are being hashed')
     const queuedAt = performance.now()
     const inTurn = () =>
-      limit(() => {
+      pool(() => {
         if (isGone() || performance.now() - queuedAt > waitAtMostMilliseconds)
           throw new HashingBusyError('nobody waits for this password any more')
         return work()
       })
-    return await (isKnown ? inTurn() : strangers(inTurn))
+    const enter = () => (isKnown ? inTurn() : strangers(inTurn))
+    if (network === undefined) return await enter()
+    const done = await (isKnown ? queues.known : queues.strangers).take(network, async () => ({
+      result: await enter(),
+    }))
+    if (!done) throw new HashingBusyError('too many passwords of one network are being hashed')
+    return done.result
   }
 
   return {
-    /** Whether another password would be refused at this moment: a stranger's, or that of somebody known. */
+    /** Whether another password would be refused at this moment. */
     isFull,
 
     /** @param password in the form that the rules for new passwords gave it. */
-    hash: (password: string): Promise<string> => bounded(() => hash(password, ARGON2_OPTIONS)),
+    hash: (password: string, asker?: Asker): Promise<string> =>
+      bounded(() => hash(password, ARGON2_OPTIONS), asker),
 
     /**
      * Verifies a password. Without a hash (unknown login, no password set) a decoy is verified: a fast "no" would

@@ -4,6 +4,9 @@ import { LIMITS } from './limits.ts'
 import { byNetworks } from './network-limits.ts'
 import type { Counted, Throttle, Verdict } from './throttle.ts'
 
+/** What a device cookie says of one account: it signed in with this browser, under this access epoch. */
+export type DeviceCookieEntry = Readonly<{ sub: string; accessEpoch: number; id: string }>
+
 /** Somebody who tries to sign in. */
 export type SignInAttempt = Readonly<{
   /** What was typed, in whatever spelling. */
@@ -11,8 +14,8 @@ export type SignInAttempt = Readonly<{
   /** Whose login that is, if anybody's. */
   account: Account | undefined
   address: string
-  /** The browser's own identifier, when this person signed in with it before. */
-  knownBrowserId: string | undefined
+  /** What the device cookie says of that account, under its present access epoch. */
+  device: DeviceCookieEntry | undefined
 }>
 
 export type SignInVerdict =
@@ -26,68 +29,109 @@ export type Refusal = Extract<Verdict, { outcome: 'refused' }>
 export type SignInLimits = ReturnType<typeof createSignInLimits>
 
 /**
- * The limits of password sign-in. Names are counted whether they exist or not, in all spellings as one. A browser that
- * the person signed in with before has a count of its own: what strangers try never keeps that person out
- * (OWASP ASVS 6.1.1).
+ * The limits of password sign-in. Names are counted whether they exist or not, in all spellings as one. Sign-ins with a
+ * device cookie are counted apart from all others, so that what strangers try, on the same network too, never keeps a
+ * person out (OWASP ASVS 6.1.1); they are counted together for each account, however many such cookies it has.
  */
 export function createSignInLimits({ throttle }: { throttle: Throttle }) {
   return {
     async count(attempt: SignInAttempt): Promise<SignInVerdict> {
-      const verdict = await throttle.count(...doorsOf(attempt), ...stagesOf(attempt))
+      const verdict = await throttle.count(...stagesOf(attempt))
       if (verdict.outcome === 'allowed') return verdict
       return verdict.reason === 'used up' && LOCKS.has(verdict.by)
         ? { outcome: 'locked', refusal: verdict }
         : { outcome: 'throttled', retryAfterSeconds: verdict.retryAfterSeconds, refusal: verdict }
     },
 
-    /** The password was right: those who share the network have lost nothing, and the person starts afresh. */
+    /** The password was right: it was no guess. Guesses before it stay counted, and so does that it was checked. */
     succeeded: (attempt: SignInAttempt): Promise<void> =>
-      throttle.settle({ giveBack: doorsOf(attempt).flat(), forget: countersOf(attempt) }),
+      throttle.settle({
+        giveBack: stagesOf(attempt)
+          .flat()
+          .filter(({ limit }) => !CHECKS.has(limit)),
+      }),
 
     /** The password was not looked at after all. */
     notLookedAt: (attempt: SignInAttempt): Promise<void> =>
-      throttle.settle({ giveBack: [...doorsOf(attempt).flat(), ...countersOf(attempt)] }),
+      throttle.settle({ giveBack: stagesOf(attempt).flat() }),
 
     /** Whoever has proved by other means who they are, or has an operator's word, is not locked out any more. */
-    unlock: (account: Account): Promise<void> =>
-      throttle.settle({
+    unlock: ({ sub, username, email }: Account): Promise<void> => {
+      const names = [username, email ?? []].flat().map(loginKey)
+      return throttle.settle({
         forget: [
-          ...[account.username, account.email ?? []].flat().map(byName),
-          { limit: LIMITS.signInByAccount, of: account.sub },
+          ...names.flatMap((name) => [
+            { limit: LIMITS.signInByName, of: name },
+            { limit: LIMITS.passwordsByAccount, of: byName(name) },
+          ]),
+          { limit: LIMITS.signInByAccount, of: sub },
+          { limit: LIMITS.signInByKnownAccount, of: sub },
+          { limit: LIMITS.passwordsByAccount, of: byDevice(sub) },
         ],
-      }),
+      })
+    },
   }
 }
 
-const LOCKS = new Set<unknown>([LIMITS.signInByName, LIMITS.signInByAccount, LIMITS.signInByKnownBrowser])
+/** What counts right passwords too. */
+const CHECKS = new Set<unknown>([LIMITS.passwordsByNetwork, LIMITS.passwordsByAccount])
+
+const LOCKS = new Set<unknown>([
+  LIMITS.signInByName,
+  LIMITS.signInByAccount,
+  LIMITS.signInByDeviceCookie,
+  LIMITS.signInByKnownAccount,
+])
 
 /** What a refusal is on record as. */
 export function eventTypeOf({ by, reason }: Refusal): EventType {
-  if (by === LIMITS.signInByNetwork) return 'requests.throttled'
+  if (by === LIMITS.signInByNetwork || by === LIMITS.passwordsByNetwork) return 'requests.throttled'
   return reason === 'used up' && LOCKS.has(by) ? 'sign_in.locked' : 'sign_in.throttled'
 }
 
-/** What is counted after the doors, one after the other: who comes too soon for a name uses up nothing of the person. */
+/**
+ * What is counted, one stage after the other: a network that was stopped uses up nothing of a name, and whoever comes too
+ * soon for a name uses up nothing of the person.
+ */
 function stagesOf(attempt: SignInAttempt): Counted[][] {
-  return countersOf(attempt).map((counted) => [counted])
+  return attempt.device ? stagesOfDevice(attempt, attempt.device) : stagesOfStranger(attempt)
 }
 
-/** What is looked at first, so that a network that was stopped cannot use up the attempts of others. */
-function doorsOf({ login, address, knownBrowserId }: SignInAttempt): Counted[][] {
-  if (knownBrowserId !== undefined) return []
-  return byNetworks(
-    address,
-    { limit: LIMITS.signInByNetwork },
-    { limit: LIMITS.signInByPair, of: loginKey(login) },
-  )
+function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEntry): Counted[][] {
+  return [
+    ...byNetworks(
+      address,
+      { limit: LIMITS.signInByNetwork, of: 'device' },
+      { limit: LIMITS.passwordsByNetwork, of: 'device' },
+      { limit: LIMITS.signInByPair, of: byDevice(sub) },
+    ),
+    // A cookie that was stolen is stopped before it uses up what the person's other browsers have.
+    [{ limit: LIMITS.signInByDeviceCookie, of: id }],
+    [
+      { limit: LIMITS.signInByKnownAccount, of: sub },
+      { limit: LIMITS.passwordsByAccount, of: byDevice(sub) },
+    ],
+  ]
 }
 
-function countersOf({ login, account, knownBrowserId }: SignInAttempt): Counted[] {
-  if (knownBrowserId !== undefined && account)
-    return [{ limit: LIMITS.signInByKnownBrowser, of: `${knownBrowserId} ${account.sub}` }]
-  // As many for a name that nobody has: there is no time to tell the two apart by.
-  const person = account?.sub ?? `nobody ${loginKey(login)}`
-  return [byName(login), { limit: LIMITS.signInByAccount, of: person }]
+function stagesOfStranger({ login, account, address }: SignInAttempt): Counted[][] {
+  const name = loginKey(login)
+  return [
+    ...byNetworks(
+      address,
+      { limit: LIMITS.signInByNetwork },
+      { limit: LIMITS.passwordsByNetwork },
+      { limit: LIMITS.signInByPair, of: byName(name) },
+    ),
+    [{ limit: LIMITS.signInByName, of: name }],
+    [
+      // As many for a name that nobody has: there is no time to tell the two apart by.
+      { limit: LIMITS.signInByAccount, of: account?.sub ?? `nobody ${name}` },
+      // By name, since this limit is told: one budget for a username and an address would say whose address it is.
+      { limit: LIMITS.passwordsByAccount, of: byName(name) },
+    ],
+  ]
 }
 
-const byName = (login: string): Counted => ({ limit: LIMITS.signInByName, of: loginKey(login) })
+const byName = (name: string): string => `name ${name}`
+const byDevice = (sub: string): string => `device ${sub}`

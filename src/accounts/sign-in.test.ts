@@ -20,7 +20,7 @@ const account: Account = {
   createdAt: new Date(),
   updatedAt: new Date(),
 }
-const credentials = { login: 'ada', password: PASSWORD, address: '192.0.2.1', browser: undefined }
+const credentials = { login: 'ada', password: PASSWORD, address: '192.0.2.1', deviceCookie: [] }
 const limits: Needs['limits'] = {
   count: async () => ({ outcome: 'allowed' }),
   succeeded: async () => {},
@@ -51,6 +51,97 @@ test('who waited too long behind others of the same name is told to come again, 
   expect(outcomes.slice(0, 2)).toEqual(['accepted', 'accepted'])
   expect(outcomes.slice(3)).toEqual(Array(6).fill('busy'))
   expect(verified).toBeLessThanOrEqual(3)
+})
+
+test('keeps browsers of others from waiting behind many device cookies of one account', async () => {
+  const other: Account = { ...account, sub: 'bob', username: 'bob' }
+  let atOnce = 0
+  let mostAtOnce = 0
+  const signIn = createSignIn({
+    accounts: {
+      findByLogin: async (login: string) => ({
+        account: login === 'bob' ? other : account,
+        passwordHash: 'hash',
+      }),
+    } as unknown as Accounts,
+    hasher: {
+      ...createPasswordHasher(),
+      verify: async (_hash, password) => {
+        if (password === PASSWORD) return true
+        mostAtOnce = Math.max(mostAtOnce, ++atOnce)
+        await pause(20)
+        atOnce--
+        return false
+      },
+      isOutdated: () => false,
+    },
+    limits,
+    log: { warn: () => {} },
+  })
+  const cookieOf = (sub: string, id: string) => [{ sub, accessEpoch: 0, id }]
+  let answered = 0
+  const guesses = Array.from({ length: 40 }, async (_, index) => {
+    const guess = { ...credentials, password: 'a wrong one', deviceCookie: cookieOf('ada', `ada ${index}`) }
+    await signIn(guess)
+    answered++
+  })
+  const bob = { ...credentials, login: 'bob', deviceCookie: cookieOf('bob', 'bob 1') }
+  expect((await signIn(bob)).outcome).toBe('accepted')
+  expect(answered).toBeLessThan(3)
+  await Promise.all(guesses)
+  expect(mostAtOnce).toBe(1)
+})
+
+test('keeps a person from waiting behind many attempts with one stolen device cookie', async () => {
+  const order: string[] = []
+  const signIn = createSignIn({
+    accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
+    hasher: {
+      ...createPasswordHasher(),
+      verify: async (_hash, password) => {
+        order.push(password)
+        await pause(5)
+        return password === PASSWORD
+      },
+      isOutdated: () => false,
+    },
+    limits,
+    log: { warn: () => {} },
+  })
+  const deviceCookie = [{ sub: 'ada', accessEpoch: 0, id: 'stolen' }]
+  const thief = Array.from({ length: 20 }, () =>
+    signIn({ ...credentials, password: 'a guess', deviceCookie }),
+  )
+  const person = await signIn({ ...credentials, deviceCookie: [{ sub: 'ada', accessEpoch: 0, id: 'own' }] })
+  expect(person.outcome).toBe('accepted')
+  expect(order.indexOf(PASSWORD)).toBeLessThan(3)
+  const outcomes = (await Promise.all(thief)).map(({ outcome }) => outcome)
+  expect(outcomes.filter((outcome) => outcome === 'throttled')).toHaveLength(9)
+})
+
+test.each([
+  ['an older access epoch', { sub: 'ada', accessEpoch: 6, id: 'old' }],
+  ['another account', { sub: 'bob', accessEpoch: 7, id: 'other' }],
+])('counts a browser whose device cookie is of %s like a stranger', async (_, entry) => {
+  const attempts: unknown[] = []
+  const signIn = createSignIn({
+    accounts: {
+      findByLogin: async () => ({ account: { ...account, accessEpoch: 7 }, passwordHash: 'hash' }),
+    } as unknown as Accounts,
+    hasher: { ...createPasswordHasher(), verify: async () => true, isOutdated: () => false },
+    limits: {
+      ...limits,
+      count: async ({ device }) => {
+        attempts.push(device)
+        return { outcome: 'allowed' }
+      },
+    },
+    log: { warn: () => {} },
+  })
+  await signIn({ ...credentials, deviceCookie: [entry] })
+  const present = { sub: 'ada', accessEpoch: 7, id: 'present' }
+  await signIn({ ...credentials, deviceCookie: [entry, present] })
+  expect(attempts).toEqual([undefined, present])
 })
 
 test.each([

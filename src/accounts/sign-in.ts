@@ -2,12 +2,20 @@ import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:tim
 import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
+import { widestNetworkOf } from './network.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
-import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from './sign-in-limits.ts'
+import type {
+  DeviceCookieEntry,
+  Refusal,
+  SignInAttempt,
+  SignInLimits,
+  SignInVerdict,
+} from './sign-in-limits.ts'
 import { createTurns } from './turns.ts'
 
 /** More tries of one name at once than any person makes. */
 const WAITING_FOR_ONE_NAME = 50
+const WAITING_WITH_ONE_DEVICE_COOKIE = 10
 /** Of all names. A queue for hashing comes behind this one. */
 const WAITING_AT_MOST = 64
 const WAIT_AT_MOST_MILLISECONDS = 5_000
@@ -20,8 +28,8 @@ export type Credentials = Readonly<{
   login: string
   password: string
   address: string
-  /** What the browser says of itself: who signed in with it before. */
-  browser: Readonly<{ id: string; accountSubs: readonly string[] }> | undefined
+  /** What the device cookie of the browser says, for each account. */
+  deviceCookie: readonly DeviceCookieEntry[]
   /** Whether whoever signs in hung up: then no password needs to be checked. */
   isGone?: () => boolean
   /** The page was answered before: the attempt is counted, and no password is looked at. */
@@ -60,27 +68,43 @@ export function createSignIn({
   log,
   waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
 }: Needs) {
-  const turns = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
+  // Keyed queues: strangers wait for each other by name, browsers with a device cookie by account.
+  const strangers = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
+  const accountsOfDevices = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
+  const devices = createTurns({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
   const atTheDatabase = pLimit(AT_THE_DATABASE)
   // Those who waited too long are many at once, and a page for all of them would hold up everybody else.
   const leave = pLimit(1)
 
   return async (credentials: Credentials): Promise<SignIn> => {
-    const { login, browser } = credentials
+    const { login, deviceCookie, address } = credentials
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
+    const network = widestNetworkOf(address)
+    const mayBeKnown = deviceCookie.length > 0
     // Before anything is read or counted for it: what will not be looked at costs nothing.
-    if (browser ? hasher.isFull(true) : isCrowded()) return { outcome: 'busy', sub: undefined }
+    if (mayBeKnown ? hasher.isFull({ isKnown: true, network }) : isCrowded(network))
+      return { outcome: 'busy', sub: undefined }
     const cameAt = performance.now()
     const isOver = () => credentials.isGone?.() || performance.now() - cameAt > waitAtMostMilliseconds
     // Strangers who queue for a name do not stand in the way of its person: whose a browser is, is looked up first.
-    const found = browser && (await find(login))
-    const knownBrowserId = found && browser.accountSubs.includes(found.account.sub) ? browser.id : undefined
-    if (browser && knownBrowserId === undefined && isCrowded()) return { outcome: 'busy', sub: undefined }
-    const signIn = await turns.take(knownBrowserId ?? loginKey(login), async () => {
+    const found = mayBeKnown ? await find(login) : undefined
+    const device = found && deviceOf(found.account, deviceCookie)
+    if (mayBeKnown && !device && isCrowded(network)) return { outcome: 'busy', sub: undefined }
+    const signIn = await takeTurn(login, device, async () => {
       if (isOver()) return await leaveLine()
-      return await verify(credentials, (browser ? found : await find(login)) ?? {}, knownBrowserId)
+      return await verify(credentials, (mayBeKnown ? found : await find(login)) ?? {}, device)
     })
     return signIn ?? { outcome: 'throttled', sub: undefined, retryAfterSeconds: HELD_SECONDS }
+  }
+
+  /** However many try with one device cookie, one of them is before the other browsers of that person. */
+  function takeTurn(
+    login: string,
+    device: DeviceCookieEntry | undefined,
+    work: () => Promise<SignIn>,
+  ): Promise<SignIn | undefined> {
+    if (!device) return strangers.take(loginKey(login), work)
+    return devices.take(device.id, () => accountsOfDevices.take(device.sub, work))
   }
 
   function find(login: string): Promise<Found | undefined> {
@@ -88,8 +112,9 @@ export function createSignIn({
   }
 
   /** For strangers: as many wait, for their turn or at the database, as will be looked at in time. */
-  function isCrowded(): boolean {
-    return hasher.isFull() || turns.countWaiting() + atTheDatabase.pendingCount >= WAITING_AT_MOST
+  function isCrowded(network: string): boolean {
+    const waiting = strangers.countWaiting() + atTheDatabase.pendingCount
+    return hasher.isFull({ network }) || waiting >= WAITING_AT_MOST
   }
 
   async function leaveLine(): Promise<SignIn> {
@@ -100,12 +125,12 @@ export function createSignIn({
   async function verify(
     { login, password, address, isGone, isSpent }: Credentials,
     { account, passwordHash }: Partial<Found>,
-    knownBrowserId: string | undefined,
+    device: DeviceCookieEntry | undefined,
   ): Promise<SignIn> {
-    const attempt = { login, account, address, knownBrowserId }
+    const attempt = { login, account, address, device }
     const sub = account?.sub
-    const isKnown = knownBrowserId !== undefined
-    if (hasher.isFull(isKnown)) return { outcome: 'busy', sub }
+    const asker = { isGone, isKnown: device !== undefined, network: widestNetworkOf(address) }
+    if (hasher.isFull(asker)) return { outcome: 'busy', sub }
     const verdict = await count(attempt)
     if (verdict.outcome === 'throttled') {
       const { retryAfterSeconds, refusal } = verdict
@@ -113,7 +138,7 @@ export function createSignIn({
     }
     if (isSpent) return { outcome: 'rejected', sub }
     try {
-      const matches = await hasher.verify(passwordHash, password, { isGone, isKnown })
+      const matches = await hasher.verify(passwordHash, password, asker)
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
@@ -165,6 +190,14 @@ export function createSignIn({
     await pause(verdict.retryAfterSeconds * 1000)
     return await atTheDatabase(() => limits.count(attempt))
   }
+}
+
+/** What a device cookie says of an account, if a revocation of the person did not end it. */
+function deviceOf(
+  { sub, accessEpoch }: Account,
+  deviceCookie: readonly DeviceCookieEntry[],
+): DeviceCookieEntry | undefined {
+  return deviceCookie.find((entry) => entry.sub === sub && entry.accessEpoch === accessEpoch)
 }
 
 export type VerifySignIn = ReturnType<typeof createSignIn>

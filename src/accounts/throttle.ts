@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Metrics } from '../metrics.ts'
 import type { Attempt, AttemptStore, Count } from '../store/attempt.ts'
-import { HOUR_SECONDS } from '../time.ts'
 import type { Vault } from '../vault.ts'
 
 /** How often something may be tried. */
@@ -12,6 +11,8 @@ export type Limit = Readonly<{
   windowSeconds: number
   /** Whether each attempt has the next one wait, longer and longer (1 s to 10 s). */
   isDelayed?: boolean
+  /** Whether a new password or an operator may end it before its window does: then it is asked for each time. */
+  mayEndEarly?: boolean
   /** Whether it counts everybody's attempts together: reaching it refuses people who did nothing. */
   isShared?: boolean
 }>
@@ -91,8 +92,7 @@ export function createThrottle({
     const retryAfterSeconds = Math.max(1, waitSeconds)
     const isFirst = refused === 1
     if (isFirst && limit.isShared) metrics.sharedLimitsReached.inc({ limit: limit.name })
-    // What lasts longer may end earlier, by a new password or an operator's word: that is asked for each time.
-    if (isUsedUp && limit.windowSeconds <= HOUR_SECONDS)
+    if (isUsedUp && !limit.mayEndEarly)
       closedUntil.set(idOf(counted), performance.now() + retryAfterSeconds * 1000, {
         ttl: Math.min(retryAfterSeconds, MOST_CLOSED_SECONDS) * 1000,
       })

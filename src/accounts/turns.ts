@@ -7,11 +7,14 @@ import pLimit, { type LimitFunction } from 'p-limit'
  */
 export function createTurns({ atOnce = 1, waitingAtMost }: { atOnce?: number; waitingAtMost: number }) {
   const lines = new Map<string, LimitFunction>()
+  const isFull = (key: string): boolean => (lines.get(key)?.pendingCount ?? 0) >= waitingAtMost
 
   return {
+    isFull,
+
     async take<Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> {
+      if (isFull(key)) return undefined
       const line = lines.get(key) ?? pLimit(atOnce)
-      if (line.pendingCount >= waitingAtMost) return undefined
       lines.set(key, line)
       try {
         return await line(work)

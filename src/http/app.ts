@@ -39,8 +39,8 @@ import { mendEngineAnswers } from './engine-answers.ts'
 import { translateRequests } from './engine-requests.ts'
 import { answerErrors } from './errors.ts'
 import type { Views } from './pages/views.ts'
+import type { DeviceCookies } from './sign-in/device-cookie.ts'
 import { createInteractionRoutes } from './sign-in/interaction.ts'
-import { createKnownBrowsers } from './sign-in/known-browser.ts'
 import { createLoginForm } from './sign-in/login-form.ts'
 import { recogniseBrowsers } from './sign-in/remember-me.ts'
 import { restartRequests } from './sign-in/restart.ts'
@@ -81,6 +81,7 @@ type Needs = {
   lifetimes: Lifetimes
   rememberMe: RememberMe
   browserSessions: BrowserSessions
+  deviceCookies: DeviceCookies
   /** Finds the time again after this machine's clock was set. */
   settleClock: () => Promise<void>
   /** Runs what is behind it in a unit of work, and commits that. */
@@ -94,10 +95,9 @@ type Needs = {
 /** What the public listener answers. The order is the meaning. */
 export function createApp(needs: Needs): Koa {
   const { issuer, vault, views, log, engine } = needs
-  const knownBrowsers = createKnownBrowsers(needs)
-  const checkLogin = createLoginForm({ ...needs, knownBrowsers })
+  const checkLogin = createLoginForm(needs)
   const sessionNotices = createSessionNotices({ issuer, ...needs.lifetimes })
-  const rendering = { ...needs, checkLogin, sessionNotices, knownBrowsers, render: views.render }
+  const rendering = { ...needs, checkLogin, sessionNotices, render: views.render }
   const pages = {
     ...rendering,
     visitors: createVisitors(rendering),

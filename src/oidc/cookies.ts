@@ -15,8 +15,8 @@ export function cookieNames(issuer: string) {
     session: `${host}sallyport_session`,
     /** Signs a remembered browser in again. */
     remember: `${host}sallyport_remember`,
-    /** Who signed in with this browser before: no stranger locks them out of it. */
-    browser: `${host}sallyport_browser`,
+    /** The device cookie: which accounts signed in with this browser before. Strangers lock none of them out of it. */
+    device: `${host}sallyport_browser`,
     /** Says that somebody was signed in here, so that they can be told when that ended. */
     notice: `${host}sallyport_notice`,
     /**

@@ -51,12 +51,17 @@ export function createSelfServiceStore(database: Database) {
       }),
 
     /** Ends every session, remembered browser and grant: who knew the old password is out. */
-    resetPassword: (link: Use, { sub, passwordHash, cause, mail }: ResetPassword): Promise<LinkUse> =>
-      use(link, async (transaction) =>
-        (await replacePassword(transaction, sub, passwordHash, { cause, mail })) === undefined
-          ? 'over'
-          : 'done',
-      ),
+    async resetPassword(
+      link: Use,
+      { sub, passwordHash, cause, mail }: ResetPassword,
+    ): Promise<{ use: LinkUse; accessEpoch: number | undefined }> {
+      let accessEpoch: number | undefined
+      const outcome = await use(link, async (transaction) => {
+        accessEpoch = await replacePassword(transaction, sub, passwordHash, { cause, mail })
+        return accessEpoch === undefined ? 'over' : 'done'
+      })
+      return { use: outcome, accessEpoch }
+    },
 
     /** The address that the link went to, while it is still the person's. */
     verifyEmail: (link: Use, { sub, email }: { sub: string; email: string }): Promise<LinkUse> =>

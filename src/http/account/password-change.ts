@@ -8,6 +8,7 @@ import { newEvent } from '../../store/event.ts'
 import type { NewMail } from '../../store/mail.ts'
 import type { Clock } from '../../time.ts'
 import { seeOther } from '../see-other.ts'
+import type { DeviceCookies } from '../sign-in/device-cookie.ts'
 import type { AnswerLogin } from '../sign-in/login-form.ts'
 import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
@@ -22,6 +23,7 @@ type Needs = {
   /** The mail that tells people of it, if they have an address and mail can be sent. */
   tellPasswordChanged: (ctx: Context, account: Account) => NewMail[]
   browserSessions: BrowserSessions
+  deviceCookies: DeviceCookies
   render: RenderPage
   now: Clock
 }
@@ -62,6 +64,7 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
       // The person was signed out everywhere while the new password was hashed: it is not set, and this session has ended.
       if (accessEpoch === undefined) return seeOther(ctx, '/account')
       const renewed = { ...answer.account, accessEpoch }
+      needs.deviceCookies.issue(ctx, renewed)
       await browserSessions.start(ctx, renewed, { method: 'password', at: needs.now() })
       seeOther(ctx, '/account?done=password')
     }),

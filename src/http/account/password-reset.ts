@@ -7,7 +7,7 @@ import { originOf } from '../../oidc/record.ts'
 import type { Account, AccountStore } from '../../store/account.ts'
 import type { Views } from '../pages/views.ts'
 import { seeOther } from '../see-other.ts'
-import type { KnownBrowsers } from '../sign-in/known-browser.ts'
+import type { DeviceCookies } from '../sign-in/device-cookie.ts'
 import type { RememberCookies } from '../sign-in/remember-me.ts'
 import { formOf } from '../transport/form.ts'
 import type { Asking } from './asking.ts'
@@ -27,7 +27,7 @@ type Needs = {
   hashNewPassword: HashNewPassword
   advisePassword: AdviseOnPassword
   browserSessions: BrowserSessions
-  knownBrowsers: KnownBrowsers
+  deviceCookies: DeviceCookies
   remembering: RememberCookies
   views: Pick<Views, 'render' | 'words'>
 }
@@ -70,15 +70,16 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     const passwordHash = await needs.hashNewPassword(ctx, account)
     if (isRefused(passwordHash)) return showPassword(ctx, account, answerRefused(ctx, passwordHash))
     const session = await browserSessions.find(ctx)
-    if ((await passwordReset.confirm(link, account, passwordHash, aboutOf(ctx))) !== 'done')
-      return openedLinks.showOver(ctx)
+    const renewed = await passwordReset.confirm(link, account, passwordHash, aboutOf(ctx))
+    if (!renewed) return openedLinks.showOver(ctx)
     openedLinks.close(ctx)
     // What this browser was signed in with has ended, too.
     if (session?.accountId === account.sub) {
       browserSessions.forget(ctx)
       remembering.clear(ctx)
     }
-    needs.knownBrowsers.note(ctx, account.sub)
+    // Strangers may still guess: the person gets in with the browser in which they proved that the account is theirs.
+    needs.deviceCookies.issue(ctx, renewed)
     const interaction = asking.isSameBrowser(ctx, asker) ? asker.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))
   })

@@ -13,7 +13,7 @@ import type { SelfServiceStore } from '../../store/self-service.ts'
 import type { Clock } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
 import type { Views } from '../pages/views.ts'
-import type { KnownBrowsers } from '../sign-in/known-browser.ts'
+import type { DeviceCookies } from '../sign-in/device-cookie.ts'
 import type { AnswerLogin } from '../sign-in/login-form.ts'
 import { createRememberCookies } from '../sign-in/remember-me.ts'
 import { createAsking } from './asking.ts'
@@ -36,7 +36,7 @@ type Needs = {
   hashNewPassword: HashNewPassword
   advisePassword: AdviseOnPassword
   browserSessions: BrowserSessions
-  knownBrowsers: KnownBrowsers
+  deviceCookies: DeviceCookies
   visitors: Visitors
   checkLogin: AnswerLogin
   vault: Vault

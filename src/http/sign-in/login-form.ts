@@ -11,7 +11,7 @@ import type { Account } from '../../store/account.ts'
 import { type EventStore, newEvent } from '../../store/event.ts'
 import type { Clock } from '../../time.ts'
 import { formOf } from '../transport/form.ts'
-import type { KnownBrowsers } from './known-browser.ts'
+import type { DeviceCookies } from './device-cookie.ts'
 
 /** Not all at the same moment again. */
 const RETRY_AFTER_SECONDS = { least: 3, most: 8 }
@@ -32,7 +32,7 @@ type Attempted = { clientId: string | undefined; accountSub: string | undefined 
 type Needs = {
   signIn: VerifySignIn
   browserSessions: BrowserSessions
-  knownBrowsers: KnownBrowsers
+  deviceCookies: DeviceCookies
   events: EventStore
   log: Log
   now: Clock
@@ -40,7 +40,7 @@ type Needs = {
 export type AnswerLogin = ReturnType<typeof createLoginForm>
 
 /** Checks a login form and records what came of it. The status of the response is set for a refusal. */
-export function createLoginForm({ signIn, browserSessions, knownBrowsers, events, log, now }: Needs) {
+export function createLoginForm({ signIn, browserSessions, deviceCookies, events, log, now }: Needs) {
   /** A limit that is reached is on record once, not with each attempt that follows. */
   async function recordLimit(ctx: Context, refusal: Refusal | undefined, about: Attempted): Promise<void> {
     if (!refusal?.isFirst) return
@@ -72,7 +72,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
           login: parsed.data.username,
           password: parsed.data.password,
           address: ctx.ip,
-          browser: knownBrowsers.find(ctx),
+          deviceCookie: deviceCookies.find(ctx),
           isGone: () => ctx.req.socket.destroyed,
           isSpent,
         })
@@ -99,7 +99,7 @@ export function createLoginForm({ signIn, browserSessions, knownBrowsers, events
           return { ...refused, error: 'full' }
         }
         await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
-        knownBrowsers.note(ctx, result.account.sub)
+        deviceCookies.issue(ctx, result.account)
         return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
       case 'busy':
         answerBusy(ctx)
