@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import type { BacklogDocument } from '../admin/admin.ts'
 import { printResult, type Terminal, toFields } from './terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
@@ -7,15 +8,27 @@ export function cleanupCommand(terminal: Terminal): Command {
     .description('delete expired rows')
     .option('--dry-run', 'only count them')
     .option('--json', 'print one JSON document')
-    .action(async (options: { dryRun?: boolean; json?: boolean }) => {
-      const report = await withAdmin(terminal, (admin) =>
-        options.dryRun ? admin.cleanup.count() : admin.cleanup.run(),
+    .action(async ({ dryRun = false, ...options }: { dryRun?: boolean; json?: boolean }) => {
+      const report = await withAdmin(
+        terminal,
+        (admin): Promise<BacklogDocument> => (dryRun ? admin.cleanup.count() : admin.cleanup.run()),
       )
       printResult(
         terminal,
         options,
         report,
-        (counts) => `${options.dryRun ? 'Would delete' : 'Deleted'}:\n${toFields(counts)}`,
+        (counts) => `${dryRun ? 'Would delete' : 'Deleted'}:\n${toFields(describeBacklog(counts))}`,
       )
     })
+}
+
+/** A number that is a lower bound says so. */
+export function describeBacklog({ at_least = [], ...rows }: BacklogDocument): Record<string, string> {
+  const capped: readonly string[] = at_least
+  return Object.fromEntries(
+    Object.entries(rows).map(([table, count]) => [
+      table,
+      capped.includes(table) ? `at least ${count}` : String(count),
+    ]),
+  )
 }

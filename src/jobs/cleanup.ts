@@ -1,5 +1,4 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { EventStore } from '../store/event.ts'
 import type { Expiry } from '../store/expired.ts'
 import type { RunAlone } from '../store/worker-lock.ts'
 import { type Clock, MINUTE_SECONDS } from '../time.ts'
@@ -23,11 +22,16 @@ const TABLES = [
   'events',
 ] as const
 
-/** How many rows of each table had expired. */
-export type CleanupReport = Record<(typeof TABLES)[number], number>
+type Table = (typeof TABLES)[number]
 
-type Needs = Record<Exclude<(typeof TABLES)[number], 'events'>, Expiry> & {
-  events: EventStore
+/** How many rows of each table had expired. */
+export type CleanupReport = Record<Table, number>
+
+/** Rows that have expired; of the tables in `capped` there are more. */
+export type Backlog = { rows: CleanupReport; capped: Table[] }
+
+type Needs = Record<Exclude<Table, 'events'>, Expiry> & {
+  events: Expiry
   runAlone: RunAlone
   /** What happened stays on record this long. */
   eventRetentionSeconds: number
@@ -46,9 +50,17 @@ export function createCleanup(needs: Needs) {
       // Tokens first: a grant's own deletion would cascade over all of its tokens in one statement.
       runAlone(() => forEachTable((table) => deleteAll(table, signal))),
 
-    /** What {@link run} would delete; a number that is not exact is {@link MOST_COUNTED}. */
-    count: (): Promise<CleanupReport> =>
-      forEachTable((table) => needs[table].countExpired(cutoffOf(table), MOST_COUNTED)),
+    /** What {@link run} would delete, each table counted up to {@link MOST_COUNTED} rows. */
+    async count(): Promise<Backlog> {
+      const capped: Table[] = []
+      const rows = await forEachTable(async (table) => {
+        // One more than is told, which tells a backlog of exactly that many from a larger one.
+        const counted = await needs[table].countExpired(cutoffOf(table), MOST_COUNTED + 1)
+        if (counted > MOST_COUNTED) capped.push(table)
+        return Math.min(counted, MOST_COUNTED)
+      })
+      return { rows, capped }
+    },
 
     /**
      * Answers that could be repeated are deleted as soon as they cannot be. Every instance does so: rows that another
@@ -57,7 +69,7 @@ export function createCleanup(needs: Needs) {
     forgetAnswers: (signal?: AbortSignal): Promise<number> => deleteAll('answers', signal),
   }
 
-  async function deleteAll(table: keyof CleanupReport, signal: AbortSignal | undefined): Promise<number> {
+  async function deleteAll(table: Table, signal: AbortSignal | undefined): Promise<number> {
     let deleted = 0
     while (!signal?.aborted) {
       const batch = await needs[table].deleteExpired(cutoffOf(table), BATCH_ROWS)
@@ -68,13 +80,13 @@ export function createCleanup(needs: Needs) {
     return deleted
   }
 
-  function cutoffOf(table: keyof CleanupReport): Date {
+  function cutoffOf(table: Table): Date {
     const ageSeconds = table === 'events' ? eventRetentionSeconds : table === 'answers' ? 0 : GRACE_SECONDS
     return new Date(now().getTime() - ageSeconds * 1000)
   }
 }
 
-async function forEachTable(work: (table: keyof CleanupReport) => Promise<number>): Promise<CleanupReport> {
+async function forEachTable(work: (table: Table) => Promise<number>): Promise<CleanupReport> {
   const report: CleanupReport = {
     tokens: 0,
     sessions: 0,

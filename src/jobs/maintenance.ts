@@ -26,7 +26,8 @@ export function maintenanceJobs({
           forEachTable(deleted, (table, rows) => metrics.cleanupDeletedRows.inc({ table }, rows))
           if (Object.values(deleted).some((rows) => rows > 0)) log.info({ event: 'cleanup', ...deleted })
         }
-        forEachTable(await cleanup.count(), (table, rows) => metrics.cleanupBacklogRows.set({ table }, rows))
+        const backlog = await cleanup.count()
+        forEachTable(backlog.rows, (table, rows) => metrics.cleanupBacklogRows.set({ table }, rows))
       },
     },
     { name: 'forget refresh answers', everySeconds: FORGET_ANSWERS_SECONDS, run: cleanup.forgetAnswers },

@@ -1,0 +1,40 @@
+import { describe, expect, test } from 'vitest'
+import type { Expiry } from '../store/expired.ts'
+import { createCleanup } from './cleanup.ts'
+
+/** A table with so many expired rows. */
+const tableOf = (rows: number): Expiry => ({
+  deleteExpired: async () => 0,
+  countExpired: async (_before, most) => Math.min(rows, most),
+})
+
+function countBacklog({ tokens = 0, events = 0 }: { tokens?: number; events?: number }) {
+  const empty = tableOf(0)
+  return createCleanup({
+    tokens: tableOf(tokens),
+    events: tableOf(events),
+    sessions: empty,
+    browsers: empty,
+    artifacts: empty,
+    answers: empty,
+    grants: empty,
+    attempts: empty,
+    links: empty,
+    runAlone: async (work) => await work(),
+    eventRetentionSeconds: 3_600,
+    now: () => new Date(),
+  }).count()
+}
+
+describe('the count of expired rows', () => {
+  test('is exact up to 100,000', async () => {
+    expect(await countBacklog({ tokens: 100_000 })).toMatchObject({ rows: { tokens: 100_000 }, capped: [] })
+  })
+
+  test('names the tables that hold more', async () => {
+    expect(await countBacklog({ tokens: 100_001, events: 2_000_000 })).toMatchObject({
+      rows: { tokens: 100_000, events: 100_000, grants: 0 },
+      capped: ['tokens', 'events'],
+    })
+  })
+})
