@@ -33,6 +33,7 @@ import {
   createLifetimePolicy,
   createRotationPolicy,
 } from './policy.ts'
+import { createRegisteredScope } from './registered-scope.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './resource-servers.ts'
 import { createRefusal, type SessionLimits } from './session-limits.ts'
 import { ACR_VALUES, authenticationClaims, narrowClaims } from './step-up.ts'
@@ -113,6 +114,7 @@ function createConfiguration(needs: Needs): Configuration {
       ...needs,
       refreshReplaySeconds: lifetimes.refreshReplaySeconds,
       guesses: createUserCodeGuesses(needs),
+      registeredScope: createRegisteredScope(needs),
       limits: needs.sessionLimits,
     }),
     jwks: jwks as NonNullable<Configuration['jwks']>,

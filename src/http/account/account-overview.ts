@@ -1,5 +1,5 @@
 import type { Pages } from '../../oidc/pages.ts'
-import { describeGranted } from '../../oidc/scopes.ts'
+import { describeGranted, words } from '../../oidc/scopes.ts'
 import type { Account } from '../../store/account.ts'
 import type { Connection, ConnectionStore } from '../../store/connection.ts'
 import type { RememberedBrowserStore } from '../../store/remembered-browser.ts'
@@ -103,7 +103,10 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
 
 function describeConnection({ clientId, metadata, grants, since }: Connection) {
   const name = typeof metadata.client_name === 'string' ? metadata.client_name : clientId
-  return { name, since, may: describeGranted(grants) }
+  // What the client is registered for no longer, it may not do, whatever was granted.
+  const registered = words(String(metadata.scope ?? ''))
+  const may = describeGranted(grants).filter(({ scope }) => registered.includes(scope))
+  return { name, since, may }
 }
 
 function hostOf(uri: unknown): string | undefined {

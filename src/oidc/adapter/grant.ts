@@ -5,12 +5,17 @@ import type { GrantStore } from '../../store/grant.ts'
 import { provenEpoch } from '../access-epoch.ts'
 import { ProofOutdatedError } from '../errors.ts'
 import { reuseIn } from '../record.ts'
+import type { RegisteredScope } from '../registered-scope.ts'
 import { currentUnit } from '../unit-of-work.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
-type Needs = { grants: GrantStore; end: (ending: Ending) => Promise<void> }
+type Needs = {
+  grants: GrantStore
+  end: (ending: Ending) => Promise<void>
+  registeredScope: Pick<RegisteredScope, 'narrowGrant'>
+}
 
-export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
+export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)
@@ -34,7 +39,7 @@ export function grantAdapter({ grants, end }: Needs): Partial<Adapter> {
     async find(id) {
       // A copy: the engine changes what it is given.
       const payload = structuredClone(currentUnit()?.read.grants.get(id)) ?? (await grants.find(id))
-      return payload && { ...fromStored(payload), jti: id }
+      return payload && { ...(await registeredScope.narrowGrant(fromStored(payload))), jti: id }
     },
 
     async destroy(id) {

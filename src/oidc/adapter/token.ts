@@ -7,6 +7,7 @@ import { sha256 } from '../../vault.ts'
 import { AnsweredBefore } from '../errors.ts'
 import type { LostAnswers } from '../lost-answers.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
+import type { RegisteredScope } from '../registered-scope.ts'
 import { currentUnit, rememberToken } from '../unit-of-work.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
@@ -16,6 +17,7 @@ export type TokenNeeds = {
   /** How long a spent refresh token is answered again instead of ending its family. */
   refreshReplaySeconds: number
   lostAnswers: LostAnswers
+  registeredScope: RegisteredScope
 }
 
 /** A client gives a token back (RFC 7009); otherwise tokens end with something that is recorded by itself. */
@@ -35,7 +37,7 @@ function revocation(): NewEvent | undefined {
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, end, refreshReplaySeconds, lostAnswers }: TokenNeeds,
+  { tokens, end, refreshReplaySeconds, lostAnswers, registeredScope }: TokenNeeds,
 ): Partial<Adapter> {
   const graceSeconds = kind === 'RefreshToken' ? refreshReplaySeconds : CONSUMED_GRACE_SECONDS
 
@@ -62,14 +64,18 @@ export function tokenAdapter(
       const unit = currentUnit()
       if (unit) rememberToken(unit, found)
       if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
-      const { payload, spentSecondsAgo, consumedBy } = found
-      const token = { ...fromStored(payload), jti: id }
-      if (spentSecondsAgo === undefined) return token
-      // Only who redeems it may have sent it twice; to everybody else a spent token is spent.
+      const { spentSecondsAgo, consumedBy } = found
+      const payload = fromStored(found.payload)
+      // Only the client that redeems it may have sent it twice; to everybody else a spent token is spent.
       const isRepeat =
+        spentSecondsAgo !== undefined &&
         unit?.tokenRequest !== undefined &&
         (spentSecondsAgo < graceSeconds || lostAnswers.find(idHash, consumedBy) !== undefined)
-      return isRepeat ? token : { ...token, consumed: true }
+      if (spentSecondsAgo !== undefined && !isRepeat) return { ...payload, jti: id, consumed: true }
+      // A token that is good for nothing any more can still be revoked: the client may get its scope back.
+      const isRevocation = Provider.ctx?.oidc?.route === 'revocation'
+      const narrowed = isRevocation ? payload : await registeredScope.narrowToken(kind, payload)
+      return narrowed && { ...narrowed, jti: id }
     },
 
     /** The engine calls this when every check has passed. */
