@@ -173,6 +173,20 @@ describe('the command line beside a running server', () => {
     })
   })
 
+  test('refuses passwords that no form can hold', async () => {
+    const create = ['users', 'create', '--username', 'odd', '--password-stdin']
+    const control = { code: 1, stdout: '', stderr: expect.stringContaining('without control characters') }
+    for (const password of ['correct horse\0 battery', 'correct horse\nbattery staple\n'])
+      expect(await sallyport(create, password)).toMatchObject(control)
+    expect(await sallyport(create, Buffer.from('correct horse b\xe4ttery', 'latin1'))).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('not UTF-8'),
+    })
+    const set = ['users', 'set-password', 'demo', '--password-stdin']
+    expect(await sallyport(set, 'correct horse\tbattery')).toMatchObject(control)
+  })
+
   test('registers and forgets an API, lists keys, cleans up, and is well', async () => {
     const created = await sallyport([
       'resources',
@@ -512,7 +526,11 @@ function start(words: readonly string[], more: Record<string, string> = {}): Run
   return startCommand(words, { ...environment, ...more })
 }
 
-function sallyport(words: readonly string[], input = '', more: Record<string, string> = {}): Promise<Output> {
+function sallyport(
+  words: readonly string[],
+  input: string | Uint8Array = '',
+  more: Record<string, string> = {},
+): Promise<Output> {
   return runCommand(words, { ...environment, ...more }, input)
 }
 

@@ -48,7 +48,7 @@ export function startCommand(
 export async function runCommand(
   words: readonly string[],
   env: Record<string, string>,
-  input = '',
+  input: string | Uint8Array = '',
   execArgv: readonly string[] = [],
 ): Promise<Output> {
   const running = startCommand(words, env, execArgv)

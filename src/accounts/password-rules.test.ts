@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { isPossiblePassword } from './password.ts'
 import { createPasswordRules, PasswordRuleError } from './password-rules.ts'
 
 const rules = createPasswordRules({ names: ['Sallyport', 'login.example.com'] })
@@ -25,6 +26,22 @@ describe('a new password', () => {
       most: 1024,
       length: 1025,
     })
+  })
+
+  test('is one line of text: no control characters, no half of a surrogate pair', async () => {
+    for (const part of ['\0', '\t', '\n', '\r\n', '\u001b', '\u007f', '\u0085', '\ud800', '\udc00'])
+      for (const password of [`correct horse${part} battery`, `${part}correct horse battery`])
+        expect(await rules.judge(password, {}), JSON.stringify(part)).toEqual({ code: 'unprintable' })
+    expect(await codeOf('correct horse battery 🦊 ')).toBeUndefined()
+  })
+
+  test('is one that the sign-in form looks at, however its letters are written', async () => {
+    // Three parts of four bytes each, which NFC makes one.
+    const letter = '\u{1611e}\u{1611e}\u{16120}'
+    expect(letter.normalize('NFC')).toHaveLength(2)
+    const written = Array.from({ length: 1_000 }, () => letter).join('')
+    expect(isPossiblePassword(written)).toBe(false)
+    expect(await codeOf(written)).toBe('too-long')
   })
 
   test('is the same however its letters were composed, and is counted so', async () => {

@@ -1,6 +1,6 @@
 import type { Account } from '../store/account.ts'
 import type { FindWeakness, Weakness } from './guessing.ts'
-import { MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
+import { isPossiblePassword, MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
 
 /** Of a password that is all there is; where a second factor is enforced, NIST asks for 8. */
 export const LEAST_PASSWORD_CHARACTERS = 15
@@ -13,6 +13,7 @@ const MOST_WORDS = 40
 export type PasswordFault =
   | { code: 'too-short'; least: number; length: number }
   | { code: 'too-long'; most: number; length: number }
+  | { code: 'unprintable' }
   | { code: Weakness }
 
 /** A password that may not be chosen. Its message is for programmers. */
@@ -31,7 +32,7 @@ export type PasswordOwner = Partial<Pick<Account, 'username' | 'email' | 'profil
 export type PasswordRules = ReturnType<typeof createPasswordRules>
 
 /**
- * The rules for new passwords: length alone, no composition rules, and nothing that is common or known of the person
+ * The rules for new passwords, wherever they are set: length alone, no composition rules, and nothing that is common or known of the person
  * or the place (NIST SP 800-63B-4 §3.1.1.2).
  *
  * @param names of this place: its brand, its address.
@@ -47,11 +48,15 @@ export function createPasswordRules({ names }: { names: readonly string[] }) {
 
   /** Judges a password that somebody wants to set. @returns undefined when it may be chosen. */
   async function judge(password: string, owner: PasswordOwner): Promise<PasswordFault | undefined> {
+    // A page's password field drops line ends, forms refuse NUL, and half a surrogate pair is no UTF-8.
+    if (!password.isWellFormed() || /\p{Cc}/u.test(password)) return { code: 'unprintable' }
     const normalized = normalizePassword(password)
     const length = [...normalized].length
     if (length < LEAST_PASSWORD_CHARACTERS)
       return { code: 'too-short', least: LEAST_PASSWORD_CHARACTERS, length }
-    if (length > MAX_PASSWORD_CHARACTERS) return { code: 'too-long', most: MAX_PASSWORD_CHARACTERS, length }
+    // What signing in would not look at must not be chosen.
+    if (!isPossiblePassword(password))
+      return { code: 'too-long', most: MAX_PASSWORD_CHARACTERS, length: [...password].length }
     const findWeakness = await load()
     const code = findWeakness(normalized, contextWords([...names, ...namesOf(owner)]))
     return code && { code }

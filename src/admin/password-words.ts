@@ -7,6 +7,8 @@ export function describePasswordFault(fault: PasswordFault): string {
       return `A password has at least ${fault.least} characters; this one has ${fault.length}.`
     case 'too-long':
       return `A password has at most ${fault.most} characters; this one has ${fault.length}.`
+    case 'unprintable':
+      return 'A password is one line of text without control characters.'
     case 'common':
       return 'This password is made of ones that many people use, so it is easy to guess. Take several words that have nothing to do with each other.'
     case 'context':

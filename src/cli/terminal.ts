@@ -85,7 +85,11 @@ export async function confirm(
   if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError('Nothing was changed.')
 }
 
-/** Reads a secret from standard input, without the line end that `echo` adds. */
+/**
+ * Reads a secret from standard input, without the line end that `echo` adds.
+ *
+ * @throws {UsageError} when it is too long or not UTF-8: replaced bytes would make a password that nobody can type.
+ */
 export async function readSecret({ stdin, stderr }: Terminal): Promise<string> {
   if (stdin.isTTY) stderr.write('Password (it is shown as you type; end with Enter and Ctrl-D): ')
   const chunks: Buffer[] = []
@@ -96,9 +100,11 @@ export async function readSecret({ stdin, stderr }: Terminal): Promise<string> {
     if (length > MAX_STDIN_BYTES) throw new UsageError('The password on standard input is too long.')
     chunks.push(bytes)
   }
-  return Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)).replace(/\r?\n$/, '')
+  } catch {
+    throw new UsageError('The password on standard input is not UTF-8.')
+  }
 }
 
 function toText(value: unknown): string {
