@@ -459,6 +459,15 @@ describe('a new password', () => {
     }
   })
 
+  test('is judged and hashed 20 times an hour for one person (CWE-400)', async () => {
+    const user = browser()
+    await openAccount(user)
+    const statuses: number[] = []
+    for (let time = 0; time < 21; time++)
+      statuses.push((await change(user, { new_password: 'short' })).status)
+    expect(statuses).toEqual([...Array(20).fill(400), 429])
+  })
+
   test('ends the other sessions, remembered browsers and devices, not this one (ASVS 7.4.3)', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)

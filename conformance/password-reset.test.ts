@@ -134,6 +134,21 @@ describe('a person who forgot their password', () => {
     expect(heading(await setPassword(link, user))).toBe('Your new password is set')
   })
 
+  test('has 20 tries an hour with one link, from whatever network (CWE-400)', async () => {
+    const user = browser()
+    const page = await user.open(await askForLink(user))
+    const statuses: number[] = []
+    for (let time = 0; time < 21; time++) {
+      user.headers['x-forwarded-for'] = `198.51.100.${time}`
+      statuses.push((await user.submit(page, { new_password: 'short' })).status)
+    }
+    expect(statuses).toEqual([...Array(20).fill(400), 429])
+    const refused = await user.submit(page, { new_password: NEW_PASSWORD })
+    expect(refused.status).toBe(429)
+    expect(refused.$('[role=alert]').text()).toContain('Too many attempts')
+    expect(await canSignIn(PASSWORD)).toBe(true)
+  })
+
   test.skipIf(isPglite)(
     'signs in although strangers used up the tries for the name (J10; SQL is the strangers)',
     async () => {

@@ -5,6 +5,7 @@ import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { expectSameTime, pairsOf } from './support/timing.ts'
+import { sql } from './support/wire.ts'
 
 const OTHER_PASSWORD = 'a horse of another colour'
 
@@ -128,6 +129,46 @@ describe('a person who registers', () => {
     await user.submit(await user.open('/account/reset'), { username: email })
     const mails = await mail.expect(email, 4)
     expect(mails.some(({ subject }) => /new password/i.test(subject))).toBe(true)
+  })
+
+  test('with a taken username is told so before the password is judged or hashed (CWE-400)', async () => {
+    await server.admin.users.create({ username, password: PASSWORD })
+    await register(browser(), { username: `${username}x` })
+    const victim = browser()
+    const page = await victim.open(await linkTo(email))
+    const refused = await victim.submit(page, { username: username.toUpperCase(), new_password: 'short' })
+    expect(refused.status).toBe(400)
+    expect(refused.$('#username-fault').text()).toContain('taken')
+    expect(refused.$('#new-password').attr('aria-invalid')).toBeUndefined()
+  })
+
+  test('has 20 tries an hour with one link, from whatever network (CWE-400)', async () => {
+    await register(browser())
+    const victim = browser()
+    const page = await victim.open(await linkTo(email))
+    const answers: Page[] = []
+    for (let time = 0; time < 22; time++) {
+      victim.headers['x-forwarded-for'] = `198.51.100.${time}`
+      answers.push(await victim.submit(page, { new_password: 'short' }))
+    }
+    expect(answers.map(({ status }) => status)).toEqual([...Array(20).fill(400), 429, 429])
+    expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(60)
+    expect(answers.at(-1)?.$('[role=alert]').text()).toContain('Too many attempts')
+    expect((await victim.submit(page, { new_password: OTHER_PASSWORD })).status).toBe(429)
+  })
+
+  test.skipIf(isPglite)('has 60 passwords hashed in ten minutes from one network (CWE-400)', async () => {
+    const user = browser()
+    user.headers['x-forwarded-for'] = '2001:db8:50:1::1'
+    expect((await register(user, { new_password: 'short' })).status).toBe(400)
+    await sql(server, `update attempt set count = most - 1 where most in (60, 240)`)
+    user.headers['x-forwarded-for'] = '2001:db8:50:2::1'
+    expect((await register(user, { new_password: 'short' })).status).toBe(400)
+    const refused = await register(user, { new_password: 'short' })
+    expect(refused.status).toBe(429)
+    expect(refused.$('[role=alert]').text()).toContain('Too many')
+    user.headers['x-forwarded-for'] = '2001:db8:50:100::1'
+    expect((await register(user)).status).toBe(200)
   })
 
   test('twice at once makes one account', async () => {

@@ -23,6 +23,10 @@ export const LIMITS = {
   authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
   /** New passwords that are judged while they are typed, for as long as a network's people type. */
   passwordAdviceByNetwork: limit('password_advice.network', 300, MINUTE_SECONDS),
+  /** Passwords that a form sets: each is judged and hashed. From one network … */
+  newPasswordByNetwork: limit('new_password.network', 60, 10 * MINUTE_SECONDS),
+  /** … and by one mailed link, or for one person. */
+  newPasswordByLink: limit('new_password.link', 20, HOUR_SECONDS),
   /** Requests that were pushed: each is a row (RFC 9126 §7.1). */
   pushedRequestByNetwork: limit('pushed_request.network', 300, MINUTE_SECONDS),
   /** Device codes (RFC 8628 §5.1): each is a row, and one more code to guess. */

@@ -63,6 +63,10 @@ export function createRegistration({ accounts, selfService, links, now }: Needs)
       })
     },
 
+    /** Whether nobody signs in with this name, in any spelling. */
+    isFree: async (username: string): Promise<boolean> =>
+      (await accounts.findByLogin(username)) === undefined,
+
     /** Makes the account. Of what was asked for only the address is certain: the rest may be chosen anew. */
     async confirm(
       { secretHash, request }: RegistrationLink,

@@ -101,7 +101,7 @@ export function createApp(needs: Needs): Koa {
   const pages = {
     ...rendering,
     visitors: createVisitors(rendering),
-    hashNewPassword: createNewPasswordForm(needs),
+    admitNewPassword: createNewPasswordForm(needs),
     advisePassword: createPasswordAdvice(needs),
     tellPasswordChanged: (ctx: Koa.Context, account: Account) =>
       needs.canMail ? passwordNotice(needs.links, account, views.words(ctx).lang) : [],

@@ -93,7 +93,7 @@ export type Pages = {
   'reset-password': {
     csrf: string
     username: string
-    error: 'rule' | 'busy' | undefined
+    error: 'rule' | 'busy' | 'throttled' | undefined
     rule: PasswordFault | undefined
   }
   register: RegistrationOnPage & { email: string; signIn: string }

@@ -85,6 +85,9 @@ export function createOpenedLinks({
   }
 }
 
+/** Names a link, in what counts the attempts with it. */
+export const keyOf = ({ secretHash }: OpenLink): string => Buffer.from(secretHash).toString('base64url')
+
 /** Where mailed links lead. Opening one changes nothing: mail scanners open them, too. */
 export function createLinkRoutes({ openedLinks }: { openedLinks: OpenedLinks }): Router {
   const router = new Router()

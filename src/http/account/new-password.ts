@@ -1,4 +1,7 @@
 import type { Context } from 'koa'
+import { LIMITS } from '../../accounts/limits.ts'
+import { widestNetworkOf } from '../../accounts/network.ts'
+import { byNetworks } from '../../accounts/network-limits.ts'
 import { HashingBusyError, type PasswordHasher } from '../../accounts/password.ts'
 import {
   type PasswordFault,
@@ -6,44 +9,82 @@ import {
   PasswordRuleError,
   type PasswordRules,
 } from '../../accounts/password-rules.ts'
+import type { Throttle } from '../../accounts/throttle.ts'
 import { answerBusy } from '../sign-in/login-form.ts'
 import { formOf } from '../transport/form.ts'
 
-export type RefusedPassword = PasswordRuleError | HashingBusyError
+/** Too many new passwords came from this network, or with this link. */
+class TooManyNewPasswordsError extends Error {
+  override name = 'TooManyNewPasswordsError'
+  readonly retryAfterSeconds: number
+  constructor(retryAfterSeconds: number) {
+    super('too many new passwords')
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
 
-export type HashNewPassword = ReturnType<typeof createNewPasswordForm>
+export type RefusedPassword = PasswordRuleError | HashingBusyError | TooManyNewPasswordsError
 
-/** Judges and hashes the password that a form sets. */
+/** Judges the new password of a form by the rules, for its owner, and hashes it. */
+type Hash = (owner: PasswordOwner) => Promise<string | RefusedPassword>
+
+export type AdmitNewPassword = ReturnType<typeof createNewPasswordForm>
+
+/** Forms that set a password. Judging and hashing one takes the time of many other requests, so each is counted first. */
 export function createNewPasswordForm({
   passwordRules,
   hasher,
+  throttle,
 }: {
   passwordRules: PasswordRules
   hasher: PasswordHasher
+  throttle: Throttle
 }) {
-  return async (ctx: Context, owner: PasswordOwner): Promise<string | RefusedPassword> => {
-    try {
-      const password = await passwordRules.parse(formOf(ctx).get('new_password') ?? '', owner)
-      return await hasher.hash(password)
-    } catch (error) {
-      if (isRefused(error)) return error
-      throw error
+  /**
+   * Counts a form that sets a password.
+   *
+   * @param of the mailed link that led to it, or the person who is signed in; undefined before there is either.
+   * @returns what hashes the password.
+   */
+  return async (ctx: Context, of: string | undefined): Promise<Hash | TooManyNewPasswordsError> => {
+    const networks = byNetworks(ctx.ip, { limit: LIMITS.newPasswordByNetwork })
+    const link = of === undefined ? [] : [{ limit: LIMITS.newPasswordByLink, of }]
+    const verdict = await throttle.count(...networks, link)
+    if (verdict.outcome === 'refused') return new TooManyNewPasswordsError(verdict.retryAfterSeconds)
+    return async (owner) => {
+      try {
+        const password = await passwordRules.parse(formOf(ctx).get('new_password') ?? '', owner)
+        const isGone = () => ctx.req.socket.destroyed
+        return await hasher.hash(password, { isGone, network: widestNetworkOf(ctx.ip) })
+      } catch (error) {
+        if (isRefused(error)) return error
+        throw error
+      }
     }
   }
 }
 
 export function isRefused(value: unknown): value is RefusedPassword {
-  return value instanceof PasswordRuleError || value instanceof HashingBusyError
+  return (
+    value instanceof PasswordRuleError ||
+    value instanceof HashingBusyError ||
+    value instanceof TooManyNewPasswordsError
+  )
 }
 
 /** What a page says of it. Sets the status of the response. */
 export function answerRefused(
   ctx: Context,
   refused: RefusedPassword,
-): { error: 'rule'; rule: PasswordFault } | { error: 'busy'; rule: undefined } {
+): { error: 'rule'; rule: PasswordFault } | { error: 'busy' | 'throttled'; rule: undefined } {
   if (refused instanceof PasswordRuleError) {
     ctx.status = 400
     return { error: 'rule', rule: refused.fault }
+  }
+  if (refused instanceof TooManyNewPasswordsError) {
+    ctx.status = 429
+    ctx.set('Retry-After', String(refused.retryAfterSeconds))
+    return { error: 'throttled', rule: undefined }
   }
   answerBusy(ctx)
   return { error: 'busy', rule: undefined }

@@ -10,7 +10,7 @@ import type { Clock } from '../../time.ts'
 import { seeOther } from '../see-other.ts'
 import type { DeviceCookies } from '../sign-in/device-cookie.ts'
 import type { AnswerLogin } from '../sign-in/login-form.ts'
-import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
+import { type AdmitNewPassword, answerRefused, isRefused } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
 import { causeOf, type Visitor, type Visitors } from './visitor.ts'
 
@@ -18,7 +18,7 @@ type Needs = {
   accounts: AccountStore
   visitors: Visitors
   checkLogin: AnswerLogin
-  hashNewPassword: HashNewPassword
+  admitNewPassword: AdmitNewPassword
   advisePassword: AdviseOnPassword
   /** The mail that tells people of it, if they have an address and mail can be sent. */
   tellPasswordChanged: (ctx: Context, account: Account) => NewMail[]
@@ -50,7 +50,8 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
       const answer = await checkLogin(ctx, undefined, { username: account.username })
       if (answer.outcome === 'refused')
         return showPassword(ctx, visitor, { error: answer.error, rule: undefined })
-      const passwordHash = await needs.hashNewPassword(ctx, account)
+      const hash = await needs.admitNewPassword(ctx, account.sub)
+      const passwordHash = isRefused(hash) ? hash : await hash(account)
       if (isRefused(passwordHash)) return showPassword(ctx, visitor, answerRefused(ctx, passwordHash))
       const detail = { by: 'person' }
       const about = { accountSub: account.sub, sessionUid: session.uid, detail }

@@ -11,8 +11,8 @@ import type { DeviceCookies } from '../sign-in/device-cookie.ts'
 import type { RememberCookies } from '../sign-in/remember-me.ts'
 import { formOf } from '../transport/form.ts'
 import type { Asking } from './asking.ts'
-import type { OpenedLinks } from './mail-link.ts'
-import { answerRefused, type HashNewPassword, isRefused } from './new-password.ts'
+import { keyOf, type OpenedLinks } from './mail-link.ts'
+import { type AdmitNewPassword, answerRefused, isRefused } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
 import { interactionOf, signInPath, withInteraction } from './sign-in-path.ts'
 
@@ -24,7 +24,7 @@ type Needs = {
   passwordReset: PasswordReset
   asking: Asking
   openedLinks: OpenedLinks
-  hashNewPassword: HashNewPassword
+  admitNewPassword: AdmitNewPassword
   advisePassword: AdviseOnPassword
   browserSessions: BrowserSessions
   deviceCookies: DeviceCookies
@@ -67,7 +67,8 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     if (!found) return
     const { link, account } = found
     const { asker } = link.request
-    const passwordHash = await needs.hashNewPassword(ctx, account)
+    const hash = await needs.admitNewPassword(ctx, keyOf(link))
+    const passwordHash = isRefused(hash) ? hash : await hash(account)
     if (isRefused(passwordHash)) return showPassword(ctx, account, answerRefused(ctx, passwordHash))
     const session = await browserSessions.find(ctx)
     const renewed = await passwordReset.confirm(link, account, passwordHash, aboutOf(ctx))

@@ -13,8 +13,8 @@ import type { Views } from '../pages/views.ts'
 import { seeOther } from '../see-other.ts'
 import { formOf } from '../transport/form.ts'
 import type { Asking } from './asking.ts'
-import type { OpenedLinks } from './mail-link.ts'
-import { answerRefused, type HashNewPassword, isRefused, type RefusedPassword } from './new-password.ts'
+import { keyOf, type OpenedLinks } from './mail-link.ts'
+import { type AdmitNewPassword, answerRefused, isRefused, type RefusedPassword } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
 import { interactionOf, signInPath, withInteraction } from './sign-in-path.ts'
 
@@ -26,7 +26,7 @@ type Needs = {
   registration: Registration
   asking: Asking
   openedLinks: OpenedLinks
-  hashNewPassword: HashNewPassword
+  admitNewPassword: AdmitNewPassword
   advisePassword: AdviseOnPassword
   views: Pick<Views, 'render' | 'words'>
 }
@@ -35,7 +35,7 @@ type Errors = RegistrationOnPage['errors']
 
 /** "Create an account", and the page that the mailed link leads to. */
 export function createRegistrationRoutes(needs: Needs): Router {
-  const { registration, asking, openedLinks, hashNewPassword, advisePassword, views } = needs
+  const { registration, asking, openedLinks, admitNewPassword, advisePassword, views } = needs
   const router = new Router({ prefix: REGISTER })
 
   router.get('/', (ctx) => showForm(ctx, {}))
@@ -49,10 +49,12 @@ export function createRegistrationRoutes(needs: Needs): Router {
       ctx.status = 400
       return showForm(ctx, errors)
     }
+    const hash = await admitNewPassword(ctx, undefined)
+    if (isRefused(hash)) return showForm(ctx, errorsOf(ctx, hash))
     const counted = await asking.count(ctx, 'registration', email.data)
     if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
     // Hashed whether the address is known or not: a fast answer would tell.
-    const passwordHash = await hashNewPassword(ctx, { username, email: email.data, profile: { name } })
+    const passwordHash = await hash({ username, email: email.data, profile: { name } })
     if (isRefused(passwordHash)) {
       if (counted === 'allowed') await asking.notAsked('registration', email.data)
       return showForm(ctx, errorsOf(ctx, passwordHash))
@@ -90,19 +92,20 @@ export function createRegistrationRoutes(needs: Needs): Router {
       ctx.status = 400
       return showConfirm(ctx, link, { ...shown, errors })
     }
+    const hash = await admitNewPassword(ctx, keyOf(link))
+    if (isRefused(hash)) return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, hash) })
+    // Before anything is hashed; of two who ask for a name at once, the database decides.
+    if (!(await registration.isFree(username))) return showTaken(ctx, link, shown)
     const { email, asker } = link.request
     const isSameBrowser = asking.isSameBrowser(ctx, asker)
     const passwordHash = isSameBrowser
       ? link.request.passwordHash
-      : await hashNewPassword(ctx, { username, email, profile: { name } })
+      : await hash({ username, email, profile: { name } })
     if (isRefused(passwordHash))
       return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, passwordHash) })
     const outcome = await registration.confirm(link, { username, name, passwordHash }, originOf(ctx))
     if (outcome === 'over') return openedLinks.showOver(ctx)
-    if (outcome === 'taken') {
-      ctx.status = 400
-      return showConfirm(ctx, link, { ...shown, errors: { username: 'taken' } })
-    }
+    if (outcome === 'taken') return showTaken(ctx, link, shown)
     openedLinks.close(ctx)
     seeOther(ctx, withInteraction(`${REGISTER}/done`, isSameBrowser ? asker.interaction : undefined))
   })
@@ -129,6 +132,15 @@ export function createRegistrationRoutes(needs: Needs): Router {
       errors,
       signIn: signInPath(interactionOf(ctx)),
     })
+  }
+
+  function showTaken(
+    ctx: Context,
+    link: RegistrationLink,
+    shown: Pick<Pages['register-confirm'], 'username' | 'name'>,
+  ): void {
+    ctx.status = 400
+    showConfirm(ctx, link, { ...shown, errors: { username: 'taken' } })
   }
 
   function showConfirm(
@@ -161,5 +173,5 @@ function readNames(ctx: Context): { username: string; name: string | undefined; 
 
 function errorsOf(ctx: Context, refused: RefusedPassword): Errors {
   const { error, rule } = answerRefused(ctx, refused)
-  return error === 'rule' ? { password: rule } : { form: 'busy' }
+  return error === 'rule' ? { password: rule } : { form: error }
 }

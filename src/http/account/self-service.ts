@@ -19,7 +19,7 @@ import { createRememberCookies } from '../sign-in/remember-me.ts'
 import { createAsking } from './asking.ts'
 import { createEmailChangeRoutes } from './email-change.ts'
 import { createLinkRoutes, createOpenedLinks } from './mail-link.ts'
-import type { HashNewPassword } from './new-password.ts'
+import type { AdmitNewPassword } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
 import { createPasswordResetRoutes } from './password-reset.ts'
 import { createRegistrationRoutes } from './registration.ts'
@@ -33,7 +33,7 @@ type Needs = {
   signInLimits: SignInLimits
   accounts: AccountStore
   selfService: SelfServiceStore
-  hashNewPassword: HashNewPassword
+  admitNewPassword: AdmitNewPassword
   advisePassword: AdviseOnPassword
   browserSessions: BrowserSessions
   deviceCookies: DeviceCookies
