@@ -18,6 +18,8 @@ const POSTGRES_ALONE = [
   'fault-points',
   'instances',
   'lost-answer',
+  'outage',
+  'refresh-family',
   'road',
   'sealed-values',
   'statements',

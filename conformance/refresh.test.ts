@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   createWireApp,
@@ -216,6 +217,24 @@ describe('a refresh whose answer was lost (decision: the identical answer for 10
       async () => expect(await rows(server, `select 1 from oidc_refresh_answer`)).toHaveLength(0),
       { timeout: 15_000, interval: 500 },
     )
+  })
+
+  test('is answered after a restart that took longer than the window, and then is reuse when that is over', async () => {
+    const server = await startTestServer({ REFRESH_REPLAY_SECONDS: '1' })
+    await server.admin.users.create({ username: 'ada', password: PASSWORD })
+    const app = await createWireApp(server)
+    const { refreshToken } = await app.getTokens({}, new EndUser(server.issuer))
+    const first = await app.refresh(refreshToken)
+    await server.stop()
+    await pause(1_200)
+    const { url: at } = await server.startAnother()
+    expect((await app.refresh(refreshToken, {}, { at })).text).toBe(first.text)
+    await vi.waitFor(async () => expectTokenError(await app.refresh(refreshToken, {}, { at })), {
+      timeout: 20_000,
+      interval: 300,
+    })
+    expectTokenError(await app.refresh(tokensOf(first).refreshToken, {}, { at }))
+    await server.remove()
   })
 
   test('is reuse at once when the setting is 0', async () => {

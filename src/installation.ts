@@ -46,6 +46,7 @@ import { createSessionStore } from './store/session.ts'
 import { createSigningKeyStore } from './store/signing-key.ts'
 import { createTokenStore } from './store/token.ts'
 import { createTokenCommit } from './store/token-commit.ts'
+import { createHeartbeat, createUptimeStore } from './store/uptime.ts'
 import { createLocalWorkerLock, createWorkerLock, type RunAlone } from './store/worker-lock.ts'
 import type { Clock } from './time.ts'
 import { createVault } from './vault.ts'
@@ -82,6 +83,7 @@ export async function openInstallation(
     const clock = await measureClock({ readTime: () => readDatabaseTime(opened.database), wallClock })
     const { now } = clock
     dateEventsBy(now)
+    const heartbeat = createHeartbeat(config.lifetimes.refreshReplaySeconds)
     const stores = {
       accounts: createAccountStore(database),
       clients: createClientStore(database, changes),
@@ -95,7 +97,7 @@ export async function openInstallation(
       connections: createConnectionStore(database),
       consents: createConsentStore(database),
       rememberedBrowsers: createRememberedBrowserStore(database),
-      refreshAnswers: createRefreshAnswerStore(database),
+      refreshAnswers: createRefreshAnswerStore(database, heartbeat),
       events: createEventStore(database),
       backchannelLogouts: createBackchannelLogoutStore(database),
       mail: createMailStore(database),
@@ -103,6 +105,7 @@ export async function openInstallation(
       selfService: createSelfServiceStore(database),
       commitTokens: createTokenCommit(database),
       end: createEnding(database),
+      uptimes: createUptimeStore(database, heartbeat),
     }
     const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
     const jwks = await keyring.load()
@@ -140,6 +143,7 @@ export async function openInstallation(
       clock,
       vault,
       stores,
+      heartbeat,
       changes,
       keyring,
       jwks,

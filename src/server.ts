@@ -24,6 +24,7 @@ import { compileTemplates } from './interactions/templates.ts'
 import { createBackchannelLogout } from './jobs/backchannel-logout.ts'
 import { createClockWatch } from './jobs/clock-watch.ts'
 import { createDeliveries } from './jobs/deliveries.ts'
+import { createHeartbeatJob } from './jobs/heartbeat.ts'
 import { createMailDelivery } from './jobs/mail.ts'
 import { maintenanceJobs } from './jobs/maintenance.ts'
 import { startJobs } from './jobs/scheduler.ts'
@@ -35,9 +36,9 @@ import { createClientKeyFetch } from './oidc/client-keys.ts'
 import { createEngines } from './oidc/engines.ts'
 import { verifyGuard } from './oidc/guarded-agent.ts'
 import { createLogoutTokens } from './oidc/logout-token.ts'
-import { createLostAnswers } from './oidc/lost-answers.ts'
 import { createEngine, ROUTES } from './oidc/provider.ts'
 import { createUnitOfWork } from './oidc/token-request.ts'
+import { createUndeliveredAnswers } from './oidc/undelivered-answers.ts'
 import { ping } from './store/database.ts'
 import type { Clock } from './time.ts'
 
@@ -95,8 +96,9 @@ export async function startServer(
   const clockWatch = createClockWatch({ clock, metrics, log })
   clockWatch.tell()
   const sessionLimits = { ...config, ...config.lifetimes }
-  const lostAnswers = createLostAnswers()
   const deviceCookies = createDeviceCookies({ issuer: config.issuer, vault, now })
+  const undelivered = createUndeliveredAnswers()
+  const heartbeatJob = createHeartbeatJob({ ...stores, undelivered, heartbeat: installation.heartbeat })
   const clientKeyFetch = createClientKeyFetch({ outbound, now })
   const engines = createEngines({ ...installation, log }, (jwks) =>
     createEngine({
@@ -104,7 +106,6 @@ export async function startServer(
       ...stores,
       ...views,
       sessionLimits,
-      lostAnswers,
       jwks,
       vault,
       clientKeyFetch,
@@ -144,7 +145,8 @@ export async function startServer(
       ...stores,
       ...config.lifetimes,
       tokenPath: ROUTES.token,
-      lostAnswers,
+      undelivered,
+      instance: installation.heartbeat.instance,
       rememberedIdOf: createRememberCookies(config.issuer).idOf,
       vault,
       now,
@@ -190,6 +192,7 @@ export async function startServer(
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)
     await rememberMe.enforce()
+    await heartbeatJob.begin()
     // Now, since it holds up everything for a moment.
     await passwordRules.load()
     isPrepared = true
@@ -225,6 +228,7 @@ export async function startServer(
   const jobs = startJobs(
     [
       clockWatch.job,
+      heartbeatJob.job,
       ...maintenanceJobs({ cleanup: installation.cleanup, metrics, log }),
       ...deliveries.flatMap((delivery) => delivery.jobs),
     ],
@@ -251,6 +255,7 @@ export async function startServer(
       await close(main)
       await close(management)
       await jobs.stop()
+      await heartbeatJob.leave()
       for (const delivery of deliveries) await delivery.stop()
       await installation.close()
       log.info({ event: 'stopped' })

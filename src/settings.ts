@@ -238,7 +238,7 @@ export const SETTINGS = {
   REFRESH_REPLAY_SECONDS: setting(
     seconds(0, 60).default(10),
     '`10`',
-    'How long a spent refresh token is answered with the very same tokens again, for answers that were lost; later use ends its family and session (0 to 60, 0: at once).',
+    'How long a spent refresh token is answered with the very same tokens again, for answers that were lost; later use ends its family and session (0 to 60, 0: at once). Time in which the database was away does not count.',
   ),
   SESSION_IDLE_SECONDS: setting(
     seconds(60, 30 * DAY_SECONDS).default(30 * MINUTE_SECONDS),

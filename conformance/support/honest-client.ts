@@ -15,12 +15,21 @@ const PAUSE_MILLISECONDS = 50
 export async function getTokens(
   grant: GrantInUse,
   first: TokenRequest,
-  { at, oracle, withinMilliseconds }: { at: string; oracle: Oracle; withinMilliseconds: number },
+  {
+    at,
+    oracle,
+    withinMilliseconds,
+  }: {
+    /** Of several instances a balancer names another one each time. */
+    at: string | (() => string)
+    oracle: Oracle
+    withinMilliseconds: number
+  },
 ): Promise<{ answer: Answer; startedAfresh: number }> {
   const deadline = Date.now() + withinMilliseconds
   let request = first
   for (let startedAfresh = 0; ; ) {
-    const answer = await request.send(at)
+    const answer = await request.send(typeof at === 'string' ? at : at())
     if (answer.status === 200) {
       oracle.record(answer)
       return { answer, startedAfresh }

@@ -11,9 +11,11 @@ import type { DeviceCodeStore } from '../store/device-code.ts'
 import type { Ending } from '../store/ending.ts'
 import type { EventStore } from '../store/event.ts'
 import type { GrantStore } from '../store/grant.ts'
+import type { RefreshAnswerStore } from '../store/refresh-answer.ts'
 import type { ResourceStore } from '../store/resource.ts'
 import type { SessionStore } from '../store/session.ts'
 import type { TokenStore } from '../store/token.ts'
+import type { UptimeStore } from '../store/uptime.ts'
 import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { createAdapterFactory } from './adapter/factory.ts'
@@ -24,7 +26,6 @@ import { cookieKeys, cookieNames } from './cookies.ts'
 import { createEnginePages } from './engine-pages.ts'
 import { withDatabaseTimes } from './engine-time.ts'
 import { logEngineEvents } from './events.ts'
-import type { LostAnswers } from './lost-answers.ts'
 import type { Outbound } from './outbound.ts'
 import type { RenderErrorPage, RenderPage, UserAgentOnPage } from './pages.ts'
 import {
@@ -78,7 +79,8 @@ type Needs = {
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore
-  lostAnswers: LostAnswers
+  refreshAnswers: RefreshAnswerStore
+  uptimes: UptimeStore
   consents: ConsentStore
   events: EventStore
   throttle: Throttle

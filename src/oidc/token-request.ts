@@ -11,10 +11,10 @@ import type { Clock } from '../time.ts'
 import type { Vault } from '../vault.ts'
 import { measureEngineAhead } from './engine-time.ts'
 import { REPEATED } from './events.ts'
-import type { LostAnswers } from './lost-answers.ts'
 import { CODE_MOST_MISSES } from './policy.ts'
 import { originOf, tokenEvent } from './record.ts'
 import { unavailable } from './unavailable.ts'
+import type { UndeliveredAnswers } from './undelivered-answers.ts'
 import { type TokenRequest, withUnitOfWork } from './unit-of-work.ts'
 
 const PURPOSE = 'refresh answer'
@@ -26,7 +26,9 @@ type Needs = {
   events: EventStore
   refreshAnswers: RefreshAnswerStore
   refreshReplaySeconds: number
-  lostAnswers: LostAnswers
+  undelivered: UndeliveredAnswers
+  /** This process, as its heartbeat names it. */
+  instance: string
   /** The remembered browser that a request says it comes from. */
   rememberedIdOf: (ctx: Context) => string | undefined
   vault: Vault
@@ -48,7 +50,8 @@ export function createUnitOfWork(needs: Needs): Middleware {
     events,
     refreshAnswers,
     refreshReplaySeconds,
-    lostAnswers,
+    undelivered,
+    instance,
     vault,
   } = needs
 
@@ -105,18 +108,22 @@ export function createUnitOfWork(needs: Needs): Middleware {
     const repeats = isRefresh && refreshReplaySeconds > 0
     const id = newEventId()
     const sealed = repeats ? await sealAnswer(ctx, source.idHash) : undefined
+    const owed = sealed && { spentHash: source.idHash, commitId: id }
     try {
-      return await commitTokens({
+      const outcome = await commitTokens({
         id,
         spends: source.idHash,
         grantId: source.grant.id,
         sessionUid: source.kindName === 'AuthorizationCode' ? sessionUidOf(source.payload) : undefined,
         tokens: request.tokens,
-        answer: sealed && { sealed, seconds: refreshReplaySeconds },
+        answer: sealed && { sealed, seconds: refreshReplaySeconds, madeBy: instance },
         events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
       })
+      if (owed && outcome === 'committed' && ctx.res.closed) undelivered.add(owed)
+      return outcome
     } catch (error) {
-      if (sealed && isUnavailable(error)) lostAnswers.keep(source.idHash, id, sealed)
+      // Whether it counts is not known.
+      if (owed && isUnavailable(error)) undelivered.add(owed)
       throw error
     }
   }
@@ -126,11 +133,9 @@ export function createUnitOfWork(needs: Needs): Middleware {
    * request and DPoP key gets the same answer; everything else about it the engine has checked by now. Codes are
    * never answered twice.
    */
-  async function answerAgain(ctx: KoaContextWithOIDC, { source }: TokenRequest): Promise<void> {
-    const sealed =
-      source?.kindName === 'RefreshToken'
-        ? ((await refreshAnswers.find(source.idHash)) ?? lostAnswers.find(source.idHash, source.consumedBy))
-        : undefined
+  async function answerAgain(ctx: KoaContextWithOIDC, { source, lateAnswer }: TokenRequest): Promise<void> {
+    const isRefresh = source?.kindName === 'RefreshToken'
+    const sealed = lateAnswer ?? (isRefresh ? await refreshAnswers.find(source.idHash) : undefined)
     const opened = source && sealed && vault.find(sealed, PURPOSE, [source.idHash])
     const answer: Answer | undefined = opened && JSON.parse(opened)
     if (!answer || !isSameRequest(answer, await describeRequest(ctx)))

@@ -33,6 +33,8 @@ export type TokenRequest = {
   isSpending: boolean
   /** It was spent moments ago: this is a retry or a duplicate, and is answered as such. */
   isRepeat: boolean
+  /** The sealed answer, if it was spent longer ago and the database or an instance was away since. */
+  lateAnswer: Uint8Array | undefined
   readonly tokens: Token[]
   /** Done when all of it is stored. */
   readonly whenCommitted: (() => void)[]
@@ -70,7 +72,14 @@ export function withUnitOfWork<Result>(
     },
     sessionEvents: new Map(),
     tokenRequest: isTokenRequest
-      ? { source: undefined, isSpending: false, isRepeat: false, tokens: [], whenCommitted: [] }
+      ? {
+          source: undefined,
+          isSpending: false,
+          isRepeat: false,
+          lateAnswer: undefined,
+          tokens: [],
+          whenCommitted: [],
+        }
       : undefined,
   }
   return storage.run(unit, () => run(unit))

@@ -1,23 +1,83 @@
+import { DAY_SECONDS } from '../time.ts'
 import type { Database } from './database.ts'
-import { expiryOf } from './expired.ts'
+import { type Expiry, expiryOf } from './expired.ts'
 import { defineStatement } from './statement.ts'
+import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
+
+/** No answer is kept longer than this, however long an outage lasts. */
+const LONGEST_SECONDS = DAY_SECONDS
 
 export type RefreshAnswerStore = ReturnType<typeof createRefreshAnswerStore>
 
 /** Answers to refreshes, sealed, for the seconds in which they are repeated. Written by the commit of the refresh. */
-export function createRefreshAnswerStore(database: Database) {
+export function createRefreshAnswerStore(database: Database, heartbeat: Heartbeat) {
+  const toleranceSeconds = toleranceOf(heartbeat)
   return {
-    /** @param spentHash of the refresh token that was spent. */
+    /**
+     * Finds the answer to a refresh of moments ago.
+     *
+     * @param spentHash of the refresh token that was spent.
+     */
     async find(spentHash: Uint8Array): Promise<Uint8Array | undefined> {
       const [row] = await findAnswer(database, [spentHash])
       return row?.sealed_answer
     },
 
+    /**
+     * Finds an older answer that is still to be repeated: since then the instance that made it was not up for long enough, or
+     * it noted that the client did not get it.
+     */
+    async findLate(spentHash: Uint8Array): Promise<Uint8Array | undefined> {
+      const [row] = await findLateAnswer(database, [spentHash, toleranceSeconds, LONGEST_SECONDS])
+      return row?.sealed_answer
+    },
+
+    ...answerExpiry(database, toleranceSeconds),
+  }
+}
+
+/** How answers leave that are not to be repeated any more. */
+function answerExpiry(database: Database, toleranceSeconds: number): Expiry {
+  return {
     ...expiryOf(database, 'oidc_refresh_answer'),
+    async deleteExpired(before, limit) {
+      const parameters = [before.getTime() / 1000, limit, toleranceSeconds, LONGEST_SECONDS]
+      const [row] = await deleteAnswers(database, parameters)
+      return row?.deleted ?? 0
+    },
   }
 }
 
 const findAnswer = defineStatement<{ sealed_answer: Uint8Array }>(
   'refresh_answer_find',
   'select sealed_answer from oidc_refresh_answer where id_hash = $1 and expires_at > now()',
+)
+
+const findLateAnswer = defineStatement<{ sealed_answer: Uint8Array }>(
+  'refresh_answer_find_late',
+  `select answer.sealed_answer from oidc_refresh_answer as answer
+      join oidc_token as token on token.id_hash = answer.id_hash
+    where answer.id_hash = $1 and token.consumed_at > now() - make_interval(secs => $3::float8)
+      and ${secondsUpSince('answer.made_by', 'token.consumed_at', '$2')} < answer.repeat_seconds`,
+)
+
+/** In the first place those whose instance was up all the time, which is nearly always: measuring costs more. */
+const deleteAnswers = defineStatement<{ deleted: number }>(
+  'refresh_answer_delete_expired',
+  `with gone as (
+      delete from oidc_refresh_answer where ctid = any(array(
+        select answer.ctid
+        from oidc_refresh_answer as answer
+          cross join lateral (select answer.expires_at - make_interval(secs => answer.repeat_seconds) as made_at) as moment
+        where answer.expires_at < to_timestamp($1::float8) and (
+          exists (
+            select from instance_uptime where instance = answer.made_by and began_at <= made_at
+              and beat_at > now() - make_interval(secs => $3::float8)
+          )
+          or ${secondsUpSince('answer.made_by', 'made_at', '$3')} >= answer.repeat_seconds
+          or made_at < now() - make_interval(secs => $4::float8)
+        )
+        order by answer.expires_at limit $2 for update of answer skip locked
+      )) returning 1
+    ) select count(*)::int as deleted from gone`,
 )

@@ -14,8 +14,8 @@ export type TokenCommit = Readonly<{
   /** The session that must not have ended: of an authorization code, which a sign-out revokes wherever it is. */
   sessionUid: string | undefined
   tokens: readonly Token[]
-  /** The answer, sealed, that is repeated to the same client for some seconds. */
-  answer: Readonly<{ sealed: Uint8Array; seconds: number }> | undefined
+  /** The answer, sealed, that is repeated to the same client for some seconds of the uptime of the instance that made it. */
+  answer: Readonly<{ sealed: Uint8Array; seconds: number; madeBy: string }> | undefined
   events: readonly NewEvent[]
 }>
 
@@ -42,6 +42,7 @@ export function createTokenCommit(database: Database): (commit: TokenCommit) => 
         ({ grantId }) => grantId,
         ({ answer }) => answer?.sealed ?? null,
         ({ answer }) => answer?.seconds ?? null,
+        ({ answer }) => answer?.madeBy ?? null,
         ({ sessionUid }) => sessionUid ?? null,
       ),
       tokens.map(({ commit }) => commit),
@@ -59,8 +60,8 @@ const SESSION_LIVES = `(given.session_uid is null
 const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
   'token_commit',
   `with given as (
-      select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::int[], $6::text[])
-        as given (id, spends, grant_id, answer, answer_seconds, session_uid)
+      select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::int[], $6::uuid[], $7::text[])
+        as given (id, spends, grant_id, answer, answer_seconds, made_by, session_uid)
     ), alive as materialized (
       select oidc_grant.id from oidc_grant join account on account.sub = oidc_grant.account_sub
       where oidc_grant.id = any($3) and account.status = 'active' and oidc_grant.access_epoch = account.access_epoch
@@ -80,17 +81,17 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
     ), issued as (
       insert into oidc_token (id_hash, kind, grant_id, family, client_id, payload, expires_at)
       select id_hash, kind, grant_id, spent.family, client_id, payload::jsonb, to_timestamp(expires_at)
-      from unnest($7::uuid[], $8::bytea[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::float8[])
+      from unnest($8::uuid[], $9::bytea[], $10::smallint[], $11::text[], $12::text[], $13::text[], $14::float8[])
         as new_token (commit_id, id_hash, kind, grant_id, client_id, payload, expires_at)
       join spent on spent.id = new_token.commit_id
       on conflict (id_hash) do nothing
     ), answered as (
-      insert into oidc_refresh_answer (id_hash, sealed_answer, expires_at)
-      select given.spends, given.answer, now() + make_interval(secs => given.answer_seconds)
+      insert into oidc_refresh_answer (id_hash, sealed_answer, expires_at, repeat_seconds, made_by)
+      select given.spends, given.answer, now() + make_interval(secs => given.answer_seconds), given.answer_seconds, given.made_by
       from given join spent on spent.id = given.id
       where given.answer is not null
       on conflict (id_hash) do nothing
-    ), recorded as (${insertEvents(14, 'new_event.key in (select id from spent)')}
+    ), recorded as (${insertEvents(15, 'new_event.key in (select id from spent)')}
     )
     select given.id, case when spent.id is not null then 'committed'
         when alive.id is null or not ${SESSION_LIVES} then 'ended' else 'spent' end as outcome

@@ -1,14 +1,15 @@
 import { type Adapter, Provider } from 'oidc-provider'
 import type { Ending } from '../../store/ending.ts'
 import { type NewEvent, newEvent } from '../../store/event.ts'
+import type { RefreshAnswerStore } from '../../store/refresh-answer.ts'
 import type { FoundToken, TokenStore } from '../../store/token.ts'
 import { TOKEN_KINDS, type TokenKind } from '../../store/token-kind.ts'
+import type { UptimeStore } from '../../store/uptime.ts'
 import { sha256 } from '../../vault.ts'
 import { AnsweredBefore } from '../errors.ts'
-import type { LostAnswers } from '../lost-answers.ts'
 import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
 import type { RegisteredScope } from '../registered-scope.ts'
-import { currentUnit, rememberToken } from '../unit-of-work.ts'
+import { currentUnit, rememberToken, type TokenRequest } from '../unit-of-work.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 export type TokenNeeds = {
@@ -16,7 +17,8 @@ export type TokenNeeds = {
   end: (ending: Ending) => Promise<void>
   /** How long a spent refresh token is answered again instead of ending its family. */
   refreshReplaySeconds: number
-  lostAnswers: LostAnswers
+  refreshAnswers: RefreshAnswerStore
+  uptimes: UptimeStore
   registeredScope: RegisteredScope
 }
 
@@ -37,7 +39,7 @@ function revocation(): NewEvent | undefined {
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, end, refreshReplaySeconds, lostAnswers, registeredScope }: TokenNeeds,
+  { tokens, end, refreshReplaySeconds, refreshAnswers, uptimes, registeredScope }: TokenNeeds,
 ): Partial<Adapter> {
   const graceSeconds = kind === 'RefreshToken' ? refreshReplaySeconds : CONSUMED_GRACE_SECONDS
 
@@ -64,13 +66,13 @@ export function tokenAdapter(
       const unit = currentUnit()
       if (unit) rememberToken(unit, found)
       if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
-      const { spentSecondsAgo, consumedBy } = found
+      const { spentSecondsAgo } = found
       const payload = fromStored(found.payload)
-      // Only the client that redeems it may have sent it twice; to everybody else a spent token is spent.
+      // Only a redemption can be a duplicate; to everything else a spent token is spent.
       const isRepeat =
         spentSecondsAgo !== undefined &&
         unit?.tokenRequest !== undefined &&
-        (spentSecondsAgo < graceSeconds || lostAnswers.find(idHash, consumedBy) !== undefined)
+        (await isWithinWindow(unit.tokenRequest, idHash, spentSecondsAgo))
       if (spentSecondsAgo !== undefined && !isRepeat) return { ...payload, jti: id, consumed: true }
       // A token that is good for nothing any more can still be revoked: the client may get its scope back.
       const isRevocation = Provider.ctx?.oidc?.route === 'revocation'
@@ -103,6 +105,19 @@ export function tokenAdapter(
       // AccessToken is always revoked, so the event is recorded here.
       await end({ what: 'tokens', grantId, kind, event: kind === 'AccessToken' ? revocation() : undefined })
     },
+  }
+
+  /** Whether a duplicate is honest. What takes longer to find out is asked for late duplicates alone. */
+  async function isWithinWindow(
+    request: TokenRequest,
+    idHash: Uint8Array,
+    spentSecondsAgo: number,
+  ): Promise<boolean> {
+    if (spentSecondsAgo < graceSeconds) return true
+    if (graceSeconds === 0) return false
+    if (kind !== 'RefreshToken') return (await uptimes.secondsUp(spentSecondsAgo)) < graceSeconds
+    request.lateAnswer = await refreshAnswers.findLate(idHash)
+    return request.lateAnswer !== undefined
   }
 
   /** Introspection and revocation ask for one token as each kind that it may be: one statement answers all. */

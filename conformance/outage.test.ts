@@ -1,0 +1,226 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type ChildServer, startChildServer } from './support/child-server.ts'
+import {
+  createWireApp,
+  expectRefreshed,
+  expectTokenError,
+  tokensOf,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { Road, type Statement } from './support/road.ts'
+import { type Answer, exchange, posting, rows, sql } from './support/wire.ts'
+
+const OUTAGE_SECONDS = 60
+const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
+const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
+
+let server: TestServer
+/** Another instance, at the end of the same road. */
+let another: string
+let road: Road
+/** The same database, past the road. */
+let behind: TestServer
+let app: WireApp
+
+beforeAll(async () => {
+  server = await startTestServer({}, async (url) => {
+    const database = new URL(url)
+    road = new Road({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await road.open())
+    return database.href
+  })
+  const databaseUrl = new URL(server.env.DATABASE_URL ?? '')
+  databaseUrl.port = String(road.leadsTo)
+  behind = { ...server, env: { ...server.env, DATABASE_URL: databaseUrl.href } }
+  another = (await server.startAnother()).url
+  await server.admin.users.create({ username: 'ada', password: PASSWORD })
+  app = await createWireApp(server, { first_party: true })
+})
+afterAll(async () => {
+  await server?.remove()
+  road?.close()
+})
+afterEach(() => road.unblock())
+
+/**
+ * Makes everything that was spent, answered and noted so far that much older.
+ *
+ * @param beatAt what becomes of the last beat of each stretch of uptime.
+ */
+async function letPass(
+  seconds: number,
+  { instances = 'true', beatAt = 'beat_at - make_interval(secs => $1)' } = {},
+): Promise<void> {
+  for (const statement of [
+    `update oidc_token set consumed_at = consumed_at - make_interval(secs => $1)`,
+    `update oidc_refresh_answer set expires_at = expires_at - make_interval(secs => $1)`,
+    `update instance_uptime set began_at = began_at - make_interval(secs => $1), beat_at = ${beatAt} where ${instances}`,
+  ])
+    await sql(behind, statement, [seconds])
+}
+
+/** Time in which no instance has the database: nothing of it is noted. */
+async function letOutagePass(seconds = OUTAGE_SECONDS): Promise<void> {
+  road.block()
+  await letPass(seconds)
+  road.unblock()
+}
+
+/** Time in which the two instances are up. */
+async function letUptimePass(seconds: number): Promise<void> {
+  const isUp = `beat_at > now() - interval '3 seconds'`
+  await vi.waitFor(
+    async () =>
+      expect(await sql(behind, `select from instance_uptime where ${isUp}`)).toBeGreaterThanOrEqual(2),
+    { timeout: 10_000 },
+  )
+  const beatAt = `case when ${isUp} then beat_at else beat_at - make_interval(secs => $1) end`
+  await letPass(seconds, { beatAt })
+}
+
+/** What an honest client does while it is told to come again. */
+async function refreshUntilAnswered(refresh_token: string, at: string): Promise<Answer> {
+  return await vi.waitFor(
+    async () => {
+      const form = { grant_type: 'refresh_token', refresh_token }
+      const answer = await exchange(`${at}/token`, posting(form, { as: app.client }))
+      expect(answer.status).not.toBe(503)
+      return answer
+    },
+    { timeout: 10_000, interval: 50 },
+  )
+}
+
+/** Refreshes, and the answer is lost with the database. */
+async function loseAnswer(refresh_token: string, at: string, meanwhile: () => Promise<void>): Promise<void> {
+  const trap = road.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
+  const form = { grant_type: 'refresh_token', refresh_token }
+  await exchange(`${at}/token`, posting(form, { as: app.client })).catch(() => {})
+  expect(trap.struck()).toHaveLength(1)
+}
+
+describe('an outage of the database that is longer than the window of refresh replay', () => {
+  test.for(['the same instance', 'another instance'])(
+    'lets an answer that was never sent be repeated by %s (RFC 9700 §4.14.2)',
+    async (where) => {
+      const { refreshToken } = await app.getTokens(OFFLINE)
+      await loseAnswer(refreshToken, server.url, letOutagePass)
+      const at = where === 'another instance' ? another : server.url
+      const { refreshToken: next } = expectRefreshed(await refreshUntilAnswered(refreshToken, at))
+      expectRefreshed(await refreshUntilAnswered(next, another))
+    },
+  )
+
+  test('lets an answer that the client lost be repeated, by either instance, and clean-up keeps it', async () => {
+    for (const at of [server.url, another]) {
+      const { refreshToken } = await app.getTokens(OFFLINE)
+      const first = await app.refresh(refreshToken, {}, { at })
+      await letOutagePass()
+      await vi.waitFor(() => server.admin.cleanup.run())
+      for (const retriedAt of [another, server.url])
+        expect((await refreshUntilAnswered(refreshToken, retriedAt)).text).toBe(first.text)
+      expectRefreshed(await app.refresh(tokensOf(first).refreshToken))
+    }
+  })
+
+  test('lets no thief pass for a client whose window was over when it began, or was after it', async () => {
+    for (const whatHappens of [
+      async () => {
+        await letUptimePass(11)
+        await letOutagePass()
+      },
+      async () => {
+        await letOutagePass()
+        await letUptimePass(11)
+      },
+    ]) {
+      const { refreshToken } = await app.getTokens(OFFLINE)
+      const next = expectRefreshed(await app.refresh(refreshToken))
+      await whatHappens()
+      expectTokenError(await refreshUntilAnswered(refreshToken, another))
+      expectTokenError(await refreshUntilAnswered(next.refreshToken, server.url))
+      expect(await userinfoStatus(server, next.accessToken)).toBe(401)
+    }
+  })
+
+  test('keeps what a code was redeemed for from its duplicate, until ten seconds of uptime passed (RFC 6749 §4.1.2)', async () => {
+    const { form, ...tokens } = await app.getTokens(OFFLINE)
+    await letOutagePass()
+    expectTokenError(await vi.waitFor(() => app.token(form, { at: another })))
+    expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
+    const { refreshToken } = expectRefreshed(await app.refresh(tokens.refreshToken))
+    await letUptimePass(11)
+    expectTokenError(await app.token(form, { at: another }))
+    expectTokenError(await app.refresh(refreshToken))
+  })
+
+  test('of a whole day forgets the answers (they are not kept for longer)', async () => {
+    const { refreshToken } = await app.getTokens(OFFLINE)
+    expectRefreshed(await app.refresh(refreshToken))
+    await letOutagePass(25 * 3_600)
+    await vi.waitFor(() => server.admin.cleanup.run())
+    expect(
+      await sql(behind, `select from oidc_refresh_answer where expires_at < now() - interval '1 day'`),
+    ).toBe(0)
+    expectTokenError(await refreshUntilAnswered(refreshToken, another))
+  })
+})
+
+describe('an instance that is killed before it answers', () => {
+  let child: ChildServer
+
+  beforeAll(async () => {
+    child = await startChildServer(server.env)
+  })
+  afterAll(() => child?.kill())
+  beforeEach(async () => {
+    if (!child.isAlive()) await child.start()
+  })
+
+  const letPassSinceItsDeath = async (seconds: number, refreshToken: string) => {
+    const [answer] = await rows<{ made_by: string }>(
+      behind,
+      'select made_by from oidc_refresh_answer where id_hash = sha256($1::text::bytea)',
+      [refreshToken],
+    )
+    await letPass(seconds, { instances: `instance = '${answer?.made_by}'` })
+  }
+
+  test('leaves its answer to the others, for clients that come late (RFC 9700 §4.14.2)', async () => {
+    const { refreshToken } = await app.getTokens(OFFLINE)
+    await loseAnswer(refreshToken, child.url, child.kill)
+    await letPassSinceItsDeath(OUTAGE_SECONDS, refreshToken)
+    const next = expectRefreshed(await refreshUntilAnswered(refreshToken, another))
+    expectRefreshed(await app.refresh(next.refreshToken))
+  })
+
+  test('leaves it for some minutes, then its second use is a theft', async () => {
+    const { refreshToken } = await app.getTokens(OFFLINE)
+    const next = expectRefreshed(await app.refresh(refreshToken, {}, { at: child.url }))
+    await child.kill()
+    await letPassSinceItsDeath(6 * 60, refreshToken)
+    expectTokenError(await refreshUntilAnswered(refreshToken, another))
+    expectTokenError(await app.refresh(next.refreshToken))
+  })
+
+  test('leaves none that it had made for longer than the window', async () => {
+    const { refreshToken } = await app.getTokens(OFFLINE)
+    const next = expectRefreshed(await app.refresh(refreshToken, {}, { at: child.url }))
+    await letUptimePass(11)
+    await child.kill()
+    expectTokenError(await refreshUntilAnswered(refreshToken, another))
+    expectTokenError(await app.refresh(next.refreshToken))
+  })
+})
+
+test('an instance that stops in order leaves its answers to the uptime of the others', async () => {
+  const { refreshToken } = await app.getTokens(OFFLINE)
+  const third = await server.startAnother()
+  const first = await app.refresh(refreshToken, {}, { at: third.url })
+  await third.stop()
+  expect((await app.refresh(refreshToken, {}, { at: another })).text).toBe(first.text)
+  await letUptimePass(11)
+  expectTokenError(await app.refresh(refreshToken, {}, { at: another }))
+})

@@ -1,0 +1,144 @@
+import { randomUUID } from 'node:crypto'
+import type { Database } from './database.ts'
+import { columnsOf, defineStatement } from './statement.ts'
+
+/** An instance that misses this many beats was away. */
+const MOST_MISSED_BEATS = 2
+/** The window of refresh replay is measured in at least this many beats. */
+const BEATS_IN_WINDOW = 4
+const LONGEST_BEAT_SECONDS = 1
+/** A crashed instance may come back, and its clients may wait for it; after that, other instances' uptime counts. */
+const GIVEN_UP_AFTER = `interval '5 minutes'`
+
+/** How one process tells that it runs and has the database. */
+export type Heartbeat = Readonly<{ instance: string; everySeconds: number }>
+
+/** An answer to a refresh that its client did not get, as far as the instance knows that made it. */
+export type Undelivered = Readonly<{ spentHash: Uint8Array; commitId: string }>
+
+export type UptimeStore = ReturnType<typeof createUptimeStore>
+
+/** @param windowSeconds the shortest time that is measured; 0 when there is none. */
+export function createHeartbeat(windowSeconds: number): Heartbeat {
+  const everySeconds = Math.min(LONGEST_BEAT_SECONDS, (windowSeconds || Infinity) / BEATS_IN_WINDOW)
+  return { instance: randomUUID(), everySeconds }
+}
+
+/** Without a beat for this long, an instance was away. Less than the window, or its crash would pass for uptime. */
+export function toleranceOf({ everySeconds }: Heartbeat): number {
+  return everySeconds * MOST_MISSED_BEATS
+}
+
+/**
+ * When instances ran and had the database. Time in which they did not is no time in which a client could come again, so it
+ * does not count against the windows in which a duplicate is honest.
+ */
+export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
+  const toleranceSeconds = toleranceOf(heartbeat)
+  return {
+    /**
+     * Notes that this instance is up.
+     *
+     * @param undelivered answers that are repeated for `repeatSeconds` of its uptime, since their clients did not get them.
+     * @param isLeaving the instance stops after this beat, and owes no answer.
+     * @returns the spent tokens of those answers that were found: their commits count.
+     */
+    async beat({
+      undelivered = [],
+      repeatSeconds = 0,
+      isLeaving = false,
+    }: {
+      undelivered?: readonly Undelivered[]
+      repeatSeconds?: number
+      isLeaving?: boolean
+    }): Promise<Uint8Array[]> {
+      const rows = await beat(database, [
+        heartbeat.instance,
+        toleranceSeconds,
+        isLeaving,
+        ...columnsOf(
+          undelivered,
+          ({ spentHash }) => spentHash,
+          ({ commitId }) => commitId,
+        ),
+        repeatSeconds,
+      ])
+      return rows.map(({ id_hash }) => id_hash)
+    },
+
+    /** How many of the last seconds any instance was up. */
+    async secondsUp(lastSeconds: number): Promise<number> {
+      const [row] = await findSecondsUp(database, [lastSeconds, toleranceSeconds])
+      return row?.seconds ?? 0
+    },
+  }
+}
+
+const beat = defineStatement<{ id_hash: Uint8Array }>(
+  'uptime_beat',
+  `with going_on as (
+      update instance_uptime set beat_at = now(), has_left = $3::boolean
+      where instance = $1::uuid and beat_at > now() - make_interval(secs => $2::float8)
+      returning 1
+    ), begun as (
+      insert into instance_uptime (instance, began_at, beat_at, has_left)
+      select $1::uuid, now(), now(), $3::boolean where not exists (select from going_on)
+      on conflict (instance, began_at) do nothing
+    ), forgotten as (
+      delete from instance_uptime where beat_at < now() - interval '1 day' and not exists (select from going_on)
+    )
+    update oidc_refresh_answer as answer
+    set expires_at = answer.expires_at + make_interval(secs => greatest($6::int - answer.repeat_seconds, 0)),
+      repeat_seconds = greatest($6::int, answer.repeat_seconds)
+    from unnest($4::bytea[], $5::uuid[]) as undelivered (spent_hash, commit_id)
+      -- Otherwise another commit spent the token, and its answer was sent.
+      join oidc_token as token on token.id_hash = undelivered.spent_hash and token.consumed_by = undelivered.commit_id
+    where answer.id_hash = undelivered.spent_hash
+    returning answer.id_hash`,
+)
+
+const findSecondsUp = defineStatement<{ seconds: number }>(
+  'uptime_seconds',
+  `select ${secondsIn(
+    `select ${beganAt()} as began_at, ${endedAt('$2')} as ended_at from instance_uptime`,
+    'now() - make_interval(secs => $1::float8)',
+  )} as seconds`,
+)
+
+/**
+ * SQL: the seconds since an instant in which an instance was up, and once it is gone any other.
+ *
+ * @param instance that was up at that instant.
+ * @param tolerance see {@link toleranceOf}.
+ */
+export function secondsUpSince(instance: string, since: string, tolerance: string): string {
+  const stretches = `
+    select ${beganAt()} as began_at, ${endedAt(tolerance)} as ended_at from instance_uptime where instance = ${instance}
+    union all
+    select greatest(began_at, gone_at), ${endedAt(tolerance)}
+    from instance_uptime cross join (
+      select coalesce(max(beat_at) + case when bool_or(has_left) then interval '0' else ${GIVEN_UP_AFTER} end, '-infinity') as gone_at
+      from instance_uptime where instance = ${instance}
+    ) as departure
+    where instance is distinct from ${instance}`
+  return secondsIn(stretches, since)
+}
+
+/** SQL: how many seconds since an instant are in some of the stretches of time. */
+function secondsIn(stretches: string, since: string): string {
+  return `(
+    select coalesce(extract(epoch from sum(upper(up) - lower(up))), 0)::float8
+    from unnest((
+      select range_agg(tstzrange(began_at, ended_at)) from (${stretches}) as stretch where began_at < ended_at
+    ) * tstzmultirange(tstzrange(least(${since}, now()), now()))) as up
+  )`
+}
+
+/** SQL: the first stretch reaches back to whatever is asked about; it was spent while somebody was up. */
+function beganAt(): string {
+  return `case when began_at = min(began_at) over () then '-infinity' else began_at end`
+}
+
+function endedAt(tolerance: string): string {
+  return `case when beat_at > now() - make_interval(secs => ${tolerance}::float8) then now() else beat_at end`
+}
