@@ -24,6 +24,7 @@ const POSTGRES_ALONE = [
   'sealed-values',
   'statements',
   'storage-faults',
+  'unique-violation',
 ]
 /** What is decided before anything is stored, or measured: the same whatever the database. */
 const WHATEVER_DATABASE = [

@@ -3,7 +3,7 @@ import { HashingBusyError } from '../accounts/password.ts'
 import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/errors.ts'
 import type { RenderErrorPage } from '../oidc/pages.ts'
-import { isUnavailable } from '../store/fault.ts'
+import { mayPassLater } from '../store/fault.ts'
 import { TooManyRequestsError } from './transport/flood-gate.ts'
 import { BadRequestError } from './transport/form.ts'
 
@@ -69,7 +69,7 @@ function toFailure(error: unknown): Failure {
   if (error instanceof OIDCProviderError && error.expose) {
     return { status: error.statusCode, code: error.error, detail: error.error_description }
   }
-  if (error instanceof HashingBusyError || isUnavailable(error))
+  if (error instanceof HashingBusyError || mayPassLater(error))
     return { status: 503, code: 'temporarily_unavailable', detail: undefined }
   return { status: 500, code: 'server_error', detail: undefined }
 }

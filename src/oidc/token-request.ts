@@ -2,7 +2,7 @@ import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose'
 import type { Context, Middleware } from 'koa'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { type EventStore, newEventId } from '../store/event.ts'
-import { isUnavailable } from '../store/fault.ts'
+import { isUnavailable, mayPassLater } from '../store/fault.ts'
 import type { RefreshAnswerStore } from '../store/refresh-answer.ts'
 import type { Payload } from '../store/schema.ts'
 import type { TokenStore } from '../store/token.ts'
@@ -68,7 +68,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
       try {
         await finish(ctx as unknown as KoaContextWithOIDC, tokenRequest)
       } catch (error) {
-        if (!isUnavailable(error)) throw error
+        if (!mayPassLater(error)) throw error
         refuse(ctx as unknown as KoaContextWithOIDC, unavailable(error))
       }
     })

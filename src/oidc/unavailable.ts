@@ -1,9 +1,9 @@
 import { errors } from 'oidc-provider'
-import { isUnavailable } from '../store/fault.ts'
+import { mayPassLater } from '../store/fault.ts'
 
 /**
- * Lets a function that the engine calls fail as 503 `temporarily_unavailable` when the database cannot answer: an
- * honest client retries that, while a 500 tells it to give up.
+ * Lets a function that the engine calls fail as 503 `temporarily_unavailable` when the database cannot answer, or another
+ * request was faster: an honest client retries that, while a 500 tells it to give up.
  */
 export function withUnavailable<Parameters extends unknown[], Result>(
   work: (...parameters: Parameters) => Promise<Result>,
@@ -12,7 +12,7 @@ export function withUnavailable<Parameters extends unknown[], Result>(
     try {
       return await work(...parameters)
     } catch (error) {
-      throw isUnavailable(error) ? unavailable(error) : error
+      throw mayPassLater(error) ? unavailable(error) : error
     }
   }
 }

@@ -82,6 +82,14 @@ export function isForeignKeyViolation(error: unknown): boolean {
   return codeOf(error) === FOREIGN_KEY_VIOLATION
 }
 
+/**
+ * The same request may succeed when it is sent again: the database is away, or another request was faster. That one took
+ * the key that this one was to store, or deleted the row that it refers to; what expects either handles it before.
+ */
+export function mayPassLater(error: unknown): boolean {
+  return isUnavailable(error) || isUniqueViolation(error) || isForeignKeyViolation(error)
+}
+
 export function isUniqueViolation(error: unknown): boolean {
   return codeOf(error) === UNIQUE_VIOLATION
 }

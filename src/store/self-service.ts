@@ -36,7 +36,6 @@ export function createSelfServiceStore(database: Database) {
       })
     } catch (error) {
       if (error instanceof UndoneError) return error.outcome
-      if (isUniqueViolation(error)) return 'taken'
       throw error
     }
   }
@@ -46,7 +45,7 @@ export function createSelfServiceStore(database: Database) {
       use(link, async (transaction) => {
         // Somebody got the address meanwhile: no other name helps. One that is somebody's username is theirs, too.
         if (await isLogin(transaction, account.email)) return 'over'
-        await insertAccount(transaction, account)
+        await insertAccount(transaction, account).catch(refuseTaken)
         return 'done'
       }),
 
@@ -96,6 +95,7 @@ export function createSelfServiceStore(database: Database) {
           })
           .where('sub', '=', sub)
           .executeTakeFirst()
+          .catch(refuseTaken)
         if (numUpdatedRows === 0n) return 'over'
         await endLinksOf(transaction, sub)
         await insertMail(transaction, mail)
@@ -111,6 +111,11 @@ class UndoneError extends Error {
     super(outcome)
     this.outcome = outcome
   }
+}
+
+/** A name or an address got another owner since it was looked for. */
+function refuseTaken(error: unknown): never {
+  throw isUniqueViolation(error) ? new UndoneError('taken') : error
 }
 
 async function isLogin(transaction: Database, email: string | undefined, except?: string): Promise<boolean> {
