@@ -17,8 +17,8 @@ import { usersCommand } from './users.ts'
 const FAILED = 1
 const WRONG_USAGE = 2
 
-/** Runs one command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage. */
-export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
+/** Every command, with its options: nothing of it has run. */
+export function createProgram(terminal: Terminal): Command {
   const { stdout, stderr } = terminal
   const program = new Command('sallyport')
     .description('A standalone OAuth 2.0 and OpenID Connect authorization server.')
@@ -41,7 +41,12 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
       writeErr: (text) => stderr.write(text),
     })
   }
+  return program
+}
 
+/** Runs one command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage. */
+export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const program = createProgram(terminal)
   try {
     refuseUnknownCommand(program, words)
     await program.parseAsync([...words], { from: 'user' })
@@ -49,7 +54,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   } catch (error) {
     // commander has printed its own words already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE
-    stderr.write(`${explain(error)}\n`)
+    terminal.stderr.write(`${explain(error)}\n`)
     return error instanceof UsageError ? WRONG_USAGE : FAILED
   }
 }
