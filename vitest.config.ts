@@ -44,19 +44,21 @@ const WHATEVER_DATABASE = [
 ]
 /** The command line's own tests run on the embedded database in any case. */
 const ON_PGLITE_ANYWAY = ['cli', 'try']
+/** Examples of the documentation, which show the same on either. */
+const EXAMPLES = ['docs-snippets']
 
 export default defineConfig({
   test: {
     // Two cores: a server, its database and its client share them.
     maxWorkers: 2,
     projects: [
-      { test: { name: 'unit', include: ['src/**/*.test.ts', 'bench/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'docs/**/*.test.ts'] } },
       { test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
       {
         test: {
           ...conformance,
           name: 'conformance-pglite',
-          exclude: [...POSTGRES_ALONE, ...WHATEVER_DATABASE, ...ON_PGLITE_ANYWAY].map(
+          exclude: [...POSTGRES_ALONE, ...WHATEVER_DATABASE, ...ON_PGLITE_ANYWAY, ...EXAMPLES].map(
             (name) => `conformance/${name}.test.ts`,
           ),
           env: { TEST_DATABASE: 'pglite' },

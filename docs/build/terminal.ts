@@ -1,0 +1,21 @@
+import { PassThrough } from 'node:stream'
+import type { Terminal } from '../../src/cli/terminal.ts'
+
+/** A terminal of no process: what a command writes to it can be read. */
+export function createSilentTerminal(env: Terminal['env'] = {}, input = '') {
+  const written = { stdout: '', stderr: '' }
+  const stream = (name: keyof typeof written) =>
+    new PassThrough().on('data', (chunk) => {
+      written[name] += chunk
+    })
+  const stdin = new PassThrough()
+  stdin.end(input)
+  const terminal: Terminal = {
+    env,
+    stdin,
+    stdout: stream('stdout'),
+    stderr: stream('stderr'),
+    signal: new AbortController().signal,
+  }
+  return { terminal, written }
+}
