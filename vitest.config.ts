@@ -21,6 +21,7 @@ const POSTGRES_ALONE = [
   'outage',
   'refresh-family',
   'road',
+  'schema-compatibility',
   'sealed-values',
   'statements',
   'storage-faults',

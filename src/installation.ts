@@ -37,7 +37,7 @@ import { codeOf, DatabaseConnectionError, isUnavailable, reasonOf } from './stor
 import { createGrantStore } from './store/grant.ts'
 import { createMailStore } from './store/mail.ts'
 import { createMailLinkStore } from './store/mail-link.ts'
-import { migrate, pendingMigrations } from './store/migrate.ts'
+import { type MigrationReport, migrate, planMigrations } from './store/migrate.ts'
 import { createRefreshAnswerStore } from './store/refresh-answer.ts'
 import { createRememberedBrowserStore } from './store/remembered-browser.ts'
 import { createResourceStore } from './store/resource.ts'
@@ -135,7 +135,7 @@ export async function openInstallation(
       cleanup,
       outbound,
       clock,
-      pendingMigrations: () => pendingMigrations(opened.database),
+      pendingMigrations: async () => (await planMigrations(opened.database)).names,
     })
     folder?.answerWith(answerAdminRequests(admin))
     return {
@@ -215,6 +215,7 @@ function describeFailure(error: unknown): Record<string, unknown> {
   return { host, port, error_code: codeOf(error), reason: reasonOf(error) }
 }
 
-function logMigrations(names: readonly string[], log: Log): void {
+function logMigrations({ names, newer }: MigrationReport, log: Log): void {
   for (const migration of names) log.info({ event: 'migrated', migration })
+  if (newer.length > 0) log.warn({ event: 'schema.newer', migrations: newer })
 }

@@ -39,7 +39,7 @@ import { createLogoutTokens } from './oidc/logout-token.ts'
 import { createEngine, ROUTES } from './oidc/provider.ts'
 import { createUnitOfWork } from './oidc/token-request.ts'
 import { createUndeliveredAnswers } from './oidc/undelivered-answers.ts'
-import { ping } from './store/database.ts'
+import { createServableCheck } from './store/schema-compatibility.ts'
 import type { Clock } from './time.ts'
 
 const DRAIN_MILLISECONDS = 25_000
@@ -156,14 +156,17 @@ export async function startServer(
     log,
     now,
   })
+  // A newer version may change the schema while this one runs.
+  const isServable = createServableCheck(database)
   const health = createHealthApp({
     metrics,
     async readiness() {
       await clockWatch.settle()
-      // Migrations ran and keys were loaded before anything listened.
+      // Undefined: the database does not answer.
+      const isServed = await isServable().catch(() => undefined)
       const checks = {
-        database: await ping(database),
-        migrations: true,
+        database: isServed !== undefined,
+        migrations: isServed !== false,
         keys: installation.jwks.keys.length > 0,
         accepting: !isStopping,
         clock: clockWatch.isNear(),

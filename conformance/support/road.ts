@@ -30,7 +30,7 @@ const everything: Filter = () => true
 
 /** What a server does on its own account, whatever is asked of it: hearing of changes, cleaning up, telling apps, looking whether all is well. */
 export const isHousekeeping: Filter = ({ text }) =>
-  /^\s*(listen|unlisten|notify|select 1\b)|_expired \*\/|\/\* (clock_read|uptime_beat) |\/\* backchannel_logout_|\/\* mail_(claim|give_up|count) |_advisory_|from "signing_key"/i.test(
+  /^\s*(listen|unlisten|notify|select 1\b)|_expired \*\/|\/\* (clock_read|uptime_beat|schema_served_from) |\/\* backchannel_logout_|\/\* mail_(claim|give_up|count) |_advisory_|from "signing_key"/i.test(
     text,
   )
 

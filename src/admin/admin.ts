@@ -36,7 +36,7 @@ type Needs = {
   cleanup: Cleanup
   outbound: Pick<Outbound, 'fault'>
   /** Names of migrations that have not run. */
-  pendingMigrations: () => Promise<string[]>
+  pendingMigrations: () => Promise<readonly string[]>
 }
 
 /** Expired rows by table; `at_least` names the tables that hold more than the number says. */
@@ -74,7 +74,7 @@ export function createAdmin(needs: Needs) {
         return { now: needs.clock.now().toISOString(), ahead_seconds: needs.clock.distanceSeconds() }
       },
     },
-    schema: { pending: (): Promise<string[]> => needs.pendingMigrations() },
+    schema: { pending: (): Promise<readonly string[]> => needs.pendingMigrations() },
     cleanup: {
       async run(): Promise<CleanupReport> {
         const deleted = await cleanup.run()

@@ -77,11 +77,12 @@ export async function claimDataFolder(
   const lock = await takeLock(folder, path, patienceMilliseconds)
   try {
     const { entries, wasKeyReadable } = secureContents(folder)
-    if (opened || entries > 0)
+    // In a folder that was private, open modes of files gave nobody anything.
+    if (opened)
       log.warn({
         event: 'data_folder.tightened',
         folder,
-        ...(opened ? { mode: (opened.modeBefore & 0o777).toString(8) } : {}),
+        mode: (opened.modeBefore & 0o777).toString(8),
         entries,
         key_was_readable: wasKeyReadable,
       })

@@ -6,7 +6,6 @@ import {
   PGliteDialect,
   PostgresDialect,
   type PostgresDialectConfig,
-  sql,
 } from 'kysely'
 import pg from 'pg'
 import { CHANNEL } from './changes.ts'
@@ -162,15 +161,5 @@ class ExclusivePGliteDialect extends PGliteDialect {
         return typeof member === 'function' ? member.bind(target) : member
       },
     })
-  }
-}
-
-/** Whether the database answers a trivial statement. */
-export async function ping(database: Database): Promise<boolean> {
-  try {
-    await sql`select 1`.execute(database)
-    return true
-  } catch {
-    return false
   }
 }

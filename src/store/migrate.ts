@@ -1,33 +1,52 @@
-import { readdir, readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
 import type { Database } from './database.ts'
 import { DatabaseConnectionError, isUnavailable } from './fault.ts'
-
-const MIGRATIONS_FOLDER = new URL('../../migrations/', import.meta.url)
+import { readMigrationFiles } from './migration-files.ts'
+import { findDifference, findIncompatibility, type SchemaDifference } from './schema-compatibility.ts'
 
 /** The schema could not be brought up to date; the database is as it was. */
 export class MigrationError extends Error {
   override name = 'MigrationError'
 }
 
+export type MigrationReport = Readonly<{
+  /** Migrations that ran, or would run. */
+  names: readonly string[]
+  /** Migrations of a newer version, whose schema this one can serve. Then nothing runs. */
+  newer: readonly string[]
+}>
+
 /**
  * Brings the schema up to date, under a lock: instances that start together take turns.
  *
- * @returns the names of the migrations that ran.
- * @throws {MigrationError} also when the schema is newer than this version knows.
+ * @throws {MigrationError} also when a newer version changed the schema so that this one cannot serve it.
  */
-export async function migrate(database: Database): Promise<string[]> {
+export async function migrate(database: Database): Promise<MigrationReport> {
   const { error, results = [] } = await createMigrator(database).migrateToLatest()
+  if (!error) return { names: results.map(({ migrationName }) => migrationName), newer: [] }
   if (isUnavailable(error) || error instanceof DatabaseConnectionError) throw error
-  if (error) throw explain(error, results.find(({ status }) => status === 'Error')?.migrationName)
-  return results.map(({ migrationName }) => migrationName)
+  // The migrator refuses, under its lock, a schema that has run what it does not know: now that is final.
+  const difference = await findDifference(database)
+  if (difference.unknown.length > 0) return await acceptNewer(database, difference)
+  throw explain(error, results.find(({ status }) => status === 'Error')?.migrationName)
 }
 
-/** @returns the names of the migrations that {@link migrate} would run. */
-export async function pendingMigrations(database: Database): Promise<string[]> {
-  const all = await createMigrator(database).getMigrations()
-  return all.filter(({ executedAt }) => !executedAt).map(({ name }) => name)
+/**
+ * What {@link migrate} would do.
+ *
+ * @throws {MigrationError} when it would refuse the schema.
+ */
+export async function planMigrations(database: Database): Promise<MigrationReport> {
+  const difference = await findDifference(database)
+  if (difference.unknown.length > 0) return await acceptNewer(database, difference)
+  return { names: difference.pending, newer: [] }
+}
+
+async function acceptNewer(database: Database, difference: SchemaDifference): Promise<MigrationReport> {
+  const reason = await findIncompatibility(database, difference)
+  if (reason !== undefined) throw new MigrationError(reason)
+  return { names: [], newer: difference.unknown }
 }
 
 function createMigrator(database: Database): Migrator {
@@ -41,13 +60,11 @@ function createMigrator(database: Database): Migrator {
 
 const sqlFiles: MigrationProvider = {
   async getMigrations() {
-    const names = (await readdir(MIGRATIONS_FOLDER)).filter((name) => name.endsWith('.sql')).sort()
     const migrations: Record<string, Migration> = {}
-    for (const name of names) {
-      const text = await readFile(new URL(name, MIGRATIONS_FOLDER), 'utf8')
-      migrations[name.replace(/\.sql$/, '')] = {
+    for (const { name, statements } of await readMigrationFiles()) {
+      migrations[name] = {
         async up(db) {
-          for (const statement of statementsOf(text)) await sql.raw(statement).execute(db)
+          for (const statement of statements) await sql.raw(statement).execute(db)
         },
       }
     }
@@ -55,23 +72,8 @@ const sqlFiles: MigrationProvider = {
   },
 }
 
-/** One statement at a time: PGlite's prepared protocol takes no more. A statement ends with `;` at a line's end. */
-function statementsOf(text: string): string[] {
-  const withoutComments = text.replace(/--.*$/gm, '')
-  return withoutComments
-    .split(/;\s*$/m)
-    .map((statement) => statement.trim())
-    .filter(Boolean)
-}
-
 function explain(error: unknown, failed: string | undefined): MigrationError {
   const message = error instanceof Error ? error.message : String(error)
-  if (message.includes('corrupted migrations')) {
-    return new MigrationError(
-      'The database was migrated by a newer version of Sallyport than this one. Run that version or newer.',
-      { cause: error },
-    )
-  }
   return new MigrationError(failed ? `Migration ${failed} failed and was rolled back: ${message}` : message, {
     cause: error,
   })
