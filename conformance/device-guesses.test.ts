@@ -132,22 +132,37 @@ describe('the page says what people may have mistaken', () => {
   })
 })
 
-/** Last: an instance that knows of it refuses everybody for a while. */
+/** Last: an instance that knows of it refuses strangers for a while. */
 describe('user codes that do not exist', () => {
   test.skipIf(isPglite)(
-    'that come from everywhere are ten thousand an hour, and then that is on record',
+    'that come from everywhere are 8,000 an hour, and then that is on record',
     async () => {
+      const signedIn = browser(anotherNetwork())
+      const page = await signedIn.open('/account/sign-in')
+      await signedIn.submit(page, { username: 'ada', password: PASSWORD })
+      const known = browser(anotherNetwork())
+      known.jar.setCookieSync(`sallyport_browser=${signedIn.cookie('sallyport_browser')}`, server.issuer)
       await enterCode(browser(anotherNetwork()), UNKNOWN)
-      await sql(server, 'update attempt set count = 9999 where most = 10000')
+      await sql(server, 'update attempt set count = 7999 where most = 8000')
       const started = await startDevice(server, tv)
       expect((await enterCode(browser(anotherNetwork()), started)).status).toBe(200)
       expect((await enterCode(browser(anotherNetwork()), UNKNOWN)).status).toBe(400)
       for (let time = 0; time < 3; time++) expectTooMany(await enterCode(browser(anotherNetwork()), started))
-      const recorded = await rows<{ address: string }>(
-        server,
-        `select address from event where type = 'device.codes_guessed'`,
-      )
-      expect(recorded).toHaveLength(1)
+      const recorded = () =>
+        rows(server, `select detail ->> 'limit' as limit from event where type = 'device.codes_guessed'`)
+      expect(await recorded()).toEqual([{ limit: 'user_code.everybody' }])
+      const metrics = await (await fetch(`${server.managementUrl}/metrics`)).text()
+      expect(metrics).toMatch(/^sallyport_shared_limits_reached_total\{limit="user_code.everybody"\} 1$/m)
+      // People have a share of their own: signed in, or with a device cookie, each up to a limit.
+      for (const person of [signedIn, known])
+        expect((await enterCode(person, started)).$('button[value=approve]')).toHaveLength(1)
+      await enterCode(known, UNKNOWN)
+      await sql(server, 'update attempt set count = 20 where most = 20')
+      expectTooMany(await enterCode(known, started))
+      // A device cookie ends with a revocation.
+      await server.admin.users.signOut({ username: 'ada' })
+      await sql(server, 'delete from attempt where most = 20')
+      expectTooMany(await enterCode(known, started))
     },
   )
 })

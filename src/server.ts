@@ -110,6 +110,7 @@ export async function startServer(
       vault,
       clientKeyFetch,
       throttle,
+      findDevices: deviceCookies.find,
       parseUserAgent,
       log,
       now,

@@ -8,6 +8,8 @@ export type EmailLink = Extract<OpenLink, { purpose: 'verification' | 'email_cha
 
 type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks; now: Clock }
 type About = { language: string; origin: Origin }
+/** A mail beyond a limit is not sent, which looks the same. */
+type Ask = About & { isDropped: boolean }
 
 export type EmailChange = ReturnType<typeof createEmailChange>
 
@@ -15,7 +17,7 @@ export type EmailChange = ReturnType<typeof createEmailChange>
 export function createEmailChange({ accounts, selfService, links, now }: Needs) {
   return {
     /** Mails a link that proves the address a person has. */
-    async askToVerify(account: Account, to: string, { language, origin }: About): Promise<void> {
+    async askToVerify(account: Account, to: string, { language, origin, isDropped }: Ask): Promise<void> {
       const { sub, username } = account
       await links.ask({
         purpose: 'verification',
@@ -24,11 +26,12 @@ export function createEmailChange({ accounts, selfService, links, now }: Needs) 
         request: { email: to },
         mailOf: (link) => ({ kind: 'verification', to, language, values: { username, link } }),
         event: newEvent('account.verification_asked', { accountSub: sub }, origin),
+        isDropped,
       })
     },
 
     /** Mails a link to the new address, and tells the old one. Whether the new one is somebody's only its mail tells. */
-    async ask(account: Account, to: string, { language, origin }: About): Promise<void> {
+    async ask(account: Account, to: string, { language, origin, isDropped }: Ask): Promise<void> {
       const { sub, username, email } = account
       const owner = (await accounts.findByLogin(to))?.account
       const isTaken = owner !== undefined && owner.sub !== sub
@@ -47,6 +50,7 @@ export function createEmailChange({ accounts, selfService, links, now }: Needs) 
             ? []
             : [links.tell({ kind: 'email-change-asked', to: email, language, values }, sub)],
         event: newEvent('account.email_change_asked', { accountSub: sub }, origin),
+        isDropped,
       })
     },
 

@@ -44,15 +44,26 @@ export const LIMITS = {
   mailByNetwork: limit('mail.network', 20, HOUR_SECONDS),
   /** … to one address … */
   mailByAddress: limit('mail.address', 3, HOUR_SECONDS),
-  /** … and at all: each is a row, and costs our name as a sender. */
-  mailByEverybody: limit('mail.everybody', 2_000, HOUR_SECONDS),
+  /** … by one person who is signed in … */
+  mailByAccount: limit('mail.account', 10, HOUR_SECONDS),
+  /**
+   * … and at all: each is a row, and costs our name as a sender. What strangers can use up is not what people have: for
+   * accounts, and for browsers that the person signed in with before, a share is reserved.
+   */
+  mailByEverybody: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true }),
+  mailByAccounts: limit('mail.accounts', 500, HOUR_SECONDS, { isShared: true }),
+  mailByDevices: limit('mail.device_cookies', 250, HOUR_SECONDS, { isShared: true }),
+  mailBySignedIn: limit('mail.signed_in', 250, HOUR_SECONDS, { isShared: true }),
 
   /** User codes that do not exist (RFC 8628 §5.1), in one browser … */
   userCodeByBrowser: limit('user_code.browser', 5, 10 * MINUTE_SECONDS),
   /** … from one network … */
   userCodeByNetwork: limit('user_code.network', 30, HOUR_SECONDS),
-  /** … and from everywhere. */
-  userCodeByEverybody: limit('user_code.everybody', 10_000, HOUR_SECONDS),
+  /** … by one person who is signed in, or comes with a device cookie … */
+  userCodeByAccount: limit('user_code.account', 20, HOUR_SECONDS),
+  /** … and from everywhere: by strangers, and by such people, whom strangers cannot keep from connecting a device. */
+  userCodeByEverybody: limit('user_code.everybody', 8_000, HOUR_SECONDS, { isShared: true }),
+  userCodeByKnown: limit('user_code.known', 2_000, HOUR_SECONDS, { isShared: true }),
 } as const satisfies Record<string, Limit>
 
 function limit(

@@ -54,6 +54,8 @@ type Asking<Purpose extends LinkPurpose> = Readonly<{
   mailOf: (link: string) => MailContent | undefined
   alsoTold?: readonly NewMail[]
   event: NewEvent
+  /** A limit was reached: as much is done as for a mail to nobody, and no link of anybody is replaced. */
+  isDropped: boolean
 }>
 
 export type MailLinks = ReturnType<typeof createMailLinks>
@@ -70,7 +72,8 @@ export function createMailLinks({
 }) {
   return {
     async ask<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Promise<void> {
-      const { purpose, subject, account, request, mailOf, alsoTold = [], event } = asking
+      const { purpose, request } = asking
+      const { subject, account, mailOf, alsoTold = [], event } = asking.isDropped ? toNobody(asking) : asking
       const secret = randomSecret()
       const secretHash = sha256(secret)
       const createdAt = now()
@@ -112,6 +115,11 @@ export function createMailLinks({
       })
     },
   }
+}
+
+function toNobody<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Asking<Purpose> {
+  const event = { ...asking.event, detail: { ...asking.event.detail, dropped: true } }
+  return { ...asking, subject: nobody(), account: undefined, mailOf: () => undefined, alsoTold: [], event }
 }
 
 /** Of a link, its secret and its person: the request of one is good for no other's. */

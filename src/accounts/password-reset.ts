@@ -8,6 +8,15 @@ import type { SignInLimits } from './sign-in-limits.ts'
 
 export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 
+export type ResetRecipient = Readonly<{
+  /** Whose name it is, also of a person who gets no mail. */
+  sub: string | undefined
+  /** Who gets the mail, if anybody does. */
+  account: Account | undefined
+  /** The address of that person; else the name as it was typed. */
+  to: string
+}>
+
 type Needs = {
   accounts: AccountStore
   selfService: SelfServiceStore
@@ -21,28 +30,33 @@ export type PasswordReset = ReturnType<typeof createPasswordReset>
 /** New passwords for people who forgot theirs, by a link to their address (OWASP ASVS 6.4.3). */
 export function createPasswordReset({ accounts, selfService, links, limits, now }: Needs) {
   return {
-    /**
-     * Mails a link to whoever signs in with this name. Unknown and disabled people, and those without an address, get
-     * none: that takes the same time, and leaves the same rows.
-     */
-    async ask(
-      login: string,
-      asker: Asker,
-      { language, origin }: { language: string; origin: Origin },
-    ): Promise<void> {
+    /** Whom a reset that is asked for under this name is about. */
+    async find(login: string): Promise<ResetRecipient> {
       const found = (await accounts.findByLogin(login))?.account
       const account = found?.status === 'active' && found.email !== undefined ? found : undefined
-      const to = account?.email
+      return { sub: found?.sub, account, to: account?.email ?? login }
+    },
+
+    /**
+     * Mails a link to a person. Unknown and disabled people, and those without an address, get none: that takes the same
+     * time, and leaves the same rows.
+     *
+     * @param about.isDropped a limit was reached; to who asks it looks the same.
+     */
+    async ask(
+      { sub, account, to }: ResetRecipient,
+      asker: Asker,
+      { language, origin, isDropped }: { language: string; origin: Origin; isDropped: boolean },
+    ): Promise<void> {
       await links.ask({
         purpose: 'reset',
         subject: account?.sub ?? nobody(),
         account,
         request: { asker },
         mailOf: (link) =>
-          account && to !== undefined
-            ? { kind: 'reset', to, language, values: { username: account.username, link } }
-            : undefined,
-        event: newEvent('account.reset_asked', { accountSub: found?.sub }, origin),
+          account && { kind: 'reset', to, language, values: { username: account.username, link } },
+        event: newEvent('account.reset_asked', { accountSub: sub }, origin),
+        isDropped,
       })
     },
 

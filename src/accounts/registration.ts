@@ -42,7 +42,7 @@ export function createRegistration({ accounts, selfService, links, now }: Needs)
         passwordHash: string
         asker: Asker
       },
-      { language, origin }: { language: string; origin: Origin },
+      { language, origin, isDropped }: { language: string; origin: Origin; isDropped: boolean },
     ): Promise<void> {
       const known = (await accounts.findByLogin(request.email))?.account
       await links.ask({
@@ -60,6 +60,7 @@ export function createRegistration({ accounts, selfService, links, now }: Needs)
               }
             : { kind: 'registration', to: request.email, language, values: { link } },
         event: newEvent('account.registration_asked', { accountSub: known?.sub }, origin),
+        isDropped,
       })
     },
 

@@ -1,11 +1,9 @@
 import { type Account, loginKey } from '../store/account.ts'
 import type { EventType } from '../store/event-type.ts'
+import type { DeviceCookieEntry } from './device-cookie.ts'
 import { LIMITS } from './limits.ts'
 import { byNetworks } from './network-limits.ts'
 import type { Counted, Throttle, Verdict } from './throttle.ts'
-
-/** What a device cookie says of one account: it signed in with this browser, under this access epoch. */
-export type DeviceCookieEntry = Readonly<{ sub: string; accessEpoch: number; id: string }>
 
 /** Somebody who tries to sign in. */
 export type SignInAttempt = Readonly<{

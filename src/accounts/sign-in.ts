@@ -2,15 +2,10 @@ import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:tim
 import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account.ts'
+import { type DeviceCookieEntry, deviceOf } from './device-cookie.ts'
 import { widestNetworkOf } from './network.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
-import type {
-  DeviceCookieEntry,
-  Refusal,
-  SignInAttempt,
-  SignInLimits,
-  SignInVerdict,
-} from './sign-in-limits.ts'
+import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from './sign-in-limits.ts'
 import { createTurns } from './turns.ts'
 
 /** More tries of one name at once than any person makes. */
@@ -190,14 +185,6 @@ export function createSignIn({
     await pause(verdict.retryAfterSeconds * 1000)
     return await atTheDatabase(() => limits.count(attempt))
   }
-}
-
-/** What a device cookie says of an account, if a revocation of the person did not end it. */
-function deviceOf(
-  { sub, accessEpoch }: Account,
-  deviceCookie: readonly DeviceCookieEntry[],
-): DeviceCookieEntry | undefined {
-  return deviceCookie.find((entry) => entry.sub === sub && entry.accessEpoch === accessEpoch)
 }
 
 export type VerifySignIn = ReturnType<typeof createSignIn>

@@ -84,6 +84,8 @@ type Needs = {
   consents: ConsentStore
   events: EventStore
   throttle: Throttle
+  /** What the device cookie of a request says. */
+  findDevices: Parameters<typeof createUserCodeGuesses>[0]['findDevices']
   end: (ending: Ending) => Promise<void>
   parseUserAgent: (userAgent: string) => UserAgentOnPage
   render: RenderPage

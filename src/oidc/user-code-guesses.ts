@@ -1,7 +1,9 @@
 import { errors, Provider } from 'oidc-provider'
+import { type DeviceCookieEntry, deviceOf } from '../accounts/device-cookie.ts'
 import { LIMITS } from '../accounts/limits.ts'
 import { byNetworks } from '../accounts/network-limits.ts'
 import type { Counted, Throttle } from '../accounts/throttle.ts'
+import type { AccountStore } from '../store/account.ts'
 import { type EventStore, NO_ORIGIN, newEvent } from '../store/event.ts'
 import { currentUnit } from './unit-of-work.ts'
 
@@ -16,15 +18,21 @@ export class TooManyGuessesError extends errors.CustomOIDCProviderError {
   }
 }
 
+/** The device cookie of a browser. */
+type FindDevices = (ctx: NonNullable<typeof Provider.ctx>) => readonly DeviceCookieEntry[]
+
+type Needs = { throttle: Throttle; accounts: AccountStore; findDevices: FindDevices; events: EventStore }
+
 /**
  * Counts the user codes that people enter, before anybody looks whether they exist (RFC 8628 §5.1): eight of twenty
  * letters are too few to be left to guessing.
  *
  * A browser session has five, which is for the honest: whoever drops its cookie gets another session for nothing. What
  * it cannot shed is the network that it comes from, which has thirty an hour in all its sessions. Who has many networks
- * meets the limit over everybody; that is on record, because then nobody can connect a device for a while.
+ * meets the limit over everybody; that is on record, because then strangers can connect no device for a while. People who
+ * are signed in, or come with a device cookie, have a share of their own, so they still can.
  */
-export function createUserCodeGuesses({ throttle, events }: { throttle: Throttle; events: EventStore }) {
+export function createUserCodeGuesses({ throttle, accounts, findDevices, events }: Needs) {
   return {
     /**
      * Counts a code that is about to be looked up.
@@ -34,17 +42,39 @@ export function createUserCodeGuesses({ throttle, events }: { throttle: Throttle
      */
     async count(): Promise<() => Promise<void>> {
       const origin = currentUnit()?.origin ?? NO_ORIGIN
-      const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
-      const networks = byNetworks(origin.address ?? '', { limit: LIMITS.userCodeByNetwork })
-      // Last: a network that is stopped uses up nothing of what everybody shares.
-      const stages: Counted[][] = [[browser], ...networks, [{ limit: LIMITS.userCodeByEverybody, of: '' }]]
+      const sub = await findKnownPerson()
+      const stages = stagesOf(origin.address ?? '', sub)
       const verdict = await throttle.count(...stages)
       if (verdict.outcome === 'allowed') return () => throttle.settle({ giveBack: stages.flat() })
-      if (verdict.by === LIMITS.userCodeByEverybody && verdict.isFirst)
-        await events.record([newEvent('device.codes_guessed', {}, origin)])
-      throw new TooManyGuessesError(verdict.retryAfterSeconds)
+      const { by, isFirst, retryAfterSeconds } = verdict
+      if (by.isShared && isFirst)
+        await events.record([newEvent('device.codes_guessed', { detail: { limit: by.name } }, origin)])
+      throw new TooManyGuessesError(retryAfterSeconds)
     },
   }
+
+  /** Who is signed in, or signed in with this browser before. */
+  async function findKnownPerson(): Promise<string | undefined> {
+    const { ctx } = Provider
+    if (!ctx || ctx.oidc.session?.accountId !== undefined) return ctx?.oidc.session?.accountId
+    const entries = findDevices(ctx)
+    const account = entries[0] && (await accounts.find(entries[0].sub))
+    return account?.status === 'active' && deviceOf(account, entries) ? account.sub : undefined
+  }
+}
+
+/** The shared limit is last: a network that is stopped uses up nothing of what everybody shares. */
+function stagesOf(address: string, sub: string | undefined): Counted[][] {
+  const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
+  const limit = LIMITS.userCodeByNetwork
+  if (sub === undefined)
+    return [[browser], ...byNetworks(address, { limit }), [{ limit: LIMITS.userCodeByEverybody, of: '' }]]
+  return [
+    [browser],
+    ...byNetworks(address, { limit, of: 'known' }),
+    [{ limit: LIMITS.userCodeByAccount, of: sub }],
+    [{ limit: LIMITS.userCodeByKnown, of: '' }],
+  ]
 }
 
 export type UserCodeGuesses = ReturnType<typeof createUserCodeGuesses>

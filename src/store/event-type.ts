@@ -49,6 +49,8 @@ export const EVENT_TYPES = {
   'client.deleted': 'a client was deleted',
   'key.created': 'a signing key was made',
   'backchannel_logout.delivered': 'a client confirmed that it ended a session',
+  'mail.throttled':
+    'anomaly: so much mail was asked for that some of it is not sent for a while; the detail names the limit',
   'mail.given_up': 'a mail could not be sent in time',
   'backchannel_logout.given_up': 'a client did not confirm in time that it ended a session',
 } as const

@@ -1,7 +1,9 @@
 import type { Context } from 'koa'
-import type { MailLimits } from '../../accounts/mail-limits.ts'
+import type { AskedMail, MailLimits } from '../../accounts/mail-limits.ts'
 import type { Asker } from '../../accounts/mail-links.ts'
 import { cookieNames } from '../../oidc/cookies.ts'
+import { originOf } from '../../oidc/record.ts'
+import { type EventStore, newEvent } from '../../store/event.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { randomSecret, sha256, type Vault } from '../../vault.ts'
 import { createCsrf } from '../transport/csrf.ts'
@@ -18,10 +20,12 @@ export function createAsking({
   issuer,
   vault,
   mailLimits,
+  events,
 }: {
   issuer: string
   vault: Vault
   mailLimits: MailLimits
+  events: EventStore
 }) {
   const csrf = createCsrf(vault, 'asking csrf')
   const name = cookieNames(issuer).asking
@@ -53,19 +57,29 @@ export function createAsking({
       return id !== undefined && hashOf(id) === browserHash
     },
 
+    /** Whether this network is refused, as far as this instance knows; the status of the response is set then. */
+    isRefused(ctx: Context): boolean {
+      const seconds = mailLimits.secondsClosed(ctx.ip)
+      if (seconds > 0) refuse(ctx, seconds)
+      return seconds > 0
+    },
+
     /** Counts a mail; the status of the response is set for a refusal. */
-    async count(
-      ctx: Context,
-      ...[asked, to]: Parameters<MailLimits['notAsked']>
-    ): Promise<'allowed' | 'dropped' | 'refused'> {
-      const verdict = await mailLimits.count(asked, to, ctx.ip)
-      if (verdict.outcome === 'refused') {
-        ctx.status = 429
-        ctx.set('Retry-After', String(verdict.retryAfterSeconds))
-      }
+    async count(ctx: Context, mail: AskedMail): Promise<'allowed' | 'dropped' | 'refused'> {
+      const verdict = await mailLimits.count(mail, ctx.ip)
+      if (verdict.outcome === 'refused') refuse(ctx, verdict.retryAfterSeconds)
+      else if (verdict.outcome === 'dropped' && verdict.isFirst && verdict.by.isShared)
+        await events.record([
+          newEvent('mail.throttled', { detail: { limit: verdict.by.name } }, originOf(ctx)),
+        ])
       return verdict.outcome
     },
 
     notAsked: mailLimits.notAsked,
+  }
+
+  function refuse(ctx: Context, retryAfterSeconds: number): void {
+    ctx.status = 429
+    ctx.set('Retry-After', String(retryAfterSeconds))
   }
 }

@@ -50,9 +50,9 @@ export function createEmailChangeRoutes(needs: Needs): Router {
         return showForm(ctx, visitor, { typed: typed.slice(0, 256), error: 'email' })
       }
       if (!(await visitors.confirm(ctx, visitor, ['email']))) return
-      const counted = await asking.count(ctx, 'address', email.data)
+      const counted = await count(ctx, account, email.data)
       if (counted === 'refused') return showForm(ctx, visitor, { typed, error: 'throttled' })
-      if (counted === 'allowed') await askFor(ctx, account, email.data)
+      await askFor(ctx, account, email.data, counted === 'dropped')
       seeOther(ctx, ASKED)
     }),
   )
@@ -62,9 +62,10 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     visitors.only(async (ctx, visitor) => {
       const { email, emailVerified } = visitor.account
       if (email === undefined || emailVerified) return seeOther(ctx, HOME)
-      const counted = await asking.count(ctx, 'address', email)
+      const counted = await count(ctx, visitor.account, email)
       if (counted === 'refused') return showForm(ctx, visitor, { typed: '', error: 'throttled' })
-      if (counted === 'allowed') await emailChange.askToVerify(visitor.account, email, aboutOf(ctx))
+      const isDropped = counted === 'dropped'
+      await emailChange.askToVerify(visitor.account, email, { ...aboutOf(ctx), isDropped })
       seeOther(ctx, ASKED)
     }),
   )
@@ -94,10 +95,15 @@ export function createEmailChangeRoutes(needs: Needs): Router {
   return router
 
   /** Their own address in another spelling, or not proven yet, is theirs to prove. */
-  async function askFor(ctx: Context, account: Account, email: string): Promise<void> {
+  async function askFor(ctx: Context, account: Account, email: string, isDropped: boolean): Promise<void> {
+    const about = { ...aboutOf(ctx), isDropped }
     const isSame = account.email === email
-    if (isSame && !account.emailVerified) return await emailChange.askToVerify(account, email, aboutOf(ctx))
-    await emailChange.ask(account, email, aboutOf(ctx))
+    if (isSame && !account.emailVerified) return await emailChange.askToVerify(account, email, about)
+    await emailChange.ask(account, email, about)
+  }
+
+  function count(ctx: Context, { sub }: Account, to: string): ReturnType<Asking['count']> {
+    return asking.count(ctx, { asked: 'address', to, share: { of: 'signed-in', sub } })
   }
 
   /** Whether this browser is signed in to that account: the link proves no more than that its mail was read. */

@@ -1,6 +1,8 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
-import type { PasswordReset } from '../../accounts/password-reset.ts'
+import { type DeviceCookieEntry, deviceOf } from '../../accounts/device-cookie.ts'
+import type { MailShare } from '../../accounts/mail-limits.ts'
+import type { PasswordReset, ResetRecipient } from '../../accounts/password-reset.ts'
 import type { BrowserSessions } from '../../oidc/browser-session.ts'
 import type { Pages } from '../../oidc/pages.ts'
 import { originOf } from '../../oidc/record.ts'
@@ -47,9 +49,19 @@ export function createPasswordResetRoutes(needs: Needs): Router {
       ctx.status = 400
       return showAsk(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
     }
-    const counted = await asking.count(ctx, 'reset', username)
+    const device = needs.deviceCookies.find(ctx)
+    if (device.length === 0 && asking.isRefused(ctx)) return showAsk(ctx, { username, error: 'throttled' })
+    const recipient = await passwordReset.find(username)
+    const counted = await asking.count(ctx, {
+      asked: 'reset',
+      to: recipient.to,
+      share: shareOf(recipient, device),
+    })
     if (counted === 'refused') return showAsk(ctx, { username, error: 'throttled' })
-    if (counted === 'allowed') await passwordReset.ask(username, asking.askerOf(ctx), aboutOf(ctx))
+    await passwordReset.ask(recipient, asking.askerOf(ctx), {
+      ...aboutOf(ctx),
+      isDropped: counted === 'dropped',
+    })
     seeOther(ctx, withInteraction(`${RESET}/asked`, interactionOf(ctx)))
   })
 
@@ -116,4 +128,9 @@ export function createPasswordResetRoutes(needs: Needs): Router {
   ): void {
     views.render(ctx, 'reset-password', { csrf: openedLinks.csrfTokenFor(ctx), username, ...shown })
   }
+}
+
+function shareOf({ account }: ResetRecipient, entries: readonly DeviceCookieEntry[]): MailShare {
+  if (!account) return { of: 'anybody' }
+  return deviceOf(account, entries) ? { of: 'device' } : { of: 'account' }
 }

@@ -1,5 +1,6 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
+import type { AskedMail } from '../../accounts/mail-limits.ts'
 import {
   chosenUsername,
   displayName,
@@ -51,18 +52,18 @@ export function createRegistrationRoutes(needs: Needs): Router {
     }
     const hash = await admitNewPassword(ctx, undefined)
     if (isRefused(hash)) return showForm(ctx, errorsOf(ctx, hash))
-    const counted = await asking.count(ctx, 'registration', email.data)
+    const mail: AskedMail = { asked: 'registration', to: email.data, share: { of: 'anybody' } }
+    const counted = await asking.count(ctx, mail)
     if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
     // Hashed whether the address is known or not: a fast answer would tell.
     const passwordHash = await hash({ username, email: email.data, profile: { name } })
     if (isRefused(passwordHash)) {
-      if (counted === 'allowed') await asking.notAsked('registration', email.data)
+      if (counted === 'allowed') await asking.notAsked(mail)
       return showForm(ctx, errorsOf(ctx, passwordHash))
     }
-    if (counted === 'allowed') {
-      const request = { email: email.data, username, name, passwordHash, asker: asking.askerOf(ctx) }
-      await registration.ask(request, { language: views.words(ctx).lang, origin: originOf(ctx) })
-    }
+    const request = { email: email.data, username, name, passwordHash, asker: asking.askerOf(ctx) }
+    const about = { language: views.words(ctx).lang, origin: originOf(ctx) }
+    await registration.ask(request, { ...about, isDropped: counted === 'dropped' })
     seeOther(ctx, withInteraction(`${REGISTER}/asked`, interactionOf(ctx)))
   })
 

@@ -9,6 +9,7 @@ import type { SignInLimits } from '../../accounts/sign-in-limits.ts'
 import type { Offers } from '../../config.ts'
 import type { BrowserSessions } from '../../oidc/browser-session.ts'
 import type { AccountStore } from '../../store/account.ts'
+import type { EventStore } from '../../store/event.ts'
 import type { SelfServiceStore } from '../../store/self-service.ts'
 import type { Clock } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
@@ -39,6 +40,7 @@ type Needs = {
   deviceCookies: DeviceCookies
   visitors: Visitors
   checkLogin: AnswerLogin
+  events: EventStore
   vault: Vault
   views: Views
   now: Clock

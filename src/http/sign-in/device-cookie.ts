@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import { z } from 'zod'
-import type { DeviceCookieEntry } from '../../accounts/sign-in-limits.ts'
+import type { DeviceCookieEntry } from '../../accounts/device-cookie.ts'
 import { cookieNames } from '../../oidc/cookies.ts'
 import type { Account } from '../../store/account.ts'
 import { type Clock, DAY_SECONDS, toEpochSeconds } from '../../time.ts'
