@@ -27,9 +27,12 @@ describe('a database that cannot be reached', () => {
         reason: `connect ECONNREFUSED 127.0.0.1:${port}`,
       })
       expect(server.stdout()).not.toContain(SECRET)
+      // It need not wait until the last attempt.
+      server.child.kill('SIGTERM')
+      expect(await server.exit).toBe(0)
+      expect(server.stdout()).not.toContain('"attempt":10,')
     } finally {
       server.child.kill('SIGKILL')
-      await server.exit
     }
   })
 

@@ -59,6 +59,8 @@ type Needs = {
   now?: Clock | undefined
   /** How often to try, a second apart, while the database does not answer. */
   attempts?: number
+  /** Ends the waiting for a database that does not answer. */
+  signal?: AbortSignal | undefined
 }
 
 /**
@@ -69,7 +71,7 @@ type Needs = {
  */
 export async function openInstallation(
   config: Config,
-  { log, now: wallClock = () => new Date(), attempts = 1 }: Needs,
+  { log, now: wallClock = () => new Date(), attempts = 1, signal }: Needs,
 ) {
   const folder =
     config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir, { log }) : undefined
@@ -77,7 +79,7 @@ export async function openInstallation(
   let changes: Changes | undefined
   try {
     const vault = createVault(await loadMasterKeys(config))
-    const opened = await openDatabase(config, { folder, log, attempts })
+    const opened = await openDatabase(config, { folder, log, attempts, signal })
     database = opened.database
     changes = opened.changes
     const clock = await measureClock({ readTime: () => readDatabaseTime(opened.database), wallClock })
@@ -172,11 +174,12 @@ export async function openInstallation(
   }
 }
 
-type Opening = { folder: DataFolder | undefined; log: Log; attempts: number }
+type Waiting = { log: Log; attempts: number; signal: AbortSignal | undefined }
+type Opening = Waiting & { folder: DataFolder | undefined }
 
 async function openDatabase(
   { database, dataDir }: Config,
-  { folder, log, attempts }: Opening,
+  { folder, log, attempts, signal }: Opening,
 ): Promise<{ database: Database; changes: Changes; runAlone: RunAlone }> {
   if (database.kind === 'embedded') {
     const changes = createLocalChanges()
@@ -185,23 +188,23 @@ async function openDatabase(
     folder?.secure()
     return { database: embedded, changes, runAlone: createLocalWorkerLock() }
   }
-  await migratePostgres(database.url, log, attempts)
+  await migratePostgres(database.url, { log, attempts, signal })
   const pool = openPostgres(database.url, {
     onConnectionError: (error) => log.warn({ event: 'database.connection_lost', error: error.message }),
   })
   return { database: pool, changes: listenForChanges(database.url), runAlone: createWorkerLock(pool) }
 }
 
-async function migratePostgres(url: string, log: Log, attempts: number): Promise<void> {
+async function migratePostgres(url: string, { log, attempts, signal }: Waiting): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const database = openPostgresForMigrations(url)
     try {
       logMigrations(await migrate(database), log)
       return
     } catch (error) {
-      if (attempt >= attempts || !isUnavailable(error)) throw error
+      if (attempt >= attempts || signal?.aborted || !isUnavailable(error)) throw error
       log.warn({ event: 'database.unavailable', attempt, of: attempts, ...describeFailure(error) })
-      await pause(RETRY_MILLISECONDS)
+      await pause(RETRY_MILLISECONDS, undefined, { signal }).catch(() => {})
     } finally {
       await database.destroy()
     }

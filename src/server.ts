@@ -64,10 +64,14 @@ type Needs = {
 /** Done after the ports are bound and before anything is answered. */
 type Prepare = (admin: Admin) => Promise<void>
 
-/** Starts the server: opens the installation, listens on both ports, and says how to stop. */
+/**
+ * Starts the server: opens the installation, listens on both ports, and says how to stop.
+ *
+ * @param signal ends the waiting for a database that does not answer; then it rejects.
+ */
 export async function startServer(
   config: Config,
-  { log, now: wallClock, prepare }: Needs & { prepare?: Prepare },
+  { log, now: wallClock, prepare, signal }: Needs & { prepare?: Prepare; signal?: AbortSignal },
 ): Promise<RunningServer> {
   // First of all: what is wrong with an operator's files is told before anything is touched.
   const files = openInteractionFiles(config.templatesDir)
@@ -78,7 +82,12 @@ export async function startServer(
   let isStopping = false
   await verifyGuard()
   // Orchestrators start everything at once: the database may need a moment longer than we do.
-  const installation = await openInstallation(config, { log, now: wallClock, attempts: START_ATTEMPTS })
+  const installation = await openInstallation(config, {
+    log,
+    now: wallClock,
+    attempts: START_ATTEMPTS,
+    signal,
+  })
   const {
     database,
     clock,

@@ -23,10 +23,16 @@ export function serveCommand(terminal: Terminal): Command {
         if (config.database.kind === 'embedded' && config.isLocal && options.demo)
           seeded = await seedDemo(admin)
       }
-      const server = await startServer(config, { log, prepare })
+      const { signal } = terminal
+      const server = await startServer(config, { log, prepare, signal }).catch((error: unknown) => {
+        // It was told to stop while it waited for the database.
+        if (signal.aborted) return undefined
+        throw error
+      })
+      if (!server) return
       // On Postgres the log says that it listens, and nothing but the log is on stdout.
       if (config.database.kind === 'embedded') print(terminal, welcome(config.issuer, seeded))
-      await aborted(terminal.signal)
+      await aborted(signal)
       await server.stop({ pauseMilliseconds: config.isLocal ? 0 : PAUSE_BEFORE_CLOSING_MILLISECONDS })
     })
 }

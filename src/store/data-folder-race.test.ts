@@ -47,7 +47,7 @@ const script = (folder: string, mark: string) => `
   console.log('ready')
   for await (const _ of createInterface({ input: process.stdin })) {
     try {
-      await claimDataFolder(${JSON.stringify(folder)}, { log: { warn() {} } })
+      await claimDataFolder(${JSON.stringify(folder)})
       await writeFile(${JSON.stringify(mark)}, '', { flag: 'wx' })
       console.log('holds')
     } catch (error) {

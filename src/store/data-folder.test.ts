@@ -34,7 +34,7 @@ describe('the data folder', () => {
   test('is taken over from a killed process by one of several calls', async () => {
     const folder = await newFolder()
     const script = `import { claimDataFolder } from ${JSON.stringify(new URL('data-folder.ts', import.meta.url).href)}
-    await claimDataFolder(${JSON.stringify(folder)}, { log: { warn() {} } }); console.log('held'); setInterval(() => {}, 1000)`
+    await claimDataFolder(${JSON.stringify(folder)}); console.log('held'); setInterval(() => {}, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -57,7 +57,7 @@ describe('the data folder', () => {
 
     const again = await claim(folder)
     await rm(join(folder, 'sallyport.sock'))
-    const impatient = claimDataFolder(folder, { log: { warn() {} }, patienceMilliseconds: 50 })
+    const impatient = claimDataFolder(folder, { patienceMilliseconds: 50 })
     await expect(impatient).rejects.toThrow(DataFolderSilentError)
     await again.release()
   })

@@ -47,7 +47,7 @@ export type DataFolder = Readonly<{
 }>
 
 type Needs = {
-  log: Pick<Log, 'warn'>
+  log?: Pick<Log, 'warn'>
   /** How long another holder may be silent while it starts or stops. */
   patienceMilliseconds?: number
 }
@@ -61,7 +61,7 @@ type Needs = {
  */
 export async function claimDataFolder(
   folder: string,
-  { log, patienceMilliseconds = SILENT_HOLDER_MILLISECONDS }: Needs,
+  { log, patienceMilliseconds = SILENT_HOLDER_MILLISECONDS }: Needs = {},
 ): Promise<DataFolder> {
   const opened = secureFolder(folder)
   const path = socketPath(folder)
@@ -79,7 +79,7 @@ export async function claimDataFolder(
     const { entries, wasKeyReadable } = secureContents(folder)
     // In a folder that was private, open modes of files gave nobody anything.
     if (opened)
-      log.warn({
+      log?.warn({
         event: 'data_folder.tightened',
         folder,
         mode: (opened.modeBefore & 0o777).toString(8),
