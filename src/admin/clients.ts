@@ -114,7 +114,11 @@ export function createClientsAdmin(needs: {
         metadata,
         secretHash: secret === undefined ? undefined : sha256(secret),
       })
-      if (!stored) throw new AdminError(`The client_id ${client_id} is taken.`)
+      if (stored === 'taken') throw new AdminError(`The client_id ${client_id} is taken.`)
+      if (stored === 'subject')
+        throw new AdminError(
+          `The client_id ${client_id} is or was the identifier (sub) of a person. An API could take the client for the person (RFC 9700 §4.15): choose another.`,
+        )
       return toDocument(await getOrThrow(client_id), secret)
     },
 

@@ -106,8 +106,10 @@ export function createPeopleAdmin(needs: Needs) {
         passwordHash: await hashNew(password ?? generated ?? '', { username, email, profile }),
       }
       const created = newEvent('account.created', { accountSub: account.sub, detail: BY_OPERATOR })
-      if (!(await accounts.insert(account, created)))
-        throw new AdminError(`The username ${username} is taken.`)
+      const stored = await accounts.insert(account, created)
+      if (stored === 'taken') throw new AdminError(`The username ${username} is taken.`)
+      if (stored === 'client')
+        throw new AdminError(`The identifier ${account.sub} is a client_id. Try again.`)
       return {
         ...toDocument(await getOrThrow(username)),
         ...(generated === undefined ? {} : { password: generated }),

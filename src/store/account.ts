@@ -32,15 +32,20 @@ export type AccountStore = ReturnType<typeof createAccountStore>
 
 export function createAccountStore(database: Database) {
   return {
-    /** @returns false when the username or e-mail address belongs to somebody else, in any spelling. */
-    async insert(account: NewAccount, event: NewEvent): Promise<boolean> {
+    /**
+     * @returns `taken` when another account has the username or e-mail address, in any spelling, `client` when the `sub`
+     *   is a client_id.
+     */
+    async insert(account: NewAccount, event: NewEvent): Promise<'inserted' | 'taken' | 'client'> {
       try {
-        return await changeAndRecord(database, event, async (transaction) => {
+        await changeAndRecord(database, event, async (transaction) => {
           await insertAccount(transaction, account)
           return true
         })
+        return 'inserted'
       } catch (error) {
-        if (isUniqueViolation(error)) return false
+        if (isNameTaken(error)) return 'taken'
+        if (isUniqueViolation(error, 'principal_kind')) return 'client'
         throw error
       }
     },
@@ -192,6 +197,11 @@ export async function insertAccount(
       password_hash: passwordHash ?? null,
     })
     .execute()
+}
+
+/** Whether {@link insertAccount}, or a change of an address, failed since the name or the address has an owner. */
+export function isNameTaken(error: unknown): boolean {
+  return isUniqueViolation(error, 'account_username_key_key', 'account_email_key_key')
 }
 
 /**

@@ -34,15 +34,15 @@ export function createClientStore(database: Database, changes: Changes) {
     rotateSecret: cache.changing(rotateSecret),
     delete: cache.changing(deleteClient),
   }
-  /** @returns false when the client_id is taken. */
+  /** @returns `taken` when another client has the client_id, `subject` when it is, or was, the `sub` of a person. */
   async function insert({
     clientId,
     metadata,
     secretHash,
-  }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<boolean> {
+  }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<'inserted' | 'taken' | 'subject'> {
     try {
       const event = newEvent('client.created', { clientId, detail: BY_OPERATOR })
-      return await changeAndRecord(database, event, async (transaction) => {
+      await changeAndRecord(database, event, async (transaction) => {
         await transaction
           .insertInto('oidc_client')
           .values({
@@ -54,8 +54,10 @@ export function createClientStore(database: Database, changes: Changes) {
           .execute()
         return true
       })
+      return 'inserted'
     } catch (error) {
-      if (isUniqueViolation(error)) return false
+      if (isUniqueViolation(error, 'principal_kind')) return 'subject'
+      if (isUniqueViolation(error)) return 'taken'
       throw error
     }
   }

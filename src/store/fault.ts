@@ -90,6 +90,10 @@ export function mayPassLater(error: unknown): boolean {
   return isUnavailable(error) || isUniqueViolation(error) || isForeignKeyViolation(error)
 }
 
-export function isUniqueViolation(error: unknown): boolean {
-  return codeOf(error) === UNIQUE_VIOLATION
+/** @param constraints that may be broken; any when none is named. */
+export function isUniqueViolation(error: unknown, ...constraints: string[]): boolean {
+  if (codeOf(error) !== UNIQUE_VIOLATION) return false
+  if (constraints.length === 0) return true
+  const broken = error instanceof Error && 'constraint' in error ? error.constraint : undefined
+  return constraints.some((constraint) => constraint === broken)
 }

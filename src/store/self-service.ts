@@ -1,10 +1,9 @@
 import { sql } from 'kysely'
 import { lockUnderEpoch } from './access-epoch.ts'
-import { insertAccount, loginKey, type NewAccount, replacePassword } from './account.ts'
+import { insertAccount, isNameTaken, loginKey, type NewAccount, replacePassword } from './account.ts'
 import type { Database } from './database.ts'
 import type { Cause } from './ending.ts'
 import { type NewEvent, recordEvents } from './event.ts'
-import { isUniqueViolation } from './fault.ts'
 import { insertMail, type NewMail } from './mail.ts'
 import { consumeLink, endLinksOf } from './mail-link.ts'
 
@@ -115,7 +114,7 @@ class UndoneError extends Error {
 
 /** A name or an address got another owner since it was looked for. */
 function refuseTaken(error: unknown): never {
-  throw isUniqueViolation(error) ? new UndoneError('taken') : error
+  throw isNameTaken(error) ? new UndoneError('taken') : error
 }
 
 async function isLogin(transaction: Database, email: string | undefined, except?: string): Promise<boolean> {
