@@ -107,7 +107,7 @@ function refuseForeign(path: string, entry: Stats): void {
   if (entry.isSymbolicLink() && entry.uid === ROOT) return
   throw new DataFolderRefusedError(
     `${path} belongs to user ${entry.uid}, and this process runs as user ${us}. ` +
-      'Run it as the user that owns the folder, or set DATA_DIR to a folder of its own.',
+      `Run it as user ${entry.uid}, have user ${us} own all of DATA_DIR (chown -R), or set DATA_DIR to a folder that does not exist yet.`,
   )
 }
 
