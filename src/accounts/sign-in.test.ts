@@ -119,6 +119,31 @@ test('keeps a person from waiting behind many attempts with one stolen device co
   expect(outcomes.filter((outcome) => outcome === 'throttled')).toHaveLength(9)
 })
 
+test('keeps a person from waiting while another of their browsers is held', async () => {
+  const order: string[] = []
+  const tooSoon = { name: 'sign_in.device_cookie', most: 30, windowSeconds: 60, isDelayed: true }
+  const signIn = createSignIn({
+    accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
+    hasher: { ...createPasswordHasher(), verify: async () => true, isOutdated: () => false },
+    limits: {
+      ...limits,
+      count: async ({ device }) => {
+        order.push(device?.id ?? '')
+        if (device?.id !== 'hasty' || order.filter((id) => id === 'hasty').length > 1)
+          return { outcome: 'allowed' }
+        const refusal = { outcome: 'refused', by: tooSoon, reason: 'too soon', isFirst: true } as const
+        return { outcome: 'throttled', retryAfterSeconds: 1, refusal: { ...refusal, retryAfterSeconds: 1 } }
+      },
+    },
+    log: { warn: () => {} },
+  })
+  const from = (id: string) => signIn({ ...credentials, deviceCookie: [{ sub: 'ada', accessEpoch: 0, id }] })
+  const hasty = from('hasty')
+  expect((await from('own')).outcome).toBe('accepted')
+  expect((await hasty).outcome).toBe('accepted')
+  expect(order).toEqual(['hasty', 'own', 'hasty'])
+})
+
 test.each([
   ['an older access epoch', { sub: 'ada', accessEpoch: 6, id: 'old' }],
   ['another account', { sub: 'bob', accessEpoch: 7, id: 'other' }],

@@ -5,7 +5,7 @@ import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import { type DeviceCookieEntry, deviceOf } from './device-cookie.ts'
 import { widestNetworkOf } from './network.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
-import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from './sign-in-limits.ts'
+import type { Refusal, SignInLimits } from './sign-in-limits.ts'
 import { createTurns } from './turns.ts'
 
 /** More tries of one name at once than any person makes. */
@@ -63,7 +63,8 @@ export function createSignIn({
   log,
   waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
 }: Needs) {
-  // Keyed queues: strangers wait for each other by name, browsers with a device cookie by account.
+  // Keyed queues. Strangers wait for each other by name: by account, the wait would tell whose address is whose. Browsers
+  // with a device cookie wait by account.
   const strangers = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const accountsOfDevices = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const devices = createTurns({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
@@ -92,14 +93,29 @@ export function createSignIn({
     return signIn ?? { outcome: 'throttled', sub: undefined, retryAfterSeconds: HELD_SECONDS }
   }
 
-  /** However many try with one device cookie, one of them is before the other browsers of that person. */
-  function takeTurn(
+  /**
+   * However many try with one device cookie, one of them is before the other browsers of that person, and none of those
+   * waits while it is held.
+   */
+  async function takeTurn(
     login: string,
     device: DeviceCookieEntry | undefined,
     work: () => Promise<SignIn>,
   ): Promise<SignIn | undefined> {
-    if (!device) return strangers.take(loginKey(login), work)
-    return devices.take(device.id, () => accountsOfDevices.take(device.sub, work))
+    if (!device) return await strangers.take(loginKey(login), () => hold(work))
+    return await devices.take(device.id, () => hold(() => accountsOfDevices.take(device.sub, work)))
+  }
+
+  /** Tries once more what came a moment too soon. */
+  async function hold<Result extends SignIn | undefined>(work: () => Promise<Result>): Promise<Result> {
+    const signIn = await work()
+    const isHeld =
+      signIn?.outcome === 'throttled' &&
+      signIn.refusal?.reason === 'too soon' &&
+      signIn.retryAfterSeconds <= HELD_SECONDS
+    if (!isHeld) return signIn
+    await pause(signIn.retryAfterSeconds * 1000)
+    return await work()
   }
 
   function find(login: string): Promise<Found | undefined> {
@@ -126,7 +142,7 @@ export function createSignIn({
     const sub = account?.sub
     const asker = { isGone, isKnown: device !== undefined, network: widestNetworkOf(address) }
     if (hasher.isFull(asker)) return { outcome: 'busy', sub }
-    const verdict = await count(attempt)
+    const verdict = await atTheDatabase(() => limits.count(attempt))
     if (verdict.outcome === 'throttled') {
       const { retryAfterSeconds, refusal } = verdict
       return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
@@ -173,17 +189,6 @@ export function createSignIn({
     } catch (error) {
       log.warn({ event: 'password.not_upgraded', account: sub, error })
     }
-  }
-
-  async function count(attempt: SignInAttempt): Promise<SignInVerdict> {
-    const verdict = await atTheDatabase(() => limits.count(attempt))
-    const isHeld =
-      verdict.outcome === 'throttled' &&
-      verdict.refusal.reason === 'too soon' &&
-      verdict.retryAfterSeconds <= HELD_SECONDS
-    if (!isHeld) return verdict
-    await pause(verdict.retryAfterSeconds * 1000)
-    return await atTheDatabase(() => limits.count(attempt))
   }
 }
 
