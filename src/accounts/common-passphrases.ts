@@ -164,9 +164,16 @@ said, no soup for you, the simpsons, rick and morty, wubba lubba dub dub,
 /** The example of xkcd 936, which people also choose in another order. */
 const EXAMPLE = ['correct', 'horse', 'battery', 'staple']
 
-/** What a password looks like without what separates its words. */
+/** What a password looks like without what separates its words; signs that stand for letters stay. */
 export function squeeze(password: string): string {
-  return password.replace(/[\s\p{Pd}\p{Pc}.,;:'’"/\\|+*~·]+/gu, '')
+  return password.normalize('NFKC').replace(/[\s\p{Pd}\p{Pc}\p{Cf}.,;:'’"/\\|+*~·]+/gu, '')
+}
+
+/** The letters of a password, and how many other signs stand between them. */
+export function lettersOf(password: string): { letters: string; others: number } {
+  const squeezed = squeeze(password)
+  const letters = squeezed.replace(/[^\p{L}\p{M}]+/gu, '')
+  return { letters, others: squeezed.length - letters.length }
 }
 
 /** Common passphrases without spaces, the best known first. */

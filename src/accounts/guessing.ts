@@ -1,6 +1,6 @@
 import { type Match, ZxcvbnFactory } from '@zxcvbn-ts/core'
 import { adjacencyGraphs, dictionary } from '@zxcvbn-ts/language-common'
-import { COMMON_PASSPHRASES, squeeze } from './common-passphrases.ts'
+import { COMMON_PASSPHRASES, lettersOf, squeeze } from './common-passphrases.ts'
 
 /** Guesses that a password must withstand: with Argon2id, years of a thousand tries a second. */
 const LEAST_GUESSES = 1e12
@@ -9,6 +9,8 @@ const LEAST_GUESSES = 1e12
  * for it afterwards: hostile input of any length takes some milliseconds.
  */
 const JUDGED_CHARACTERS = 40
+/** Digits and marks that people choose from. */
+const SIGNS = 20
 /** How many readings of `p4$$w0rd` are tried. */
 const READINGS = 5
 
@@ -38,7 +40,16 @@ export function createGuessing() {
   return (password: string, context: readonly string[]): Weakness | undefined => {
     const { guesses, sequence } = passwords.check(password, [...context])
     if (guesses < LEAST_GUESSES) return weaknessOf(sequence)
-    return passphrases.check(squeeze(password)).guesses < LEAST_GUESSES ? 'common' : undefined
+    return guessesOfPhrase(password) < LEAST_GUESSES ? 'common' : undefined
+  }
+
+  /** Of a password as a phrase with `p4ssw0rd` letters, or with signs between its words. */
+  function guessesOfPhrase(password: string): number {
+    const { letters, others } = lettersOf(password)
+    return Math.min(
+      passphrases.check(squeeze(password)).guesses,
+      passphrases.check(letters).guesses * SIGNS ** others,
+    )
   }
 }
 
