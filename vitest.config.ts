@@ -21,6 +21,7 @@ const POSTGRES_ALONE = [
   'outage',
   'refresh-family',
   'road',
+  'rolling-restart',
   'schema-compatibility',
   'sealed-values',
   'statements',
@@ -41,6 +42,7 @@ const WHATEVER_DATABASE = [
   'redirect-uri',
   'sign-in-crowd',
   'sign-in-secrecy',
+  'stopping',
   'transport',
 ]
 /** The command line's own tests run on the embedded database in any case. */

@@ -105,12 +105,12 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** Asks a process to end, and insists after a while. */
+/** Asks a process to end, as Ctrl-C does, and insists after a while. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = new Promise((done) => child.once('exit', done))
   const insist = setTimeout(() => child.kill('SIGKILL'), STOP_MILLISECONDS)
-  child.kill('SIGTERM')
+  child.kill('SIGINT')
   await ended
   clearTimeout(insist)
 }

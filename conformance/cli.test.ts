@@ -268,7 +268,7 @@ describe('the command line beside a running server', () => {
     await following.prints('"username":"followed"')
     const lines = following.stdout().trim().split('\n')
     expect(lines.filter((line) => JSON.parse(line).username === 'followed')).toHaveLength(1)
-    following.child.kill('SIGINT')
+    following.child.kill('SIGTERM')
     expect(await following.exit).toBe(0)
     expect(following.stderr()).toBe('')
 
@@ -355,8 +355,8 @@ describe('the process', () => {
     })
   })
 
-  test('SIGTERM ends it with exit code 0, and it starts again quickly, saying no secrets', async () => {
-    server.child.kill('SIGTERM')
+  test('Ctrl-C ends it with exit code 0, and it starts again quickly, saying no secrets', async () => {
+    server.child.kill('SIGINT')
     expect(await server.exit).toBe(0)
     const startedAt = performance.now()
     server = start(['serve'])
@@ -369,7 +369,7 @@ describe('the process', () => {
   test('who follows waits while no server runs, keeps none from starting, and misses nothing', async () => {
     const following = start(['events', 'follow', '--type', 'account.created', '--since', '1h'])
     await following.prints('demo')
-    server.child.kill('SIGTERM')
+    server.child.kill('SIGINT')
     await server.exit
     await following.warns('Waiting for the database: no server is running')
     await sallyport(['users', 'create', '--username', 'meanwhile'])
@@ -391,7 +391,7 @@ describe('the process', () => {
   })
 
   test('another master key is a clear refusal to start', async () => {
-    server.child.kill('SIGTERM')
+    server.child.kill('SIGINT')
     await server.exit
     const { code, stderr } = await sallyport(['serve'], '', {
       ENCRYPTION_KEY: Buffer.alloc(32, 9).toString('base64'),
@@ -448,7 +448,7 @@ describe('the process', () => {
     await running.prints('Sallyport is ready')
     await running.prints('Stop with Ctrl-C')
     expect(running.stdout()).toMatch(/password +\S{40}/)
-    running.child.kill('SIGTERM')
+    running.child.kill('SIGINT')
     await running.exit
   })
 
@@ -508,7 +508,7 @@ describe('the process', () => {
     })
     await running.prints('Sallyport is ready')
     await running.prints(`"address":"0.0.0.0:${port}","management":"127.0.0.1:${managementPort}"`)
-    running.child.kill('SIGTERM')
+    running.child.kill('SIGINT')
     await running.exit
   })
 
@@ -517,7 +517,7 @@ describe('the process', () => {
     const running = start(['serve', '--no-demo'], empty)
     await running.prints('Sallyport is ready')
     expect(JSON.parse((await sallyport(['users', 'list', '--json'], '', empty)).stdout)).toEqual([])
-    running.child.kill('SIGTERM')
+    running.child.kill('SIGINT')
     await running.exit
   })
 })

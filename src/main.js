@@ -9,8 +9,15 @@ const OLDEST_NODE = 24
 // What any command writes, such as the embedded database, its key and its socket, is for this user alone.
 process.umask(0o077)
 
+/** @type {const} */
+const SIGNALS = ['SIGINT', 'SIGTERM']
 const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stopping.abort())
+// A second signal ends the process at once, unless its command ends in order whatever comes.
+for (const signal of SIGNALS)
+  process.once(signal, () => stopping.abort(Object.assign(new Error(`ended by ${signal}`), { signal })))
+const ignoreFurtherSignals = () => {
+  for (const signal of SIGNALS) process.on(signal, () => {})
+}
 
 /** After a fault of ours running requests finish, and the supervisor starts the process again. */
 process.on('uncaughtException', (error) => {
@@ -22,7 +29,14 @@ process.on('uncaughtException', (error) => {
 const { argv, env, stdin, stdout, stderr } = process
 const program = await loadProgram()
 const exitCode = program
-  ? await program.run(argv.slice(2), { env, stdin, stdout, stderr, signal: stopping.signal })
+  ? await program.run(argv.slice(2), {
+      env,
+      stdin,
+      stdout,
+      stderr,
+      signal: stopping.signal,
+      ignoreFurtherSignals,
+    })
   : 1
 process.exitCode ||= exitCode
 

@@ -14,7 +14,7 @@ import { createViews } from './http/pages/views.ts'
 import { createDeviceCookies } from './http/sign-in/device-cookie.ts'
 import { createRememberCookies } from './http/sign-in/remember-me.ts'
 import { securityHeaders } from './http/transport/headers.ts'
-import { type Answer, createListener, refuse } from './http/transport/listener.ts'
+import { type Answer, createListener, type Listener, refuse } from './http/transport/listener.ts'
 import { createOverloadNotices } from './http/transport/overload-notices.ts'
 import { createProxyNotices } from './http/transport/proxy-notices.ts'
 import { openInstallation } from './installation.ts'
@@ -42,17 +42,26 @@ import { createUndeliveredAnswers } from './oidc/undelivered-answers.ts'
 import { createServableCheck } from './store/schema-compatibility.ts'
 import type { Clock } from './time.ts'
 
-const DRAIN_MILLISECONDS = 25_000
 const START_ATTEMPTS = 30
-const SWEEP_MILLISECONDS = 100
 
 export type RunningServer = Readonly<{
   /** Where the public listener answers on this machine. */
   url: string
   managementUrl: string
   admin: Admin
-  /** Not ready, then finishes what is running (at most 25 s), then closes. */
-  stop(options?: { pauseMilliseconds?: number }): Promise<void>
+  /**
+   * Stops in order: is not ready from now on, has each answer close its connection, accepts connections until the pause
+   * is over, finishes what is running (at most 25 s more), and closes. A second call waits for the first.
+   */
+  stop(options?: Stopping): Promise<void>
+}>
+
+/** For a balancer in front, which needs time to notice, and for clients behind it, whose connections it keeps. */
+export type Stopping = Readonly<{
+  /** How long connections are still accepted. */
+  pauseMilliseconds?: number
+  /** After the pause: how long a connection without a request stays open for one. */
+  idleMilliseconds?: number
 }>
 
 type Needs = {
@@ -67,7 +76,7 @@ type Prepare = (admin: Admin) => Promise<void>
 /**
  * Starts the server: opens the installation, listens on both ports, and says how to stop.
  *
- * @param signal ends the waiting for a database that does not answer; then it rejects.
+ * @param signal gives up the start; once it resolves, `stop` is the way to end it.
  */
 export async function startServer(
   config: Config,
@@ -79,7 +88,7 @@ export async function startServer(
   const templates = compileTemplates(files, messages)
   const views = createViews({ ...config, files, messages, templates })
   let isPrepared = false
-  let isStopping = false
+  let stopped: Promise<void> | undefined
   await verifyGuard()
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, {
@@ -178,7 +187,7 @@ export async function startServer(
         database: isServed !== undefined,
         migrations: isServed !== false,
         keys: installation.jwks.keys.length > 0,
-        accepting: !isStopping,
+        accepting: stopped === undefined,
         clock: clockWatch.isNear(),
       }
       return {
@@ -192,7 +201,7 @@ export async function startServer(
 
   const headers = securityHeaders(config.issuer)
   const onOverload = createOverloadNotices({ log, metrics, now })
-  const listeners: Server[] = []
+  const listeners: Listener[] = []
   try {
     for (const [callback, where] of [
       [health.callback(), config.management],
@@ -202,6 +211,8 @@ export async function startServer(
         isPrepared ? callback(request, response) : refuse(response, 503, headers, { 'Retry-After': '1' })
       listeners.push(await listen(createListener(answer, { headers, onOverload }), where))
     }
+    // Not later: what is prepared is shown once, by the caller.
+    signal?.throwIfAborted()
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)
     await rememberMe.enforce()
@@ -210,7 +221,7 @@ export async function startServer(
     await passwordRules.load()
     isPrepared = true
   } catch (error) {
-    await Promise.all(listeners.map(close))
+    await Promise.all(listeners.map((listener) => listener.close()))
     await installation.close()
     throw error
   }
@@ -247,56 +258,47 @@ export async function startServer(
     ],
     { log },
   )
-  const [management, main] = listeners as [Server, Server]
+  const [management, main] = listeners as [Listener, Listener]
   log.info({
     event: 'listening',
     issuer: config.issuer,
-    address: boundAddress(main),
-    management: boundAddress(management),
+    address: boundAddress(main.server),
+    management: boundAddress(management.server),
   })
 
+  async function stop({ pauseMilliseconds = 0, idleMilliseconds = 0 }: Stopping): Promise<void> {
+    log.info({ event: 'stopping' })
+    main.closeAfterAnswers()
+    await pause(pauseMilliseconds)
+    await main.close({ idleMilliseconds })
+    await management.close()
+    await jobs.stop()
+    await heartbeatJob.leave()
+    for (const delivery of deliveries) await delivery.stop()
+    await installation.close()
+    log.info({ event: 'stopped' })
+  }
+
   return {
-    url: urlOf(main),
-    managementUrl: urlOf(management),
+    url: urlOf(main.server),
+    managementUrl: urlOf(management.server),
     admin,
-    async stop({ pauseMilliseconds = 0 } = {}) {
-      if (isStopping) return
-      isStopping = true
-      log.info({ event: 'stopping' })
-      // The balancer in front learns that this instance is not ready before it stops accepting.
-      await pause(pauseMilliseconds)
-      await close(main)
-      await close(management)
-      await jobs.stop()
-      await heartbeatJob.leave()
-      for (const delivery of deliveries) await delivery.stop()
-      await installation.close()
-      log.info({ event: 'stopped' })
+    stop(options = {}) {
+      stopped ??= stop(options)
+      return stopped
     },
   }
 }
 
-function listen(server: Server, { host, port }: Config['listen']): Promise<Server> {
+function listen(listener: Listener, { host, port }: Config['listen']): Promise<Listener> {
+  const { server } = listener
   return new Promise((done, fail) => {
     server.once('error', fail)
     server.listen(port, host, () => {
       server.off('error', fail)
-      done(server)
+      done(listener)
     })
   })
-}
-
-/** Accepts nothing new, lets running requests finish, and cuts what takes longer than {@link DRAIN_MILLISECONDS}. */
-async function close(server: Server): Promise<void> {
-  const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MILLISECONDS)
-  // A kept-alive connection becomes idle only when its last response is out.
-  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MILLISECONDS)
-  await new Promise<void>((done) => {
-    server.close(() => done())
-    server.closeIdleConnections()
-  })
-  clearTimeout(cut)
-  clearInterval(sweep)
 }
 
 /** What the listener is bound to; `[::]` and `0.0.0.0` are every address of the machine. */

@@ -16,6 +16,7 @@ export function createSilentTerminal(env: Terminal['env'] = {}, input = '') {
     stdout: stream('stdout'),
     stderr: stream('stderr'),
     signal: new AbortController().signal,
+    ignoreFurtherSignals: () => {},
   }
   return { terminal, written }
 }

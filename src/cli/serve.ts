@@ -3,16 +3,23 @@ import type { Admin } from '../admin/admin.ts'
 import { parseConfig } from '../config.ts'
 import { type Demo, seedDemo, welcome } from '../demo.ts'
 import { createLog } from '../log.ts'
+import type { Stopping } from '../server.ts'
 import { print, type Terminal } from './terminal.ts'
 
-/** Balancers look every few seconds; on localhost there is none. */
-const PAUSE_BEFORE_CLOSING_MILLISECONDS = 5_000
+/**
+ * A balancer needs seconds to notice that this instance is not ready. Clients whose connections it keeps learn it from
+ * their next answer; a connection that had none for so long is hardly about to be used when it is closed.
+ */
+const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, idleMilliseconds: 10_000 }
+/** Ctrl-C: a person waits for it, and no balancer sends it. */
+const AT_ONCE: Stopping = {}
 
 export function serveCommand(terminal: Terminal): Command {
   return new Command('serve')
     .description('run the server (the default command)')
     .option('--no-demo', 'leave an empty embedded database empty')
     .action(async (options: { demo: boolean }) => {
+      terminal.ignoreFurtherSignals()
       const config = parseConfig(terminal.env)
       const log = createLog(config.log)
       // The engine and the databases are loaded by the commands that need them alone.
@@ -25,7 +32,7 @@ export function serveCommand(terminal: Terminal): Command {
       }
       const { signal } = terminal
       const server = await startServer(config, { log, prepare, signal }).catch((error: unknown) => {
-        // It was told to stop while it waited for the database.
+        // It was told to stop while it was starting: nothing was answered yet.
         if (signal.aborted) return undefined
         throw error
       })
@@ -33,12 +40,12 @@ export function serveCommand(terminal: Terminal): Command {
       // On Postgres the log says that it listens, and nothing but the log is on stdout.
       if (config.database.kind === 'embedded') print(terminal, welcome(config.issuer, seeded))
       await aborted(signal)
-      await server.stop({ pauseMilliseconds: config.isLocal ? 0 : PAUSE_BEFORE_CLOSING_MILLISECONDS })
+      await server.stop(signal.reason?.signal === 'SIGINT' ? AT_ONCE : IN_ORDER)
     })
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
-  // It may have come while the server was starting.
+  // It may have come since the server began to answer.
   if (signal.aborted) return
   await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
 }

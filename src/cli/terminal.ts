@@ -8,8 +8,10 @@ export type Terminal = Readonly<{
   stdin: Readable & { isTTY?: boolean }
   stdout: Writable & { isTTY?: boolean }
   stderr: Writable & { isTTY?: boolean }
-  /** Ends a command that runs until it is told to stop. */
+  /** Ends a command that runs until it is told to stop. The reason is an Error whose `signal` names the process signal, if it was one. */
   signal: AbortSignal
+  /** Has a command end in order that was told to stop: further process signals change nothing. */
+  ignoreFurtherSignals: () => void
 }>
 
 /** The command line was wrong: exit code 2. */

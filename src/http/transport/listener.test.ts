@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { securityHeaders } from './headers.ts'
-import { type Answer, createListener, type Overload } from './listener.ts'
+import { type Answer, createListener, type Listener, type Overload } from './listener.ts'
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 const headers = securityHeaders('http://localhost')
@@ -14,6 +14,7 @@ vi.setConfig({ testTimeout: 30_000 })
 const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 20_000, interval: 5 })
 
 let server: Server
+let listener: Listener
 const clients: Socket[] = []
 
 afterEach(async () => {
@@ -22,12 +23,13 @@ afterEach(async () => {
   await new Promise((done) => server.close(done))
 })
 
-type Options = { silenceMilliseconds?: number; maxRequestsInFlight?: number }
+type Options = { silenceMilliseconds?: number; maxRequestsInFlight?: number; drainMilliseconds?: number }
 
 async function listen(answer: Answer, options: Options = {}): Promise<Overload[]> {
   const overloads: Overload[] = []
   const onOverload = (overload: Overload) => void overloads.push(overload)
-  server = createListener(answer, { headers, onOverload, ...options })
+  listener = createListener(answer, { headers, onOverload, ...options })
+  server = listener.server
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   return overloads
 }
@@ -219,5 +221,133 @@ describe('requests in flight on all connections', () => {
     held[10]?.finish()
     await eventually(() => statusesIn(served.text())).toEqual([200])
     expect(overloads).toEqual([])
+  })
+})
+
+describe('a listener that stops', () => {
+  const closings = (text: string) => [...text.matchAll(/^Connection: (\S+)/gim)].map(([, value]) => value)
+
+  test('says Connection: close in each answer, also to a request that it began before (RFC 9112 §9.6)', async () => {
+    const { answer, held } = createHeldAnswers()
+    await listen(answer)
+    const [begun, idle] = await openMany(2)
+    begun?.client.write(REQUEST)
+    await eventually(() => held.length).toBe(1)
+    listener.closeAfterAnswers()
+    idle?.client.write(REQUEST)
+    await eventually(() => held.length).toBe(2)
+    // Before its port is closed.
+    const late = await open()
+    late.client.write(REQUEST)
+    await eventually(() => held.length).toBe(3)
+    for (const { finish } of held) finish()
+    for (const connection of [begun, idle, late]) {
+      await connection?.closed
+      expect(statusesIn(connection?.text() ?? '')).toEqual([200])
+      expect(closings(connection?.text() ?? '')).toEqual(['close'])
+    }
+  })
+
+  test('answers every request of a pipeline before it closes the connection', async () => {
+    const { answer, held } = createHeldAnswers()
+    await listen(answer)
+    const { client, text, closed } = await open()
+    client.write(REQUEST.repeat(3))
+    await eventually(() => held.length).toBe(1)
+    listener.closeAfterAnswers()
+    client.write(REQUEST.repeat(2))
+    for (let begun = 1; begun <= 5; begun++) {
+      await eventually(() => held.length).toBe(begun)
+      held.at(-1)?.finish()
+    }
+    await closed
+    expect(statusesIn(text())).toHaveLength(5)
+    expect(closings(text()).at(-1)).toBe('close')
+    expect(closings(text()).slice(0, -1)).not.toContain('close')
+  })
+
+  test('keeps a connection without a request open for one, and answers that', async () => {
+    await listen(answerWith('x'))
+    const { client, socket, text, closed } = await open()
+    client.write(REQUEST)
+    await once(client, 'data')
+    const stopped = listener.close({ idleMilliseconds: 10_000 })
+    await eventually(() => server.listening).toBe(false)
+    // Longer than the listener takes to look for idle connections.
+    await pause(300)
+    expect(socket.destroyed).toBe(false)
+    client.write(REQUEST)
+    await closed
+    expect(statusesIn(text())).toEqual([200, 200])
+    await stopped
+  })
+
+  test('closes a connection without a request when the idle time is over', async () => {
+    await listen(answerWith('x'))
+    const { client, closed } = await open()
+    client.write(REQUEST)
+    await once(client, 'data')
+    await listener.close({ idleMilliseconds: 100 })
+    await closed
+  })
+
+  test('waits for a body that is still being sent, and for the head of a request', async () => {
+    await listen(answerWith('x'))
+    const [body, heading] = await openMany(2)
+    body?.client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na')
+    heading?.client.write('GET / HTTP/1.1\r\nHost: a\r\n')
+    await eventually(() => heading?.socket.bytesRead).toBeGreaterThan(0)
+    await eventually(() => body?.socket.bytesRead).toBeGreaterThan(0)
+    const stopped = listener.close()
+    await pause(300)
+    for (const connection of [body, heading]) expect(connection?.socket.destroyed).toBe(false)
+    body?.client.write('b')
+    heading?.client.write('\r\n')
+    await stopped
+    expect(statusesIn(body?.text() ?? '')).toEqual([200])
+    expect(statusesIn(heading?.text() ?? '')).toEqual([200])
+  })
+
+  test('cuts no answer that is still on its way to its reader', async () => {
+    const BYTES = 30_000_000
+    await listen(answerWith('x'.repeat(BYTES)))
+    const { client, socket, text, closed } = await open()
+    client.pause()
+    client.write(REQUEST)
+    await eventually(() => socket.bytesWritten).toBeGreaterThan(BYTES)
+    const stopped = listener.close()
+    await pause(300)
+    client.resume()
+    await Promise.all([stopped, closed])
+    expect(text().length).toBeGreaterThan(BYTES)
+  })
+
+  test('waits for the work of a client that left', async () => {
+    const { answer, held } = createHeldAnswers()
+    await listen(answer)
+    const { client, socket } = await open()
+    client.write(REQUEST)
+    await eventually(() => held.length).toBe(1)
+    client.destroy()
+    await once(socket, 'close')
+    let isStopped = false
+    const stopped = listener.close().then(() => {
+      isStopped = true
+    })
+    await pause(300)
+    expect(isStopped).toBe(false)
+    held[0]?.finish()
+    await stopped
+  })
+
+  test('cuts what takes longer than its limit: silent readers, endless work, idle connections', async () => {
+    const { answer, held } = createHeldAnswers()
+    await listen(answer, { drainMilliseconds: 300 })
+    const [working, idle] = await openMany(2)
+    working?.client.write(REQUEST)
+    await eventually(() => held.length).toBe(1)
+    await listener.close({ idleMilliseconds: 10_000 })
+    await Promise.all([working?.closed, idle?.closed])
+    expect(statusesIn(working?.text() ?? '')).toEqual([])
   })
 })

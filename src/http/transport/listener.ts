@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { drain } from './drain.ts'
 import { createLoadLimit } from './load-limit.ts'
 import { createPipelines, type Exchange } from './pipeline.ts'
 import { isOverlongTarget, parseTarget } from './request-target.ts'
@@ -19,6 +20,8 @@ const LIMITS = {
 const MAX_SOCKETS = 2_000
 /** More take longer than the database lets each of them wait. */
 const MAX_REQUESTS_IN_FLIGHT = 1_000
+/** What requests get to finish in when the server stops; stays below Kubernetes' 30 s. */
+const DRAIN_MILLISECONDS = 25_000
 /** A client that sends requests and reads no answer would otherwise hold its connection for ever. */
 const SILENCE_MILLISECONDS = 20_000
 
@@ -36,8 +39,20 @@ type Options = {
   /** How long a connection may stand still while something is asked or answered. Node looks twice. */
   silenceMilliseconds?: number
   maxRequestsInFlight?: number
+  drainMilliseconds?: number
   onOverload?: (overload: Overload) => void
 }
+
+export type Listener = Readonly<{
+  server: Server
+  /** From now on each answer closes its connection, and new connections are still accepted. */
+  closeAfterAnswers(): void
+  /**
+   * Accepts no more connections, lets requests finish, and cuts what takes longer than 25 s. Connections without a
+   * request wait for one for so long, and close after its answer.
+   */
+  close(options?: { idleMilliseconds?: number }): Promise<void>
+}>
 
 /**
  * A listener that also answers what no application gets to see: what is no HTTP (RFC 9112), comes too slowly, is longer
@@ -49,9 +64,10 @@ export function createListener(
     headers,
     silenceMilliseconds = SILENCE_MILLISECONDS,
     maxRequestsInFlight = MAX_REQUESTS_IN_FLIGHT,
+    drainMilliseconds = DRAIN_MILLISECONDS,
     onOverload = () => {},
   }: Options,
-): Server {
+): Listener {
   const load = createLoadLimit(maxRequestsInFlight)
   const pipelines = createPipelines(begin)
 
@@ -83,7 +99,20 @@ export function createListener(
       socket.end(rawAnswer(statusOf(error), headers), () => socket.destroy())
     else socket.destroy()
   })
-  return server
+
+  return {
+    server,
+    closeAfterAnswers: pipelines.closeAfterAnswers,
+    async close({ idleMilliseconds = 0 } = {}) {
+      pipelines.closeAfterAnswers()
+      await drain(server, {
+        isSending: pipelines.isSending,
+        finishWork: load.idle,
+        idleMilliseconds,
+        limitMilliseconds: drainMilliseconds,
+      })
+    },
+  }
 }
 
 /** Answers without an application: one that is not there yet, or a request that is none. */
