@@ -40,6 +40,7 @@ const WHATEVER_DATABASE = [
   'pipelining',
   'proxy',
   'redirect-uri',
+  'scope-narrowing',
   'sign-in-crowd',
   'sign-in-secrecy',
   'stopping',
