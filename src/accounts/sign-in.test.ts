@@ -119,6 +119,28 @@ test('keeps a person from waiting behind many attempts with one stolen device co
   expect(outcomes.filter((outcome) => outcome === 'throttled')).toHaveLength(9)
 })
 
+test('lets others to the database between the attempts of one network', async () => {
+  const asked: string[] = []
+  const signIn = createSignIn({
+    accounts: {
+      findByLogin: async (login: string) => {
+        asked.push(login)
+        await pause(10)
+        return undefined
+      },
+    } as unknown as Accounts,
+    hasher: { ...createPasswordHasher(), verify: async () => false, isOutdated: () => false },
+    limits,
+    log: { warn: () => {} },
+  })
+  const crowd = Array.from({ length: 30 }, (_, index) =>
+    signIn({ ...credentials, login: `crowd ${index}`, address: `2001:db8:1:${index}::1` }),
+  )
+  expect((await signIn({ ...credentials, login: 'other' })).outcome).toBe('rejected')
+  await Promise.all(crowd)
+  expect(asked.indexOf('other')).toBeLessThan(4)
+})
+
 test('keeps a person from waiting while another of their browsers is held', async () => {
   const order: string[] = []
   const tooSoon = { name: 'sign_in.device_cookie', most: 30, windowSeconds: 60, isDelayed: true }

@@ -16,6 +16,8 @@ const WAITING_AT_MOST = 64
 const WAIT_AT_MOST_MILLISECONDS = 5_000
 /** However many sign in, the others who need the database find connections free. */
 const AT_THE_DATABASE = 4
+/** However many of one network sign in, the others who sign in find half of those free. */
+const AT_THE_DATABASE_OF_ONE_NETWORK = 2
 /** Whoever corrects a slip at once, or presses the button twice, waits for this long instead of being sent away. */
 const HELD_SECONDS = 1
 
@@ -68,7 +70,11 @@ export function createSignIn({
   const strangers = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const accountsOfDevices = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const devices = createTurns({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
-  const atTheDatabase = pLimit(AT_THE_DATABASE)
+  const connections = pLimit(AT_THE_DATABASE)
+  const networks = createTurns({
+    atOnce: AT_THE_DATABASE_OF_ONE_NETWORK,
+    waitingAtMost: Number.POSITIVE_INFINITY,
+  })
   // Those who waited too long are many at once, and a page for all of them would hold up everybody else.
   const leave = pLimit(1)
 
@@ -83,12 +89,12 @@ export function createSignIn({
     const cameAt = performance.now()
     const isOver = () => credentials.isGone?.() || performance.now() - cameAt > waitAtMostMilliseconds
     // Strangers who queue for a name do not stand in the way of its person: whose a browser is, is looked up first.
-    const found = mayBeKnown ? await find(login) : undefined
+    const found = mayBeKnown ? await find(login, network) : undefined
     const device = found && deviceOf(found.account, deviceCookie)
     if (mayBeKnown && !device && isCrowded(network)) return { outcome: 'busy', sub: undefined }
     const signIn = await takeTurn(login, device, async () => {
       if (isOver()) return await leaveLine()
-      return await verify(credentials, (mayBeKnown ? found : await find(login)) ?? {}, device)
+      return await verify(credentials, (mayBeKnown ? found : await find(login, network)) ?? {}, device)
     })
     return signIn ?? { outcome: 'throttled', sub: undefined, retryAfterSeconds: HELD_SECONDS }
   }
@@ -118,13 +124,19 @@ export function createSignIn({
     return await work()
   }
 
-  function find(login: string): Promise<Found | undefined> {
-    return atTheDatabase(() => accounts.findByLogin(login))
+  function find(login: string, network: string): Promise<Found | undefined> {
+    return atTheDatabase(network, () => accounts.findByLogin(login))
+  }
+
+  async function atTheDatabase<Result>(network: string, work: () => Promise<Result>): Promise<Result> {
+    const done = await networks.take(network, async () => ({ result: await connections(work) }))
+    if (!done) throw new Error('a queue without a limit was full')
+    return done.result
   }
 
   /** For strangers: as many wait, for their turn or at the database, as will be looked at in time. */
   function isCrowded(network: string): boolean {
-    const waiting = strangers.countWaiting() + atTheDatabase.pendingCount
+    const waiting = strangers.countWaiting() + networks.countWaiting() + connections.pendingCount
     return hasher.isFull({ network }) || waiting >= WAITING_AT_MOST
   }
 
@@ -140,9 +152,10 @@ export function createSignIn({
   ): Promise<SignIn> {
     const attempt = { login, account, address, device }
     const sub = account?.sub
-    const asker = { isGone, isKnown: device !== undefined, network: widestNetworkOf(address) }
+    const network = widestNetworkOf(address)
+    const asker = { isGone, isKnown: device !== undefined, network }
     if (hasher.isFull(asker)) return { outcome: 'busy', sub }
-    const verdict = await atTheDatabase(() => limits.count(attempt))
+    const verdict = await atTheDatabase(network, () => limits.count(attempt))
     if (verdict.outcome === 'throttled') {
       const { retryAfterSeconds, refusal } = verdict
       return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
@@ -153,14 +166,14 @@ export function createSignIn({
       if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
       if (!account || passwordHash === undefined || !matches || account.status !== 'active')
         return { outcome: 'rejected', sub }
-      const current = await findStillRight(login, { account, passwordHash, password })
+      const current = await findStillRight(attempt, { account, passwordHash, password })
       if (!current) return { outcome: 'rejected', sub }
       await limits.succeeded(attempt)
       if (hasher.isOutdated(passwordHash)) await upgrade(account.sub, passwordHash, password)
       return { outcome: 'accepted', account: current }
     } catch (error) {
       if (!(error instanceof HashingBusyError)) throw error
-      await atTheDatabase(() => limits.notLookedAt(attempt))
+      await atTheDatabase(network, () => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
   }
@@ -170,10 +183,10 @@ export function createSignIn({
    * same password under a new hash is still right. What happens after this, the access epoch decides.
    */
   async function findStillRight(
-    login: string,
+    { login, address }: Pick<Credentials, 'login' | 'address'>,
     verified: { account: Account; passwordHash: string; password: string },
   ): Promise<Account | undefined> {
-    const current = await find(login)
+    const current = await find(login, widestNetworkOf(address))
     if (current?.account.sub !== verified.account.sub || current.account.status !== 'active') return undefined
     const isRight =
       current.passwordHash === verified.passwordHash ||
