@@ -6,33 +6,46 @@ type Load = Readonly<{
   run: () => Promise<Pace>
 }>
 
+type Cleaning = Readonly<{
+  isDone: () => boolean
+  outcome: Promise<Pick<CleanupResult, 'seconds' | 'deleted'>>
+}>
+
 /**
- * Runs load window by window until a clean-up beside it is done.
+ * Starts a clean-up, which must begin before a server does: only one worker cleans up at a time, and a server looks
+ * for something to delete some seconds after its start.
  *
- * @param cleanUp gives its report as JSON. It starts at once, before the server's own jobs look for something to delete:
- *   only one worker cleans up at a time.
+ * @param cleanUp gives its report as JSON.
+ */
+export function startCleaning(cleanUp: () => Promise<string>): Cleaning {
+  let isDone = false
+  const startedAt = performance.now()
+  const outcome = cleanUp()
+    .then((report) => ({
+      seconds: (performance.now() - startedAt) / 1000,
+      deleted: JSON.parse(report) as Record<string, number>,
+    }))
+    .finally(() => {
+      isDone = true
+    })
+  // The load is what waits; a clean-up that fails meanwhile is told of when its outcome is asked for.
+  outcome.catch(() => {})
+  return { isDone: () => isDone, outcome }
+}
+
+/**
+ * Runs load window by window until the clean-up beside it is done.
+ *
  * @param before what the load came to without a clean-up.
  */
 export async function measureCleanup(
   { warmUp, run }: Load,
-  { cleanUp, before }: { cleanUp: () => Promise<string>; before: Pace },
+  { cleaning, before }: { cleaning: Cleaning; before: Pace },
 ): Promise<CleanupResult> {
-  const startedAt = performance.now()
-  let seconds: number | undefined
-  const cleaning = cleanUp().finally(() => {
-    seconds = (performance.now() - startedAt) / 1000
-  })
-  // The load is what waits; a clean-up that fails meanwhile is told of below.
-  cleaning.catch(() => {})
   const first = await warmUp()
-  const beside: Pace[] = []
-  while (seconds === undefined) beside.push(await run())
-  const deleted = JSON.parse(await cleaning) as Record<string, number>
+  const windows: Pace[] = []
+  while (!cleaning.isDone()) windows.push(await run())
   // The last window outlasted the clean-up; a short clean-up has no other.
-  return {
-    before,
-    beside: beside.length > 1 ? beside.slice(0, -1) : [...beside, first].slice(0, 1),
-    seconds,
-    deleted,
-  }
+  const beside = windows.length > 1 ? windows.slice(0, -1) : [...windows, first].slice(0, 1)
+  return { before, beside, ...(await cleaning.outcome) }
 }

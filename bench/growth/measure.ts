@@ -7,7 +7,7 @@ import { type SignedIn, signInOne } from '../load/people.ts'
 import type { Postgres } from '../postgres.ts'
 import type { Processes } from '../processes.ts'
 import { median } from '../report/statistics.ts'
-import { measureCleanup } from './cleanup.ts'
+import { measureCleanup, startCleaning } from './cleanup.ts'
 import { addExpiredTokens, fillTokens, TOKENS_PER_GRANT } from './fill.ts'
 import { explainHot, type Plan } from './plans.ts'
 import type { CleanupResult, GrowthResult, Pace, SizeResult } from './result.ts'
@@ -148,8 +148,8 @@ async function cleanUp(
   })
   await addExpiredTokens(url, { expired, tokens, offline })
   await postgres.settle(database)
-  const cleanUp = () => sallyport.cli(url, 'cleanup', '--json')
-  return await withServer(sallyport, url, () => measureCleanup(load, { cleanUp, before }))
+  const cleaning = startCleaning(() => sallyport.cli(url, 'cleanup', '--json'))
+  return await withServer(sallyport, url, () => measureCleanup(load, { cleaning, before }))
 }
 
 async function withServer<Result>(
