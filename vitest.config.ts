@@ -73,6 +73,7 @@ export default defineConfig({
           ...conformance,
           name: 'browser',
           include: ['conformance/browser/*.test.ts'],
+          globalSetup: [...conformance.globalSetup, 'conformance/support/chromium.ts'],
           env: { TEST_DATABASE: 'postgres' },
         },
       },

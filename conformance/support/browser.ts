@@ -1,15 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
-import { inflate } from '@sparticuz/chromium'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
-
-/** The package that Chromium comes in is made for one platform; elsewhere this names a Chromium to use instead. */
-const OTHER_CHROMIUM = process.env.TEST_CHROMIUM
+import { inject } from 'vitest'
 
 /**
  * The arguments are our own: the package's list has `--single-process`, under which closing a page ends the browser,
@@ -32,50 +25,18 @@ export type Tab = Readonly<{
   close: () => Promise<void>
 }>
 
-/**
- * Starts a real Chromium that npm alone installed. Its program, its libraries (for machines without NSS) and its one
- * font lie in a temporary folder, so that pages measure the same everywhere; {@link TestBrowser.close} removes it.
- */
+/** Starts the Chromium that `chromium.ts` has unpacked. */
 export async function launchBrowser(): Promise<TestBrowser> {
-  const folder = await mkdtemp(join(tmpdir(), 'sallyport-chromium-'))
-  const removeFolder = () => rm(folder, { recursive: true, force: true })
-  let browser: Browser
-  try {
-    browser = await chromium.launch({
-      args: ARGUMENTS,
-      ...(OTHER_CHROMIUM ? { executablePath: OTHER_CHROMIUM } : await unpackChromium(folder)),
-    })
-  } catch (error) {
-    await removeFolder()
-    throw error
-  }
+  const { executablePath, env } = inject('chromium')
+  const browser = await chromium.launch({
+    args: ARGUMENTS,
+    executablePath,
+    env: { ...process.env, ...env },
+  })
   return {
     open: (options) => openTab(browser, options),
-    async close() {
-      await browser.close()
-      await removeFolder()
-    },
+    close: () => browser.close(),
   }
-}
-
-async function unpackChromium(folder: string) {
-  const packed = new URL('../bin/', import.meta.resolve('@sparticuz/chromium'))
-  const unpack = (name: string) => inflate(fileURLToPath(new URL(name, packed)))
-  const { TMPDIR } = process.env
-  // The package unpacks into the system's temporary folder, which it asks for at once, before anything is awaited.
-  process.env.TMPDIR = folder
-  const unpacking = ['chromium.br', 'al2023.tar.br', 'fonts.tar.br'].map(unpack)
-  if (TMPDIR === undefined) delete process.env.TMPDIR
-  else process.env.TMPDIR = TMPDIR
-  const [executablePath = '', libraries = '', fonts = ''] = await Promise.all(unpacking)
-
-  const fontsConfig = join(folder, 'fonts.conf')
-  await writeFile(
-    fontsConfig,
-    `<fontconfig><dir>${fonts}</dir><cachedir>${join(folder, 'fonts-cache')}</cachedir></fontconfig>`,
-  )
-  const env = { ...process.env, LD_LIBRARY_PATH: join(libraries, 'lib'), FONTCONFIG_FILE: fontsConfig }
-  return { executablePath, env }
 }
 
 async function openTab(browser: Browser, options: BrowserContextOptions = {}): Promise<Tab> {
