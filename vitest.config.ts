@@ -24,6 +24,7 @@ const POSTGRES_ALONE = [
   'rolling-restart',
   'schema-compatibility',
   'sealed-values',
+  'session-replacement',
   'statements',
   'storage-faults',
   'unique-violation',

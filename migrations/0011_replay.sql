@@ -20,3 +20,10 @@ alter table oidc_refresh_answer
   add column made_by uuid,
   -- It is repeated for this long, of the time in which that instance was up.
   add column repeat_seconds integer not null default 10;
+
+-- Identifiers of sessions that another one took the place of.
+alter table oidc_session
+  -- The identifier that did: of the same session, or of one that a person began in the same browser.
+  add column successor_hash bytea,
+  -- Until then, requests that were under way may still read what is stored here.
+  add column readable_until timestamptz;

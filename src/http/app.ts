@@ -44,6 +44,7 @@ import { createInteractionRoutes } from './sign-in/interaction.ts'
 import { createLoginForm } from './sign-in/login-form.ts'
 import { recogniseBrowsers } from './sign-in/remember-me.ts'
 import { restartRequests } from './sign-in/restart.ts'
+import { keepNewerSessions } from './sign-in/session-cookie.ts'
 import { createSessionNotices } from './sign-in/session-notice.ts'
 import { correctCookieExpiry } from './transport/cookie-expiry.ts'
 import { limitFloods } from './transport/flood-gate.ts'
@@ -112,7 +113,7 @@ export function createApp(needs: Needs): Koa {
 
   app.use(setSecurityHeaders(needs))
   app.use(pinOrigin(needs))
-  app.use(logRequests(log))
+  app.use(logRequests(needs))
   app.use(answerErrors({ renderError: views.renderError, log }))
   app.use(refuseHostileRequests)
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
@@ -126,6 +127,7 @@ export function createApp(needs: Needs): Koa {
   })
   app.use(needs.unitOfWork)
   app.use(correctCookieExpiry)
+  app.use(keepNewerSessions(needs))
   app.use(
     onlyFor(
       isForPeople,

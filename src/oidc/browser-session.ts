@@ -70,14 +70,17 @@ export function createBrowserSessions({
       return session
     },
 
+    /** Whether the browser has a newer session by now than the one that the request came with. */
+    isOutdated: (): boolean => currentUnit()?.browser.isOutdated === true,
+
     /** Clears the cookie of a session that was ended. */
     forget(ctx: Context): void {
       ctx.cookies.set(cookieNames(issuer).session, null, COOKIE)
     },
 
     /**
-     * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4); anybody else's is
-     * left behind. Nothing is stored when the account's access epoch was raised since it was read with the proof.
+     * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4), one of nobody ends, and
+     * anybody else's is left behind. Nothing is stored when the account's access epoch was raised since it was read with the proof.
      */
     async start(
       ctx: Context,
@@ -90,6 +93,8 @@ export function createBrowserSessions({
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub
+      if (unit?.read.storedSessions.has(current.jti) && current.accountId === undefined)
+        unit.browser.replaces = current.jti
       const session = isTheirs ? current : Object.assign(new Session(), { iat: toEngineSeconds(now()) })
       const { ts, amr, acr } = describeAuthentication(authentication)
       session.loginAccount({ accountId: sub, loginTs: ts, amr, acr })

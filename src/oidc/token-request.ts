@@ -59,7 +59,9 @@ export function createUnitOfWork(needs: Needs): Middleware {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
     const from = {
       origin: originOf(ctx),
-      browser: { rememberedId: needs.rememberedIdOf(ctx) },
+      rememberedId: needs.rememberedIdOf(ctx),
+      arrivedAt: ctx.state.arrivedAt ?? needs.now(),
+      isSafe: ctx.method === 'GET' || ctx.method === 'HEAD',
       engineAheadSeconds: measureEngineAhead(needs.now),
     }
     await withUnitOfWork({ isTokenRequest, ...from }, async ({ tokenRequest }) => {

@@ -15,8 +15,10 @@ export type UnitOfWork = Readonly<{
   origin: Origin
   /** How far the engine's clock is ahead of the database's, in whole seconds: see engine-time.ts. */
   engineAheadSeconds: number
-  /** The remembered browser that the request says it comes from, or that it makes of it. */
-  browser: { rememberedId: string | undefined }
+  arrivedAt: Date
+  /** Whether the request may change nothing (RFC 9110 §9.2.1). */
+  isSafe: boolean
+  browser: Browser
   /** The access epoch under which each person proved their identity, by `sub`: read with a session, or just now. */
   accessEpochs: Map<string, number>
   read: Reading
@@ -25,6 +27,18 @@ export type UnitOfWork = Readonly<{
   /** Token requests only: what they write is gathered here, and committed when the engine has made its answer. */
   tokenRequest: TokenRequest | undefined
 }>
+
+/** What a request knows of the browser that it comes from. */
+type Browser = {
+  /** The remembered browser that it says it is, or becomes. */
+  rememberedId: string | undefined
+  /** The request came with a session's identifier that was replaced or ended meanwhile: the browser has a newer one by now. */
+  isOutdated: boolean
+  /** The identifier that the session gives up for another in this request. */
+  replaces: string | undefined
+  /** The identifiers that the answer may set the session cookie to. */
+  readonly sessionCookies: Set<string>
+}
 
 export type TokenRequest = {
   /** What the client presented, if the engine found it. */
@@ -56,12 +70,17 @@ const storage = new AsyncLocalStorage<UnitOfWork>()
 export function withUnitOfWork<Result>(
   {
     isTokenRequest,
+    rememberedId,
     ...from
-  }: { isTokenRequest: boolean } & Pick<UnitOfWork, 'origin' | 'browser' | 'engineAheadSeconds'>,
+  }: { isTokenRequest: boolean; rememberedId: string | undefined } & Pick<
+    UnitOfWork,
+    'origin' | 'arrivedAt' | 'isSafe' | 'engineAheadSeconds'
+  >,
   run: (unit: UnitOfWork) => Promise<Result>,
 ): Promise<Result> {
   const unit: UnitOfWork = {
     ...from,
+    browser: { rememberedId, isOutdated: false, replaces: undefined, sessionCookies: new Set() },
     accessEpochs: new Map(),
     read: {
       tokens: new Map(),

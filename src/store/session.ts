@@ -24,8 +24,22 @@ export type Session = Readonly<{
   /** The remembered browser that it is in; counts only if it is remembered for this person. */
   rememberedId: string | undefined
   seenAt: Date
-  /** The identifier that this one takes the place of: whoever still holds it has nothing. */
-  replaces?: Uint8Array | undefined
+  /** The identifier that this one takes the place of. */
+  replaces?: Replacement | undefined
+}>
+
+type Replacement = Readonly<{
+  idHash: Uint8Array
+  /** How long requests that are under way with it may still read what it was good for; 0 when nothing of it remains. */
+  readableSeconds: number
+}>
+
+/** What clients a request added to a session. */
+type AddedAuthorizations = Readonly<{
+  uid: string
+  accountSub: string
+  accessEpoch: number | undefined
+  authorizations: Payload
 }>
 
 /** What is stored of a session, and when it was last used (to the minute). */
@@ -39,8 +53,12 @@ export type FoundSession = Readonly<{
   seenAt: Date
   /** Ended before its time. Identifiers that were replaced when a person signed in are not meant: see `isReplaced`. */
   isEnded: boolean
-  /** Another identifier took its place, in the same session. */
+  /** Another identifier took its place, in the same session or the same browser, and that session lives. */
   isReplaced: boolean
+  /** Replaced moments ago: requests that were under way may still read it. */
+  isReadable: boolean
+  /** When it was ended or replaced. */
+  endedAt: Date | undefined
   expiresAt: Date
   address: string | undefined
   userAgent: string | undefined
@@ -66,26 +84,43 @@ export function createSessionStore(database: Database) {
     /**
      * Stores a session, or its new state. Two requests of one browser write the whole state each: what clients they
      * added (`authorizations`) is merged, else the last one would drop the other's. Nothing is stored or recorded when the
-     * session has ended, under a new identifier too, or when the person proved their identity under an older access epoch.
+     * session has ended, under a new identifier too, or when the person proved their identity under an older access epoch;
+     * nor when the identifier that was to be replaced has been replaced already: each has one successor at most.
+     *
+     * @returns whether it was stored.
      */
-    async upsert(session: Session, events: readonly NewEvent[] = []): Promise<void> {
-      await upsert(database, session, events)
-    },
+    upsert: (session: Session, events: readonly NewEvent[] = []): Promise<boolean> =>
+      upsert(database, session, events),
 
     /**
      * Stores a session that is new to its person or to a client, where their number is limited.
      *
+     * @returns whether it was stored.
      * @throws {TooManySessionsError} when there is no room and none is made.
      */
     async upsertWithin(
       session: Session & { accountSub: string },
       events: readonly NewEvent[],
       limit: Parameters<typeof makeRoom>[2],
-    ): Promise<void> {
-      await database.transaction().execute(async (transaction) => {
+    ): Promise<boolean> {
+      return await database.transaction().execute(async (transaction) => {
         await makeRoom(transaction, { ...session, now: session.seenAt }, limit)
-        await upsert(transaction, session, events)
+        return await upsert(transaction, session, events)
       })
+    },
+
+    /**
+     * Adds what a request let clients do whose identifier was replaced while it ran: otherwise their codes would not be
+     * redeemed. What the session has by now stays as it is.
+     */
+    async addAuthorizations(added: AddedAuthorizations): Promise<void> {
+      const { uid, accountSub, accessEpoch, authorizations } = added
+      await addAuthorizations(database, [
+        uid,
+        accountSub,
+        accessEpoch ?? null,
+        JSON.stringify(authorizations),
+      ])
     },
 
     /** How many other browsers a person is signed in with, at all or to one client. */
@@ -147,8 +182,8 @@ export function createSessionStore(database: Database) {
   }
 }
 
-async function upsert(database: Database, session: Session, events: readonly NewEvent[]): Promise<void> {
-  await upsertSession(database, [
+async function upsert(database: Database, session: Session, events: readonly NewEvent[]): Promise<boolean> {
+  const [row] = await upsertSession(database, [
     session.idHash,
     session.uid,
     session.accountSub ?? null,
@@ -158,17 +193,19 @@ async function upsert(database: Database, session: Session, events: readonly New
     session.address ?? null,
     session.userAgent ?? null,
     session.seenAt.getTime() / 1000,
-    session.replaces ?? null,
+    session.replaces?.idHash ?? null,
     session.accessEpoch ?? null,
+    session.replaces?.readableSeconds || null,
     ...eventParameters(events.map((event) => ({ event }))),
   ])
+  return row?.is_stored === true
 }
 
-const upsertSession = defineStatement(
+const upsertSession = defineStatement<{ is_stored: boolean }>(
   'session_upsert',
   `with ${UNDER_EPOCH('$3', '$11')}, live as materialized (
       -- Waits for a concurrent revocation of this session, or makes it wait. The account is locked before, as there.
-      select 1 from oidc_session
+      select id_hash from oidc_session
       where uid = $2 and ended_at is null and ($3::uuid is null or exists (select from person))
       order by id_hash for update
     ), browser as materialized (
@@ -181,7 +218,7 @@ const upsertSession = defineStatement(
       select $1::bytea, $2::text, $3::uuid, coalesce($11::int, 0), $4::jsonb, to_timestamp($5::float8),
         (select id from browser), $7::text, $8::text, to_timestamp($9::float8)
       where ($3::uuid is null or exists (select from person))
-        and (exists (select from live) or (
+        and (exists (select from live where $10::bytea is null or id_hash in ($1::bytea, $10::bytea)) or (
           not exists (select from oidc_session where uid = $2)
           -- A session that begins from a remembered browser needs it to be remembered still.
           and (not coalesce($4::jsonb -> 'amr' ? 'remembered', false) or exists (select from browser))
@@ -201,10 +238,18 @@ const upsertSession = defineStatement(
       where before.ended_at is null
       returning 1
     ), replaced as (
-      update oidc_session set ended_at = now()
+      update oidc_session
+      set ended_at = now(), successor_hash = $1::bytea, readable_until = now() + make_interval(secs => $12::int)
       where id_hash = $10::bytea and ended_at is null and exists (select from stored)
-    ), recorded as (${insertEvents(12, 'exists (select from stored)')}
-    ) select`,
+    ), recorded as (${insertEvents(13, 'exists (select from stored)')}
+    ) select exists (select from stored) as is_stored`,
+)
+
+const addAuthorizations = defineStatement(
+  'session_add_authorizations',
+  `update oidc_session
+    set payload = payload || jsonb_build_object('authorizations', $4::jsonb || coalesce(payload -> 'authorizations', '{}'))
+    where uid = $1 and account_sub = $2::uuid and access_epoch = $3::int and ended_at is null`,
 )
 
 const retireSession = defineStatement(
@@ -244,14 +289,18 @@ const findSessions = defineStatement<SessionRow>(
   `select session.id_hash, session.uid, session.payload::text as payload, session.access_epoch as session_access_epoch,
       session.ended_at is not null or session.access_epoch <> coalesce(account.access_epoch, 0) as is_ended,
       session.ended_at is not null and exists (
-        select from oidc_session as successor where successor.uid = session.uid and successor.ended_at is null
+        select from oidc_session as live
+        where live.uid = coalesce(successor.uid, session.uid) and live.ended_at is null
       ) as is_replaced,
+      coalesce(session.readable_until > now() and session.access_epoch = account.access_epoch, false) as is_readable,
+      session.ended_at,
       session.expires_at, session.address, session.user_agent, session.seen_at, ${ACCOUNT_COLUMNS},
       (
         select jsonb_agg(jsonb_build_object('id', oidc_grant.id, 'payload', oidc_grant.payload))::text from oidc_grant
         where oidc_grant.id in (select value ->> 'grantId' from jsonb_each(session.payload -> 'authorizations'))
       ) as grants
     from oidc_session as session left join account on account.sub = session.account_sub
+      left join oidc_session as successor on successor.id_hash = session.successor_hash
     where session.id_hash = any($1::bytea[])`,
 )
 
@@ -262,6 +311,8 @@ type SessionRow = Omit<AccountRow, 'sub'> & {
   session_access_epoch: number
   is_ended: boolean
   is_replaced: boolean
+  is_readable: boolean
+  ended_at: Date | null
   expires_at: Date
   address: string | null
   user_agent: string | null
@@ -279,6 +330,8 @@ function toFoundSession(row: SessionRow): FoundSession {
     accessEpoch: row.session_access_epoch,
     isEnded: row.is_ended,
     isReplaced: row.is_replaced,
+    isReadable: row.is_replaced && row.is_readable,
+    endedAt: row.ended_at ?? undefined,
     expiresAt: row.expires_at,
     address: row.address ?? undefined,
     userAgent: row.user_agent ?? undefined,

@@ -66,6 +66,8 @@ export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: 
       return await next()
     }
     if (await browserSessions.find(ctx)) return await next()
+    // The cookie may be older than the browser's, too.
+    if (browserSessions.isOutdated()) return await next()
 
     const recognised = await rememberMe.recognise(value, originOf(ctx))
     const fields = { event: 'remembered', request: ctx.state.requestId, address: ctx.ip }

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Middleware } from 'koa'
 import type { Log } from '../../log.ts'
+import type { Clock } from '../../time.ts'
 
-/** Gives each request an id, which the response carries, and writes one line about it when it ends. */
-export function logRequests(log: Log): Middleware {
+/** Notes when each request arrived, gives it an id, which the response carries, and writes one line about it when it ends. */
+export function logRequests({ log, now }: { log: Log; now: Clock }): Middleware {
   return async (ctx, next) => {
     const startedAt = performance.now()
     const requestId = randomUUID()
     ctx.state.requestId = requestId
+    ctx.state.arrivedAt = now()
     ctx.set('X-Request-Id', requestId)
     try {
       await next()

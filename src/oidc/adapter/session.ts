@@ -4,9 +4,9 @@ import type { Ending } from '../../store/ending.ts'
 import { type NewEvent, NO_ORIGIN, newEvent } from '../../store/event.ts'
 import { isForeignKeyViolation } from '../../store/fault.ts'
 import type { Payload } from '../../store/schema.ts'
-import type { FoundSession, SessionStore } from '../../store/session.ts'
+import type { FoundSession, Session, SessionStore } from '../../store/session.ts'
 import { TooManySessionsError } from '../../store/session-count.ts'
-import type { Clock } from '../../time.ts'
+import { type Clock, MINUTE_SECONDS } from '../../time.ts'
 import { sha256, type Vault } from '../../vault.ts'
 import { provenEpoch } from '../access-epoch.ts'
 import {
@@ -17,13 +17,20 @@ import {
   tooManySessions,
 } from '../session-limits.ts'
 import { isRemembered, oddityOf, startOf } from '../session-use.ts'
-import { currentUnit, rememberSession, storedSession } from '../unit-of-work.ts'
+import { currentUnit, rememberSession, storedSession, type UnitOfWork } from '../unit-of-work.ts'
 import { expiryOf, fromStored, toStored } from './payload.ts'
 
 /** A session's expiry moves with every request; it is written this often at most … */
 const EXPIRY_STEP_SECONDS = 60
 /** … and more often where sessions are short, so that nobody loses more than this part of the idle time. */
 const EXPIRY_STEP_PART = 0.1
+/** What was under way when a session's identifier was replaced is answered by then, or as if it had none. */
+const READABLE_SECONDS = 10
+/**
+ * For this long, an answer to a replaced identifier leaves the browser's cookie alone: it was sent before the browser had the
+ * new one. A browser that never got that one must get another some time, for our forms.
+ */
+const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
 /** The engine lets a session live this much longer, for clocks that differ. */
 const TOLERANCE_SECONDS = 15
 const PURPOSE = 'session state'
@@ -53,31 +60,44 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       if (typeof uid !== 'string') throw new TypeError('a session has a uid')
       const unit = currentUnit()
       const { requestId, address, userAgent } = unit?.origin ?? NO_ORIGIN
+      // It would take the place of the newer session that the browser has.
+      if (unit?.browser.isOutdated && accountId === undefined) return
       const stored = unit?.read.storedSessions.get(id)
       const before = stored ?? storedSession(uid)
       const events = eventsOf(payload, before)
-      if (stored && events.length === 0 && isOnlyLater(stored.payload, toStored(payload))) return
+      const next = toStored(payload)
+      // The cookie ends when the row does, so both are moved at once.
+      const isExtended = !stored || movesExpiry(stored.payload, next)
+      if (stored && !isExtended) {
+        next.exp = stored.payload.exp
+        if (events.length === 0 && isSame(stored.payload, next)) return
+      }
       try {
         const idHash = sha256(id)
+        const accessEpoch = provenEpoch(accountId)
         const session = {
           idHash,
           uid,
           accountSub: accountId,
-          accessEpoch: provenEpoch(accountId),
-          payload: seal(toStored(payload), idHash),
-          expiresAt: expiryOf(toStored(payload)),
+          accessEpoch,
+          payload: seal(next, idHash),
+          expiresAt: expiryOf(next),
           address,
           userAgent,
           rememberedId: unit?.browser.rememberedId,
           seenAt: now(),
-          replaces: replacedBy(uid),
+          replaces: replacedBy(payload, accessEpoch),
         }
         const recorded = events.map((event) => sameAgain({ ...event, requestId, address, userAgent }))
         const counts = countsFor(newnessOf(payload, before), limits)
-        if (accountId === undefined || counts.length === 0) return await sessions.upsert(session, recorded)
         const cause = { reason: 'session_limit', by: 'server', origin: unit?.origin ?? NO_ORIGIN } as const
         const limit = { counts, whenFull: limits.whenFull, cause }
-        await sessions.upsertWithin({ ...session, accountSub: accountId }, recorded, limit)
+        const isStored =
+          accountId === undefined || counts.length === 0
+            ? await sessions.upsert(session, recorded)
+            : await sessions.upsertWithin({ ...session, accountSub: accountId }, recorded, limit)
+        if (isStored && isExtended) unit?.browser.sessionCookies.add(id)
+        if (!isStored) await addAuthorizations(payload, before, accessEpoch)
       } catch (error) {
         if (error instanceof TooManySessionsError) throw tooManySessions()
         // The person was deleted while this request ran: there is nobody left to remember.
@@ -87,14 +107,21 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
 
     async find(id) {
       const idHash = sha256(id)
-      const found = await sessions.find(idHash)
-      if (!found || (found.isEnded && found.isReplaced)) return undefined
-      await noteMisuse(id, found)
-      if (found.isEnded) return undefined
-      const payload = open(found.payload, idHash)
       const unit = currentUnit()
-      unit?.read.storedSessions.set(id, { ...found, payload: structuredClone(payload) })
-      if (unit) rememberSession(unit, found)
+      const found = await sessions.find(idHash)
+      if (!found) return undefined
+      if (unit && isOutdated(found, unit)) unit.browser.isOutdated = true
+      if (!unit || !isReadable(found, unit)) {
+        if (!found.isReplaced) await noteMisuse(id, found)
+        if (found.isEnded) return undefined
+      }
+      const payload = open(found.payload, idHash)
+      if (unit) {
+        // The epoch that the request came with: it may be the one that raised it.
+        const { accessEpoch } = unit.read.storedSessions.get(id) ?? found
+        unit.read.storedSessions.set(id, { ...found, accessEpoch, payload: structuredClone(payload) })
+        rememberSession(unit, found)
+      }
       return { ...fromStored(payload), jti: id }
     },
 
@@ -118,9 +145,9 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const uid = ctx?.oidc?.session?.uid
       // The engine destroys a session's old row when its identifier is replaced, too, just before it stores the new
       // one. Both are done by one statement: nobody who ends the session meanwhile finds neither.
-      const stored = currentUnit()?.read.storedSessions.get(id)
-      if (!isLogout && stored) {
-        currentUnit()?.read.storedSessions.set(id, { ...stored, isReplaced: true })
+      const unit = currentUnit()
+      if (!isLogout && unit?.read.storedSessions.has(id)) {
+        unit.browser.replaces = id
         return
       }
       if (!isLogout || uid === undefined) return await sessions.retire(sha256(id))
@@ -153,11 +180,41 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     return same
   }
 
-  /** The identifier that the session of this request gives up for another. */
-  function replacedBy(uid: string): Uint8Array | undefined {
-    const stored = [...(currentUnit()?.read.storedSessions ?? [])]
-    const [id] = stored.find(([, session]) => session.uid === uid && session.isReplaced) ?? []
-    return id === undefined ? undefined : sha256(id)
+  /**
+   * The identifier that a session takes the place of. It stays readable for its own person, unless the access epoch was
+   * raised in between: it may be what they wanted to be rid of.
+   */
+  function replacedBy({ accountId }: AdapterPayload, accessEpoch: number | undefined): Session['replaces'] {
+    const { read, browser } = currentUnit() ?? {}
+    if (browser?.replaces === undefined) return undefined
+    const before = read?.storedSessions.get(browser.replaces)
+    const isSamePerson = accountId !== undefined && before?.payload.accountId === accountId
+    const readableSeconds = isSamePerson && before?.accessEpoch === accessEpoch ? READABLE_SECONDS : 0
+    return { idHash: sha256(browser.replaces), readableSeconds }
+  }
+
+  /** The request came with what was replaced or ended since, or moments before, when the browser had not heard of it. */
+  function isOutdated({ isReplaced, endedAt }: FoundSession, { arrivedAt }: UnitOfWork): boolean {
+    if (endedAt === undefined) return false
+    const outdatedUntil = endedAt.getTime() + OUTDATED_SECONDS * 1000
+    return endedAt > arrivedAt || (isReplaced && now().getTime() < outdatedUntil)
+  }
+
+  /** The session goes on under another identifier: what this request added to it is its code's, too. */
+  async function addAuthorizations(
+    { uid = '', accountId, authorizations = {} }: AdapterPayload,
+    before: FoundSession | undefined,
+    accessEpoch: number | undefined,
+  ): Promise<void> {
+    const known = new Set(Object.keys(before?.payload.authorizations ?? {}))
+    const added = Object.entries(authorizations).filter(([clientId]) => !known.has(clientId))
+    if (accountId === undefined || added.length === 0) return
+    await sessions.addAuthorizations({
+      uid,
+      accountSub: accountId,
+      accessEpoch,
+      authorizations: Object.fromEntries(added),
+    })
   }
 
   /** Whether a session is new to its person, and to the client that it is used for just now. */
@@ -184,19 +241,24 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     await sessions.recordMisuse(sha256(id), newEvent(type, about, currentUnit()?.origin))
   }
 
-  /** Nothing of the session changed but its end, and that by little. */
-  function isOnlyLater({ exp: before, ...stored }: Payload, { exp: after, ...changed }: Payload): boolean {
-    if (typeof before !== 'number' || typeof after !== 'number') return false
+  /** Whether the end of a session is worth being stored. */
+  function movesExpiry({ exp: before }: Payload, { exp: after }: Payload): boolean {
+    if (typeof before !== 'number' || typeof after !== 'number') return true
     const idle = Math.min(
       after - now().getTime() / 1000,
       shortestIdleSeconds(Provider.ctx?.oidc?.client, limits),
     )
     const step = Math.min(EXPIRY_STEP_SECONDS, idle * EXPIRY_STEP_PART)
-    // Through JSON, as it would be stored: a member that is undefined is none.
-    return (
-      after >= before &&
-      after - before < step &&
-      isDeepStrictEqual(stored, JSON.parse(JSON.stringify(changed)))
-    )
+    return after < before || after - before >= step
   }
+}
+
+/** Through JSON, as it would be stored: a member that is undefined is none. */
+function isSame(stored: Payload, changed: Payload): boolean {
+  return isDeepStrictEqual(stored, JSON.parse(JSON.stringify(changed)))
+}
+
+/** Whether a request was under way when the identifier that it came with was replaced: then it may still read. */
+function isReadable({ isReadable, endedAt }: FoundSession, { isSafe, arrivedAt }: UnitOfWork): boolean {
+  return isReadable && isSafe && endedAt !== undefined && endedAt > arrivedAt
 }

@@ -1,0 +1,300 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { ClientDocument } from '../src/admin/clients.ts'
+import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { enterCode, pollDevice, startDevice } from './support/device-flow.ts'
+import { EndUser, type Page } from './support/end-user.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { Road, type Statement } from './support/road.ts'
+import { type Answer, letPollIntervalPass, send, sql } from './support/wire.ts'
+
+const COOKIE = 'sallyport_session'
+const NEW_PASSWORD = 'a wholly new passphrase'
+const isLook = ({ text }: Statement) => text.includes('/* session_find */')
+const isCode = ({ text }: Statement) => text.includes('/* token_insert */')
+
+let server: TestServer
+/** Another instance, at the end of a road of its own. */
+let another: string
+let roads: { server: Road; another: Road }
+let app: WireApp
+let other: WireApp
+let tv: ClientDocument
+let ada: EndUser
+let people = 0
+
+beforeAll(async () => {
+  const openRoad = async (url: string) => {
+    const database = new URL(url)
+    const road = new Road({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await road.open())
+    return { road, url: database.href }
+  }
+  let databaseUrl = ''
+  let road: Road | undefined
+  server = await startTestServer({}, async (url) => {
+    databaseUrl = url
+    const opened = await openRoad(url)
+    road = opened.road
+    return opened.url
+  })
+  const second = await openRoad(databaseUrl)
+  if (road) roads = { server: road, another: second.road }
+  another = (await server.startAnother({ DATABASE_URL: second.url })).url
+  app = await createWireApp(server, { first_party: true })
+  other = await createWireApp(server, { client_name: 'Other App', first_party: true })
+  tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV', first_party: true })
+})
+afterAll(async () => {
+  await server?.remove()
+  for (const road of Object.values(roads ?? {})) road.close()
+})
+
+/** A person who is signed in, in a browser of their own. */
+beforeEach(async () => {
+  const username = `ada${people++}`
+  await server.admin.users.create({ username, password: PASSWORD })
+  ada = new EndUser(server.issuer)
+  await app.getCode({}, ada, username)
+})
+const username = () => `ada${people - 1}`
+
+/** What a tab of the person's browser asked for, and its cookies of then. */
+type Tab = Readonly<{ user: EndUser; answer: Promise<Page> }>
+
+const isHere = (where: string) => where === 'the same instance'
+
+/**
+ * Sends requests in tabs of one browser. Each is held up at a statement of its own, until the returned function lets them go
+ * on.
+ */
+async function openTabs(
+  opens: readonly ((user: EndUser) => Promise<Page>)[],
+  { where = 'another instance', at = isLook, browser = ada } = {},
+): Promise<{ tabs: Tab[]; release: () => void }> {
+  const road = isHere(where) ? roads.server : roads.another
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const tabs: Tab[] = []
+  for (const open of opens) {
+    const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, at)
+    const user = cloneBrowser(browser, isHere(where) ? server.url : another)
+    user.cookiesSet.length = 0
+    tabs.push({ user, answer: open(user) })
+    await expect.poll(() => trap.struck().length, { timeout: 10_000 }).toBe(1)
+  }
+  return { tabs, release: resolve }
+}
+
+const opening = (path: string | URL) => (user: EndUser) => user.open(path)
+
+/** What a browser does with an answer that comes late: it keeps what cookies that sets. */
+async function receive({ user, answer }: Tab): Promise<Page> {
+  const page = await answer
+  for (const cookie of user.cookiesSet) await ada.jar.setCookie(cookie, server.issuer)
+  return page
+}
+
+const silently = async (of = app) => (await of.request({ prompt: 'none' })).url
+
+/** Whatever replaces a session's identifier, as far as to the last step: the person goes on, signed in. */
+const REPLACEMENTS: Record<string, () => Promise<() => Promise<unknown>>> = {
+  'prompt=login': async () => {
+    const page = await ada.open((await app.request({ prompt: 'login' })).url)
+    return async () => {
+      const { leftTo } = await ada.submit(page, { username: username(), password: PASSWORD })
+      expect(leftTo?.searchParams.get('code')).toBeTruthy()
+    }
+  },
+  'a device that is approved': async () => {
+    const page = await ada.submit(await enterCode(ada, await startDevice(server, tv)), {}, 'approve')
+    return async () => expect((await ada.submit(page, {}, 'approve')).status).toBe(200)
+  },
+  'consent to more': async () => {
+    const asking = await createWireApp(server, { client_name: 'Asking App' })
+    const page = await ada.open((await asking.request()).url)
+    return async () => {
+      const { leftTo } = await ada.submit(page, {}, 'approve')
+      expect(leftTo?.searchParams.get('code')).toBeTruthy()
+    }
+  },
+}
+const prepareSignIn = REPLACEMENTS['prompt=login'] as () => Promise<() => Promise<unknown>>
+
+const isSignedIn = async () => (await app.askSilently(ada)).has('code')
+const sessionCookies = ({ user }: Tab) => user.cookiesSet.filter((cookie) => cookie.startsWith(COOKIE))
+
+describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s identifier', ([, prepare]) => {
+  test.for(['the same instance', 'another instance'])(
+    'answers requests of three tabs that were under way at %s as signed in, and leaves the browser so',
+    async (where) => {
+      const paths = [await silently(), '/account', await silently(other)]
+      const replace = await prepare()
+      const { tabs, release } = await openTabs(paths.map(opening), { where })
+      await replace()
+      release()
+      const [first, account, second] = await Promise.all(tabs.map(receive))
+      expect(first?.leftTo?.searchParams.get('code')).toBeTruthy()
+      expect(second?.leftTo?.searchParams.get('code')).toBeTruthy()
+      expect(account?.status).toBe(200)
+      expect(account?.$('main').text()).toContain(username())
+      expect(tabs.flatMap(sessionCookies)).toEqual([])
+      expect(await isSignedIn()).toBe(true)
+    },
+  )
+
+  test('keeps the browser signed in when a request that had read the session answers late, and its code is good', async () => {
+    const request = await other.request({ prompt: 'none' })
+    const replace = await prepare()
+    const { tabs, release } = await openTabs([opening(request.url)], { at: isCode })
+    await replace()
+    release()
+    const [page] = await Promise.all(tabs.map(receive))
+    expect(tabs.flatMap(sessionCookies)).toEqual([])
+    expect(await isSignedIn()).toBe(true)
+    // The client is new to the session, which knows of it under the new identifier.
+    expect((await request.redeem(page?.leftTo)).access_token).toBeTruthy()
+  })
+
+  test('tells requests that come with the old identifier that nobody is signed in, and leaves the browser alone', async () => {
+    const before = cloneBrowser(ada)
+    await (await prepare())()
+    for (const at of [server.url, another]) {
+      const user = cloneBrowser(before, at)
+      user.cookiesSet.length = 0
+      expect((await app.askSilently(user)).get('error')).toBe('login_required')
+      for (const path of ['/device', '/logout', '/account', (await app.request()).url]) await user.open(path)
+      expect(user.cookiesSet.filter((cookie) => cookie.startsWith(COOKIE))).toEqual([])
+    }
+    expect(await isSignedIn()).toBe(true)
+  })
+})
+
+describe('keeps the browser signed in', () => {
+  test('when its password is changed while three tabs are busy; those are answered as not signed in', async () => {
+    const page = await ada.open('/account/password')
+    const paths = [await silently(), '/account', await silently(other)]
+    const { tabs, release } = await openTabs(paths.map(opening))
+    await ada.submit(page, { password: PASSWORD, new_password: NEW_PASSWORD })
+    release()
+    const [first, , second] = await Promise.all(tabs.map(receive))
+    // The old identifier may be what the password was changed for.
+    for (const answer of [first, second])
+      expect(answer?.leftTo?.searchParams.get('error')).toBe('login_required')
+    expect(tabs.flatMap(sessionCookies)).toEqual([])
+    expect(await isSignedIn()).toBe(true)
+  })
+
+  test('when it signs in at the account page while tabs are busy that nobody is signed in to', async () => {
+    ada = new EndUser(server.issuer)
+    await ada.open('/device')
+    const page = await ada.open('/account')
+    const { tabs, release } = await openTabs(['/device', '/logout', await silently()].map(opening))
+    expect((await ada.submit(page, { username: username(), password: PASSWORD })).status).toBe(200)
+    release()
+    await Promise.all(tabs.map(receive))
+    expect(await isSignedIn()).toBe(true)
+  })
+
+  test('when it signed out and in again while tabs were busy', async () => {
+    const page = await ada.open('/logout')
+    const { tabs, release } = await openTabs(['/device', await silently()].map(opening))
+    await ada.submit(page, {}, 'approve')
+    await app.getCode({}, ada, username())
+    release()
+    const [, answer] = await Promise.all(tabs.map(receive))
+    expect(answer?.leftTo?.searchParams.get('error')).toBe('login_required')
+    expect(await isSignedIn()).toBe(true)
+  })
+
+  test('when two of its tabs sign in at once, and both lead to their apps', async () => {
+    const requests = [await app.request({ prompt: 'login' }), await other.request({ prompt: 'login' })]
+    const [first, second] = [await ada.open(requests[0]?.url ?? ''), await ada.open(requests[1]?.url ?? '')]
+    const proof = { username: username(), password: PASSWORD }
+    const { tabs, release } = await openTabs([(user) => user.submit(second, proof)])
+    const pages = [await ada.submit(first, proof)]
+    release()
+    pages.push(...(await Promise.all(tabs.map(receive))))
+    for (const [index, { leftTo }] of pages.entries())
+      expect((await requests[index]?.redeem(leftTo))?.access_token).toBeTruthy()
+    expect(await isSignedIn()).toBe(true)
+  })
+})
+
+describe('a request with an identifier that was replaced while it was under way', () => {
+  test('writes nothing: a form that it brings is not acted on', async () => {
+    const started = await startDevice(server, tv)
+    const page = await enterCode(ada, started)
+    const replace = await prepareSignIn()
+    const { tabs, release } = await openTabs([(user) => user.submit(page, {}, 'approve')])
+    await replace()
+    release()
+    const [answer] = await Promise.all(tabs.map(receive))
+    expect(answer?.$('button[value=approve]')).toHaveLength(0)
+    await letPollIntervalPass(server)
+    expect((await pollDevice(server.url, started, tv)).body.error).toBe('authorization_pending')
+  })
+
+  test('never signs a planted identifier in (ASVS 7.2.4)', async () => {
+    const attacker = new EndUser(server.issuer)
+    await attacker.open('/device')
+    ada = cloneBrowser(attacker)
+    const paths = [await silently(), '/account']
+    const { tabs, release } = await openTabs(paths.map(opening), { browser: attacker })
+    await app.getCode({}, ada, username())
+    release()
+    const [silent, account] = await Promise.all(tabs.map(({ answer }) => answer))
+    expect(silent?.leftTo?.searchParams.get('error')).toBe('login_required')
+    expect(account?.$('input[name=password]')).toHaveLength(1)
+  })
+
+  test.for<[what: string, end: () => Promise<unknown>]>([
+    ['signed out', async () => ada.submit(await ada.open('/logout'), {}, 'approve')],
+    ['signed out everywhere', () => server.admin.users.signOut({ username: username() })],
+    ['disabled', () => server.admin.users.disable({ username: username() })],
+    [
+      'given a new password',
+      () => server.admin.users.setPassword({ username: username(), password: NEW_PASSWORD }),
+    ],
+  ])('reads nothing when the person was %s as well', async ([, end]) => {
+    const replace = await prepareSignIn()
+    const { tabs, release } = await openTabs([await silently(), '/account'].map(opening))
+    await replace()
+    await end()
+    release()
+    const [silent, account] = await Promise.all(tabs.map(receive))
+    expect(silent?.leftTo?.searchParams.get('error')).toBe('login_required')
+    expect(account?.$('input[name=password]')).toHaveLength(1)
+  })
+
+  test('reads nothing when that was more than some seconds ago', async () => {
+    const replace = await prepareSignIn()
+    const { tabs, release } = await openTabs([opening(await silently())])
+    await replace()
+    await sql(server, `update oidc_session set readable_until = readable_until - interval '11 seconds'`)
+    release()
+    const [answer] = await Promise.all(tabs.map(receive))
+    expect(answer?.leftTo?.searchParams.get('error')).toBe('login_required')
+    expect(await isSignedIn()).toBe(true)
+  })
+})
+
+test('a browser that never got the new identifier gets another one, for our forms, some time later', async () => {
+  const before = cloneBrowser(ada)
+  await (await prepareSignIn())()
+  await sql(server, `update oidc_session set ended_at = ended_at - interval '11 minutes'`)
+  before.cookiesSet.length = 0
+  await before.open('/device')
+  expect(before.cookiesSet.some((cookie) => cookie.startsWith(`${COOKIE}=`))).toBe(true)
+})
+
+test('sets the session cookie again only when the session is extended', async () => {
+  const cookie = await ada.jar.getCookieString(server.issuer)
+  const ask = async (): Promise<Answer> => await send(String(await silently()), { headers: { cookie } })
+  expect((await ask()).headers.getSetCookie()).toEqual([])
+  await sql(
+    server,
+    `update oidc_session set expires_at = expires_at - interval '2 minutes',
+       payload = jsonb_set(payload, '{exp}', to_jsonb((payload ->> 'exp')::int - 120)) where ended_at is null`,
+  )
+  const [first = ''] = (await ask()).headers.getSetCookie()
+  expect(first).toMatch(new RegExp(`^${COOKIE}=.*; expires=`))
+})
