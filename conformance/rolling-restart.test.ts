@@ -71,6 +71,7 @@ test(
 
     if (process.env.ROLLING === 'full')
       process.stdout.write(`${flows.length} flows, ${failures.length} failed\n`)
+    expect(balancer.turnedAway()).toBe(0)
     expect(failures).toEqual([])
     expect(flows.length).toBeGreaterThan(10 * flowsPerSecond * rounds)
     for (const instance of instances) expect(instance.output()).not.toContain('"level":"error"')

@@ -3,9 +3,11 @@ import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 
 const LOOK_MILLISECONDS = 500
+/** A busy machine answers late; an instance that stops says so. */
+const ANSWER_MILLISECONDS = 3_000
 /** Each way, as between a client and a data centre: what was sent meanwhile crosses a closing on its way. */
 const LATENCY_MILLISECONDS = 30
-/** So many looks in a row have to fail: a busy machine answers one late. */
+/** So many looks in a row have to fail. */
 const FAILURES = 2
 
 export type Backend = Readonly<{ url: string; managementUrl: string }>
@@ -13,6 +15,8 @@ export type Backend = Readonly<{ url: string; managementUrl: string }>
 export type TcpBalancer = Readonly<{
   /** Resolves when new connections go to this backend, too. */
   takes: (backend: Backend) => Promise<void>
+  /** How many connections no backend took: those are not the fault of one that stops. */
+  turnedAway: () => number
   close: () => Promise<void>
 }>
 
@@ -26,11 +30,12 @@ export async function startTcpBalancer(port: number, backends: readonly Backend[
   const isReady = (backend: Backend) => (failures.get(backend) ?? FAILURES) < FAILURES
   const sockets = new Set<Socket>()
   let turn = 0
+  let turnedAway = 0
   let isOver = false
 
   async function watch(backend: Backend): Promise<void> {
     while (!isOver) {
-      const signal = AbortSignal.timeout(LOOK_MILLISECONDS)
+      const signal = AbortSignal.timeout(ANSWER_MILLISECONDS)
       const isWell = await fetch(`${backend.managementUrl}/health/ready`, { signal }).then(
         ({ ok }) => ok,
         () => false,
@@ -59,6 +64,7 @@ export async function startTcpBalancer(port: number, backends: readonly Backend[
         return
       }
     }
+    turnedAway++
     incoming.destroy()
   }
 
@@ -92,6 +98,7 @@ export async function startTcpBalancer(port: number, backends: readonly Backend[
     async takes(backend) {
       while (!isReady(backend)) await pause(LOOK_MILLISECONDS / 10)
     },
+    turnedAway: () => turnedAway,
     async close() {
       isOver = true
       await Promise.all(watching)

@@ -31,6 +31,24 @@ describe('the data folder', () => {
     await (await claim(folder)).release()
   })
 
+  test('answers 64 requests at once, and 503 to more', async () => {
+    const folder = await newFolder()
+    const held = await claim(folder)
+    let atOnce = 0
+    const { promise: finish, resolve } = Promise.withResolvers<void>()
+    held.answerWith((_request, response) => {
+      atOnce++
+      void finish.then(() => response.end('"here"'))
+    })
+    const answers = Array.from({ length: 70 }, () => askHolder(folder, '/', null))
+    expect(await Promise.race(answers)).toMatchObject({ status: 503 })
+    expect(atOnce).toBe(64)
+    resolve()
+    const statuses = (await Promise.all(answers)).map((answer) => answer?.status)
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(64)
+    await held.release()
+  })
+
   test('is taken over from a killed process by one of several calls', async () => {
     const folder = await newFolder()
     const script = `import { claimDataFolder } from ${JSON.stringify(new URL('data-folder.ts', import.meta.url).href)}

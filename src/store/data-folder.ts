@@ -18,6 +18,8 @@ const SOCKET_NAME = 'sallyport.sock'
 /** A holder that starts or stops has the lock and no socket, for milliseconds. */
 const SILENT_HOLDER_MILLISECONDS = 5_000
 const RETRY_MILLISECONDS = 20
+/** More commands at once are told to come again, as they are while the holder starts. */
+const ANSWERED_AT_ONCE = 64
 
 /** Another process holds the folder; it answers on the folder's socket. */
 export class DataFolderInUseError extends Error {
@@ -70,6 +72,10 @@ export async function claimDataFolder(
   let listener = notNow
   const answering = new Set<Promise<unknown>>()
   const server = createServer((incoming, response) => {
+    if (answering.size >= ANSWERED_AT_ONCE) {
+      notNow(incoming, response)
+      return
+    }
     const answered = once(response, 'close').finally(() => answering.delete(answered))
     answering.add(answered)
     listener(incoming, response)

@@ -342,12 +342,18 @@ describe('a listener that stops', () => {
 
   test('cuts what takes longer than its limit: silent readers, endless work, idle connections', async () => {
     const { answer, held } = createHeldAnswers()
-    await listen(answer, { drainMilliseconds: 300 })
-    const [working, idle] = await openMany(2)
+    const long = answerWith('x'.repeat(30_000_000))
+    const either: Answer = (request, response) =>
+      request.url === '/long' ? long(request, response) : answer(request, response)
+    await listen(either, { drainMilliseconds: 300 })
+    const [working, idle, silent] = await openMany(3)
+    silent?.client.pause()
+    silent?.client.write(REQUEST.replace('/', '/long'))
     working?.client.write(REQUEST)
     await eventually(() => held.length).toBe(1)
     await listener.close({ idleMilliseconds: 10_000 })
-    await Promise.all([working?.closed, idle?.closed])
+    silent?.client.resume()
+    await Promise.all([working?.closed, idle?.closed, silent?.closed])
     expect(statusesIn(working?.text() ?? '')).toEqual([])
   })
 })
