@@ -43,6 +43,8 @@ import { createServableCheck } from './store/schema-compatibility.ts'
 import type { Clock } from './time.ts'
 
 const START_ATTEMPTS = 30
+/** As many as are taken at all: a client beyond Node's 511 is heard again after a second, then three, seven, fifteen. */
+const CONNECTION_BACKLOG = 2_000
 
 export type RunningServer = Readonly<{
   /** Where the public listener answers on this machine. */
@@ -294,7 +296,7 @@ function listen(listener: Listener, { host, port }: Config['listen']): Promise<L
   const { server } = listener
   return new Promise((done, fail) => {
     server.once('error', fail)
-    server.listen(port, host, () => {
+    server.listen({ port, host, backlog: CONNECTION_BACKLOG }, () => {
       server.off('error', fail)
       done(listener)
     })
