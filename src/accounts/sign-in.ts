@@ -5,7 +5,7 @@ import { type Account, type AccountStore, loginKey } from '../store/account.ts'
 import { type DeviceCookieEntry, deviceOf } from './device-cookie.ts'
 import { widestNetworkOf } from './network.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
-import type { Refusal, SignInLimits } from './sign-in-limits.ts'
+import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from './sign-in-limits.ts'
 import { createTurns } from './turns.ts'
 
 /** More tries of one name at once than any person makes. */
@@ -134,10 +134,14 @@ export function createSignIn({
     return done.result
   }
 
-  /** For strangers: as many wait, for their turn or at the database, as will be looked at in time. */
+  /** For strangers: as many wait, for their turn or at the database, as will be looked at in time; of one network half. */
   function isCrowded(network: string): boolean {
     const waiting = strangers.countWaiting() + networks.countWaiting() + connections.pendingCount
-    return hasher.isFull({ network }) || waiting >= WAITING_AT_MOST
+    return (
+      hasher.isFull({ network }) ||
+      waiting >= WAITING_AT_MOST ||
+      networks.countWaiting(network) >= WAITING_AT_MOST / 2
+    )
   }
 
   async function leaveLine(): Promise<SignIn> {
@@ -150,12 +154,11 @@ export function createSignIn({
     { account, passwordHash }: Partial<Found>,
     device: DeviceCookieEntry | undefined,
   ): Promise<SignIn> {
-    const attempt = { login, account, address, device }
     const sub = account?.sub
     const network = widestNetworkOf(address)
     const asker = { isGone, isKnown: device !== undefined, network }
     if (hasher.isFull(asker)) return { outcome: 'busy', sub }
-    const verdict = await atTheDatabase(network, () => limits.count(attempt))
+    const { attempt, verdict } = await count({ login, account, address, device })
     if (verdict.outcome === 'throttled') {
       const { retryAfterSeconds, refusal } = verdict
       return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
@@ -176,6 +179,15 @@ export function createSignIn({
       await atTheDatabase(network, () => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
+  }
+
+  /** Counts an attempt. A device cookie that is used up makes its browser one like any other. */
+  async function count(attempt: SignInAttempt): Promise<{ attempt: SignInAttempt; verdict: SignInVerdict }> {
+    const network = widestNetworkOf(attempt.address)
+    const verdict = await atTheDatabase(network, () => limits.count(attempt))
+    if (verdict.outcome !== 'locked' || !attempt.device) return { attempt, verdict }
+    const stranger = { ...attempt, device: undefined }
+    return { attempt: stranger, verdict: await atTheDatabase(network, () => limits.count(stranger)) }
   }
 
   /**

@@ -23,7 +23,10 @@ export function createTurns({ atOnce = 1, waitingAtMost }: { atOnce?: number; wa
       }
     },
 
-    /** How many wait in all lines. */
-    countWaiting: (): number => [...lines.values()].reduce((sum, { pendingCount }) => sum + pendingCount, 0),
+    /** How many wait for one key, or in all lines. */
+    countWaiting(key?: string): number {
+      if (key !== undefined) return lines.get(key)?.pendingCount ?? 0
+      return [...lines.values()].reduce((sum, { pendingCount }) => sum + pendingCount, 0)
+    },
   }
 }
