@@ -189,15 +189,6 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   })
 }
 
-/** The table of README's chapter "Configuration", as Markdown. */
-export function configurationTable(): string {
-  const rows = Object.entries(SETTINGS).map(
-    ([name, { byDefault, meaning, secret }]) =>
-      `| \`${name}\`${secret ? ` or \`${name}_FILE\`` : ''} | ${byDefault} | ${meaning} |`,
-  )
-  return ['| Setting | Default | Meaning |', '|---|---|---|', ...rows].join('\n')
-}
-
 function deepFreeze<T extends object>(value: T): T {
   for (const member of Object.values(value)) {
     if (typeof member === 'object' && member !== null && !Buffer.isBuffer(member)) deepFreeze(member)

@@ -162,7 +162,7 @@ const folder = z
   })
 
 /**
- * Every setting: its schema, the default as the table in README shows it, and what it means.
+ * Every setting: its schema, the default as docs/configuration.md shows it, and what it means.
  * `secret` gives it a `_FILE` twin.
  */
 export const SETTINGS = {

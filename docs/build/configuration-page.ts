@@ -54,7 +54,7 @@ export function configurationPage(): string {
 
 const INTRODUCTION = `Sallyport is configured by environment variables alone. They are read once, when the process starts;
 a change takes effect with a restart. Every fault is reported at once. A variable that is nearly a setting's name
-(\`TRUSTED_PROXY\`, \`SALLYPORT_PORT\`, \`DB_URL\`) is a fault, too, because the setting would keep its default silently; one of
+(\`TRUSTED_PROXY\`, \`SALLYPORT_PORT\`, \`DB_URL\`, \`ISSUER_FILE\`) is a fault, too, because the setting would keep its default silently; one of
 another program, such as \`POSTGRES_URL\`, does no harm once the setting that it resembles is set.
 An empty value counts as absent. Settings come from [\`src/settings.ts\`](../src/settings.ts).
 
