@@ -168,6 +168,38 @@ describe('an outage of the database that is longer than the window of refresh re
   })
 })
 
+test.for(['a refresh token', 'a code'])(
+  'keeps the family of %s when its duplicate is handled late and its client has left (RFC 9700 §4.14.2)',
+  async (what) => {
+    // As when the instance was stopped for a while, and the client went to another one meanwhile.
+    const { form, ...tokens } = await app.getTokens(OFFLINE)
+    const next = expectRefreshed(await app.refresh(tokens.refreshToken))
+    await letUptimePass(11)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+      text.includes('/* token_find */'),
+    )
+    const duplicate =
+      what === 'a code' ? form : { grant_type: 'refresh_token', refresh_token: tokens.refreshToken }
+    const leaving = new AbortController()
+    const answered = () => server.logged().split('"path":"/token"').length
+    const before = answered()
+    const sent = exchange(`${server.url}/token`, {
+      ...posting(duplicate, { as: app.client }),
+      signal: leaving.signal,
+    }).catch(() => {})
+    await vi.waitFor(() => expect(trap.struck()).toHaveLength(1), { timeout: 10_000 })
+    leaving.abort()
+    await sent
+    // By then the instance has heard that the client hung up.
+    await exchange(`${server.url}/jwks`)
+    resolve()
+    await vi.waitFor(() => expect(answered()).toBe(before + 1), { timeout: 10_000 })
+    expectRefreshed(await app.refresh(next.refreshToken))
+    expectTokenError(await app.refresh(tokens.refreshToken))
+  },
+)
+
 describe('an instance that is killed before it answers', () => {
   let child: ChildServer
 

@@ -59,6 +59,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
     const isTokenRequest = ctx.path.toLowerCase().replace(/\/$/, '') === tokenPath
     const from = {
       origin: originOf(ctx),
+      hasClientLeft: () => ctx.res.closed,
       rememberedId: needs.rememberedIdOf(ctx),
       arrivedAt: ctx.state.arrivedAt ?? needs.now(),
       isSafe: ctx.method === 'GET' || ctx.method === 'HEAD',
@@ -121,7 +122,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
         answer: sealed && { sealed, seconds: refreshReplaySeconds, madeBy: instance },
         events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
       })
-      if (owed && outcome === 'committed' && ctx.res.closed) undelivered.add(owed)
+      if (owed && outcome === 'committed' && request.hasClientLeft()) undelivered.add(owed)
       return outcome
     } catch (error) {
       // Whether it counts is not known.

@@ -47,6 +47,8 @@ export type TokenRequest = {
   isSpending: boolean
   /** It was spent moments ago: this is a retry or a duplicate, and is answered as such. */
   isRepeat: boolean
+  /** Whether the client hung up, so that nobody gets the answer. */
+  hasClientLeft: () => boolean
   /** The sealed answer, if it was spent longer ago and the database or an instance was away since. */
   lateAnswer: Uint8Array | undefined
   readonly tokens: Token[]
@@ -70,12 +72,13 @@ const storage = new AsyncLocalStorage<UnitOfWork>()
 export function withUnitOfWork<Result>(
   {
     isTokenRequest,
+    hasClientLeft,
     rememberedId,
     ...from
-  }: { isTokenRequest: boolean; rememberedId: string | undefined } & Pick<
-    UnitOfWork,
-    'origin' | 'arrivedAt' | 'isSafe' | 'engineAheadSeconds'
-  >,
+  }: Pick<TokenRequest, 'hasClientLeft'> & {
+    isTokenRequest: boolean
+    rememberedId: string | undefined
+  } & Pick<UnitOfWork, 'origin' | 'arrivedAt' | 'isSafe' | 'engineAheadSeconds'>,
   run: (unit: UnitOfWork) => Promise<Result>,
 ): Promise<Result> {
   const unit: UnitOfWork = {
@@ -95,6 +98,7 @@ export function withUnitOfWork<Result>(
           source: undefined,
           isSpending: false,
           isRepeat: false,
+          hasClientLeft,
           lateAnswer: undefined,
           tokens: [],
           whenCommitted: [],

@@ -114,10 +114,14 @@ export function tokenAdapter(
     spentSecondsAgo: number,
   ): Promise<boolean> {
     if (spentSecondsAgo < graceSeconds) return true
-    if (graceSeconds === 0) return false
-    if (kind !== 'RefreshToken') return (await uptimes.secondsUp(spentSecondsAgo)) < graceSeconds
-    request.lateAnswer = await refreshAnswers.findLate(idHash)
-    return request.lateAnswer !== undefined
+    if (kind !== 'RefreshToken') {
+      if ((await uptimes.secondsUp(spentSecondsAgo)) < graceSeconds) return true
+    } else if (graceSeconds > 0) {
+      request.lateAnswer = await refreshAnswers.findLate(idHash)
+      if (request.lateAnswer !== undefined) return true
+    }
+    // It waited here while this instance was stopped, and the client went elsewhere meanwhile. A thief waits for an answer.
+    return request.hasClientLeft()
   }
 
   /** Introspection and revocation ask for one token as each kind that it may be: one statement answers all. */
