@@ -1,6 +1,13 @@
 import { defineConfig } from 'vitest/config'
 
+/**
+ * The files that a worker runs share its modules: to load the server anew for each, and to compile the embedded
+ * database, took as long as most files themselves.
+ */
+const isolate = false
+
 const conformance = {
+  isolate,
   include: ['conformance/*.test.ts'],
   globalSetup: ['conformance/support/database-server.ts'],
   testTimeout: 60_000,
@@ -57,7 +64,13 @@ export default defineConfig({
     // Two cores: a server, its database and its client share them.
     maxWorkers: 2,
     projects: [
-      { test: { name: 'unit', include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'docs/**/*.test.ts'] } },
+      {
+        test: {
+          isolate,
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'docs/**/*.test.ts'],
+        },
+      },
       { test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
       {
         test: {
