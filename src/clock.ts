@@ -7,8 +7,8 @@ const REFUSE_FROM_SECONDS = 30
 /** A measurement is repeated after this time; quartz drifts by some milliseconds meanwhile. */
 export const MEASURE_EVERY_SECONDS = MINUTE_SECONDS
 
-/** The machine's clock and its monotonic one go together. If they part by more than this, one of them was set. */
-const JUMP_MILLISECONDS = 1_000
+/** The machine's clock and its monotonic one go together. If they part by more than this, one of them was set (NTP slews). */
+const JUMP_MILLISECONDS = 250
 /** The fastest of several answers tells the time best. */
 const SAMPLES = 3
 

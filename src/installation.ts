@@ -126,7 +126,6 @@ export async function openInstallation(
       links: stores.mailLinks,
       eventRetentionSeconds: config.eventRetentionSeconds,
       runAlone: opened.runAlone,
-      now,
     })
     const admin = createAdmin({
       ...stores,

@@ -137,7 +137,7 @@ export async function startServer(
     }),
   )
   const transport = createMailTransport(config.mail)
-  const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault, now })
+  const rememberMe = createRememberMe({ ...stores, ...config.lifetimes, vault })
   const proxyNotices = createProxyNotices({ log, now })
   const app = createApp({
     ...config,
@@ -150,7 +150,7 @@ export async function startServer(
     throttle,
     signInLimits,
     canMail: transport !== undefined,
-    links: createMailLinks({ ...stores, vault, now }),
+    links: createMailLinks({ ...stores, vault }),
     mailLimits: createMailLimits({ throttle }),
     rememberMe,
     deviceCookies,

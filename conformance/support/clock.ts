@@ -28,11 +28,11 @@ export async function removeMovableClock(url: string): Promise<void> {
  */
 export const MOVABLE_CLOCK = [
   'create schema test_clock',
-  'create table test_clock.moved (seconds float8 not null)',
-  'insert into test_clock.moved values (0)',
+  'create table test_clock.setting (ahead_seconds float8 not null, stopped_at timestamptz)',
+  'insert into test_clock.setting values (0, null)',
   ...['now', 'clock_timestamp'].map(
     (name) => `create function test_clock.${name}() returns timestamptz language sql stable as
-      'select pg_catalog.${name}() + make_interval(secs => (select seconds from test_clock.moved))'`,
+      'select coalesce(stopped_at, pg_catalog.${name}() + make_interval(secs => ahead_seconds)) from test_clock.setting'`,
   ),
 ]
 
@@ -46,9 +46,19 @@ export function useMovableClock(database: string): string {
  * and by the clock of the database. Both go on from there as fast as any clock, however busy the machine is. (The
  * embedded database reads the clock of this process.)
  */
-export async function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
-  const now = () => RealDate.now() + seconds * 1000
-  await moveDatabases(seconds)
+export function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
+  return withClocks({ aheadSeconds: seconds }, () => RealDate.now() + seconds * 1000, work)
+}
+
+/** Does something at an instant at which both clocks stand still: as exact as the test wants, however busy the machine is. */
+export function at<T>(instant: Date, work: () => Promise<T>): Promise<T> {
+  return withClocks({ stoppedAt: instant }, () => instant.getTime(), work)
+}
+
+type Setting = { aheadSeconds?: number; stoppedAt?: Date }
+
+async function withClocks<T>(setting: Setting, now: () => number, work: () => Promise<T>): Promise<T> {
+  await setDatabases(setting)
   vi.stubGlobal(
     'Date',
     new Proxy(RealDate, {
@@ -60,14 +70,19 @@ export async function later<T>(seconds: number, work: () => Promise<T>): Promise
     return await work()
   } finally {
     vi.unstubAllGlobals()
-    await moveDatabases(0)
+    await setDatabases({})
   }
 }
 
-async function moveDatabases(seconds: number): Promise<void> {
+async function setDatabases({ aheadSeconds = 0, stoppedAt }: Setting): Promise<void> {
   const clients = await Promise.all(movableClocks.values())
   await Promise.all(
-    clients.map((client) => client.query('update test_clock.moved set seconds = $1', [seconds])),
+    clients.map((client) =>
+      client.query('update test_clock.setting set ahead_seconds = $1, stopped_at = $2', [
+        aheadSeconds,
+        stoppedAt?.toISOString() ?? null,
+      ]),
+    ),
   )
 }
 

@@ -1,12 +1,11 @@
 import type { Account, AccountStore } from '../store/account.ts'
 import { newEvent, type Origin } from '../store/event.ts'
 import type { LinkUse, SelfServiceStore } from '../store/self-service.ts'
-import type { Clock } from '../time.ts'
 import type { MailLinks, OpenLink } from './mail-links.ts'
 
 export type EmailLink = Extract<OpenLink, { purpose: 'verification' | 'email_change' }>
 
-type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks; now: Clock }
+type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks }
 type About = { language: string; origin: Origin }
 /** A mail beyond a limit is not sent, which looks the same. */
 type Ask = About & { isDropped: boolean }
@@ -14,7 +13,7 @@ type Ask = About & { isDropped: boolean }
 export type EmailChange = ReturnType<typeof createEmailChange>
 
 /** Addresses of people: proven by a link to them, and changed by one to the new one. */
-export function createEmailChange({ accounts, selfService, links, now }: Needs) {
+export function createEmailChange({ accounts, selfService, links }: Needs) {
   return {
     /** Mails a link that proves the address a person has. */
     async askToVerify(account: Account, to: string, { language, origin, isDropped }: Ask): Promise<void> {
@@ -61,7 +60,6 @@ export function createEmailChange({ accounts, selfService, links, now }: Needs) 
       const { email } = request
       const use = (type: 'account.email_verified' | 'account.email_changed') => ({
         secretHash,
-        now: now(),
         event: newEvent(type, { accountSub: sub }, origin),
       })
       if (purpose === 'verification')

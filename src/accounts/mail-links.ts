@@ -3,7 +3,7 @@ import { type MailContent, sealMail } from '../mail/content.ts'
 import type { NewEvent } from '../store/event.ts'
 import type { NewMail } from '../store/mail.ts'
 import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/mail-link.ts'
-import { type Clock, DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
+import { DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import { type Identity, randomSecret, sha256, type Vault } from '../vault.ts'
 
 /** Where every mailed link leads; behind it is the secret. */
@@ -61,26 +61,17 @@ type Asking<Purpose extends LinkPurpose> = Readonly<{
 export type MailLinks = ReturnType<typeof createMailLinks>
 
 /** Links in mails. The secret is in the mail alone: here is its hash, and the mail is sealed until it is sent. */
-export function createMailLinks({
-  mailLinks,
-  vault,
-  now,
-}: {
-  mailLinks: MailLinkStore
-  vault: Vault
-  now: Clock
-}) {
+export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore; vault: Vault }) {
   return {
     async ask<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Promise<void> {
       const { purpose, request } = asking
       const { subject, account, mailOf, alsoTold = [], event } = asking.isDropped ? toNobody(asking) : asking
       const secret = randomSecret()
       const secretHash = sha256(secret)
-      const createdAt = now()
-      const expiresAt = new Date(createdAt.getTime() + LINK_SECONDS[purpose] * 1000)
+      const seconds = LINK_SECONDS[purpose]
       const mail = sealMail(vault, mailOf(`${LINK_PATH}/${secret}`), {
         accountSub: account?.sub,
-        expiresAt,
+        seconds,
       })
       await mailLinks.insert(
         {
@@ -89,8 +80,7 @@ export function createMailLinks({
           secretHash,
           account,
           sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, account?.sub)),
-          createdAt,
-          expiresAt,
+          seconds,
         },
         { mail: [mail, ...alsoTold], event },
       )
@@ -99,7 +89,7 @@ export function createMailLinks({
     /** @returns undefined when the link was used, replaced, or is too old. */
     async find(secret: string): Promise<OpenLink | undefined> {
       const secretHash = sha256(secret)
-      const link = await mailLinks.find(secretHash, now())
+      const link = await mailLinks.find(secretHash)
       if (!link) return undefined
       const { purpose, account, sealedRequest } = link
       const opened = vault.find(sealedRequest, purpose, identityOf(secretHash, account?.sub))
@@ -111,7 +101,7 @@ export function createMailLinks({
     tell(content: MailContent, accountSub: string | undefined): NewMail {
       return sealMail(vault, content, {
         accountSub,
-        expiresAt: new Date(now().getTime() + DAY_SECONDS * 1000),
+        seconds: DAY_SECONDS,
       })
     },
   }

@@ -1,7 +1,6 @@
 import type { Account, AccountStore } from '../store/account.ts'
 import { newEvent, type Origin } from '../store/event.ts'
 import type { SelfServiceStore } from '../store/self-service.ts'
-import type { Clock } from '../time.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
 import { passwordNotice } from './password-notice.ts'
 import type { SignInLimits } from './sign-in-limits.ts'
@@ -22,13 +21,12 @@ type Needs = {
   selfService: SelfServiceStore
   links: MailLinks
   limits: Pick<SignInLimits, 'unlock'>
-  now: Clock
 }
 
 export type PasswordReset = ReturnType<typeof createPasswordReset>
 
 /** New passwords for people who forgot theirs, by a link to their address (OWASP ASVS 6.4.3). */
-export function createPasswordReset({ accounts, selfService, links, limits, now }: Needs) {
+export function createPasswordReset({ accounts, selfService, links, limits }: Needs) {
   return {
     /** Whom a reset that is asked for under this name is about. */
     async find(login: string): Promise<ResetRecipient> {
@@ -76,7 +74,6 @@ export function createPasswordReset({ accounts, selfService, links, limits, now 
       const { use, accessEpoch } = await selfService.resetPassword(
         {
           secretHash,
-          now: now(),
           event: newEvent('account.password_reset', { accountSub: sub, detail: { by: 'person' } }, origin),
         },
         { sub, passwordHash, cause: { reason: 'password_changed', by: 'person', origin }, mail },

@@ -3,7 +3,6 @@ import { z } from 'zod'
 import { type AccountStore, loginKey } from '../store/account.ts'
 import { newEvent, type Origin } from '../store/event.ts'
 import type { LinkUse, SelfServiceStore } from '../store/self-service.ts'
-import type { Clock } from '../time.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
 
 /** As mail servers take it; nothing in it could begin another header. */
@@ -23,7 +22,7 @@ export const displayName = z
 
 export type RegistrationLink = Extract<OpenLink, { purpose: 'registration' }>
 
-type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks; now: Clock }
+type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks }
 
 export type Registration = ReturnType<typeof createRegistration>
 
@@ -31,7 +30,7 @@ export type Registration = ReturnType<typeof createRegistration>
  * Accounts that people make themselves. There is none before its address is proven, and whether there was one already
  * only the mail tells.
  */
-export function createRegistration({ accounts, selfService, links, now }: Needs) {
+export function createRegistration({ accounts, selfService, links }: Needs) {
   return {
     /** Mails a link that finishes the account, or says that there is one. Both take the same time. */
     async ask(
@@ -77,7 +76,7 @@ export function createRegistration({ accounts, selfService, links, now }: Needs)
       const sub = randomUUID()
       const event = newEvent('account.created', { accountSub: sub, detail: { by: 'person' } }, origin)
       return await selfService.register(
-        { secretHash, now: now(), event },
+        { secretHash, event },
         {
           sub,
           username,

@@ -3,7 +3,6 @@ import type { Account } from '../store/account.ts'
 import type { Cause } from '../store/ending.ts'
 import { newEvent, type Origin } from '../store/event.ts'
 import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
-import type { Clock } from '../time.ts'
 import { randomSecret, sha256, type Vault } from '../vault.ts'
 
 /** Two tabs that open at once bring the same secret: for this long the second is given what the first was given. */
@@ -26,14 +25,13 @@ type Needs = {
   vault: Vault
   /** How long a browser is remembered; 0: never. */
   rememberMeSeconds: number
-  now: Clock
 }
 
 /**
  * Remembered browsers: each has a secret that is replaced at every use. They sign a person in again, which is no proof
  * of who that is.
  */
-export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds, now }: Needs) {
+export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds }: Needs) {
   return {
     isOffered: rememberMeSeconds > 0,
 
@@ -50,23 +48,20 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
     ): Promise<RememberCookie | undefined> {
       const id = randomUUID()
       const secret = randomSecret()
-      const authenticatedAt = now()
-      const expiresAt = new Date(authenticatedAt.getTime() + rememberMeSeconds * 1000)
       const { address, userAgent } = origin
-      const isStored = await rememberedBrowsers.insert(
+      const expiresAt = await rememberedBrowsers.insert(
         {
           id,
           accountSub,
           accessEpoch,
           secretHash: sha256(secret),
-          authenticatedAt,
-          expiresAt,
+          seconds: rememberMeSeconds,
           address,
           userAgent,
         },
         { replaced, event: newEvent('browser.remembered', { accountSub }, origin) },
       )
-      return isStored ? { value: `${id}.${secret}`, expiresAt } : undefined
+      return expiresAt && { value: `${id}.${secret}`, expiresAt }
     },
 
     /** Whose browser this is, by its cookie; the cookie is good once. */
@@ -80,7 +75,6 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
           id,
           secretHash: sha256(secret),
           successor: { hash: sha256(next), sealed: vault.seal(next, PURPOSE, [id]) },
-          now: now(),
           address,
           userAgent,
         },
@@ -107,7 +101,7 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds,
 
     /** Whether a browser is remembered for this person. */
     async isOf(id: string, accountSub: string): Promise<boolean> {
-      return (await rememberedBrowsers.listOf(accountSub, now())).some((browser) => browser.id === id)
+      return (await rememberedBrowsers.listOf(accountSub)).some((browser) => browser.id === id)
     },
 
     /** Forgets a browser, for whomever it was remembered; sessions go on. */

@@ -4,7 +4,6 @@ import type { Cause, Ended, Ending } from '../store/ending.ts'
 import { newEvent } from '../store/event.ts'
 import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
 import type { SessionStore } from '../store/session.ts'
-import type { Clock } from '../time.ts'
 import { AdminError } from './admin-error.ts'
 
 /** One thing to end: at most one of these. */
@@ -41,7 +40,6 @@ export type AccessNeeds = {
   rememberedBrowsers: RememberedBrowserStore
   connections: ConnectionStore
   end: (ending: Ending) => Promise<void>
-  now: Clock
 }
 
 /** More than anybody has who is not being flooded. */
@@ -50,13 +48,13 @@ const MOST_DEVICES = 10_000
 const BY_OPERATOR = { by: 'operator' }
 const NOTHING: Ended = { sessions: 0, browsers: 0, grants: 0 }
 
-export function createAccessAdmin({ sessions, rememberedBrowsers, connections, end, now }: AccessNeeds) {
+export function createAccessAdmin({ sessions, rememberedBrowsers, connections, end }: AccessNeeds) {
   return {
     async describe(sub: string): Promise<AccessDocument> {
       const [signedIn, remembered, connected] = await Promise.all([
-        sessions.listOf(sub, now()),
-        rememberedBrowsers.listOf(sub, now()),
-        connections.listOf(sub, now(), MOST_DEVICES),
+        sessions.listOf(sub),
+        rememberedBrowsers.listOf(sub),
+        connections.listOf(sub, MOST_DEVICES),
       ])
       return {
         sessions: signedIn.map(({ uid, userAgent, address, startedAt, seenAt, rememberedId }) => ({

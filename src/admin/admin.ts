@@ -54,7 +54,7 @@ export function createAdmin(needs: Needs) {
   const { keyring, cleanup } = needs
   return {
     clients: createClientsAdmin(needs),
-    users: createPeopleAdmin({ ...needs, now: needs.clock.now }),
+    users: createPeopleAdmin(needs),
     resources: createResourcesAdmin(needs),
     events: createEventsAdmin(needs),
     keys: {

@@ -5,7 +5,7 @@ import { createCleanup } from './cleanup.ts'
 /** A table with so many expired rows. */
 const tableOf = (rows: number): Expiry => ({
   deleteExpired: async () => 0,
-  countExpired: async (_before, most) => Math.min(rows, most),
+  countExpired: async (_ageSeconds, most) => Math.min(rows, most),
 })
 
 function countBacklog({ tokens = 0, events = 0 }: { tokens?: number; events?: number }) {
@@ -22,7 +22,6 @@ function countBacklog({ tokens = 0, events = 0 }: { tokens?: number; events?: nu
     links: empty,
     runAlone: async (work) => await work(),
     eventRetentionSeconds: 3_600,
-    now: () => new Date(),
   }).count()
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Expiry } from '../store/expired.ts'
 import type { RunAlone } from '../store/worker-lock.ts'
-import { type Clock, MINUTE_SECONDS } from '../time.ts'
+import { MINUTE_SECONDS } from '../time.ts'
 
 /** Rows stay this long after they expired: the engine tells an expired code from an unknown one, and detects replays. */
 const GRACE_SECONDS = 30 * MINUTE_SECONDS
@@ -35,14 +35,13 @@ type Needs = Record<Exclude<Table, 'events'>, Expiry> & {
   runAlone: RunAlone
   /** What happened stays on record this long. */
   eventRetentionSeconds: number
-  now: Clock
 }
 
 export type Cleanup = ReturnType<typeof createCleanup>
 
 /** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
 export function createCleanup(needs: Needs) {
-  const { runAlone, eventRetentionSeconds, now } = needs
+  const { runAlone, eventRetentionSeconds } = needs
 
   return {
     /** @returns undefined when another worker is at it. */
@@ -55,7 +54,7 @@ export function createCleanup(needs: Needs) {
       const capped: Table[] = []
       const rows = await forEachTable(async (table) => {
         // One more than is told, which tells a backlog of exactly that many from a larger one.
-        const counted = await needs[table].countExpired(cutoffOf(table), MOST_COUNTED + 1)
+        const counted = await needs[table].countExpired(ageOf(table), MOST_COUNTED + 1)
         if (counted > MOST_COUNTED) capped.push(table)
         return Math.min(counted, MOST_COUNTED)
       })
@@ -72,7 +71,7 @@ export function createCleanup(needs: Needs) {
   async function deleteAll(table: Table, signal: AbortSignal | undefined): Promise<number> {
     let deleted = 0
     while (!signal?.aborted) {
-      const batch = await needs[table].deleteExpired(cutoffOf(table), BATCH_ROWS)
+      const batch = await needs[table].deleteExpired(ageOf(table), BATCH_ROWS)
       deleted += batch
       if (batch < BATCH_ROWS) break
       await pause(PAUSE_MILLISECONDS)
@@ -80,9 +79,9 @@ export function createCleanup(needs: Needs) {
     return deleted
   }
 
-  function cutoffOf(table: Table): Date {
-    const ageSeconds = table === 'events' ? eventRetentionSeconds : table === 'answers' ? 0 : GRACE_SECONDS
-    return new Date(now().getTime() - ageSeconds * 1000)
+  /** How long ago a row expired, or an event happened, that goes. */
+  function ageOf(table: Table): number {
+    return table === 'events' ? eventRetentionSeconds : table === 'answers' ? 0 : GRACE_SECONDS
   }
 }
 

@@ -4,7 +4,7 @@ import { type MailContent, openMail, sealMail } from './content.ts'
 
 const vault = createVault([randomMasterKey()])
 const content: MailContent = { kind: 'email-taken', to: 'ada@example.test', language: 'en', values: {} }
-const about = { accountSub: undefined, expiresAt: new Date(0) }
+const about = { accountSub: undefined, seconds: 60 }
 
 test('a mail opens in its own row only', () => {
   const [mail, other] = [sealMail(vault, content, about), sealMail(vault, undefined, about)]

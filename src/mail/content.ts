@@ -38,11 +38,11 @@ export type MailContent = {
 export function sealMail(
   vault: Vault,
   content: MailContent | undefined,
-  { accountSub, expiresAt }: { accountSub: string | undefined; expiresAt: Date },
+  { accountSub, seconds }: { accountSub: string | undefined; seconds: number },
 ): NewMail {
   const id = randomUUID()
   const sealedContent = vault.seal(JSON.stringify(content ?? null), PURPOSE, [id])
-  return { id, accountSub, sealedContent, expiresAt }
+  return { id, accountSub, sealedContent, seconds }
 }
 
 /** @throws {UnsealError} */

@@ -54,7 +54,7 @@ export function createBrowserSessions({
     async isFull(ctx: Context, { sub }: Account): Promise<boolean> {
       if (limits.maxSessions === 0 || limits.whenFull !== 'refuse') return false
       const { uid } = await engine().Session.get(ctx as never)
-      return (await sessions.countOthers({ accountSub: sub, uid, now: now() })) >= limits.maxSessions
+      return (await sessions.countOthers({ accountSub: sub, uid })) >= limits.maxSessions
     },
 
     /** The session that this browser is signed in with. */

@@ -1,6 +1,6 @@
 import { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import type { Lifetimes } from '../config.ts'
-import { type Clock, HOUR_SECONDS, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
+import { HOUR_SECONDS, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
 import type { ExtraClientMetadata } from './client-metadata.ts'
 import { engineAheadSeconds, engineNow } from './engine-time.ts'
 import { isOverFor } from './session-limits.ts'
@@ -66,7 +66,10 @@ export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configur
   }
 }
 
-/** How long a session may still go unused: the idle time, or what is left until its cap. At least a second. */
+/**
+ * How long a session may still go unused, for the engine: the idle time, or what is left until its cap, but no less than
+ * the second that the engine insists on. What is stored ends at the cap (adapter/session.ts).
+ */
 export function sessionSeconds(
   session: Parameters<typeof startOf>[0],
   { sessionIdleSeconds, sessionAbsoluteSeconds }: Lifetimes,
@@ -90,7 +93,7 @@ export function createRotationPolicy({ refreshTokenAbsoluteSeconds }: Lifetimes)
 }
 
 /** When a person must be asked: the engine's prompts, with checks of ours. */
-export function createInteractionPolicy(now: Clock): interactionPolicy.DefaultPolicy {
+export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base()
   const login = policy.get('login')
   const { Check } = interactionPolicy
@@ -108,7 +111,7 @@ export function createInteractionPolicy(now: Clock): interactionPolicy.DefaultPo
     // Signing in answers the others, whatever the session was before.
     session_limit: ({ session, client, result }) => {
       const stored = session && storedSession(session.uid)
-      return !result?.login && stored !== undefined && isOverFor(client, stored, now())
+      return !result?.login && stored !== undefined && isOverFor(client, stored)
     },
     remembered_refused: ({ session, client, result }) =>
       !result?.login &&

@@ -1,7 +1,6 @@
 import { type Client, errors, type KoaContextWithOIDC } from 'oidc-provider'
 import type { SessionState, SessionStore } from '../store/session.ts'
 import type { SessionCount, WhenFull } from '../store/session-count.ts'
-import type { Clock } from '../time.ts'
 import type { ExtraClientMetadata } from './client-metadata.ts'
 import { startOf } from './session-use.ts'
 
@@ -15,13 +14,16 @@ export type SessionLimits = Readonly<{
 }>
 
 /**
- * Whether a session is too old, or was unused for too long, for a client that asked for shorter sessions than others
- * (a bank); for others it goes on.
+ * Whether a session that lives is too old, or was unused for too long, for a client that asked for shorter sessions than
+ * others (a bank); for others it goes on. By the database's clock at the time when the session was read.
  */
-export function isOverFor(client: Client | undefined, { payload, seenAt }: SessionState, now: Date): boolean {
+export function isOverFor(
+  client: Client | undefined,
+  { payload, seenAt, readAt }: Pick<SessionState, 'payload' | 'seenAt' | 'readAt'>,
+): boolean {
   const { session_idle_seconds, session_absolute_seconds } = limitsOf(client)
   const hasPassed = (seconds: number | undefined, sinceMilliseconds: number) =>
-    seconds !== undefined && now.getTime() - sinceMilliseconds > seconds * 1000
+    seconds !== undefined && readAt.getTime() - sinceMilliseconds >= seconds * 1000
   return (
     hasPassed(session_idle_seconds, seenAt.getTime()) ||
     hasPassed(session_absolute_seconds, startOf(payload) * 1000)
@@ -43,18 +45,16 @@ export function shortestIdleSeconds(
 export function createRefusal({
   sessions,
   sessionLimits,
-  now,
 }: {
   sessions: SessionStore
   sessionLimits: SessionLimits
-  now: Clock
 }) {
   return async ({ oidc }: KoaContextWithOIDC): Promise<void> => {
     const { client, session, account } = oidc
     const { max_sessions } = limitsOf(client)
     if (max_sessions === undefined || sessionLimits.whenFull !== 'refuse') return
     if (!client || !session || !account) return
-    const who = { accountSub: account.accountId, uid: session.uid, now: now() }
+    const who = { accountSub: account.accountId, uid: session.uid }
     if ((await sessions.countOthers(who, client.clientId)) >= max_sessions) throw tooManySessions()
   }
 }

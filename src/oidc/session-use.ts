@@ -21,14 +21,13 @@ export function startOf(session: Authentication): number {
 
 /** What is odd about the use of a session from here; undefined when nothing is. */
 export function oddityOf(
-  session: Pick<FoundSession, 'address' | 'userAgent' | 'seenAt'>,
+  session: Pick<FoundSession, 'address' | 'userAgent' | 'seenAt' | 'readAt'>,
   { address, userAgent }: Origin,
-  now: Date,
 ): EventType | undefined {
   if (session.userAgent !== undefined && nameOf(session.userAgent) !== nameOf(userAgent))
     return 'session.second_browser'
   // People carry their phones from one network to another; two at once are something else.
-  const isAtOnce = now.getTime() - session.seenAt.getTime() < MINUTE_SECONDS * 1000
+  const isAtOnce = session.readAt.getTime() - session.seenAt.getTime() < MINUTE_SECONDS * 1000
   return isAtOnce && session.address !== undefined && siteOf(session.address) !== siteOf(address ?? '')
     ? 'session.second_network'
     : undefined

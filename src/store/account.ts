@@ -114,7 +114,7 @@ export function createAccountStore(database: Database) {
       return await database.transaction().execute(async (transaction) => {
         const { numUpdatedRows } = await transaction
           .updateTable('account')
-          .set({ status, updated_at: new Date() })
+          .set({ status, updated_at: sql<Date>`now()` })
           .where('sub', '=', sub)
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
@@ -169,7 +169,7 @@ export async function replacePassword(
 ): Promise<number | undefined> {
   let update = transaction
     .updateTable('account')
-    .set({ password_hash: passwordHash, updated_at: new Date() })
+    .set({ password_hash: passwordHash, updated_at: sql<Date>`now()` })
     .where('sub', '=', sub)
   if (accessEpoch !== undefined) update = update.where('access_epoch', '=', accessEpoch)
   const { numUpdatedRows } = await update.executeTakeFirst()

@@ -14,7 +14,7 @@ export type ArtifactStore = ReturnType<typeof createArtifactStore>
 export function createArtifactStore(database: Database) {
   return {
     /**
-     * Stores an artifact or its new state.
+     * Stores an artifact or its new state, which lives no longer than before.
      *
      * @param isAnswer the state holds a person's answer to an interaction: of any number of answers the first stands.
      * @returns false when it was spent or answered meanwhile: then it stays as it is.
@@ -26,10 +26,10 @@ export function createArtifactStore(database: Database) {
       expiresAt: Date,
       { isAnswer = false }: { isAnswer?: boolean } = {},
     ): Promise<boolean> {
-      const changing = { sealed_payload: sealedPayload, expires_at: expiresAt, answered: isAnswer }
+      const changing = { sealed_payload: sealedPayload, answered: isAnswer }
       const { numInsertedOrUpdatedRows } = await database
         .insertInto('oidc_artifact')
-        .values({ kind: ARTIFACT_KINDS[kind], id_hash: idHash, ...changing })
+        .values({ kind: ARTIFACT_KINDS[kind], id_hash: idHash, expires_at: expiresAt, ...changing })
         .onConflict((conflict) =>
           conflict
             .columns(['kind', 'id_hash'])
@@ -62,18 +62,19 @@ export function createArtifactStore(database: Database) {
       { isRepeatable: false },
     ),
 
+    /** Finds an artifact, an expired one too. */
     async find(
       kind: ArtifactKind,
       idHash: Uint8Array,
-    ): Promise<{ sealedPayload: Uint8Array; consumed: boolean } | undefined> {
+    ): Promise<{ sealedPayload: Uint8Array; isExpired: boolean; consumed: boolean } | undefined> {
       const row = await database
         .selectFrom('oidc_artifact')
-        .select(['sealed_payload', 'consumed_at'])
+        .select(['sealed_payload', 'consumed_at', sql<boolean>`expires_at <= now()`.as('is_expired')])
         .where('kind', '=', ARTIFACT_KINDS[kind])
         .where('id_hash', '=', idHash)
         .executeTakeFirst()
       return row?.sealed_payload
-        ? { sealedPayload: row.sealed_payload, consumed: row.consumed_at !== null }
+        ? { sealedPayload: row.sealed_payload, isExpired: row.is_expired, consumed: row.consumed_at !== null }
         : undefined
     },
 

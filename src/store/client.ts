@@ -93,7 +93,7 @@ export function createClientStore(database: Database, changes: Changes) {
       if (!before) return false
       await transaction
         .updateTable('oidc_client')
-        .set({ metadata: JSON.stringify(metadata), updated_at: new Date() })
+        .set({ metadata: JSON.stringify(metadata), updated_at: sql<Date>`now()` })
         .where('client_id', '=', clientId)
         .execute()
       const changed = Object.keys({ ...before.metadata, ...metadata }).filter(
@@ -121,7 +121,7 @@ export function createClientStore(database: Database, changes: Changes) {
           previous_secret_until:
             overlapSeconds > 0 ? sql<Date>`now() + make_interval(secs => ${overlapSeconds})` : null,
           secret_hash: secretHash,
-          updated_at: new Date(),
+          updated_at: sql<Date>`now()`,
         }))
         .where('client_id', '=', clientId)
         .executeTakeFirst()

@@ -29,8 +29,8 @@ export type ConnectionStore = ReturnType<typeof createConnectionStore>
 export function createConnectionStore(database: Database) {
   return {
     /** Apps of a person, and the latest of their devices: those with living tokens, and those that were consented to. */
-    async listOf(accountSub: string, now: Date, mostDevices: number): Promise<Connections> {
-      const rows = await listConnections(database, [accountSub, now.getTime() / 1000, mostDevices])
+    async listOf(accountSub: string, mostDevices: number): Promise<Connections> {
+      const rows = await listConnections(database, [accountSub, mostDevices])
       const deviceCount = rows.find((row) => row.device_count !== null)?.device_count ?? 0
       const connections = rows.map((row) => ({
         clientId: row.client_id,
@@ -75,7 +75,7 @@ const listConnections = defineStatement<{
         join oidc_client as client on client.client_id = oidc_grant.client_id
         cross join lateral (
           select max((oidc_token.payload ->> 'iat')::float8) as used_at,
-            bool_or(consumed_at is null and expires_at > to_timestamp($2::float8)) as is_alive
+            bool_or(consumed_at is null and expires_at > now()) as is_alive
           from oidc_token where oidc_token.grant_id = oidc_grant.id
         ) as token
       where oidc_grant.account_sub = $1::uuid and token.is_alive
@@ -92,7 +92,7 @@ const listConnections = defineStatement<{
     ), device as (
       select client_id, metadata, id as grant_id, jsonb_build_array(payload) as grants, since, used_at, address, user_agent,
         count(*) over ()::int as device_count
-      from alive where is_device order by since desc, id limit $3::int
+      from alive where is_device order by since desc, id limit $2::int
     )
     select client_id, metadata, grant_id, grants, since, used_at, address, user_agent, device_count from device
     union all

@@ -19,6 +19,7 @@ export type DeviceDecision = Pick<Token, 'idHash' | 'grantId' | 'payload'> &
 export type FoundDeviceCode = Readonly<{
   idHash: Uint8Array
   payload: Payload
+  isExpired: boolean
   sealedId: Uint8Array
   /** The browser session that is about to decide, if one is. */
   takenBy: string | undefined
@@ -105,7 +106,7 @@ export function createDeviceCodeStore(database: Database) {
     async findByUserCode(userCodeHash: Uint8Array): Promise<FoundDeviceCode | undefined> {
       const row = await database
         .selectFrom('oidc_token')
-        .select(['id_hash', 'payload', 'sealed_id'])
+        .select(['id_hash', 'payload', 'sealed_id', sql<boolean>`expires_at <= now()`.as('is_expired')])
         .where('user_code_hash', '=', userCodeHash)
         .executeTakeFirst()
       if (!row?.sealed_id) return undefined
@@ -113,6 +114,7 @@ export function createDeviceCodeStore(database: Database) {
       return {
         idHash: row.id_hash,
         payload,
+        isExpired: row.is_expired,
         sealedId: row.sealed_id,
         takenBy: typeof takenBy === 'string' ? takenBy : undefined,
       }

@@ -3,6 +3,7 @@ import { v7 as timeOrderedId } from 'uuid'
 import type { Clock } from '../time.ts'
 import type { Database } from './database.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
+import { AGO } from './expired.ts'
 import { columnsOf, defineStatement } from './statement.ts'
 
 /** Where a request came from. */
@@ -197,29 +198,32 @@ export function createEventStore(database: Database) {
       return isForward ? events : events.reverse()
     },
 
-    /** @returns how many rows went; at most `limit`. */
-    async deleteExpired(before: Date, limit: number): Promise<number> {
-      const [row] = await deleteOldest(database, [firstIdAt(before), limit])
+    /** Deletes events of so long ago. @returns how many rows went; at most `limit`. */
+    async deleteExpired(ageSeconds: number, limit: number): Promise<number> {
+      const [row] = await deleteOldest(database, [ageSeconds, limit])
       return row?.deleted ?? 0
     },
 
-    async countExpired(before: Date, most: number): Promise<number> {
-      const [row] = await countOldest(database, [firstIdAt(before), most])
+    async countExpired(ageSeconds: number, most: number): Promise<number> {
+      const [row] = await countOldest(database, [ageSeconds, most])
       return row?.count ?? 0
     },
   }
 }
 
+/** The smallest identifier that an event of so long ago can have (UUID version 7: milliseconds come first). */
+const FIRST_ID_AGO = `(lpad(to_hex((extract(epoch from ${AGO('$1')}) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
+
 const deleteOldest = defineStatement<{ deleted: number }>(
   'event_delete_expired',
   `with gone as (
-    delete from event where id = any(array(select id from event where id < $1::uuid order by id limit $2)) returning 1
+    delete from event where id = any(array(select id from event where id < ${FIRST_ID_AGO} order by id limit $2)) returning 1
   ) select count(*)::int as deleted from gone`,
 )
 
 const countOldest = defineStatement<{ count: number }>(
   'event_count_expired',
-  `select count(*)::int as count from (select from event where id < $1::uuid limit $2) as counted`,
+  `select count(*)::int as count from (select from event where id < ${FIRST_ID_AGO} limit $2) as counted`,
 )
 
 function typesOf({ types, anomaliesOnly = false }: EventFilter): readonly EventType[] | undefined {

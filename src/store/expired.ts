@@ -1,3 +1,4 @@
+import { type RawBuilder, sql } from 'kysely'
 import type { Database } from './database.ts'
 import { defineStatement } from './statement.ts'
 
@@ -13,33 +14,45 @@ type ExpiringTable =
   | 'mail_link'
 
 export type Expiry = {
-  /** @returns how many rows went; at most `limit`. Rows that somebody holds are left for the next time. */
-  deleteExpired(before: Date, limit: number): Promise<number>
-  /** Counts rows that have expired, up to `most`. */
-  countExpired(before: Date, most: number): Promise<number>
+  /**
+   * Deletes rows that expired so long ago, by the database's clock.
+   *
+   * @returns how many rows went; at most `limit`. Rows that somebody holds are left for the next time.
+   */
+  deleteExpired(ageSeconds: number, limit: number): Promise<number>
+  /** Counts rows that expired so long ago, up to `most`. */
+  countExpired(ageSeconds: number, most: number): Promise<number>
 }
 
-/** How a table loses the rows that expired before an instant. */
+/** An instant so many seconds ago, by the database's clock. */
+export const AGO = (parameter: string): string => `now() - make_interval(secs => ${parameter}::float8)`
+
+/** The same ahead, for a query. */
+export function secondsFromNow(seconds: number): RawBuilder<Date> {
+  return sql<Date>`now() + make_interval(secs => ${seconds}::float8)`
+}
+
+/** How a table loses the rows that expired. */
 export function expiryOf(database: Database, table: ExpiringTable): Expiry {
   const deleteRows = defineStatement<{ deleted: number }>(
     `${table}_delete_expired`,
     `with gone as (
       delete from ${table} where ctid = any(array(
-        select ctid from ${table} where expires_at < to_timestamp($1) order by expires_at limit $2 for update skip locked
+        select ctid from ${table} where expires_at <= ${AGO('$1')} order by expires_at limit $2 for update skip locked
       )) returning 1
     ) select count(*)::int as deleted from gone`,
   )
   const countRows = defineStatement<{ count: number }>(
     `${table}_count_expired`,
-    `select count(*)::int as count from (select from ${table} where expires_at < to_timestamp($1) limit $2) as counted`,
+    `select count(*)::int as count from (select from ${table} where expires_at <= ${AGO('$1')} limit $2) as counted`,
   )
   return {
-    async deleteExpired(before, limit) {
-      const [row] = await deleteRows(database, [before.getTime() / 1000, limit])
+    async deleteExpired(ageSeconds, limit) {
+      const [row] = await deleteRows(database, [ageSeconds, limit])
       return row?.deleted ?? 0
     },
-    async countExpired(before, most) {
-      const [row] = await countRows(database, [before.getTime() / 1000, most])
+    async countExpired(ageSeconds, most) {
+      const [row] = await countRows(database, [ageSeconds, most])
       return row?.count ?? 0
     },
   }

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { UNDER_EPOCH } from './access-epoch.ts'
 import type { Database } from './database.ts'
 import type { Origin } from './event.ts'
@@ -23,7 +24,7 @@ export type GrantStore = ReturnType<typeof createGrantStore>
 export function createGrantStore(database: Database) {
   return {
     /**
-     * Stores a grant or its new state, unless the person's access epoch was raised meanwhile. Rejects with a foreign key
+     * Stores a grant or its new state, which lives no longer than before, unless the person's access epoch was raised meanwhile. Rejects with a foreign key
      * violation when the client is gone.
      *
      * @returns false when nothing was stored.
@@ -42,11 +43,13 @@ export function createGrantStore(database: Database) {
       return rows.length > 0
     },
 
+    /** Finds a grant that lives. */
     async find(id: string): Promise<Payload | undefined> {
       const row = await database
         .selectFrom('oidc_grant')
         .select('payload')
         .where('id', '=', id)
+        .where('expires_at', '>', sql<Date>`now()`)
         .executeTakeFirst()
       return row?.payload
     },
@@ -61,6 +64,6 @@ const upsertGrant = defineStatement(
     insert into oidc_grant (id, account_sub, access_epoch, client_id, payload, address, user_agent, expires_at)
     select $1, $2::uuid, $3::int, $4, $5::jsonb, $6, $7, to_timestamp($8::float8) from person
     on conflict (id) do update set
-      payload = excluded.payload, expires_at = excluded.expires_at, access_epoch = excluded.access_epoch
+      payload = excluded.payload, access_epoch = excluded.access_epoch
     returning 1`,
 )

@@ -1,7 +1,8 @@
+import { sql } from 'kysely'
 import type { Account } from './account.ts'
 import type { Database } from './database.ts'
 import { type NewEvent, recordEvents } from './event.ts'
-import { expiryOf } from './expired.ts'
+import { expiryOf, secondsFromNow } from './expired.ts'
 import { insertMail, type NewMail } from './mail.ts'
 import type { MailLinkTable } from './schema.ts'
 import { defineStatement } from './statement.ts'
@@ -18,8 +19,8 @@ export type NewMailLink = Readonly<{
   /** Whose it is, if anybody's, under which access epoch. */
   account: AccountAtEpoch | undefined
   sealedRequest: Uint8Array
-  createdAt: Date
-  expiresAt: Date
+  /** How long it works, from now on. */
+  seconds: number
 }>
 
 /** An account, and the access epoch at which something was asked for: once it is raised, that is void. */
@@ -41,14 +42,14 @@ export function createMailLinkStore(database: Database) {
       link: NewMailLink,
       { mail, event }: { mail: readonly NewMail[]; event: NewEvent },
     ): Promise<void> {
-      const { purpose, subject, secretHash, account, sealedRequest, createdAt, expiresAt } = link
+      const { purpose, subject, secretHash, account, sealedRequest, seconds } = link
       const changing = {
         secret_hash: secretHash,
         account_sub: account?.sub ?? null,
         access_epoch: account?.accessEpoch ?? null,
         sealed_request: sealedRequest,
-        created_at: createdAt,
-        expires_at: expiresAt,
+        created_at: sql<Date>`now()`,
+        expires_at: secondsFromNow(seconds),
       }
       await database.transaction().execute(async (transaction) => {
         await transaction
@@ -62,8 +63,8 @@ export function createMailLinkStore(database: Database) {
     },
 
     /** The link with this secret, while it works: not used, replaced, or too old, and its person not locked out. */
-    async find(secretHash: Uint8Array, now: Date): Promise<MailLink | undefined> {
-      const [row] = await findLink(database, [secretHash, now.getTime() / 1000])
+    async find(secretHash: Uint8Array): Promise<MailLink | undefined> {
+      const [row] = await findLink(database, [secretHash])
       return row && toLink(row)
     },
 
@@ -75,9 +76,8 @@ export function createMailLinkStore(database: Database) {
 export async function consumeLink(
   transaction: Database,
   secretHash: Uint8Array,
-  now: Date,
 ): Promise<MailLink | undefined> {
-  const [row] = await deleteLink(transaction, [secretHash, now.getTime() / 1000])
+  const [row] = await deleteLink(transaction, [secretHash])
   return row && toLink(row)
 }
 
@@ -93,7 +93,7 @@ function toLink({ sub, accessEpoch, ...row }: LinkRow): MailLink {
 }
 
 // A revocation that is about the whole person voids the open links: an attacker may have asked for them.
-const WORKS = `link.secret_hash = $1 and link.expires_at > to_timestamp($2) and (link.account_sub is null or exists (
+const WORKS = `link.secret_hash = $1 and link.expires_at > now() and (link.account_sub is null or exists (
       select from account where account.sub = link.account_sub and account.status = 'active'
         and account.access_epoch = link.access_epoch
     ))`

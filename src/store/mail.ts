@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { secondsFromNow } from './expired.ts'
 import { nextAttempt, pendingOf } from './outbox.ts'
 import { defineStatement } from './statement.ts'
 
@@ -9,8 +10,8 @@ export type NewMail = Readonly<{
   accountSub: string | undefined
   /** Whom it goes to and what it says; it may hold a link, so nobody reads it in the database. */
   sealedContent: Uint8Array
-  /** Later it is not worth sending. */
-  expiresAt: Date
+  /** How long it is worth sending, from now on. */
+  seconds: number
 }>
 
 /** A mail that is ours to send until the lease ends. */
@@ -48,11 +49,11 @@ export function createMailStore(database: Database) {
 /** Writes mail in the transaction of what it tells of. */
 export async function insertMail(transaction: Database, mail: readonly NewMail[]): Promise<void> {
   if (mail.length === 0) return
-  const rows = mail.map(({ id, accountSub, sealedContent, expiresAt }) => ({
+  const rows = mail.map(({ id, accountSub, sealedContent, seconds }) => ({
     id,
     account_sub: accountSub ?? null,
     sealed_content: sealedContent,
-    expires_at: expiresAt,
+    expires_at: secondsFromNow(seconds),
   }))
   await transaction.insertInto('mail').values(rows).execute()
 }

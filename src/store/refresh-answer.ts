@@ -1,6 +1,6 @@
 import { DAY_SECONDS } from '../time.ts'
 import type { Database } from './database.ts'
-import { type Expiry, expiryOf } from './expired.ts'
+import { AGO, type Expiry, expiryOf } from './expired.ts'
 import { defineStatement } from './statement.ts'
 import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
 
@@ -40,8 +40,8 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
 function answerExpiry(database: Database, toleranceSeconds: number): Expiry {
   return {
     ...expiryOf(database, 'oidc_refresh_answer'),
-    async deleteExpired(before, limit) {
-      const parameters = [before.getTime() / 1000, limit, toleranceSeconds, LONGEST_SECONDS]
+    async deleteExpired(ageSeconds, limit) {
+      const parameters = [ageSeconds, limit, toleranceSeconds, LONGEST_SECONDS]
       const [row] = await deleteAnswers(database, parameters)
       return row?.deleted ?? 0
     },
@@ -69,7 +69,7 @@ const deleteAnswers = defineStatement<{ deleted: number }>(
         select answer.ctid
         from oidc_refresh_answer as answer
           cross join lateral (select answer.expires_at - make_interval(secs => answer.repeat_seconds) as made_at) as moment
-        where answer.expires_at < to_timestamp($1::float8) and (
+        where answer.expires_at <= ${AGO('$1')} and (
           exists (
             select from instance_uptime where instance = answer.made_by and began_at <= made_at
               and beat_at > now() - make_interval(secs => $3::float8)

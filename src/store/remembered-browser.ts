@@ -22,9 +22,8 @@ export type NewRememberedBrowser = Readonly<{
   /** Under which the person proved their identity. */
   accessEpoch: number
   secretHash: Uint8Array
-  /** When the person proved who they are. */
-  authenticatedAt: Date
-  expiresAt: Date
+  /** How long it is remembered, from now on. */
+  seconds: number
   address: string | undefined
   userAgent: string | undefined
 }>
@@ -48,7 +47,6 @@ type Presented = Readonly<{
   secretHash: Uint8Array
   /** What takes its place. */
   successor: Readonly<{ hash: Uint8Array; sealed: Uint8Array }>
-  now: Date
   address: string | undefined
   userAgent: string | undefined
 }>
@@ -58,30 +56,29 @@ export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserSt
 export function createRememberedBrowserStore(database: Database) {
   return {
     /**
-     * Remembers a browser, unless the person's access epoch was raised meanwhile.
+     * Remembers a browser whose person just proved their identity, unless the access epoch was raised meanwhile.
      *
      * @param replaced the browser was remembered before, under this identifier.
-     * @returns false when nothing was stored.
+     * @returns until when; undefined when nothing was stored.
      */
     async insert(
       browser: NewRememberedBrowser,
       { replaced, event }: { replaced: string | undefined; event: NewEvent },
-    ): Promise<boolean> {
+    ): Promise<Date | undefined> {
       return await database.transaction().execute(async (transaction) => {
         const [inserted] = await insertBrowser(transaction, [
           browser.id,
           browser.accountSub,
           browser.accessEpoch,
           browser.secretHash,
-          browser.authenticatedAt.getTime() / 1000,
-          browser.expiresAt.getTime() / 1000,
+          browser.seconds,
           browser.address ?? null,
           browser.userAgent ?? null,
         ])
-        if (!inserted) return false
+        if (!inserted) return undefined
         if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
         await recordEvents(transaction, [event])
-        return true
+        return inserted.expires_at
       })
     },
 
@@ -90,19 +87,18 @@ export function createRememberedBrowserStore(database: Database) {
      * at once, over all instances, one replaces it; the others, for `graceSeconds`, are given the same successor.
      */
     async recognise(presented: Presented, graceSeconds: number): Promise<Recognition> {
-      const { id, secretHash, successor, now, address, userAgent } = presented
+      const { id, secretHash, successor, address, userAgent } = presented
       const [rotated] = await rotateSecret(database, [
         id,
         secretHash,
         successor.hash,
         successor.sealed,
-        now.getTime() / 1000,
         address ?? null,
         userAgent ?? null,
       ])
       // Whoever was overtaken sees here, after the winner's commit, what became of the secret.
-      const row = rotated ?? (await findBrowser(database, [id, secretHash, now.getTime() / 1000]))[0]
-      if (!row || row.expires_at <= now) return { outcome: 'unknown' }
+      const row = rotated ?? (await findBrowser(database, [id, secretHash]))[0]
+      if (!row) return { outcome: 'unknown' }
       const isCurrent = rotated !== undefined
       const isOvertaken = row.is_previous && row.rotated_seconds_ago <= graceSeconds && row.sealed_secret
       if (!isCurrent && !isOvertaken) return { outcome: 'reused', accountSub: row.sub }
@@ -115,8 +111,8 @@ export function createRememberedBrowserStore(database: Database) {
       }
     },
 
-    async listOf(accountSub: string, now: Date): Promise<RememberedBrowser[]> {
-      const rows = await listBrowsers(database, [accountSub, now.getTime() / 1000])
+    async listOf(accountSub: string): Promise<RememberedBrowser[]> {
+      const rows = await listBrowsers(database, [accountSub])
       return rows.map((row) => ({
         id: row.id,
         address: row.address ?? undefined,
@@ -150,13 +146,13 @@ export function createRememberedBrowserStore(database: Database) {
   }
 }
 
-const insertBrowser = defineStatement(
+const insertBrowser = defineStatement<{ expires_at: Date }>(
   'browser_insert',
   `with ${UNDER_EPOCH('$2', '$3')}
     insert into remembered_browser
       (id, account_sub, access_epoch, secret_hash, authenticated_at, expires_at, address, user_agent)
-    select $1::uuid, $2::uuid, $3::int, $4::bytea, to_timestamp($5::float8), to_timestamp($6::float8), $7, $8
-    from person returning id`,
+    select $1::uuid, $2::uuid, $3::int, $4::bytea, now(), now() + make_interval(secs => $5::float8), $6, $7
+    from person returning expires_at`,
 )
 
 const deleteBrowser = defineStatement('browser_delete', 'delete from remembered_browser where id = $1::uuid')
@@ -174,10 +170,10 @@ type BrowserRow = AccountRow & {
 const rotateSecret = defineStatement<BrowserRow>(
   'browser_rotate',
   `update remembered_browser as remembered
-    set previous_secret_hash = secret_hash, secret_hash = $3, sealed_secret = $4, rotated_at = to_timestamp($5::float8),
-      address = $6, user_agent = $7
+    set previous_secret_hash = secret_hash, secret_hash = $3, sealed_secret = $4, rotated_at = now(),
+      address = $5, user_agent = $6
     from account
-    where id = $1::uuid and secret_hash = $2 and expires_at > to_timestamp($5::float8)
+    where id = $1::uuid and secret_hash = $2 and expires_at > now()
       and account.sub = remembered.account_sub and account.status = 'active'
       and account.access_epoch = remembered.access_epoch
     returning ${COLUMNS}, false as is_previous, 0::float8 as rotated_seconds_ago`,
@@ -186,9 +182,9 @@ const rotateSecret = defineStatement<BrowserRow>(
 const findBrowser = defineStatement<BrowserRow>(
   'browser_find',
   `select ${COLUMNS}, coalesce(previous_secret_hash = $2, false) as is_previous,
-      $3::float8 - extract(epoch from rotated_at)::float8 as rotated_seconds_ago
+      extract(epoch from now() - rotated_at)::float8 as rotated_seconds_ago
     from remembered_browser as remembered join account on account.sub = remembered.account_sub
-    where id = $1::uuid and account.status = 'active' and account.access_epoch = remembered.access_epoch`,
+    where id = $1::uuid and expires_at > now() and account.status = 'active' and account.access_epoch = remembered.access_epoch`,
 )
 
 const listBrowsers = defineStatement<{
@@ -201,5 +197,5 @@ const listBrowsers = defineStatement<{
 }>(
   'browser_list',
   `select id, address, user_agent, created_at, rotated_at, expires_at from remembered_browser
-    where account_sub = $1::uuid and expires_at > to_timestamp($2::float8) order by rotated_at desc`,
+    where account_sub = $1::uuid and expires_at > now() order by rotated_at desc`,
 )

@@ -10,7 +10,7 @@ import { consumeLink, endLinksOf } from './mail-link.ts'
 /** What uses a link up: `over` when it was used, replaced or out of date, `taken` when what it asks for belongs to another. */
 export type LinkUse = 'done' | 'over' | 'taken'
 
-type Use = Readonly<{ secretHash: Uint8Array; now: Date; event: NewEvent }>
+type Use = Readonly<{ secretHash: Uint8Array; event: NewEvent }>
 
 type ResetPassword = Readonly<{ sub: string; passwordHash: string; cause: Cause; mail: readonly NewMail[] }>
 
@@ -20,12 +20,12 @@ export type SelfServiceStore = ReturnType<typeof createSelfServiceStore>
 export function createSelfServiceStore(database: Database) {
   /** Uses a link up for what is done with it; a name that is taken leaves it good. */
   async function use(
-    { secretHash, now, event }: Use,
+    { secretHash, event }: Use,
     work: (transaction: Database) => Promise<LinkUse>,
   ): Promise<LinkUse> {
     try {
       return await database.transaction().execute(async (transaction) => {
-        const link = await consumeLink(transaction, secretHash, now)
+        const link = await consumeLink(transaction, secretHash)
         if (!link) return 'over'
         if (link.account && !(await lockUnderEpoch(transaction, link.account))) return 'over'
         const outcome = await work(transaction)
@@ -66,7 +66,7 @@ export function createSelfServiceStore(database: Database) {
       use(link, async (transaction) => {
         const { numUpdatedRows } = await transaction
           .updateTable('account')
-          .set({ email_verified: true, updated_at: new Date() })
+          .set({ email_verified: true, updated_at: sql<Date>`now()` })
           .where('sub', '=', sub)
           .where('email_key', '=', loginKey(email))
           .executeTakeFirst()
@@ -90,7 +90,7 @@ export function createSelfServiceStore(database: Database) {
             email_verified: true,
             username: sql<string>`case when ${isName} then ${email} else username end`,
             username_key: sql<string>`case when ${isName} then ${key} else username_key end`,
-            updated_at: new Date(),
+            updated_at: sql<Date>`now()`,
           })
           .where('sub', '=', sub)
           .executeTakeFirst()

@@ -13,7 +13,7 @@ export class TooManySessionsError extends Error {
   override name = 'TooManySessionsError'
 }
 
-export type NewSession = Readonly<{ uid: string; accountSub: string; now: Date }>
+export type NewSession = Readonly<{ uid: string; accountSub: string }>
 
 /**
  * Makes room for a session, in the transaction that stores it. Sign-ins of one person take turns, over all instances,
@@ -23,12 +23,12 @@ export type NewSession = Readonly<{ uid: string; accountSub: string; now: Date }
  */
 export async function makeRoom(
   transaction: Database,
-  { uid, accountSub, now }: NewSession,
+  { uid, accountSub }: NewSession,
   { counts, whenFull, cause }: { counts: readonly SessionCount[]; whenFull: WhenFull; cause: Cause },
 ): Promise<void> {
   await lockAccount(transaction, [accountSub])
   for (const { most, clientId } of counts) {
-    const others = await findOthers(transaction, [accountSub, uid, now.getTime() / 1000, clientId ?? null])
+    const others = await findOthers(transaction, [accountSub, uid, clientId ?? null])
     if (others.length < most) continue
     if (whenFull === 'refuse') throw new TooManySessionsError('as many sessions as there may be')
     const endings = others.slice(most - 1).map((other) =>
@@ -44,10 +44,10 @@ export async function makeRoom(
 /** How many other browsers a person is signed in with, at all or to one client. */
 export async function countOthers(
   database: Database,
-  { uid, accountSub, now }: NewSession,
+  { uid, accountSub }: NewSession,
   clientId?: string,
 ): Promise<number> {
-  return (await findOthers(database, [accountSub, uid, now.getTime() / 1000, clientId ?? null])).length
+  return (await findOthers(database, [accountSub, uid, clientId ?? null])).length
 }
 
 const lockAccount = defineStatement(
@@ -61,9 +61,9 @@ const findOthers = defineStatement<{ uid: string }>(
   `select uid from (
       select uid, max((payload ->> 'loginTs')::float8) as signed_in_at, max(seen_at) as seen_at
       from oidc_session
-      where account_sub = $1::uuid and uid <> $2 and ended_at is null and expires_at > to_timestamp($3::float8)
-        and ($4::text is null or exists (
-          select from oidc_grant where oidc_grant.id = oidc_session.payload -> 'authorizations' -> $4 ->> 'grantId'
+      where account_sub = $1::uuid and uid <> $2 and ended_at is null and expires_at > now()
+        and ($3::text is null or exists (
+          select from oidc_grant where oidc_grant.id = oidc_session.payload -> 'authorizations' -> $3 ->> 'grantId'
         ))
       group by uid
     ) as other order by signed_in_at desc, seen_at desc, uid`,

@@ -1,13 +1,13 @@
 import type { Database } from './database.ts'
-import { type Expiry, expiryOf } from './expired.ts'
+import { AGO, type Expiry, expiryOf } from './expired.ts'
 import { defineStatement } from './statement.ts'
 
 /** How sessions leave that expired: those that nobody ended are recorded as expired. */
 export function sessionExpiry(database: Database): Expiry {
   return {
     ...expiryOf(database, 'oidc_session'),
-    async deleteExpired(before, limit) {
-      const [row] = await deleteExpiredSessions(database, [before.getTime() / 1000, limit])
+    async deleteExpired(ageSeconds, limit) {
+      const [row] = await deleteExpiredSessions(database, [ageSeconds, limit])
       return row?.deleted ?? 0
     },
   }
@@ -17,7 +17,7 @@ const deleteExpiredSessions = defineStatement<{ deleted: number }>(
   'session_delete_expired',
   `with gone as (
       delete from oidc_session where ctid = any(array(
-        select ctid from oidc_session where expires_at < to_timestamp($1::float8)
+        select ctid from oidc_session where expires_at <= ${AGO('$1')}
         order by expires_at limit $2 for update skip locked
       )) returning uid, account_sub, ended_at, expires_at
     ), recorded as (

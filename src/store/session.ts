@@ -23,7 +23,6 @@ export type Session = Readonly<{
   userAgent: string | undefined
   /** The remembered browser that it is in; counts only if it is remembered for this person. */
   rememberedId: string | undefined
-  seenAt: Date
   /** The identifier that this one takes the place of. */
   replaces?: Replacement | undefined
 }>
@@ -42,8 +41,8 @@ type AddedAuthorizations = Readonly<{
   authorizations: Payload
 }>
 
-/** What is stored of a session, and when it was last used (to the minute). */
-export type SessionState = Readonly<{ payload: Payload; accessEpoch: number; seenAt: Date }>
+/** What is stored of a session, when it was last used (to the minute), and when this was read. */
+export type SessionState = Readonly<{ payload: Payload; accessEpoch: number; seenAt: Date; readAt: Date }>
 
 /** A session with who signed in and what they let clients do, as one statement found them. */
 export type FoundSession = Readonly<{
@@ -51,6 +50,9 @@ export type FoundSession = Readonly<{
   payload: Payload
   accessEpoch: number
   seenAt: Date
+  readAt: Date
+  /** It reached its cap, or was not used for its idle time. */
+  isExpired: boolean
   /** Ended before its time. Identifiers that were replaced when a person signed in are not meant: see `isReplaced`. */
   isEnded: boolean
   /** Another identifier took its place, in the same session or the same browser, and that session lives. */
@@ -59,7 +61,6 @@ export type FoundSession = Readonly<{
   isReadable: boolean
   /** When it was ended or replaced. */
   endedAt: Date | undefined
-  expiresAt: Date
   address: string | undefined
   userAgent: string | undefined
   account: Account | undefined
@@ -104,7 +105,7 @@ export function createSessionStore(database: Database) {
       limit: Parameters<typeof makeRoom>[2],
     ): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
-        await makeRoom(transaction, { ...session, now: session.seenAt }, limit)
+        await makeRoom(transaction, session, limit)
         return await upsert(transaction, session, events)
       })
     },
@@ -140,18 +141,32 @@ export function createSessionStore(database: Database) {
       })
     }),
 
+    /** Finds a session that lives. */
     async findByUid(uid: string): Promise<SessionState | undefined> {
       const row = await database
         .selectFrom('oidc_session as session')
         .leftJoin('account', 'account.sub', 'session.account_sub')
-        .select(['session.payload', 'session.access_epoch', 'session.seen_at'])
+        .select([
+          'session.payload',
+          'session.access_epoch',
+          'session.seen_at',
+          sql<Date>`now()`.as('read_at'),
+        ])
         .where('session.uid', '=', uid)
         .where('session.ended_at', 'is', null)
+        .where(sql<boolean>`session.expires_at > now()`)
         .where(sql<boolean>`session.access_epoch = coalesce(account.access_epoch, 0)`)
         .orderBy('session.expires_at', 'desc')
         .limit(1)
         .executeTakeFirst()
-      return row && { payload: row.payload, accessEpoch: row.access_epoch, seenAt: row.seen_at }
+      return (
+        row && {
+          payload: row.payload,
+          accessEpoch: row.access_epoch,
+          seenAt: row.seen_at,
+          readAt: row.read_at,
+        }
+      )
     },
 
     /** Ends an identifier that no other takes the place of in the same request. */
@@ -165,8 +180,8 @@ export function createSessionStore(database: Database) {
     },
 
     /** Where a person is signed in, latest first. */
-    async listOf(accountSub: string, now: Date): Promise<SignedInBrowser[]> {
-      const rows = await listSessions(database, [accountSub, now.getTime() / 1000])
+    async listOf(accountSub: string): Promise<SignedInBrowser[]> {
+      const rows = await listSessions(database, [accountSub])
       return rows.map((row) => ({
         uid: row.uid,
         rememberedId: row.remembered_id ?? undefined,
@@ -192,7 +207,6 @@ async function upsert(database: Database, session: Session, events: readonly New
     session.rememberedId ?? null,
     session.address ?? null,
     session.userAgent ?? null,
-    session.seenAt.getTime() / 1000,
     session.replaces?.idHash ?? null,
     session.accessEpoch ?? null,
     session.replaces?.readableSeconds || null,
@@ -203,7 +217,7 @@ async function upsert(database: Database, session: Session, events: readonly New
 
 const upsertSession = defineStatement<{ is_stored: boolean }>(
   'session_upsert',
-  `with ${UNDER_EPOCH('$3', '$11')}, live as materialized (
+  `with ${UNDER_EPOCH('$3', '$10')}, live as materialized (
       -- Waits for a concurrent revocation of this session, or makes it wait. The account is locked before, as there.
       select id_hash from oidc_session
       where uid = $2 and ended_at is null and ($3::uuid is null or exists (select from person))
@@ -211,14 +225,14 @@ const upsertSession = defineStatement<{ is_stored: boolean }>(
     ), browser as materialized (
       -- A revocation of this browser waits, and then finds the session.
       select id from remembered_browser
-      where id = $6::uuid and account_sub = $3::uuid and access_epoch = $11::int for key share
+      where id = $6::uuid and account_sub = $3::uuid and access_epoch = $10::int for key share
     ), stored as (
       insert into oidc_session as before
         (id_hash, uid, account_sub, access_epoch, payload, expires_at, remembered_id, address, user_agent, seen_at)
-      select $1::bytea, $2::text, $3::uuid, coalesce($11::int, 0), $4::jsonb, to_timestamp($5::float8),
-        (select id from browser), $7::text, $8::text, to_timestamp($9::float8)
+      select $1::bytea, $2::text, $3::uuid, coalesce($10::int, 0), $4::jsonb, to_timestamp($5::float8),
+        (select id from browser), $7::text, $8::text, now()
       where ($3::uuid is null or exists (select from person))
-        and (exists (select from live where $10::bytea is null or id_hash in ($1::bytea, $10::bytea)) or (
+        and (exists (select from live where $9::bytea is null or id_hash in ($1::bytea, $9::bytea)) or (
           not exists (select from oidc_session where uid = $2)
           -- A session that begins from a remembered browser needs it to be remembered still.
           and (not coalesce($4::jsonb -> 'amr' ? 'remembered', false) or exists (select from browser))
@@ -239,9 +253,9 @@ const upsertSession = defineStatement<{ is_stored: boolean }>(
       returning 1
     ), replaced as (
       update oidc_session
-      set ended_at = now(), successor_hash = $1::bytea, readable_until = now() + make_interval(secs => $12::int)
-      where id_hash = $10::bytea and ended_at is null and exists (select from stored)
-    ), recorded as (${insertEvents(13, 'exists (select from stored)')}
+      set ended_at = now(), successor_hash = $1::bytea, readable_until = now() + make_interval(secs => $11::int)
+      where id_hash = $9::bytea and ended_at is null and exists (select from stored)
+    ), recorded as (${insertEvents(12, 'exists (select from stored)')}
     ) select exists (select from stored) as is_stored`,
 )
 
@@ -279,7 +293,7 @@ const listSessions = defineStatement<{
   `select * from (
       select distinct on (uid) uid, remembered_id, address, user_agent, (payload ->> 'iat')::float8 as started_at, seen_at, expires_at
       from oidc_session
-      where account_sub = $1::uuid and ended_at is null and expires_at > to_timestamp($2::float8)
+      where account_sub = $1::uuid and ended_at is null and expires_at > now()
       order by uid, seen_at desc
     ) as browser order by seen_at desc`,
 )
@@ -294,10 +308,12 @@ const findSessions = defineStatement<SessionRow>(
       ) as is_replaced,
       coalesce(session.readable_until > now() and session.access_epoch = account.access_epoch, false) as is_readable,
       session.ended_at,
-      session.expires_at, session.address, session.user_agent, session.seen_at, ${ACCOUNT_COLUMNS},
+      session.expires_at <= now() as is_expired, now() as read_at,
+      session.address, session.user_agent, session.seen_at, ${ACCOUNT_COLUMNS},
       (
         select jsonb_agg(jsonb_build_object('id', oidc_grant.id, 'payload', oidc_grant.payload))::text from oidc_grant
-        where oidc_grant.id in (select value ->> 'grantId' from jsonb_each(session.payload -> 'authorizations'))
+        where oidc_grant.expires_at > now()
+          and oidc_grant.id in (select value ->> 'grantId' from jsonb_each(session.payload -> 'authorizations'))
       ) as grants
     from oidc_session as session left join account on account.sub = session.account_sub
       left join oidc_session as successor on successor.id_hash = session.successor_hash
@@ -313,7 +329,8 @@ type SessionRow = Omit<AccountRow, 'sub'> & {
   is_replaced: boolean
   is_readable: boolean
   ended_at: Date | null
-  expires_at: Date
+  is_expired: boolean
+  read_at: Date
   address: string | null
   user_agent: string | null
   seen_at: Date
@@ -332,7 +349,8 @@ function toFoundSession(row: SessionRow): FoundSession {
     isReplaced: row.is_replaced,
     isReadable: row.is_replaced && row.is_readable,
     endedAt: row.ended_at ?? undefined,
-    expiresAt: row.expires_at,
+    isExpired: row.is_expired,
+    readAt: row.read_at,
     address: row.address ?? undefined,
     userAgent: row.user_agent ?? undefined,
     seenAt: row.seen_at,

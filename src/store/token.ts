@@ -23,6 +23,7 @@ export type Token = Readonly<{
 export type FoundToken = Readonly<{
   kind: number
   payload: Payload
+  isExpired: boolean
   /** undefined: it was not spent. By the clock of the database. */
   spentSecondsAgo: number | undefined
   /** The commit that spent it. */
@@ -31,7 +32,7 @@ export type FoundToken = Readonly<{
   family: string | undefined
   grant: Readonly<{ id: string; payload: Payload }> | undefined
   account: Account | undefined
-  /** Of a token that ends with its session; `state` is undefined when the session has ended. */
+  /** Of a token that ends with its session; `state` is undefined when the session has ended or expired. */
   session: Readonly<{ uid: string; state: SessionState | undefined }> | undefined
 }>
 
@@ -85,19 +86,20 @@ export function tokenColumns(tokens: readonly Token[]): unknown[][] {
 
 const findTokens = defineStatement<FoundRow>(
   'token_find',
-  `select token.id_hash, token.kind, token.payload::text as payload,
+  `select token.id_hash, token.kind, token.payload::text as payload, token.expires_at <= now() as is_expired,
       extract(epoch from now() - token.consumed_at)::float8 as spent_seconds_ago, token.consumed_by, token.family,
       token.grant_id, oidc_grant.payload::text as grant_payload,
       ${ACCOUNT_COLUMNS},
       case when token.payload -> 'expiresWithSession' = 'true' then token.payload ->> 'sessionUid' end as session_uid,
       session.payload::text as session_payload, session.access_epoch as session_access_epoch,
-      session.seen_at as session_seen_at
+      session.seen_at as session_seen_at, now() as read_at
     from oidc_token as token
-    left join oidc_grant on oidc_grant.id = token.grant_id
+    left join oidc_grant on oidc_grant.id = token.grant_id and oidc_grant.expires_at > now()
     left join account on account.sub = oidc_grant.account_sub
     left join lateral (
       select payload, access_epoch, seen_at from oidc_session
       where token.payload -> 'expiresWithSession' = 'true' and uid = token.payload ->> 'sessionUid' and ended_at is null
+        and expires_at > now()
       order by expires_at desc limit 1
     ) as session on true
     where token.id_hash = any($1::bytea[])
@@ -131,6 +133,8 @@ type FoundRow = Omit<AccountRow, 'sub'> & {
   id_hash: Uint8Array
   kind: number
   payload: string
+  is_expired: boolean
+  read_at: Date
   spent_seconds_ago: number | null
   consumed_by: string | null
   family: string | null
@@ -149,6 +153,7 @@ function toFoundToken(row: FoundRow): FoundToken {
   return {
     kind: row.kind,
     payload: JSON.parse(row.payload),
+    isExpired: row.is_expired,
     spentSecondsAgo: row.spent_seconds_ago ?? undefined,
     consumedBy: row.consumed_by ?? undefined,
     family: row.family ?? undefined,
@@ -171,6 +176,7 @@ function toFoundToken(row: FoundRow): FoundToken {
                     payload: JSON.parse(row.session_payload),
                     accessEpoch: row.session_access_epoch,
                     seenAt: row.session_seen_at,
+                    readAt: row.read_at,
                   },
           },
   }

@@ -4,14 +4,12 @@ import type { Account } from '../../store/account.ts'
 import type { Connection, ConnectionStore } from '../../store/connection.ts'
 import type { RememberedBrowserStore } from '../../store/remembered-browser.ts'
 import type { SessionStore } from '../../store/session.ts'
-import type { Clock } from '../../time.ts'
 import { parseUserAgent } from '../pages/user-agent.ts'
 
 type Needs = {
   sessions: SessionStore
   rememberedBrowsers: RememberedBrowserStore
   connections: ConnectionStore
-  now: Clock
 }
 
 /** A page with more is of use to nobody. */
@@ -20,16 +18,16 @@ const MOST_DEVICES = 50
 export type AccountOverview = ReturnType<typeof createAccountOverview>
 
 /** Everything that is signed in or connected in a person's name, in words. */
-export function createAccountOverview({ sessions, rememberedBrowsers, connections, now }: Needs) {
+export function createAccountOverview({ sessions, rememberedBrowsers, connections }: Needs) {
   return {
     async describe(
       { sub, username, email, emailVerified }: Account,
       thisSessionUid: string,
     ): Promise<Omit<Pages['account'], 'csrf' | 'done' | 'emailChange'>> {
       const [browsers, remembered, connected] = await Promise.all([
-        sessions.listOf(sub, now()),
-        rememberedBrowsers.listOf(sub, now()),
-        connections.listOf(sub, now(), MOST_DEVICES),
+        sessions.listOf(sub),
+        rememberedBrowsers.listOf(sub),
+        connections.listOf(sub, MOST_DEVICES),
       ])
       const inUse = new Set(browsers.map(({ rememberedId }) => rememberedId))
       return {
@@ -82,18 +80,18 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
     },
 
     async hasBrowser(sub: string, uid: string): Promise<boolean> {
-      return (await sessions.listOf(sub, now())).some((browser) => browser.uid === uid)
+      return (await sessions.listOf(sub)).some((browser) => browser.uid === uid)
     },
 
     async hasRemembered(sub: string, id: string): Promise<boolean> {
-      return (await rememberedBrowsers.listOf(sub, now())).some((browser) => browser.id === id)
+      return (await rememberedBrowsers.listOf(sub)).some((browser) => browser.id === id)
     },
 
     /** The client of a person's device, if they have it. */
     findDeviceClient: (sub: string, grantId: string) => connections.findDeviceClient(sub, grantId),
 
     async hasApp(sub: string, clientId: string): Promise<boolean> {
-      const { connections: connected } = await connections.listOf(sub, now(), 0)
+      const { connections: connected } = await connections.listOf(sub, 0)
       return connected.some(
         (connection) => connection.grantId === undefined && connection.clientId === clientId,
       )

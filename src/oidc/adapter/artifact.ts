@@ -29,7 +29,7 @@ export function artifactAdapter(
       if (!row || (row.consumed && kind === 'Interaction')) return undefined
       const opened = vault.find(row.sealedPayload, kind, [idHash])
       if (opened === undefined) return undefined
-      const payload = fromStored(JSON.parse(opened))
+      const payload = fromStored(JSON.parse(opened), row)
       return { ...payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }
     },
     consume,

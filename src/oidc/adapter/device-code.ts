@@ -1,7 +1,9 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider'
 import type { DeviceCodeStore } from '../../store/device-code.ts'
 import { type NewEvent, newEvent } from '../../store/event.ts'
+import { toEpochSeconds } from '../../time.ts'
 import { sha256, type Vault } from '../../vault.ts'
+import { engineNow } from '../engine-time.ts'
 import { AlreadyUsedError } from '../errors.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../policy.ts'
 import { unavailable } from '../unavailable.ts'
@@ -63,7 +65,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
       const id = vault.find(found.sealedId, PURPOSE, [found.idHash])
       if (id === undefined) return undefined
       await takeBack()
-      const { inFlight, ...payload } = fromStored(found.payload)
+      const { inFlight, ...payload } = fromStored(found.payload, found)
       // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
       const isTaken = inFlight === true && found.takenBy !== sessionUid()
       return {
@@ -101,7 +103,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
 
 /** A device that waits for its person. That its code has expired it is told however soon it asks (RFC 8628 §3.5). */
 function isPending({ accountId, error, exp = 0 }: AdapterPayload): boolean {
-  return accountId === undefined && error === undefined && exp * 1000 > Date.now()
+  return accountId === undefined && error === undefined && exp > toEpochSeconds(engineNow())
 }
 
 function sessionUid(): string {

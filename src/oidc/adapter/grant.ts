@@ -39,7 +39,8 @@ export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<A
     async find(id) {
       // A copy: the engine changes what it is given.
       const payload = structuredClone(currentUnit()?.read.grants.get(id)) ?? (await grants.find(id))
-      return payload && { ...(await registeredScope.narrowGrant(fromStored(payload))), jti: id }
+      if (!payload) return undefined
+      return { ...(await registeredScope.narrowGrant(fromStored(payload, { isExpired: false }))), jti: id }
     },
 
     async destroy(id) {

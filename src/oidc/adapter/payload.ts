@@ -2,7 +2,8 @@ import { decodeJwt, UnsecuredJWT } from 'jose'
 import { type AdapterPayload, errors } from 'oidc-provider'
 import { isForeignKeyViolation } from '../../store/fault.ts'
 import type { Payload } from '../../store/schema.ts'
-import { engineAheadSeconds, withMoved } from '../engine-time.ts'
+import { toEpochSeconds } from '../../time.ts'
+import { engineAheadSeconds, engineNow, withMoved } from '../engine-time.ts'
 
 /** Instants in the engine's models, in epoch seconds. */
 const INSTANTS = ['iat', 'exp', 'iiat', 'loginTs']
@@ -12,9 +13,20 @@ export function toStored({ jti, ...payload }: AdapterPayload): Payload {
   return movedInstants(payload, -engineAheadSeconds(), takesAuthTime(payload) ? ['authTime'] : [])
 }
 
-/** A stored payload as the engine takes it: by the engine's clock. */
-export function fromStored(payload: Payload): AdapterPayload {
-  return movedInstants(payload, engineAheadSeconds())
+/** The engine counts whole seconds and lets most of its models live this much longer, for clocks that differ. */
+const TOLERANCE_SECONDS = 15
+
+/**
+ * A stored payload as the engine takes it: by the engine's clock. The statement that read it decided whether it has
+ * expired, and the engine, which looks once more, must find the same.
+ */
+export function fromStored(payload: Payload, { isExpired }: { isExpired: boolean }): AdapterPayload {
+  const moved = movedInstants(payload, engineAheadSeconds())
+  const now = toEpochSeconds(engineNow())
+  const exp = isExpired
+    ? Math.min(Number(moved.exp), now - TOLERANCE_SECONDS)
+    : Math.max(Number(moved.exp), now + 1)
+  return { ...moved, exp }
 }
 
 /**

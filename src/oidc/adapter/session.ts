@@ -6,7 +6,7 @@ import { isForeignKeyViolation } from '../../store/fault.ts'
 import type { Payload } from '../../store/schema.ts'
 import type { FoundSession, Session, SessionStore } from '../../store/session.ts'
 import { TooManySessionsError } from '../../store/session-count.ts'
-import { type Clock, MINUTE_SECONDS } from '../../time.ts'
+import { MINUTE_SECONDS } from '../../time.ts'
 import { sha256, type Vault } from '../../vault.ts'
 import { provenEpoch } from '../access-epoch.ts'
 import {
@@ -20,7 +20,7 @@ import { isRemembered, oddityOf, startOf } from '../session-use.ts'
 import { currentUnit, rememberSession, storedSession, type UnitOfWork } from '../unit-of-work.ts'
 import { expiryOf, fromStored, toStored } from './payload.ts'
 
-/** A session's expiry moves with every request; it is written this often at most … */
+/** Every use moves the end of a session; that is written this often at most … */
 const EXPIRY_STEP_SECONDS = 60
 /** … and more often where sessions are short, so that nobody loses more than this part of the idle time. */
 const EXPIRY_STEP_PART = 0.1
@@ -31,8 +31,6 @@ const READABLE_SECONDS = 10
  * new one. A browser that never got that one must get another some time, for our forms.
  */
 const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
-/** The engine lets a session live this much longer, for clocks that differ. */
-const TOLERANCE_SECONDS = 15
 const PURPOSE = 'session state'
 
 type Needs = {
@@ -40,10 +38,9 @@ type Needs = {
   end: (ending: Ending) => Promise<void>
   limits: SessionLimits
   vault: Vault
-  now: Clock
 }
 
-export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Partial<Adapter> {
+export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial<Adapter> {
   const seal = ({ state, ...payload }: Payload, idHash: Uint8Array): Payload =>
     state === undefined
       ? payload
@@ -65,9 +62,9 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const stored = unit?.read.storedSessions.get(id)
       const before = stored ?? storedSession(uid)
       const events = eventsOf(payload, before)
-      const next = toStored(payload)
+      const next = capped(toStored(payload))
       // The cookie ends when the row does, so both are moved at once.
-      const isExtended = !stored || movesExpiry(stored.payload, next)
+      const isExtended = !stored || movesExpiry(stored, next)
       if (stored && !isExtended) {
         next.exp = stored.payload.exp
         if (events.length === 0 && isSame(stored.payload, next)) return
@@ -85,7 +82,6 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
           address,
           userAgent,
           rememberedId: unit?.browser.rememberedId,
-          seenAt: now(),
           replaces: replacedBy(payload, accessEpoch),
         }
         const recorded = events.map((event) => sameAgain({ ...event, requestId, address, userAgent }))
@@ -115,6 +111,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
         if (!found.isReplaced) await noteMisuse(id, found)
         if (found.isEnded) return undefined
       }
+      if (found.isExpired) return undefined
       const payload = open(found.payload, idHash)
       if (unit) {
         // The epoch that the request came with: it may be the one that raised it.
@@ -122,7 +119,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
         unit.read.storedSessions.set(id, { ...found, accessEpoch, payload: structuredClone(payload) })
         rememberSession(unit, found)
       }
-      return { ...fromStored(payload), jti: id }
+      return { ...fromStored(payload, found), jti: id }
     },
 
     async findByUid(uid) {
@@ -133,10 +130,10 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       if (typeof accountId === 'string') currentUnit()?.accessEpochs.set(accountId, state.accessEpoch)
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
-      if (isOverFor(client, state, now())) return undefined
+      if (isOverFor(client, state)) return undefined
       // What the engine's forms keep in a session is opened for the cookie alone.
       const { state: _sealed, ...payload } = structuredClone(state.payload)
-      return fromStored(payload)
+      return fromStored(payload, { isExpired: false })
     },
 
     async destroy(id) {
@@ -156,6 +153,18 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
     },
   }
 
+  /** The engine lets every session live for at least another second; one that reached its cap is over. */
+  function capped(state: Payload): Payload {
+    return { ...state, exp: Math.min(Number(state.exp), capOf(state)) }
+  }
+
+  /** When a session ends, used or not; a session that nobody signed in to has no cap. */
+  function capOf(state: Payload): number {
+    return state.accountId === undefined
+      ? Number.POSITIVE_INFINITY
+      : startOf(state) + limits.sessionAbsoluteSeconds
+  }
+
   function eventsOf(
     { uid, accountId, amr, acr }: AdapterPayload,
     before: FoundSession | undefined,
@@ -166,7 +175,7 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
       const type = isRemembered({ amr }) ? 'session.remembered' : 'session.created'
       return [newEvent(type, { ...about, detail: { amr, acr } })]
     }
-    const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN, now())
+    const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN)
     const detail = { address_before: before.address, user_agent_before: before.userAgent }
     return oddity ? [newEvent(oddity, { ...about, detail })] : []
   }
@@ -194,10 +203,10 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
   }
 
   /** The request came with what was replaced or ended since, or moments before, when the browser had not heard of it. */
-  function isOutdated({ isReplaced, endedAt }: FoundSession, { arrivedAt }: UnitOfWork): boolean {
+  function isOutdated({ isReplaced, endedAt, readAt }: FoundSession, { arrivedAt }: UnitOfWork): boolean {
     if (endedAt === undefined) return false
     const outdatedUntil = endedAt.getTime() + OUTDATED_SECONDS * 1000
-    return endedAt > arrivedAt || (isReplaced && now().getTime() < outdatedUntil)
+    return endedAt > arrivedAt || (isReplaced && readAt.getTime() < outdatedUntil)
   }
 
   /** The session goes on under another identifier: what this request added to it is its code's, too. */
@@ -231,25 +240,25 @@ export function sessionAdapter({ sessions, end, limits, vault, now }: Needs): Pa
   }
 
   /** Somebody uses a session that is over: its owner, whose browser forgot to forget it, or who holds a copy. */
-  async function noteMisuse(id: string, { isEnded, uid, payload, account }: FoundSession): Promise<void> {
-    const nowSeconds = now().getTime() / 1000
-    const isExpired = Number(payload.exp) + TOLERANCE_SECONDS < nowSeconds
+  async function noteMisuse(id: string, found: FoundSession): Promise<void> {
+    const { isEnded, isExpired, uid, payload, account, readAt } = found
     if (!account || (!isEnded && !isExpired)) return
     const type = isEnded ? 'session.used_after_end' : 'session.used_after_expiry'
-    const limit = startOf(payload) + limits.sessionAbsoluteSeconds <= nowSeconds ? 'absolute' : 'idle'
+    const limit = capOf(payload) <= readAt.getTime() / 1000 ? 'absolute' : 'idle'
     const about = { accountSub: account.sub, sessionUid: uid, ...(isEnded ? {} : { detail: { limit } }) }
     await sessions.recordMisuse(sha256(id), newEvent(type, about, currentUnit()?.origin))
   }
 
-  /** Whether the end of a session is worth being stored. */
-  function movesExpiry({ exp: before }: Payload, { exp: after }: Payload): boolean {
+  /** Whether the end of a session, or that it was used, is worth being stored. */
+  function movesExpiry(stored: FoundSession, { exp: after }: Payload): boolean {
+    const { exp: before } = stored.payload
     if (typeof before !== 'number' || typeof after !== 'number') return true
-    const idle = Math.min(
-      after - now().getTime() / 1000,
-      shortestIdleSeconds(Provider.ctx?.oidc?.client, limits),
-    )
+    const readAt = stored.readAt.getTime() / 1000
+    const idle = Math.min(after - readAt, shortestIdleSeconds(Provider.ctx?.oidc?.client, limits))
     const step = Math.min(EXPIRY_STEP_SECONDS, idle * EXPIRY_STEP_PART)
-    return after < before || after - before >= step
+    // Near its cap the end stays where it is, but clients with a short idle time need to know of the use.
+    const isUnnoted = readAt - stored.seenAt.getTime() / 1000 >= step
+    return after < before || after - before >= step || isUnnoted
   }
 }
 

@@ -67,7 +67,7 @@ export function tokenAdapter(
       if (unit) rememberToken(unit, found)
       if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
       const { spentSecondsAgo } = found
-      const payload = fromStored(found.payload)
+      const payload = fromStored(found.payload, found)
       // Only a redemption can be a duplicate; to everything else a spent token is spent.
       const isRepeat =
         spentSecondsAgo !== undefined &&
