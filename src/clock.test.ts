@@ -63,6 +63,26 @@ describe('the clock', () => {
     expect(clock.distanceSeconds()).toBe(0)
   })
 
+  test('notices that the machine slept while the database was asked', async () => {
+    const { state, needs } = machine()
+    let slept = 0
+    let sleepsAt = Number.NaN
+    const clock = await measureClock({
+      ...needs,
+      async readTime() {
+        const time = (await needs.readTime()) + slept
+        if (state.asked === sleepsAt) slept = 3 * DAY
+        return time
+      },
+      wallClock: () => new Date(needs.wallClock().getTime() + slept),
+    })
+    sleepsAt = state.asked + 3
+    await clock.measure()
+    expect(clock.hasJumped()).toBe(true)
+    await clock.measure()
+    expect(clock.now().getTime()).toBe(DAY + state.elapsed + slept)
+  })
+
   test('keeps a good measurement that a late answer agrees with', async () => {
     const { state, databaseTime, needs } = machine()
     let late = 0

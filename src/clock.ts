@@ -75,6 +75,8 @@ export async function measureClock({
   }
 
   async function takeMeasurement(): Promise<void> {
+    // From before: a jump while the database is asked makes the answer doubtful, and is noticed afterwards.
+    const wallOffsetBefore = wallOffsetNow()
     let best = await sample()
     for (let taken = 1; taken < SAMPLES; taken++) {
       const next = await sample()
@@ -83,7 +85,7 @@ export async function measureClock({
     // A busy database answers late. Such an answer does not replace a better one that it agrees with.
     const isConfirmed = !hasJumped() && Math.abs(best.offset - offset) <= best.error
     if (!isConfirmed) offset = best.offset
-    wallOffset = wallOffsetNow()
+    wallOffset = wallOffsetBefore
   }
 
   await takeMeasurement()

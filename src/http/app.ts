@@ -113,6 +113,11 @@ export function createApp(needs: Needs): Koa {
 
   app.use(setSecurityHeaders(needs))
   app.use(pinOrigin(needs))
+  app.use(async (_ctx, next) => {
+    // Before the time of arrival is taken.
+    await needs.settleClock()
+    await next()
+  })
   app.use(logRequests(needs))
   app.use(answerErrors({ renderError: views.renderError, log }))
   app.use(refuseHostileRequests)
@@ -121,10 +126,6 @@ export function createApp(needs: Needs): Koa {
   app.use(views.serveAssets)
   app.use(onlyFor(isForPeople, paceRequests()))
   app.use(limitFloods(needs))
-  app.use(async (_ctx, next) => {
-    await needs.settleClock()
-    await next()
-  })
   app.use(needs.unitOfWork)
   app.use(correctCookieExpiry)
   app.use(keepNewerSessions(needs))

@@ -33,7 +33,8 @@ export function createClockWatch({ clock, metrics, log }: Needs) {
 
     /** Measures again after a jump. While the database is away, the last measurement stands. */
     async settle(): Promise<void> {
-      if (clock.hasJumped()) await measure().catch(() => {})
+      // A measurement that is under way may have begun before the jump.
+      for (let tries = 0; tries < 2 && clock.hasJumped(); tries++) await measure().catch(() => {})
     },
 
     isNear: (): boolean => !isRefusedAt(clock.distanceSeconds()),
