@@ -61,8 +61,8 @@ const EXAMPLES = ['docs-snippets']
 
 export default defineConfig({
   test: {
-    // Two cores: a server, its database and its client share them.
-    maxWorkers: 2,
+    // For two cores, which a server, its database and its client share: much of the time a test waits for a moment to come.
+    maxWorkers: 3,
     projects: [
       {
         test: {
