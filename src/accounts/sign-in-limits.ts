@@ -49,7 +49,7 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
           .filter(({ limit }) => !CHECKS.has(limit)),
       }),
 
-    /** The password was not looked at after all. */
+    /** The password of an attempt that was allowed was not looked at after all. */
     notLookedAt: (attempt: SignInAttempt): Promise<void> =>
       throttle.settle({ giveBack: stagesOf(attempt).flat() }),
 

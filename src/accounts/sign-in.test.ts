@@ -2,8 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { hash } from 'argon2'
 import { expect, test } from 'vitest'
 import type { Account } from '../store/account.ts'
+import { LIMITS } from './limits.ts'
 import { createPasswordHasher, HashingBusyError } from './password.ts'
 import { createSignIn } from './sign-in.ts'
+import type { Refusal } from './sign-in-limits.ts'
 
 type Needs = Parameters<typeof createSignIn>[0]
 type Accounts = Needs['accounts']
@@ -26,6 +28,14 @@ const limits: Needs['limits'] = {
   succeeded: async () => {},
   notLookedAt: async () => {},
   unlock: async () => {},
+}
+
+const USED_UP: Refusal = {
+  outcome: 'refused',
+  by: LIMITS.signInByName,
+  reason: 'used up',
+  retryAfterSeconds: 3600,
+  isFirst: false,
 }
 
 test('who waited too long behind others of the same name is told to come again, and waits for no hash', async () => {
@@ -214,3 +224,25 @@ test.each([
     expect(JSON.stringify(warnings)).not.toContain(PASSWORD)
   },
 )
+
+test('gives nothing back to a limit that is used up when the guesser hangs up (NIST SP 800-63B-4 §3.2.2)', async () => {
+  let isGone = false
+  let givenBack = 0
+  const signIn = createSignIn({
+    accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
+    hasher: createPasswordHasher(),
+    limits: {
+      ...limits,
+      count: async () => {
+        isGone = true
+        return { outcome: 'locked', refusal: USED_UP }
+      },
+      notLookedAt: async () => {
+        givenBack++
+      },
+    },
+    log: { warn: () => {} },
+  })
+  expect(await signIn({ ...credentials, isGone: () => isGone })).toMatchObject({ outcome: 'busy' })
+  expect(givenBack).toBe(0)
+})

@@ -176,7 +176,8 @@ export function createSignIn({
       return { outcome: 'accepted', account: current }
     } catch (error) {
       if (!(error instanceof HashingBusyError)) throw error
-      await atTheDatabase(network, () => limits.notLookedAt(attempt))
+      // A limit that refused counted nothing: what was given back to it would open it for another guess.
+      if (verdict.outcome === 'allowed') await atTheDatabase(network, () => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
   }
