@@ -26,7 +26,7 @@ const ANONYMOUS_SESSION_SECONDS = 10 * MINUTE_SECONDS
 /** How long a client may make its own assertions last (RFC 7523 §3): each is remembered until it ends. */
 const CLIENT_ASSERTION_SECONDS = 5 * MINUTE_SECONDS
 const CLOCK_TOLERANCE_SECONDS = 15
-/** A DPoP proof is accepted this long before and after its `iat`; the engine remembers it half of that. */
+/** A DPoP proof is accepted this long before and after its `iat`. */
 export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
 
 /** RFC 8628 §3.2: devices wait this long between polls … */
@@ -139,7 +139,8 @@ export function assertClientAssertion(
 ): void {
   if (aud !== oidc.issuer && aud !== oidc.urlFor('token'))
     throw new errors.InvalidClientAuth('the audience is one string: the issuer, or the token endpoint')
-  const latest = toEpochSeconds(engineNow()) + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
+  const now = toEpochSeconds(engineNow()) - engineAheadSeconds()
+  const latest = now + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
   if (typeof exp !== 'number' || exp > latest) {
     throw new errors.InvalidClientAuth(`client assertions may last ${CLIENT_ASSERTION_SECONDS} seconds`)
   }

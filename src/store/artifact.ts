@@ -41,7 +41,11 @@ export function createArtifactStore(database: Database) {
       return (numInsertedOrUpdatedRows ?? 0n) > 0n
     },
 
-    /** Remembers that something may be used once (RFC 7523 §3, RFC 9449 §11.1). Gives false when it was seen before. */
+    /**
+     * Remembers that something may be used once (RFC 7523 §3, RFC 9449 §11.1).
+     *
+     * @returns false when it was seen before, or when its time is over.
+     */
     insertOnce: createBatcher<{ kind: ArtifactKind; idHash: Uint8Array; expiresAt: Date }, boolean>(
       async (artifacts) => {
         const rows = await insertUnseen(
@@ -99,7 +103,8 @@ const insertUnseen = defineStatement<{ kind: number; id_hash: Uint8Array }>(
   `insert into oidc_artifact as seen (kind, id_hash, expires_at)
     select distinct on (kind, id_hash) kind, id_hash, to_timestamp(expires_at)
     from unnest($1::smallint[], $2::bytea[], $3::float8[]) as given (kind, id_hash, expires_at)
+    where to_timestamp(expires_at) > now()
     order by kind, id_hash, expires_at desc
-    on conflict (kind, id_hash) do update set expires_at = excluded.expires_at where seen.expires_at < now()
+    on conflict (kind, id_hash) do update set expires_at = excluded.expires_at where seen.expires_at <= now()
     returning kind, id_hash`,
 )

@@ -1,10 +1,15 @@
+import { decodeJwt } from 'jose'
 import { type Adapter, errors, Provider } from 'oidc-provider'
 import type { ArtifactStore } from '../../store/artifact.ts'
 import { sha256 } from '../../vault.ts'
 import { DPOP_PROOF_SECONDS } from '../policy.ts'
-import { expiryOf, toStored } from './payload.ts'
+import { expiryOf } from './payload.ts'
 
-/** Spent assertion and proof identifiers: storing one twice is the replay (RFC 7523 §3, RFC 9449 §11.1). */
+/**
+ * Spent assertion and proof identifiers: storing one twice is the replay (RFC 7523 §3, RFC 9449 §11.1). Each is kept
+ * until the instant after which it is accepted nowhere. Its client's own times say when that is, so instances whose
+ * clocks differ agree; the statement refuses what has passed it, which an instance that is behind would still accept.
+ */
 export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Partial<Adapter> {
   const afterAssertion = new WeakSet<object>()
   return {
@@ -13,15 +18,20 @@ export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Part
       // A request's client assertion is looked at first; what comes after it is the DPoP proof.
       const isAssertion = ctx?.oidc?.params?.client_assertion !== undefined && !afterAssertion.has(ctx)
       if (ctx) afterAssertion.add(ctx)
-      const expiresAt = expiryOf(toStored(payload))
-      // The engine forgets a proof that is ahead of our clock while it would still accept it.
-      if (!isAssertion) expiresAt.setSeconds(expiresAt.getSeconds() + DPOP_PROOF_SECONDS)
+      // Of an assertion the engine passes its `exp` on. Of a proof it passes a time of its own, which is too early.
+      const expiresAt = isAssertion ? expiryOf(payload) : endOfProof(ctx?.get('dpop') ?? '')
       if (await artifacts.insertOnce({ kind: 'ReplayDetection', idHash: sha256(id), expiresAt })) return
       throw isAssertion
-        ? new errors.InvalidClientAuth('client assertion was used before')
-        : new errors.InvalidDpopProof('DPoP proof was used before')
+        ? new errors.InvalidClientAuth('client assertion was used before, or is over')
+        : new errors.InvalidDpopProof('DPoP proof was used before, or is over')
     },
     // Looking first would be a second statement and a race; the insert alone decides.
     async find() {},
   }
+}
+
+/** When the engine, which counts whole seconds, accepts a proof no more. It has checked the proof by now. */
+function endOfProof(proof: string): Date {
+  const { iat = 0 } = decodeJwt(proof)
+  return new Date((iat + DPOP_PROOF_SECONDS + 1) * 1000)
 }
