@@ -3,7 +3,9 @@ import { createProgram } from '../../src/cli/program.ts'
 import { GENERATED, table } from './table.ts'
 import { createSilentTerminal } from './terminal.ts'
 
-const INTRODUCTION = `In a checkout, type \`npx sallyport\`; in the container, \`sallyport\`. Each command prints its options with \`--help\`.
+const INTRODUCTION = `In a checkout, type \`npx sallyport …\`; with Docker Compose,
+\`docker compose -f docker/compose.yaml exec server sallyport …\`, and \`exec -T\` where something is piped in or out. Each command
+prints its options with \`--help\`.
 
 - **Where it works.** A command reads the same settings as the server (\`DATABASE_URL\`, \`ENCRYPTION_KEY\`, …). On Postgres it
   works on the database. On the embedded database it asks the running server through a socket in \`DATA_DIR\`; when no
@@ -40,7 +42,10 @@ function sectionOf(command: Command): string[] {
   const options = help
     .visibleOptions(command)
     .filter(({ long }) => long !== '--help')
-    .map((option) => [`\`${help.optionTerm(option)}\``, help.optionDescription(option)])
+    .map((option) => [
+      `\`${help.optionTerm(option)}\``,
+      `${option.mandatory ? 'required: ' : ''}${help.optionDescription(option)}`,
+    ])
   const words = command.registeredArguments.map((argument) => `<${help.argumentTerm(argument)}>`)
   const usage = ['sallyport', nameOf(command), ...words, ...(options.length > 0 ? ['[options]'] : [])].join(
     ' ',

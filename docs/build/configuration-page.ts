@@ -62,7 +62,8 @@ An empty value counts as absent. Settings come from [\`src/settings.ts\`](../src
   value, for Docker and Kubernetes secrets. Set one of the two.
 - **A master key** is 32 random bytes in base64: \`openssl rand -base64 32\`. See
   [incidents](operations/incidents.md#the-master-key-leaked) for how to change it.
-- **Lengths of time** are whole seconds.
+- **Lengths of time** are whole seconds. A value out of range is a fault that names the range. An idle limit must not exceed
+  the absolute limit beside it.
 - **What is not here** (clients, resources, people) is in the database; the [command line](cli.md) changes it.
 
 \`sallyport doctor\` checks the settings of an installation and what they lead to.`
