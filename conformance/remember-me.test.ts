@@ -208,6 +208,24 @@ describe('the value in the cookie', () => {
     })
   })
 
+  test('used again ends a session that went on without the cookie, under another identifier, too', async () => {
+    const thirdParty = await createWireApp(server)
+    const thief = withoutSession(await signIn())
+    const owner = cloneBrowser(thief)
+    const request = await thirdParty.request()
+    const consent = await thief.open(request.url)
+    for (const key of [REMEMBER, `${REMEMBER}.sig`])
+      thief.jar.setCookieSync(`${key}=; Path=/; Max-Age=0`, thief.origin)
+    const before = thief.cookie(SESSION)
+    expect((await thief.submit(consent, {}, 'approve')).leftTo?.searchParams.has('code')).toBe(true)
+    expect(thief.cookie(SESSION)).not.toBe(before)
+    expect(await isSignedIn(thief)).toBe(true)
+    await later(11, async () => {
+      expect(await isSignedIn(owner)).toBe(false)
+      expect(await isSignedIn(thief)).toBe(false)
+    })
+  })
+
   test('brought by several tabs at once signs all of them in, and stays good', async () => {
     const user = withoutSession(await signIn())
     const tabs = await Promise.all(Array.from({ length: 6 }, () => isSignedIn(cloneBrowser(user))))

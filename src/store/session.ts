@@ -21,7 +21,10 @@ export type Session = Readonly<{
   /** Where it is used from. */
   address: string | undefined
   userAgent: string | undefined
-  /** The remembered browser that it is in; counts only if it is remembered for this person. */
+  /**
+   * The remembered browser that it is in; counts only if it is remembered for this person. Without one, the session stays in
+   * the browser that it was in.
+   */
   rememberedId: string | undefined
   /** The identifier that this one takes the place of. */
   replaces?: Replacement | undefined
@@ -219,7 +222,7 @@ const upsertSession = defineStatement<{ is_stored: boolean }>(
   'session_upsert',
   `with ${UNDER_EPOCH('$3', '$10')}, live as materialized (
       -- Waits for a concurrent revocation of this session, or makes it wait. The account is locked before, as there.
-      select id_hash from oidc_session
+      select id_hash, account_sub, remembered_id from oidc_session
       where uid = $2 and ended_at is null and ($3::uuid is null or exists (select from person))
       order by id_hash for update
     ), browser as materialized (
@@ -230,7 +233,11 @@ const upsertSession = defineStatement<{ is_stored: boolean }>(
       insert into oidc_session as before
         (id_hash, uid, account_sub, access_epoch, payload, expires_at, remembered_id, address, user_agent, seen_at)
       select $1::bytea, $2::text, $3::uuid, coalesce($10::int, 0), $4::jsonb, to_timestamp($5::float8),
-        (select id from browser), $7::text, $8::text, now()
+        coalesce(
+          (select id from browser),
+          -- It began from that browser, whatever cookies came with this request.
+          (select remembered_id from live where account_sub = $3::uuid and remembered_id is not null limit 1)
+        ), $7::text, $8::text, now()
       where ($3::uuid is null or exists (select from person))
         and (exists (select from live where $9::bytea is null or id_hash in ($1::bytea, $9::bytea)) or (
           not exists (select from oidc_session where uid = $2)
