@@ -1,13 +1,11 @@
 /** What is recorded, and what each means: `sallyport events` lists them. */
 export const EVENT_TYPES = {
-  'sign_in.accepted': 'a person proved who they are',
-  'sign_in.refused': 'somebody tried and failed to',
-  'sign_in.throttled':
-    'attempts to sign in came too fast, and were put off from here on; the detail names the limit',
+  'sign_in.accepted': 'a person proved their identity',
+  'sign_in.refused': 'a sign-in failed: wrong password, unknown name, or disabled person',
+  'sign_in.throttled': 'a rate limit of sign-in was reached; the detail names it',
   'sign_in.locked':
-    'anomaly: a name was tried too often, and no password is good for it until the day is over',
-  'requests.throttled':
-    'anomaly: too many came from one network or for one client, and were refused from here on; the detail names the limit',
+    'anomaly: too many wrong passwords for one name; no password is accepted for it until the day is over',
+  'requests.throttled': 'anomaly: a rate limit of one network or one client was reached; the detail names it',
   'session.created': 'a browser was signed in',
   'session.remembered': 'a remembered browser was signed in again, without a page',
   'session.expired': 'a session reached its idle or absolute limit',
@@ -30,18 +28,18 @@ export const EVENT_TYPES = {
   'device.approved': 'a person connected a device',
   'device.denied': 'a person refused a device',
   'device.codes_guessed':
-    'anomaly: so many wrong codes were entered that no device can be connected for a while',
+    'anomaly: a limit of wrong user codes over all networks was reached; the detail names it',
   'account.created': 'a person was added',
-  'account.registration_asked': 'somebody wants to register; the address is not proven yet',
+  'account.registration_asked': 'a registration was requested; the address is not proven yet',
   'account.verification_asked': 'a person had a link mailed that proves their address',
   'account.email_verified': 'a person proved that their address is theirs',
   'account.email_change_asked': 'a person wants another address; it is not proven yet',
   'account.email_changed': 'a person has another address, which they proved',
-  'account.reset_asked': 'somebody forgot a password; the person it is about, if there is one',
+  'account.reset_asked': 'a password reset was requested; with the person, if the name has one',
   'account.password_reset': 'a person set a new password by a mailed link',
   'account.password_changed': 'a password was replaced',
-  'account.disabled': 'a person was locked out',
-  'account.enabled': 'a person was let in again',
+  'account.disabled': 'a person was disabled',
+  'account.enabled': 'a person was enabled again',
   'account.deleted': 'a person was deleted',
   'client.created': 'a client was registered',
   'client.updated': 'a client’s registration was changed',
@@ -49,8 +47,7 @@ export const EVENT_TYPES = {
   'client.deleted': 'a client was deleted',
   'key.created': 'a signing key was made',
   'backchannel_logout.delivered': 'a client confirmed that it ended a session',
-  'mail.throttled':
-    'anomaly: so much mail was asked for that some of it is not sent for a while; the detail names the limit',
+  'mail.throttled': 'anomaly: a limit of mails over all networks was reached; the detail names it',
   'mail.given_up': 'a mail could not be sent in time',
   'backchannel_logout.given_up': 'a client did not confirm in time that it ended a session',
 } as const
