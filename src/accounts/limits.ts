@@ -4,20 +4,20 @@ import type { Limit } from './throttle.ts'
 /** How often each thing may be tried. What a network may is that of an IPv4 address or a /64: `byNetworks` counts wider ones. */
 export const LIMITS = {
   /** Wrong passwords for a name, whoever tries them (NIST SP 800-63B-4 §3.2.2). */
-  signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true, mayEndEarly: true }),
+  signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true, isAlwaysCounted: true }),
   /** The same for the person, who has a username and an e-mail address. */
-  signInByAccount: limit('sign_in.account', 100, DAY_SECONDS, { mayEndEarly: true }),
+  signInByAccount: limit('sign_in.account', 100, DAY_SECONDS, { isAlwaysCounted: true }),
   /** Wrong passwords with one device cookie: none uses up what the person's other browsers have. */
   signInByDeviceCookie: limit('sign_in.device_cookie', 30, DAY_SECONDS, { isDelayed: true }),
   /** Wrong passwords for a person with all their device cookies together. */
-  signInByKnownAccount: limit('sign_in.known_account', 100, DAY_SECONDS, { mayEndEarly: true }),
+  signInByKnownAccount: limit('sign_in.known_account', 100, DAY_SECONDS, { isAlwaysCounted: true }),
   /** One network that tries one name … */
   signInByPair: limit('sign_in.network_and_name', 10, MINUTE_SECONDS),
   /** … or one password with many names. */
   signInByNetwork: limit('sign_in.network', 100, MINUTE_SECONDS),
   /** Passwords that are checked, right ones too: each takes the time of a hash, and a right one issues a cookie. */
   passwordsByNetwork: limit('sign_in.network_checks', 300, MINUTE_SECONDS),
-  passwordsByAccount: limit('sign_in.account_checks', 120, 10 * MINUTE_SECONDS, { mayEndEarly: true }),
+  passwordsByAccount: limit('sign_in.account_checks', 120, 10 * MINUTE_SECONDS, { isAlwaysCounted: true }),
 
   /** Sign-in pages that were started and not finished: each is a row (OWASP ASVS 2.4.1). */
   authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
@@ -43,17 +43,17 @@ export const LIMITS = {
   /** Mails that strangers can have sent: from one network … */
   mailByNetwork: limit('mail.network', 20, HOUR_SECONDS),
   /** … to one address … */
-  mailByAddress: limit('mail.address', 3, HOUR_SECONDS),
+  mailByAddress: limit('mail.address', 3, HOUR_SECONDS, { isAlwaysCounted: true }),
   /** … by one person who is signed in … */
   mailByAccount: limit('mail.account', 10, HOUR_SECONDS),
   /**
    * … and at all: each is a row, and costs our name as a sender. What strangers can use up is not what people have: for
    * accounts, and for browsers that the person signed in with before, a share is reserved.
    */
-  mailByEverybody: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true }),
-  mailByAccounts: limit('mail.accounts', 500, HOUR_SECONDS, { isShared: true }),
-  mailByDevices: limit('mail.device_cookies', 250, HOUR_SECONDS, { isShared: true }),
-  mailBySignedIn: limit('mail.signed_in', 250, HOUR_SECONDS, { isShared: true }),
+  mailByEverybody: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
+  mailByAccounts: limit('mail.accounts', 500, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
+  mailByDevices: limit('mail.device_cookies', 250, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
+  mailBySignedIn: limit('mail.signed_in', 250, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
 
   /** User codes that do not exist (RFC 8628 §5.1), in one browser … */
   userCodeByBrowser: limit('user_code.browser', 5, 10 * MINUTE_SECONDS),
@@ -70,7 +70,7 @@ function limit(
   name: string,
   most: number,
   windowSeconds: number,
-  options: Pick<Limit, 'isDelayed' | 'isShared' | 'mayEndEarly'> = {},
+  options: Pick<Limit, 'isDelayed' | 'isShared' | 'isAlwaysCounted'> = {},
 ): Limit {
   return { name, most, windowSeconds, ...options }
 }

@@ -11,8 +11,11 @@ export type Limit = Readonly<{
   windowSeconds: number
   /** Whether each attempt has the next one wait, longer and longer (1 s to 10 s). */
   isDelayed?: boolean
-  /** Whether a new password or an operator may end it before its window does: then it is asked for each time. */
-  mayEndEarly?: boolean
+  /**
+   * Whether the database counts each attempt, also when this instance knows that the limit is reached: since a new password
+   * or an operator may end it early, or since a faster answer would tell that it is reached.
+   */
+  isAlwaysCounted?: boolean
   /** Whether it counts everybody's attempts together: reaching it refuses people who did nothing. */
   isShared?: boolean
 }>
@@ -92,7 +95,7 @@ export function createThrottle({
     const retryAfterSeconds = Math.max(1, waitSeconds)
     const isFirst = refused === 1
     if (isFirst && limit.isShared) metrics.sharedLimitsReached.inc({ limit: limit.name })
-    if (isUsedUp && !limit.mayEndEarly)
+    if (isUsedUp && !limit.isAlwaysCounted)
       closedUntil.set(idOf(counted), performance.now() + retryAfterSeconds * 1000, {
         ttl: Math.min(retryAfterSeconds, MOST_CLOSED_SECONDS) * 1000,
       })
