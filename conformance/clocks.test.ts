@@ -11,9 +11,10 @@ import {
   type WireApp,
 } from './support/code-flow.ts'
 import { runCommand } from './support/command-line.ts'
+import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, rows } from './support/wire.ts'
+import { letPollIntervalPass, post, rows } from './support/wire.ts'
 
 const API = 'https://tides.example.test'
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
@@ -22,6 +23,7 @@ const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 let server: TestServer
 let app: WireApp
 let service: ClientDocument
+let tv: ClientDocument
 
 beforeAll(async () => {
   server = await startTestServer()
@@ -29,6 +31,7 @@ beforeAll(async () => {
   await users.create(CREDENTIALS)
   await resources.create({ identifier: API, scope: 'tides:read', format: 'jwt' })
   service = await clients.create({ type: 'service', client_name: 'Robot', resources: [API] })
+  tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
   app = await createWireApp(server, { first_party: true })
 })
 afterAll(() => server?.remove())
@@ -134,6 +137,20 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       }
     })
 
+    test('connect a device that asked at the other (RFC 8628)', async () => {
+      for (const [asks, approves] of [
+        [server.url, shifted.url],
+        [shifted.url, server.url],
+      ] as const) {
+        const started = await startDevice({ issuer: asks }, tv)
+        const person = new EndUser(server.issuer, approves)
+        expect((await pollDevice(asks, started, tv)).body.error).toBe('authorization_pending')
+        await approveDevice(person, started)
+        await letPollIntervalPass(server)
+        expectRefreshed(await pollDevice(asks, started, tv))
+      }
+    })
+
     test('delete no row that lives', async () => {
       await app.getTokens(OFFLINE, new EndUser(server.issuer))
       await app.getTokens({}, new EndUser(server.issuer, shifted.url))
@@ -201,3 +218,10 @@ describe.each([5, 120, -120, 86_400, -86_400])(
     })
   },
 )
+
+test('the command line counts "how long ago" by the clock that events are dated by', async () => {
+  await server.admin.users.signOut({ username: 'ada' })
+  const words = ['events', 'list', '--since', '10m', '--json']
+  const { stdout } = await runCommand(words, server.env, '', shiftClock(86_400))
+  expect(JSON.parse(stdout)).not.toEqual([])
+})

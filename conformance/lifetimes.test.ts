@@ -348,6 +348,25 @@ describe('however often it is used, it ends', () => {
     ).toEqual([900, 930, 960, 990])
   })
 
+  test.skipIf(isPglite)(
+    'a session at a cap that was shortened since it began (needs two instances)',
+    async () => {
+      const strict = await server.startAnother({
+        SESSION_ABSOLUTE_SECONDS: '300',
+        SESSION_IDLE_SECONDS: '100',
+      })
+      const { user } = await at(new Date(begin), () => app.getCode({}, newUser()))
+      const isSignedInThere = () => isSignedIn(new EndUser(server.issuer, strict.url, user.jar.cloneSync()))
+      expect(await use([99], isSignedInThere)).toEqual([99])
+      expect(await use([180, 290], () => isSignedIn(user))).toEqual([180, 290])
+      expect(await use([299, 300, 301], isSignedInThere)).toEqual([299])
+      const idle = await at(new Date(begin), () => app.getCode({}, newUser()))
+      expect(
+        await use([100, 101], () => isSignedIn(new EndUser(server.issuer, strict.url, idle.user.jar))),
+      ).toEqual([])
+    },
+  )
+
   test('a family of refresh tokens (RFC 9700 §4.14.2)', async () => {
     let { refreshToken } = await at(new Date(begin), () => app.getTokens(OFFLINE, newUser()))
     const refresh = async () => {

@@ -50,8 +50,10 @@ export function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   return withClocks({ aheadSeconds: seconds }, () => RealDate.now() + seconds * 1000, work)
 }
 
-/** Does something at an instant at which both clocks stand still: as exact as the test wants, however busy the machine is. */
+/** Does something at an instant at which all clocks stand still: as exact as the test wants, however busy the machine is. */
 export function at<T>(instant: Date, work: () => Promise<T>): Promise<T> {
+  const stoppedAt = performance.now()
+  vi.stubGlobal('performance', { now: () => stoppedAt })
   return withClocks({ stoppedAt: instant }, () => instant.getTime(), work)
 }
 

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
 import { AdminError } from '../admin/admin-error.ts'
 import { createEventLines } from './event-line.ts'
-import { type EventFilter, followEvents, type Position, positionNow } from './follow-events.ts'
+import { type EventFilter, type EventLog, followEvents, type Position, positionNow } from './follow-events.ts'
 import { toPrintable } from './printable.ts'
 import { print, printResult, type Terminal, UsageError } from './terminal.ts'
 import { withAdmin, withLastingAdmin } from './with-admin.ts'
@@ -31,14 +31,11 @@ export function eventsCommand(terminal: Terminal): Command {
       const limit = /^\d{1,4}$/.test(options.limit) ? Number(options.limit) : 0
       if (limit < 1 || limit > MOST)
         throw new UsageError(`--limit is a number from 1 to ${MOST}, not ${options.limit}`)
-      const [since, until] = [toInstant(options.since), toInstant(options.until)]
-      const input = {
-        ...toFilter(options),
-        since: since?.toISOString(),
-        until: until?.toISOString(),
-        limit,
-      }
-      const found = await withAdmin(terminal, (admin) => asUsage(admin.events.list(input)))
+      const [since, until] = [parseTime(options.since), parseTime(options.until)]
+      const found = await withAdmin(terminal, async (admin) => {
+        const times = { since: await toInstant(admin, since), until: await toInstant(admin, until) }
+        return await asUsage(admin.events.list({ ...toFilter(options), ...times, limit }))
+      })
       printResult(terminal, options, found, (list) =>
         list.length === 0 ? 'Nothing that fits is on record.' : createEventLines()(list).join('\n'),
       )
@@ -52,14 +49,15 @@ export function eventsCommand(terminal: Terminal): Command {
 }
 
 async function follow(terminal: Terminal, options: FilterOptions): Promise<void> {
-  const { filter, start } = await withAdmin(terminal, (admin) => prepare(admin, options))
+  const since = parseTime(options.since)
+  const { filter, start } = await withAdmin(terminal, (admin) => prepare(admin, options, since))
   // Whoever reads our output may have seen enough: `| head` is no fault.
   const left = new AbortController()
   terminal.stdout.on('error', () => left.abort())
   const signal = AbortSignal.any([terminal.signal, left.signal])
   const toLines = createEventLines()
   await withLastingAdmin(terminal, (admin) =>
-    followEvents((input) => admin.events.list(input), {
+    followEvents(logOf(admin), {
       filter,
       start,
       signal,
@@ -78,17 +76,26 @@ async function follow(terminal: Terminal, options: FilterOptions): Promise<void>
 async function prepare(
   admin: Admin,
   options: FilterOptions,
+  since: Time | undefined,
 ): Promise<{ filter: EventFilter; start: Position }> {
   const given = toFilter(options)
-  const since = toInstant(options.since)
   await asUsage(admin.events.list({ ...given, limit: 1 }))
   const { user } = given
   const isName = user !== undefined && !IS_SUB.test(user)
   const filter = isName ? { ...given, user: (await admin.users.show({ username: user })).sub } : given
-  const start = since
-    ? { from: since, known: new Set<string>() }
-    : await positionNow((input) => admin.events.list(input), filter)
+  const from = await toInstant(admin, since)
+  const start =
+    from === undefined
+      ? await positionNow(logOf(admin), filter)
+      : { from: new Date(from), known: new Set<string>() }
   return { filter, start }
+}
+
+function logOf(admin: Admin): EventLog {
+  return {
+    list: (input) => admin.events.list(input),
+    now: async () => new Date((await admin.clock.show()).now),
+  }
 }
 
 const IS_SUB = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
@@ -129,15 +136,25 @@ const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 const AGO = /^(\d{1,8})([smhd])$/
 const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/
 
+/** What was given as a time: an instant, or how long ago. */
+type Time = Readonly<{ at: Date } | { secondsAgo: number }>
+
 /** An instant without a zone is meant as events are shown: in UTC. */
-function toInstant(text: string | undefined): Date | undefined {
+function parseTime(text: string | undefined): Time | undefined {
   if (text === undefined) return undefined
   const [, count, unit = ''] = AGO.exec(text) ?? []
-  if (count !== undefined)
-    return new Date(Math.max(0, Date.now() - Number(count) * (UNIT_SECONDS[unit] ?? 0) * 1000))
+  if (count !== undefined) return { secondsAgo: Number(count) * (UNIT_SECONDS[unit] ?? 0) }
   const [, time, , , zone] = INSTANT.exec(text) ?? []
   const at = INSTANT.test(text) ? new Date(time && !zone ? `${text}Z` : text) : undefined
   if (!at || Number.isNaN(at.getTime()))
     throw new UsageError(`${text} is no time: give 2026-11-03T09:00:00Z, or 15m, 24h, 7d`)
-  return at
+  return { at }
+}
+
+/** By the clock that events are dated by. */
+async function toInstant(admin: Admin, time: Time | undefined): Promise<string | undefined> {
+  if (time === undefined) return undefined
+  if ('at' in time) return time.at.toISOString()
+  const now = Date.parse((await admin.clock.show()).now)
+  return new Date(Math.max(0, now - time.secondsAgo * 1000)).toISOString()
 }

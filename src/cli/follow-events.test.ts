@@ -34,8 +34,9 @@ function createRecord() {
       .slice(0, limit)
   }
 
+  const log = { list, now: async () => new Date() }
   return {
-    list,
+    log,
     shown,
     told,
     /** @param madeAt seconds after the start at which its request made it; it is committed now. */
@@ -55,7 +56,7 @@ function createRecord() {
       while (asked < enough) await turn()
     },
     follow: (start: Parameters<typeof followEvents>[1]['start']) =>
-      followEvents(list, {
+      followEvents(log, {
         filter: {},
         start,
         signal: stopping.signal,
@@ -75,7 +76,7 @@ function idAt(milliseconds: number, count: number): string {
 test('each event is shown once, one that was committed late too, and none of before', async () => {
   const record = createRecord()
   record.add('before', -5)
-  const following = record.follow(await positionNow(record.list, {}))
+  const following = record.follow(await positionNow(record.log, {}))
   record.add('first', 1)
   await record.at(2)
   record.add('late', -1)
@@ -91,7 +92,7 @@ test('each event is shown once, one that was committed late too, and none of bef
 
 test('what happened while the database was away is shown when it is back, however long that took', async () => {
   const record = createRecord()
-  const following = record.follow(await positionNow(record.list, {}))
+  const following = record.follow(await positionNow(record.log, {}))
   record.add('first', 0)
   await record.at(1)
   record.fail(new Error('connection refused'))

@@ -4,8 +4,8 @@ import { HolderGoneError } from '../admin/socket.ts'
 
 const POLL_MILLISECONDS = 1_000
 /**
- * Events carry the time at which they were made, and are there when they are committed: by another instance, whose clock
- * may differ, some seconds later. No statement waits for this long.
+ * Events carry the time at which they were made, by the database's clock, and are there when they are committed: some
+ * seconds later, by another instance. No statement waits for this long.
  */
 const OVERLAP_MILLISECONDS = 30_000
 const PAGE = 1000
@@ -20,7 +20,11 @@ export type EventFilter = Readonly<{
   session?: string | undefined
 }>
 
-type List = (input: Record<string, unknown>) => Promise<EventDocument[]>
+/** What is asked of the record: events, and the time by the database's clock, since this machine's may differ. */
+export type EventLog = Readonly<{
+  list: (input: Record<string, unknown>) => Promise<EventDocument[]>
+  now: () => Promise<Date>
+}>
 
 /** From where on to look, and what was seen there already. */
 export type Position = Readonly<{ from: Date; known: ReadonlySet<string> }>
@@ -35,10 +39,10 @@ type Following = Readonly<{
 }>
 
 /** Where to begin when only what happens from now on is of interest, however late what happened before is committed. */
-export async function positionNow(list: List, filter: EventFilter): Promise<Position> {
-  const from = overlapping(Date.now())
+export async function positionNow(log: EventLog, filter: EventFilter): Promise<Position> {
+  const from = overlapping(await log.now())
   const known = new Set<string>()
-  for await (const page of pagesOf(list, { filter, from })) for (const { id } of page) known.add(id)
+  for await (const page of pagesOf(log, { filter, from })) for (const { id } of page) known.add(id)
   return { from, known }
 }
 
@@ -46,16 +50,16 @@ export async function positionNow(list: List, filter: EventFilter): Promise<Posi
  * Shows each event once, in the order in which they become known, until it is told to stop. Whenever the database is
  * away it goes on from where it was, so that nothing is missed, however long that takes.
  */
-export async function followEvents(list: List, following: Following): Promise<void> {
+export async function followEvents(log: EventLog, following: Following): Promise<void> {
   const { filter, start, signal, show, tell, pollMilliseconds = POLL_MILLISECONDS } = following
   let { from, known } = start
   let trouble: string | undefined
 
   while (!signal.aborted) {
-    const next = overlapping(Date.now())
     const found = new Set<string>()
     try {
-      for await (const page of pagesOf(list, { filter, from })) {
+      const next = overlapping(await log.now())
+      for await (const page of pagesOf(log, { filter, from })) {
         const fresh = page.filter(({ id }) => !known.has(id))
         for (const { id } of page) found.add(id)
         if (fresh.length > 0) show(fresh)
@@ -77,7 +81,7 @@ export async function followEvents(list: List, following: Following): Promise<vo
 }
 
 async function* pagesOf(
-  list: List,
+  { list }: EventLog,
   { filter, from }: { filter: EventFilter; from: Date },
 ): AsyncGenerator<EventDocument[]> {
   for (let after = FIRST_ID; ; ) {
@@ -89,8 +93,8 @@ async function* pagesOf(
   }
 }
 
-function overlapping(milliseconds: number): Date {
-  return new Date(milliseconds - OVERLAP_MILLISECONDS)
+function overlapping(now: Date): Date {
+  return new Date(now.getTime() - OVERLAP_MILLISECONDS)
 }
 
 function messageOf(error: unknown): string {

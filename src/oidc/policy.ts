@@ -3,7 +3,7 @@ import type { Lifetimes } from '../config.ts'
 import { HOUR_SECONDS, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
 import type { ExtraClientMetadata } from './client-metadata.ts'
 import { engineAheadSeconds, engineNow } from './engine-time.ts'
-import { isOverFor } from './session-limits.ts'
+import { isOverFor, type SessionLimits } from './session-limits.ts'
 import { isRemembered, startOf } from './session-use.ts'
 import { isSatisfied, requestedAcrs } from './step-up.ts'
 import { storedSession } from './unit-of-work.ts'
@@ -93,7 +93,7 @@ export function createRotationPolicy({ refreshTokenAbsoluteSeconds }: Lifetimes)
 }
 
 /** When a person must be asked: the engine's prompts, with checks of ours. */
-export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
+export function createInteractionPolicy(limits: SessionLimits): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base()
   const login = policy.get('login')
   const { Check } = interactionPolicy
@@ -111,7 +111,7 @@ export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
     // Signing in answers the others, whatever the session was before.
     session_limit: ({ session, client, result }) => {
       const stored = session && storedSession(session.uid)
-      return !result?.login && stored !== undefined && isOverFor(client, stored)
+      return !result?.login && stored !== undefined && isOverFor(client, stored, limits)
     },
     remembered_refused: ({ session, client, result }) =>
       !result?.login &&

@@ -161,7 +161,7 @@ function createConfiguration(needs: Needs): Configuration {
     findAccount,
     loadExistingGrant: createLoadExistingGrant({ ...needs, refuseWhenFull: createRefusal(needs) }),
     interactions: {
-      policy: createInteractionPolicy(),
+      policy: createInteractionPolicy(needs.sessionLimits),
       url: (_ctx, interaction) => `/interaction/${interaction.uid}`,
     },
     ttl: createLifetimePolicy(lifetimes),

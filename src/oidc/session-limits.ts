@@ -14,19 +14,22 @@ export type SessionLimits = Readonly<{
 }>
 
 /**
- * Whether a session that lives is too old, or was unused for too long, for a client that asked for shorter sessions than
- * others (a bank); for others it goes on. By the database's clock at the time when the session was read.
+ * Whether a session whose stored end is still to come is over all the same: for a client that asked for shorter sessions
+ * than others (a bank), or for everybody because the settings were shortened. By the database's clock at the time when the
+ * session was read.
  */
 export function isOverFor(
   client: Client | undefined,
   { payload, seenAt, readAt }: Pick<SessionState, 'payload' | 'seenAt' | 'readAt'>,
+  limits: SessionLimits,
 ): boolean {
-  const { session_idle_seconds, session_absolute_seconds } = limitsOf(client)
-  const hasPassed = (seconds: number | undefined, sinceMilliseconds: number) =>
-    seconds !== undefined && readAt.getTime() - sinceMilliseconds >= seconds * 1000
+  if (payload.accountId === undefined) return false
+  const { session_absolute_seconds = Number.POSITIVE_INFINITY } = limitsOf(client)
+  const absoluteSeconds = Math.min(limits.sessionAbsoluteSeconds, session_absolute_seconds)
+  const secondsSince = (milliseconds: number) => (readAt.getTime() - milliseconds) / 1000
   return (
-    hasPassed(session_idle_seconds, seenAt.getTime()) ||
-    hasPassed(session_absolute_seconds, startOf(payload) * 1000)
+    secondsSince(seenAt.getTime()) >= shortestIdleSeconds(client, limits) ||
+    secondsSince(startOf(payload) * 1000) >= absoluteSeconds
   )
 }
 

@@ -111,7 +111,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
         if (!found.isReplaced) await noteMisuse(id, found)
         if (found.isEnded) return undefined
       }
-      if (found.isExpired) return undefined
+      if (isExpired(found)) return undefined
       const payload = open(found.payload, idHash)
       if (unit) {
         // The epoch that the request came with: it may be the one that raised it.
@@ -130,7 +130,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       if (typeof accountId === 'string') currentUnit()?.accessEpochs.set(accountId, state.accessEpoch)
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
-      if (isOverFor(client, state)) return undefined
+      if (isOverFor(client, state, limits)) return undefined
       // What the engine's forms keep in a session is opened for the cookie alone.
       const { state: _sealed, ...payload } = structuredClone(state.payload)
       return fromStored(payload, { isExpired: false })
@@ -151,6 +151,11 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       const origin = currentUnit()?.origin ?? NO_ORIGIN
       await end({ what: 'session', uid, cause: { reason: 'signed_out', by: 'person', origin } })
     },
+  }
+
+  /** Whether a session reached its stored end, or limits that were shortened since. */
+  function isExpired(found: FoundSession): boolean {
+    return found.isExpired || isOverFor(undefined, found, limits)
   }
 
   /** The engine lets every session live for at least another second; one that reached its cap is over. */
@@ -241,8 +246,8 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
 
   /** Somebody uses a session that is over: its owner, whose browser forgot to forget it, or who holds a copy. */
   async function noteMisuse(id: string, found: FoundSession): Promise<void> {
-    const { isEnded, isExpired, uid, payload, account, readAt } = found
-    if (!account || (!isEnded && !isExpired)) return
+    const { isEnded, uid, payload, account, readAt } = found
+    if (!account || (!isEnded && !isExpired(found))) return
     const type = isEnded ? 'session.used_after_end' : 'session.used_after_expiry'
     const limit = capOf(payload) <= readAt.getTime() / 1000 ? 'absolute' : 'idle'
     const about = { accountSub: account.sub, sessionUid: uid, ...(isEnded ? {} : { detail: { limit } }) }
