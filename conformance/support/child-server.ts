@@ -85,9 +85,10 @@ export async function startChildServer(
 async function isServing(managementUrl: string): Promise<boolean> {
   try {
     const { checks } = (await (await fetch(`${managementUrl}/health/ready`)).json()) as {
-      checks: Record<string, boolean>
+      checks?: Record<string, boolean>
     }
-    return Object.values({ ...checks, clock: true }).every(Boolean)
+    // While it starts it answers with an error.
+    return checks !== undefined && Object.values({ ...checks, clock: true }).every(Boolean)
   } catch {
     return false
   }
