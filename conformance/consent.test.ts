@@ -184,7 +184,7 @@ describe('a grant belongs to one browser', () => {
     async () => {
       const [first, second] = [await app.getTokens({}, newBrowser()), await app.getTokens({}, newBrowser())]
       expectRefreshed(await app.refresh(first.refreshToken))
-      await sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+      await sql(server, `update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
       expectTokenError(await app.refresh(first.refreshToken))
       expect((await app.askSilently(first.user)).get('error')).toBe('login_required')
       expect((await app.askSilently(second.user)).get('code')).toBeTruthy()
@@ -214,7 +214,7 @@ describe('a grant belongs to one browser', () => {
       const refresh = () =>
         app.token({ grant_type: 'refresh_token', refresh_token: first.refreshToken }, { as: tv })
       expectRefreshed(await refresh())
-      await sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+      await sql(server, `update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
       expectTokenError(await refresh())
       expect(await userinfoStatus(server, first.accessToken)).toBe(401)
       expect((await app.askSilently(phone)).get('code')).toBeTruthy()

@@ -49,7 +49,7 @@ beforeEach(() => {
 
 /** Lets the time pass in which an honest duplicate is refused without further harm. */
 const leaveReplayWindow = () =>
-  sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
+  sql(server, `update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
 
 /** Spends a refresh token, and uses it again when the window is over. */
 async function reuse({ refreshToken }: Tokens, of = app): Promise<Tokens> {
