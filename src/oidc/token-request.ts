@@ -136,16 +136,38 @@ export function createUnitOfWork(needs: Needs): Middleware {
    * request and DPoP key gets the same answer; everything else about it the engine has checked by now. Codes are
    * never answered twice.
    */
-  async function answerAgain(ctx: KoaContextWithOIDC, { source, lateAnswer }: TokenRequest): Promise<void> {
+  async function answerAgain(ctx: KoaContextWithOIDC, request: TokenRequest): Promise<void> {
+    const { source, lateAnswer } = request
     const isRefresh = source?.kindName === 'RefreshToken'
     const sealed = lateAnswer ?? (isRefresh ? await refreshAnswers.find(source.idHash) : undefined)
     const opened = source && sealed && vault.find(sealed, PURPOSE, [source.idHash])
     const answer: Answer | undefined = opened && JSON.parse(opened)
-    if (!answer || !isSameRequest(answer, await describeRequest(ctx)))
+    if (!source || !answer || !isSameRequest(answer, await describeRequest(ctx)))
       return refuse(ctx, new errors.InvalidGrant(`${source?.kindName} was used by a concurrent request`))
+    await noteRepeat(source, request.hasClientLeft)
     ctx.status = 200
     ctx.body = answer.body
     ctx.oidc.provider.emit(REPEATED, ctx)
+  }
+
+  /**
+   * A thief who hangs up makes an answer undelivered, which is repeated for minutes. It must not be once a client got it: the
+   * second of the two, whoever that is, would pass for the first.
+   */
+  async function noteRepeat(
+    { idHash, consumedBy }: NonNullable<TokenRequest['source']>,
+    hasClientLeft: () => boolean,
+  ): Promise<void> {
+    if (hasClientLeft()) return
+    const owe = (commitId: string | undefined) => commitId && undelivered.add({ spentHash: idHash, commitId })
+    try {
+      const commitId = await refreshAnswers.noteRepeat(idHash, refreshReplaySeconds)
+      if (hasClientLeft()) owe(commitId)
+      else undelivered.forget(idHash)
+    } catch (error) {
+      if (isUnavailable(error)) owe(consumedBy)
+      throw error
+    }
   }
 
   async function sealAnswer(ctx: KoaContextWithOIDC, spentHash: Uint8Array): Promise<Buffer> {

@@ -19,6 +19,11 @@ export function createUndeliveredAnswers() {
       waiting.set(key(answer.spentHash), { ...answer, reports: 0 })
     },
 
+    /** The client got the answer after all. */
+    forget(spentHash: Uint8Array): void {
+      waiting.delete(key(spentHash))
+    },
+
     list: (): Undelivered[] => [...waiting.values()],
 
     /**

@@ -32,6 +32,17 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
       return row?.sealed_answer
     },
 
+    /**
+     * Notes that this instance gives an answer again. Its client has it then: what was noted as undelivered is repeated for
+     * `seconds` more and no longer, and no instance that made the answer before can note that any more.
+     *
+     * @returns the commit that the answer is of; undefined when nothing was to be noted.
+     */
+    async noteRepeat(spentHash: Uint8Array, seconds: number): Promise<string | undefined> {
+      const [row] = await noteRepeat(database, [spentHash, heartbeat.instance, seconds, toleranceSeconds])
+      return row?.consumed_by
+    },
+
     ...answerExpiry(database, toleranceSeconds),
   }
 }
@@ -59,6 +70,24 @@ const findLateAnswer = defineStatement<{ sealed_answer: Uint8Array }>(
       join oidc_token as token on token.id_hash = answer.id_hash
     where answer.id_hash = $1 and token.consumed_at > now() - make_interval(secs => $3::float8)
       and ${secondsUpSince('answer.made_by', 'token.consumed_at', '$2')} < answer.repeat_seconds`,
+)
+
+const noteRepeat = defineStatement<{ consumed_by: string }>(
+  'refresh_answer_note_repeat',
+  `with noted as (
+      select answer.id_hash, token.consumed_by, answer.repeat_seconds > $3::int as was_undelivered,
+        ceil(${secondsUpSince('$2::uuid', 'token.consumed_at', '$4')})::int + $3::int as seconds
+      from oidc_refresh_answer as answer join oidc_token as token on token.id_hash = answer.id_hash
+      -- Other late answers are repeated because their instance is away, which nobody but the operator can bring about.
+      where answer.id_hash = $1 and (answer.repeat_seconds > $3::int or answer.expires_at > now())
+    )
+    update oidc_refresh_answer as answer
+    set made_by = $2::uuid,
+      expires_at = answer.expires_at - make_interval(secs => greatest(answer.repeat_seconds - noted.seconds, 0)),
+      repeat_seconds = least(answer.repeat_seconds, noted.seconds)
+    from noted
+    where answer.id_hash = noted.id_hash and (noted.was_undelivered or answer.made_by is distinct from $2::uuid)
+    returning noted.consumed_by`,
 )
 
 /** In the first place those whose instance was up all the time, which is nearly always: measuring costs more. */
