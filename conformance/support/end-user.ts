@@ -111,12 +111,17 @@ export class EndUser {
         next = { url: destination, init: { method: 'GET' } }
         continue
       }
+      let parsed: CheerioAPI | undefined
       return {
         url: current.href,
         status: response.status,
         headers: response.headers,
         html,
-        $: load(html),
+        // Most pages are only passed through.
+        get $() {
+          parsed ??= load(html)
+          return parsed
+        },
         leftTo: destination,
       }
     }
