@@ -306,6 +306,20 @@ describe('nobody learns who has an account (J06)', () => {
     expect(mail.all().filter(({ to }) => to === email)).toHaveLength(3)
   })
 
+  test('by how often a network may ask, with limits that are used up or not', async () => {
+    const countAnswers = async (network: string, login: string, other: string) => {
+      const user = browser({ 'x-forwarded-for': network })
+      const statuses = []
+      for (let times = 0; times < 4; times++) statuses.push((await ask(login, user)).status)
+      for (let times = 0; times < 20; times++) statuses.push((await ask(other, user)).status)
+      return statuses
+    }
+    const expected = [...Array(20).fill(200), ...Array(4).fill(429)]
+    // One name and its address are one person's, which have three mails together.
+    expect(await countAnswers('203.0.113.20', username, email)).toEqual(expected)
+    expect(await countAnswers('203.0.113.21', `nobody-${username}`, `nobody-${email}`)).toEqual(expected)
+  })
+
   const pairs = pairsOf({ usual: 80, full: 200 })
   // What is compared is the work of this process, whatever the database.
   test.skipIf(isPglite)(
@@ -371,6 +385,12 @@ describe('limits', () => {
       const metrics = await (await fetch(`${server.managementUrl}/metrics`)).text()
       expect(metrics).toMatch(/^sallyport_shared_limits_reached_total\{limit="mail.everybody"\} [1-9]/m)
       expect((await countDropped()) - before).toBe(2)
+      // Nor does it tell who has one: nobody's names count against the network as before.
+      const user = browser({ 'x-forwarded-for': '203.0.113.22' })
+      const statuses = []
+      for (let times = 0; times < 21; times++)
+        statuses.push((await ask(`nobody-${times}-${username}`, user)).status)
+      expect(statuses).toEqual([...Array(20).fill(200), 429])
       await sql(server, `delete from attempt where most = 1000`)
     },
   )
