@@ -151,6 +151,8 @@ export function createInteractionRoutes({
   }
 
   async function answerConsent(ctx: Context, interaction: Interaction): Promise<void> {
+    // Before anything is remembered: of a person who refused, it would be what they refused.
+    if (interaction.result !== undefined) throw new SessionNotFound('the consent page was answered before')
     const form = formOf(ctx)
     if (form.get('action') !== 'approve') {
       return await finish(ctx, interaction, {
