@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa'
+import { provenEpoch } from '../../oidc/access-epoch.ts'
 import type { BrowserSession, BrowserSessions } from '../../oidc/browser-session.ts'
 import type { RenderPage } from '../../oidc/pages.ts'
 import { originOf } from '../../oidc/record.ts'
@@ -41,7 +42,9 @@ export function createVisitors({
   async function find(ctx: Context): Promise<Visitor | undefined> {
     const session = await browserSessions.use(ctx)
     const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
-    return session && account?.status === 'active' ? { account, session } : undefined
+    if (!session || account?.status !== 'active') return undefined
+    // The account is read after the session: revoked in between, what the visitor asks for would count under the new epoch.
+    return account.accessEpoch === provenEpoch(account.sub) ? { account, session } : undefined
   }
 
   return {
