@@ -52,18 +52,21 @@ export type RunningServer = Readonly<{
   managementUrl: string
   admin: Admin
   /**
-   * Stops in order: is not ready from now on, has each answer close its connection, accepts connections until the pause
-   * is over, finishes what is running (at most 25 s more), and closes. A second call waits for the first.
+   * Stops in order: is not ready from now on, has each answer close its connection, and after the pause finishes what is
+   * running (at most 25 s) and closes. A second call waits for the first.
    */
   stop(options?: Stopping): Promise<void>
 }>
 
 /** For a balancer in front, which needs time to notice, and for clients behind it, whose connections it keeps. */
 export type Stopping = Readonly<{
-  /** How long connections are still accepted. */
+  /** How long everything goes on as before. */
   pauseMilliseconds?: number
-  /** After the pause: how long a connection without a request stays open for one. */
-  idleMilliseconds?: number
+  /**
+   * After the pause: how long connections are still accepted while some come, and connections without a request stay
+   * open for one.
+   */
+  patienceMilliseconds?: number
 }>
 
 type Needs = {
@@ -268,11 +271,11 @@ export async function startServer(
     management: boundAddress(management.server),
   })
 
-  async function stop({ pauseMilliseconds = 0, idleMilliseconds = 0 }: Stopping): Promise<void> {
+  async function stop({ pauseMilliseconds = 0, patienceMilliseconds = 0 }: Stopping): Promise<void> {
     log.info({ event: 'stopping' })
     main.closeAfterAnswers()
     await pause(pauseMilliseconds)
-    await main.close({ idleMilliseconds })
+    await main.close({ patienceMilliseconds })
     await management.close()
     await jobs.stop()
     await heartbeatJob.leave()

@@ -10,7 +10,7 @@ import { print, type Terminal } from './terminal.ts'
  * A balancer needs seconds to notice that this instance is not ready. Clients whose connections it keeps learn it from
  * their next answer; a connection that had none for so long is hardly about to be used when it is closed.
  */
-const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, idleMilliseconds: 10_000 }
+const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, patienceMilliseconds: 10_000 }
 /** Ctrl-C: a person waits for it, and no balancer sends it. */
 const AT_ONCE: Stopping = {}
 

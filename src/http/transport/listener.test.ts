@@ -271,10 +271,8 @@ describe('a listener that stops', () => {
     const { client, socket, text, closed } = await open()
     client.write(REQUEST)
     await once(client, 'data')
-    const stopped = listener.close({ idleMilliseconds: 10_000 })
+    const stopped = listener.close({ patienceMilliseconds: 10_000 })
     await eventually(() => server.listening).toBe(false)
-    // Longer than the listener takes to look for idle connections.
-    await pause(300)
     expect(socket.destroyed).toBe(false)
     client.write(REQUEST)
     await closed
@@ -282,12 +280,49 @@ describe('a listener that stops', () => {
     await stopped
   })
 
-  test('closes a connection without a request when the idle time is over', async () => {
+  test('accepts connections while some come, and answers them', async () => {
+    await listen(answerWith('x'))
+    let isStopped = false
+    await open()
+    const stopped = listener.close({ patienceMilliseconds: 20_000 }).then(() => {
+      isStopped = true
+    })
+    const startedAt = performance.now()
+    while (performance.now() - startedAt < 1_500) {
+      const { client, text, closed } = await open()
+      client.write(REQUEST)
+      await closed
+      expect(statusesIn(text())).toEqual([200])
+    }
+    expect(isStopped).toBe(false)
+    // None comes any more.
+    await eventually(() => server.listening).toBe(false)
+    for (const client of clients) client.destroy()
+    await stopped
+  })
+
+  test('accepts none when its patience is over', async () => {
+    await listen(answerWith('x'))
+    const { port } = server.address() as AddressInfo
+    const isAccepted = () =>
+      new Promise((done) => {
+        const client = connect(port, '127.0.0.1', () => done(true))
+        clients.push(client)
+        client.on('error', () => done(false))
+      })
+    expect(await isAccepted()).toBe(true)
+    const stopped = listener.close({ patienceMilliseconds: 200 })
+    while (await isAccepted()) await pause(10)
+    for (const client of clients) client.destroy()
+    await stopped
+  })
+
+  test('closes a connection without a request when its patience is over', async () => {
     await listen(answerWith('x'))
     const { client, closed } = await open()
     client.write(REQUEST)
     await once(client, 'data')
-    await listener.close({ idleMilliseconds: 100 })
+    await listener.close({ patienceMilliseconds: 100 })
     await closed
   })
 
@@ -351,7 +386,7 @@ describe('a listener that stops', () => {
     silent?.client.write(REQUEST.replace('/', '/long'))
     working?.client.write(REQUEST)
     await eventually(() => held.length).toBe(1)
-    await listener.close({ idleMilliseconds: 10_000 })
+    await listener.close({ patienceMilliseconds: 10_000 })
     silent?.client.resume()
     await Promise.all([working?.closed, idle?.closed, silent?.closed])
     expect(statusesIn(working?.text() ?? '')).toEqual([])

@@ -48,10 +48,10 @@ export type Listener = Readonly<{
   /** From now on each answer closes its connection, and new connections are still accepted. */
   closeAfterAnswers(): void
   /**
-   * Accepts no more connections, lets requests finish, and cuts what takes longer than 25 s. Connections without a
-   * request wait for one for so long, and close after its answer.
+   * Lets requests finish, and cuts what takes longer than 25 s. For as long as its patience lasts, the port stays open
+   * while connections come, and so do connections that wait for a request; without patience both close now.
    */
-  close(options?: { idleMilliseconds?: number }): Promise<void>
+  close(options?: { patienceMilliseconds?: number }): Promise<void>
 }>
 
 /**
@@ -89,6 +89,10 @@ export function createListener(
   }
 
   const server = createServer(LIMITS, (request, response) => take({ request, response }))
+  let connectedAt = Number.NEGATIVE_INFINITY
+  server.on('connection', () => {
+    connectedAt = performance.now()
+  })
   server.maxConnections = MAX_SOCKETS
   server.setTimeout(silenceMilliseconds)
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
@@ -103,12 +107,13 @@ export function createListener(
   return {
     server,
     closeAfterAnswers: pipelines.closeAfterAnswers,
-    async close({ idleMilliseconds = 0 } = {}) {
+    async close({ patienceMilliseconds = 0 } = {}) {
       pipelines.closeAfterAnswers()
       await drain(server, {
+        connectedAt: () => connectedAt,
         isSending: pipelines.isSending,
         finishWork: load.idle,
-        idleMilliseconds,
+        patienceMilliseconds,
         limitMilliseconds: drainMilliseconds,
       })
     },
