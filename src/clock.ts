@@ -1,44 +1,47 @@
 import { type Clock, MINUTE_SECONDS } from './time.ts'
 
-/** From this distance on operators are warned. */
+/** Operators are warned from this clock offset on. */
 const WARN_FROM_SECONDS = 2
-/** From this distance on an instance reports that it is not ready. */
+/** An instance reports that it is not ready from this clock offset on. */
 const REFUSE_FROM_SECONDS = 30
-/** A measurement is repeated after this time; quartz drifts by some milliseconds meanwhile. */
+/** The interval of measurements. A quartz clock drifts by a few milliseconds in this time. */
 export const MEASURE_EVERY_SECONDS = MINUTE_SECONDS
 
-/** The machine's clock and its monotonic one go together. If they part by more than this, one of them was set (NTP slews). */
+/**
+ * A larger change of the difference between wall clock and monotonic clock means that the wall clock was set (NTP slews
+ * in smaller steps).
+ */
 const JUMP_MILLISECONDS = 250
-/** The fastest of several answers tells the time best. */
+/** Samples per measurement. The fastest answer has the smallest error. */
 const SAMPLES = 3
 
 type Needs = Readonly<{
-  /** Asks the database for its time, in milliseconds since the epoch. */
+  /** Reads the database's time, in milliseconds since the epoch. */
   readTime: () => Promise<number>
-  /** The clock of this machine, whose distance is watched. */
+  /** This machine's wall clock, whose offset is watched. */
   wallClock: Clock
-  /** Milliseconds that no setting of a clock moves. */
+  /** A monotonic clock in milliseconds. */
   monotonic?: () => number
 }>
 
-/** The database's clock, as this process knows it. */
+/** The database's clock, as measured by this process. */
 export type DatabaseClock = Readonly<{
-  /** Goes on by the monotonic clock, whatever happens to this machine's. */
+  /** Advances with the monotonic clock, so setting the wall clock does not affect it. */
   now: Clock
-  /** How far this machine's clock is ahead of the database's; below zero it is behind. */
+  /** How far this machine's clock is ahead of the database's; negative when it is behind. */
   distanceSeconds: () => number
   /** Whether this machine's clock was set, or the machine slept, since the last measurement. */
   hasJumped: () => boolean
-  /** Measures again; calls that come meanwhile share the measurement. When it fails, the last one stands. */
+  /** Measures again; concurrent calls share one measurement. When it fails, the last measurement stays. */
   measure: () => Promise<void>
 }>
 
-/** Whether an instance at this distance reports that it is not ready. */
+/** Whether an instance with this clock offset reports that it is not ready. */
 export function isRefusedAt(aheadSeconds: number): boolean {
   return Math.abs(aheadSeconds) >= REFUSE_FROM_SECONDS
 }
 
-/** What is wrong with a distance; undefined when nothing is. */
+/** Describes an offset that is too large; undefined for an acceptable one. */
 export function describeDistance(aheadSeconds: number): string | undefined {
   const seconds = Math.abs(aheadSeconds)
   if (seconds < WARN_FROM_SECONDS) return undefined
@@ -50,15 +53,15 @@ export function describeDistance(aheadSeconds: number): string | undefined {
 }
 
 /**
- * Measures the database's clock. It decides what is stored, found and deleted, because the clocks of instances differ
- * and what one of them stores must mean the same to all.
+ * Measures the database's clock. That clock decides what is stored, found and deleted, because the clocks of instances
+ * differ and a stored time must mean the same to all.
  */
 export async function measureClock({
   readTime,
   wallClock,
   monotonic = () => performance.now(),
 }: Needs): Promise<DatabaseClock> {
-  /** What is added to the monotonic clock: for the database's time, and for this machine's. */
+  /** Offsets to the monotonic clock: of the database's time, and of this machine's wall clock. */
   let offset = Number.NaN
   let wallOffset = Number.NaN
   let measuring: Promise<void> | undefined
@@ -66,7 +69,7 @@ export async function measureClock({
   const wallOffsetNow = () => wallClock().getTime() - monotonic()
   const hasJumped = () => Math.abs(wallOffsetNow() - wallOffset) > JUMP_MILLISECONDS
 
-  /** @returns what one answer tells, and how wrong that can be. */
+  /** @returns the offset by one answer, and its largest error. */
   async function sample(): Promise<{ offset: number; error: number }> {
     const askedAt = monotonic()
     const time = await readTime()
@@ -75,14 +78,14 @@ export async function measureClock({
   }
 
   async function takeMeasurement(): Promise<void> {
-    // From before: a jump while the database is asked makes the answer doubtful, and is noticed afterwards.
+    // Taken before the query: a jump during the query makes the sample doubtful and is detected afterwards.
     const wallOffsetBefore = wallOffsetNow()
     let best = await sample()
     for (let taken = 1; taken < SAMPLES; taken++) {
       const next = await sample()
       if (next.error < best.error) best = next
     }
-    // A busy database answers late. Such an answer does not replace a better one that it agrees with.
+    // A late answer of a busy database is imprecise. It does not replace a better measurement that it agrees with.
     const isConfirmed = !hasJumped() && Math.abs(best.offset - offset) <= best.error
     if (!isConfirmed) offset = best.offset
     wallOffset = wallOffsetBefore

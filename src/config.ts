@@ -44,7 +44,10 @@ export type Config = Readonly<{
 /** How the service presents itself. */
 export type Brand = Readonly<{ name: string; logo: Logo | undefined; accents: Accents | undefined }>
 
-/** How mail leaves: by a server, into a folder of the data folder (embedded database on localhost), or not at all. */
+/**
+ * How mail is sent: by an SMTP server, into a folder of the data folder (embedded database on localhost), or not at
+ * all.
+ */
 export type MailConfig = Readonly<{ from: Sender }> &
   Readonly<{ by: 'smtp'; server: SmtpServer } | { by: 'folder'; folder: string } | { by: 'nothing' }>
 
@@ -131,7 +134,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     faults.push('SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS')
   }
   const { SMTP_URL, DATABASE_URL, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
-  // A folder is for development: people elsewhere would wait for a mail that lies here, with a working link in it.
+  // The folder is for development only: with a public issuer, recipients would wait for mail that stays on this
+  // machine, with valid links in it.
   const canWriteMail = DATABASE_URL === undefined && isLocal
   const canMail = SMTP_URL !== undefined || canWriteMail
   if (!canMail) {

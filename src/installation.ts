@@ -55,11 +55,11 @@ const RETRY_MILLISECONDS = 1_000
 
 type Needs = {
   log: Log
-  /** The clock of this machine. Nothing is decided by it: the database's is measured, and decides. */
+  /** This machine's clock. The server measures the database's clock against it and decides by the latter. */
   now?: Clock | undefined
   /** How often to try, a second apart, while the database does not answer. */
   attempts?: number
-  /** Ends the waiting for a database that does not answer. */
+  /** Stops waiting for a database that does not answer. */
   signal?: AbortSignal | undefined
 }
 
@@ -210,10 +210,10 @@ async function migratePostgres(url: string, { log, attempts, signal }: Waiting):
   }
 }
 
-/** Where the database is, and what it or the network said; no credentials. */
+/** The host, port and error of a failed connection, without credentials. */
 function describeFailure(error: unknown): Record<string, unknown> {
   const { host, port } = error instanceof DatabaseConnectionError ? error : {}
-  // `code` would be redacted: authorization codes have that name.
+  // A field named `code` would be redacted, as authorization codes are.
   return { host, port, error_code: codeOf(error), reason: reasonOf(error) }
 }
 

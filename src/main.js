@@ -1,25 +1,25 @@
 #!/usr/bin/env node
 /**
- * The process edge: arguments, environment, signals, exit codes. `main.ts` is a link to this file. It is JavaScript,
- * so that a Node that is too old for the rest, or a checkout without its packages, is answered in one sentence: an old
- * Node refuses a file named .ts before it reads a line of it.
+ * The process edge: arguments, environment, signals, exit codes. `main.ts` is a symbolic link to this file. It is
+ * JavaScript so that an old Node, or a checkout without its packages, gets an answer of one sentence: an old Node
+ * refuses a .ts file before it reads it.
  */
 const OLDEST_NODE = 24
 
-// What any command writes, such as the embedded database, its key and its socket, is for this user alone.
+// Files that a command creates (database, key, socket) are private to this user.
 process.umask(0o077)
 
 /** @type {const} */
 const SIGNALS = ['SIGINT', 'SIGTERM']
 const stopping = new AbortController()
-// A second signal ends the process at once, unless its command ends in order whatever comes.
+// A second signal ends the process at once, unless the command asked to ignore further signals.
 for (const signal of SIGNALS)
   process.once(signal, () => stopping.abort(Object.assign(new Error(`ended by ${signal}`), { signal })))
 const ignoreFurtherSignals = () => {
   for (const signal of SIGNALS) process.on(signal, () => {})
 }
 
-/** After a fault of ours running requests finish, and the supervisor starts the process again. */
+/** After an uncaught error, running requests finish and the supervisor restarts the process. */
 process.on('uncaughtException', (error) => {
   process.stderr.write(`${error.stack ?? error}\n`)
   process.exitCode = 1

@@ -4,10 +4,10 @@ type Environment = Readonly<Record<string, string | undefined>>
 type Known = { env: Environment; settings: readonly string[] }
 
 const PREFIX = 'SALLYPORT_'
-/** HOME is no misspelt HOST: a name shorter than this is a near-miss at a distance of one only. */
+/** Shorter names are near-misses only at a distance of one: HOME is no misspelt HOST. */
 const SHORT_NAME = 6
 
-/** Words, in the singular, that people write for the one that a setting's name has. */
+/** Words, in the singular, that are often used for a word in a setting's name. */
 const SYNONYMS: Readonly<Record<string, string>> = {
   DB: 'DATABASE',
   PG: 'DATABASE',
@@ -36,7 +36,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   SIGNUP: 'REGISTRATION',
 }
 
-/** Other names for a setting that differ by more than words, in their canonical form. */
+/** Other names of a setting that do not share its words, in canonical form. */
 const ALIASES: Readonly<Record<string, string>> = {
   ISSUER_URL: 'ISSUER',
   ISSUER_BASE_URL: 'ISSUER',
@@ -53,10 +53,10 @@ const ALIASES: Readonly<Record<string, string>> = {
 }
 
 /**
- * Variables whose names are nearly those of settings: a setting that is misspelt would be left at its default without a
- * word. A variable of another program does no harm once the setting that it resembles is set.
+ * Finds variables whose names resemble a setting: a misspelt setting would silently keep its default. A variable of
+ * another program is ignored once the setting that it resembles is set.
  *
- * @param settings the names of all settings, with those that name the file of a secret.
+ * @param settings the names of all settings, with the `_FILE` names of secrets.
  * @returns a sentence for each.
  */
 export function nearMisses(env: Environment, settings: readonly string[]): string[] {
@@ -84,9 +84,9 @@ function isSet(setting: string, env: Environment): boolean {
   return Boolean(env[setting] || env[`${setting}_FILE`] || env[setting.replace(/_FILE$/, '')])
 }
 
-/** A slip of the keyboard. */
+/** Finds a setting within a small edit distance. */
 function findMisspelt(name: string, settings: readonly string[]): string | undefined {
-  // Settings are in capitals; in other names it would be chance.
+  // Settings are upper case; a resemblance of other names is chance.
   if (name !== name.toUpperCase()) return undefined
   const typed = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
   return settings.find(
@@ -96,7 +96,7 @@ function findMisspelt(name: string, settings: readonly string[]): string | undef
   )
 }
 
-/** Whether two neighbouring characters changed places, which are two edits to the distance. */
+/** Whether two neighbouring characters are transposed, which the distance counts as two edits. */
 function isTransposed(name: string, setting: string): boolean {
   if (name.length !== setting.length) return false
   const first = [...name].findIndex((character, index) => character !== setting[index])
@@ -104,7 +104,10 @@ function isTransposed(name: string, setting: string): boolean {
   return first >= 0 && swapped === setting
 }
 
-/** The same words in another case, order or number, with other marks between them, our name before or _FILE behind. */
+/**
+ * Finds a setting with the same words: in another case, order or number, with other separators, with our name as a
+ * prefix or with a `_FILE` suffix.
+ */
 function findSameWords(name: string, settings: readonly string[]): string | undefined {
   const words = wordsOf(name)
   const withoutFile = words.at(-1) === 'FILE' ? words.slice(0, -1) : words
@@ -114,7 +117,7 @@ function findSameWords(name: string, settings: readonly string[]): string | unde
   )
 }
 
-/** Other words for the same, or the unit left out. */
+/** Finds a setting by synonyms, or without its unit. */
 function findSynonym(name: string, value: string, settings: readonly string[]): string | undefined {
   const words = wordsOf(name).map(toCanonical)
   const alias = ALIASES[words.join('_')]
@@ -128,7 +131,7 @@ function findSynonym(name: string, value: string, settings: readonly string[]): 
   })
 }
 
-/** In capitals and in the singular, without our name: `sallyport.trustedProxies` is TRUSTED, PROXY. */
+/** The words of a name, upper case and singular, without our name: `sallyport.trustedProxies` is TRUSTED, PROXY. */
 function wordsOf(name: string): string[] {
   return name
     .replace(/([a-z])([A-Z])/g, '$1_$2')

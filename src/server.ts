@@ -43,7 +43,9 @@ import { createServableCheck } from './store/schema-compatibility.ts'
 import type { Clock } from './time.ts'
 
 const START_ATTEMPTS = 30
-/** As many as are taken at all: a client beyond Node's 511 is heard again after a second, then three, seven, fifteen. */
+/**
+ * The kernel's queue of new connections. Node's default is 511, beyond which a client retries after 1, 3, 7 and 15 s.
+ */
 const CONNECTION_BACKLOG = 2_000
 
 export type RunningServer = Readonly<{
@@ -52,26 +54,23 @@ export type RunningServer = Readonly<{
   managementUrl: string
   admin: Admin
   /**
-   * Stops in order: is not ready from now on, has each answer close its connection, and after the pause finishes what is
-   * running (at most 25 s) and closes. A second call waits for the first.
+   * Stops gracefully: reports not ready, closes each connection after its next answer, and after the pause finishes
+   * running requests (at most 25 s) and closes. A second call waits for the first.
    */
   stop(options?: Stopping): Promise<void>
 }>
 
-/** For a balancer in front, which needs time to notice, and for clients behind it, whose connections it keeps. */
+/** Time for a load balancer, which notices readiness late, and for clients whose connections it keeps. */
 export type Stopping = Readonly<{
-  /** How long everything goes on as before. */
+  /** How long the server keeps accepting and answering. */
   pauseMilliseconds?: number
-  /**
-   * After the pause: how long connections are still accepted while some come, and connections without a request stay
-   * open for one.
-   */
+  /** After the pause: how long connections are still accepted while new ones arrive, and idle ones stay open. */
   patienceMilliseconds?: number
 }>
 
 type Needs = {
   log: Log
-  /** The clock of this machine; nothing is decided by it. */
+  /** This machine's clock; the database's clock decides. */
   now?: Clock | undefined
 }
 
@@ -79,9 +78,9 @@ type Needs = {
 type Prepare = (admin: Admin) => Promise<void>
 
 /**
- * Starts the server: opens the installation, listens on both ports, and says how to stop.
+ * Starts the server: opens the installation, listens on both ports, and returns how to stop it.
  *
- * @param signal gives up the start; once it resolves, `stop` is the way to end it.
+ * @param signal aborts the start; once the promise resolves, only `stop` ends the server.
  */
 export async function startServer(
   config: Config,
@@ -180,7 +179,7 @@ export async function startServer(
     log,
     now,
   })
-  // A newer version may change the schema while this one runs.
+  // A newer version may migrate the schema while this one runs.
   const isServable = createServableCheck(database)
   const health = createHealthApp({
     metrics,
@@ -216,7 +215,7 @@ export async function startServer(
         isPrepared ? callback(request, response) : refuse(response, 503, headers, { 'Retry-After': '1' })
       listeners.push(await listen(createListener(answer, { headers, onOverload }), where))
     }
-    // Not later: what is prepared is shown once, by the caller.
+    // The last check: prepared credentials are shown once, by the caller.
     signal?.throwIfAborted()
     // After both ports are ours: what is made and shown once must not be lost to a port that is taken.
     await prepare?.(admin)
@@ -306,13 +305,13 @@ function listen(listener: Listener, { host, port }: Config['listen']): Promise<L
   })
 }
 
-/** What the listener is bound to; `[::]` and `0.0.0.0` are every address of the machine. */
+/** The bound address; `[::]` and `0.0.0.0` mean every address of the machine. */
 function boundAddress(server: Server): string {
   const { address, family, port } = server.address() as AddressInfo
   return `${family === 'IPv6' ? `[${address}]` : address}:${port}`
 }
 
-/** Where a program on this machine reaches the listener. */
+/** The URL of the listener for programs on this machine. */
 function urlOf(server: Server): string {
   return `http://${boundAddress(server).replace(/^(\[::\]|0\.0\.0\.0):/, 'localhost:')}`
 }

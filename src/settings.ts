@@ -334,10 +334,10 @@ export const SETTINGS = {
   ),
 }
 
-/** Settings that may also come from a file, which NAME_FILE names. */
+/** Settings that may also be read from the file that NAME_FILE names. */
 export const SECRET_NAMES = Object.entries(SETTINGS).flatMap(([name, { secret }]) => (secret ? [name] : []))
 
-/** Every variable that is read. */
+/** Every environment variable that is read. */
 export const SETTING_NAMES = [...Object.keys(SETTINGS), ...SECRET_NAMES.map((name) => `${name}_FILE`)]
 
 type Setting<Schema extends z.ZodType> = {

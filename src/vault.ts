@@ -9,7 +9,7 @@ import {
 } from 'node:crypto'
 
 /**
- * Sealing: what must come back in clear (device codes, private keys, pending requests) is stored under
+ * Sealing: values that must be readable again (device codes, private keys, pending requests) are stored under
  * AES-256-GCM with a key derived from the master key. Several master keys form a ring: the newest seals, all open.
  *
  * A sealed value is `version (1) | key id (4) | nonce (12) | tag (16) | ciphertext`. Its additional data are the
@@ -17,11 +17,11 @@ import {
  */
 export type Vault = ReturnType<typeof createVault>
 
-/** The primary key of the row that keeps a sealed value, or what takes its place for a cookie. */
+/** The primary key of the row that holds a sealed value, or its equivalent for a cookie. */
 export type Identity = readonly (string | Uint8Array)[]
 
 const VERSION = 2
-/** The format before: the purpose alone was bound. Only long-lived values are still opened from it. */
+/** The previous format, bound to the purpose only. Only long-lived values are still opened from it. */
 const UNBOUND_VERSION = 1
 const KEY_ID_BYTES = 4
 const NONCE_BYTES = 12
@@ -29,7 +29,7 @@ const TAG_BYTES = 16
 const HEADER_BYTES = 1 + KEY_ID_BYTES
 const SECRET_BYTES = 32
 
-/** The master key does not open what was sealed: the key was changed, or the value was altered or moved. */
+/** A sealed value does not open: the master key was changed, or the value was altered or moved. */
 export class UnsealError extends Error {
   override name = 'UnsealError'
 }
@@ -46,7 +46,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
   if (!newest) throw new Error('a vault needs at least one master key')
 
   return {
-    /** @param purpose binds the value to its use, and `identity` to its row: it opens for both or not at all. */
+    /** @param purpose binds the value to its use, and `identity` to its row: it opens only for both. */
     seal(clear: string, purpose: string, identity: Identity): Buffer {
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', newest.key, nonce).setAAD(boundTo(purpose, identity))
@@ -58,7 +58,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
     open: (sealed: Uint8Array, purpose: string, identity: Identity): string =>
       open(sealed, VERSION, boundTo(purpose, identity)),
 
-    /** Opens a value out of a row or a cookie. @returns undefined when it does not open: then there is none. */
+    /** Opens a value from a row or a cookie. @returns undefined when it does not open. */
     find(sealed: Uint8Array, purpose: string, identity: Identity): string | undefined {
       try {
         return open(sealed, VERSION, boundTo(purpose, identity))
@@ -69,8 +69,8 @@ export function createVault(masterKeys: readonly Buffer[]) {
     },
 
     /**
-     * Opens a value that may have been sealed before rows were bound. Nothing says that an unbound one is in its own
-     * row: the caller checks that.
+     * Opens a value that may be in the previous format. That format is not bound to a row: the caller checks that the
+     * value belongs to it.
      *
      * @throws {UnsealError}
      */
@@ -116,7 +116,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
   }
 }
 
-/** JSON keeps the parts apart; it begins with a bracket, as no purpose of the unbound format does. */
+/** JSON separates the parts unambiguously; it begins with a bracket, as no purpose of the previous format does. */
 function boundTo(purpose: string, identity: Identity): Buffer {
   const parts = identity.map((part) =>
     typeof part === 'string' ? part : [Buffer.from(part).toString('base64url')],

@@ -1,6 +1,6 @@
 /**
- * Phrases that people choose as passphrases because everybody knows them: the example of every article about
- * passphrases, declarations, quotations, proverbs, songs, films and games. Attackers try them first.
+ * Well-known phrases that attackers try first: examples from articles about passphrases, declarations, quotations,
+ * proverbs, songs, films and games.
  *
  * @see NIST SP 800-63B-4 §3.1.1.2
  */
@@ -161,15 +161,15 @@ abides, napoleon dynamite, breaking bad, stranger things, red light green light,
 said, no soup for you, the simpsons, rick and morty, wubba lubba dub dub,
 `
 
-/** The example of xkcd 936, which people also choose in another order. */
+/** The example of xkcd 936. Its words are listed in every order. */
 const EXAMPLE = ['correct', 'horse', 'battery', 'staple']
 
-/** What a password looks like without what separates its words; signs that stand for letters stay. */
+/** Removes the separators between words. Characters that stand for letters (`4` for `a`) stay. */
 export function squeeze(password: string): string {
   return password.normalize('NFKC').replace(/[\s\p{Pd}\p{Pc}\p{Cf}.,;:'’"/\\|+*~·]+/gu, '')
 }
 
-/** The letters of a password, and how many other signs stand between them. */
+/** The letters of a password, and the number of its other characters. */
 export function lettersOf(password: string): { letters: string; others: number } {
   const squeezed = squeeze(password)
   const letters = squeezed.replace(/[^\p{L}\p{M}]+/gu, '')

@@ -1,9 +1,9 @@
 import type { Account } from '../store/account.ts'
 
-/** What a device cookie says of one account: it signed in with this browser, under this access epoch. */
+/** The device cookie's entry for one account: it signed in with this browser under this access epoch. */
 export type DeviceCookieEntry = Readonly<{ sub: string; accessEpoch: number; id: string }>
 
-/** What a device cookie says of an account. @returns undefined when a revocation of the person ended it. */
+/** Finds the entry of an account. @returns undefined when the account's access epoch was raised since. */
 export function deviceOf(
   { sub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>,
   entries: readonly DeviceCookieEntry[],

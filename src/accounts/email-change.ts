@@ -7,7 +7,7 @@ export type EmailLink = Extract<OpenLink, { purpose: 'verification' | 'email_cha
 
 type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks }
 type About = { language: string; origin: Origin }
-/** A mail beyond a limit is not sent, which looks the same. */
+/** `isDropped`: a limit was reached. The mail is not sent, and the answer is the same as for a sent one. */
 type Ask = About & { isDropped: boolean }
 
 export type EmailChange = ReturnType<typeof createEmailChange>

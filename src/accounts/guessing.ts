@@ -9,7 +9,7 @@ const LEAST_GUESSES = 1e12
  * for it afterwards: hostile input of any length takes some milliseconds.
  */
 const JUDGED_CHARACTERS = 40
-/** Digits and marks that people choose from. */
+/** Digits and punctuation marks that people commonly choose from. */
 const SIGNS = 20
 /** How many readings of `p4$$w0rd` are tried. */
 const READINGS = 5
@@ -18,8 +18,8 @@ const READINGS = 5
 export type Weakness = 'common' | 'context' | 'repeated' | 'sequence' | 'date'
 
 /**
- * Judges how many guesses a password withstands by lists of common passwords and passphrases, keyboard walks, sequences,
- * repetitions, dates and words of the moment. Making it takes some 80 ms and 8 MB.
+ * Estimates how many guesses a password withstands: common passwords and passphrases, keyboard walks, sequences,
+ * repetitions, dates and words of the context. Creating it takes about 80 ms and 8 MB.
  *
  * @see NIST SP 800-63B-4 §3.1.1.2
  */
@@ -30,7 +30,8 @@ export function createGuessing() {
     dictionary: { passwords: dictionary['passwords-common'] },
     graphs: adjacencyGraphs,
   })
-  // Has an estimator of its own: without spaces, honest passphrases of three short words would look like passwords.
+  // A separate estimator without the password dictionary: with its separators removed, an honest passphrase of three
+  // short words would be judged as common passwords.
   const passphrases = new ZxcvbnFactory({
     ...limits,
     dictionary: { passphrases: [...COMMON_PASSPHRASES.map(cut), ...COMMON_PASSPHRASES.map(fill)] },
@@ -43,7 +44,10 @@ export function createGuessing() {
     return guessesOfPhrase(password) < LEAST_GUESSES ? 'common' : undefined
   }
 
-  /** Of a password as a phrase with `p4ssw0rd` letters, or with signs between its words. */
+  /**
+   * The guesses for a password read as a phrase with substituted letters (`p4ssw0rd`) or with separators between its
+   * words.
+   */
   function guessesOfPhrase(password: string): number {
     const { letters, others } = lettersOf(password)
     return Math.min(
@@ -55,7 +59,7 @@ export function createGuessing() {
 
 const cut = (phrase: string): string => phrase.slice(0, JUDGED_CHARACTERS)
 
-/** A phrase that is repeated, as far as it is judged. */
+/** A phrase repeated up to the number of characters that the estimator reads. */
 const fill = (phrase: string): string => phrase.padEnd(JUDGED_CHARACTERS, phrase)
 
 export type FindWeakness = ReturnType<typeof createGuessing>

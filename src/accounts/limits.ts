@@ -1,21 +1,27 @@
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import type { Limit } from './throttle.ts'
 
-/** How often each thing may be tried. What a network may is that of an IPv4 address or a /64: `byNetworks` counts wider ones. */
+/**
+ * All rate limits. The limit of a network applies to an IPv4 address or a /64; `byNetworks` adds the wider IPv6
+ * prefixes.
+ */
 export const LIMITS = {
-  /** Wrong passwords for a name, whoever tries them (NIST SP 800-63B-4 §3.2.2). */
+  /** Wrong passwords for a name, over all networks (NIST SP 800-63B-4 §3.2.2). */
   signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true, isAlwaysCounted: true }),
   /** The same for the person, who has a username and an e-mail address. */
   signInByAccount: limit('sign_in.account', 100, DAY_SECONDS, { isAlwaysCounted: true }),
-  /** Wrong passwords with one device cookie: none uses up what the person's other browsers have. */
+  /**
+   * Wrong passwords with one device cookie, so that a stolen cookie cannot use up the limit of the person's other
+   * browsers.
+   */
   signInByDeviceCookie: limit('sign_in.device_cookie', 30, DAY_SECONDS, { isDelayed: true }),
-  /** Wrong passwords for a person with all their device cookies together. */
+  /** Wrong passwords for an account over all its device cookies. */
   signInByKnownAccount: limit('sign_in.known_account', 100, DAY_SECONDS, { isAlwaysCounted: true }),
   /** One network that tries one name … */
   signInByPair: limit('sign_in.network_and_name', 10, MINUTE_SECONDS),
   /** … or one password with many names. */
   signInByNetwork: limit('sign_in.network', 100, MINUTE_SECONDS),
-  /** Passwords that are checked, right ones too: each takes the time of a hash, and a right one issues a cookie. */
+  /** Password checks, successful ones included: each costs a hash, and each success issues a device cookie. */
   passwordsByNetwork: limit('sign_in.network_checks', 300, MINUTE_SECONDS),
   passwordsByAccount: limit('sign_in.account_checks', 120, 10 * MINUTE_SECONDS, { isAlwaysCounted: true }),
 
@@ -23,9 +29,9 @@ export const LIMITS = {
   authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
   /** New passwords that are judged while they are typed, for as long as a network's people type. */
   passwordAdviceByNetwork: limit('password_advice.network', 300, MINUTE_SECONDS),
-  /** Passwords that a form sets: each is judged and hashed. From one network … */
+  /** New passwords: each is judged and hashed. From one network … */
   newPasswordByNetwork: limit('new_password.network', 60, 10 * MINUTE_SECONDS),
-  /** … and by one mailed link, or for one person. */
+  /** … and with one mailed link, or for one account. */
   newPasswordByLink: limit('new_password.link', 20, HOUR_SECONDS),
   /** Requests that were pushed: each is a row (RFC 9126 §7.1). */
   pushedRequestByNetwork: limit('pushed_request.network', 300, MINUTE_SECONDS),
@@ -44,11 +50,11 @@ export const LIMITS = {
   mailByNetwork: limit('mail.network', 20, HOUR_SECONDS),
   /** … to one address … */
   mailByAddress: limit('mail.address', 3, HOUR_SECONDS, { isAlwaysCounted: true }),
-  /** … by one person who is signed in … */
+  /** … by one signed-in account … */
   mailByAccount: limit('mail.account', 10, HOUR_SECONDS),
   /**
-   * … and at all: each is a row, and costs our name as a sender. What strangers can use up is not what people have: for
-   * accounts, and for browsers that the person signed in with before, a share is reserved.
+   * … and in total: each mail is a row and costs the sender's reputation. Accounts, browsers with a device cookie, and
+   * signed-in users have reserved shares that strangers cannot use up.
    */
   mailByEverybody: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
   mailByAccounts: limit('mail.accounts', 500, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
@@ -59,9 +65,9 @@ export const LIMITS = {
   userCodeByBrowser: limit('user_code.browser', 5, 10 * MINUTE_SECONDS),
   /** … from one network … */
   userCodeByNetwork: limit('user_code.network', 30, HOUR_SECONDS),
-  /** … by one person who is signed in, or comes with a device cookie … */
+  /** … by one account, signed in or with a device cookie … */
   userCodeByAccount: limit('user_code.account', 20, HOUR_SECONDS),
-  /** … and from everywhere: by strangers, and by such people, whom strangers cannot keep from connecting a device. */
+  /** … and in total: by strangers, and in a reserved share by accounts that are signed in or have a device cookie. */
   userCodeByEverybody: limit('user_code.everybody', 8_000, HOUR_SECONDS, { isShared: true }),
   userCodeByKnown: limit('user_code.known', 2_000, HOUR_SECONDS, { isShared: true }),
 } as const satisfies Record<string, Limit>

@@ -7,29 +7,29 @@ import type { Counted, Limit, Throttle } from './throttle.ts'
 type Asked = 'registration' | 'reset' | 'address'
 
 /**
- * Who shares the number of mails an hour with whom, so that strangers cannot use up what people have:
- * - `anybody`: a registration, and a reset of a name that nobody has
- * - `account`: a reset for a person, whoever asks
- * - `device`: the same, with that person's device cookie
- * - `signed-in`: asked by a person who is signed in
+ * The hourly budget that a mail counts against. Budgets are separate, so strangers cannot use up those of known people:
+ * - `anybody`: a registration, or a reset for an unknown name
+ * - `account`: a reset for an existing account, from any browser
+ * - `device`: a reset with a device cookie of that account
+ * - `signed-in`: a request of a signed-in user
  */
 export type MailShare = Readonly<
   { of: 'anybody' } | { of: 'account' } | { of: 'device' } | { of: 'signed-in'; sub: string }
 >
 
-/** A mail that is asked for. Of a name that nobody has, the name takes the place of the address. */
+/** A requested mail. `to` is the address, or the entered name when no account has it. */
 export type AskedMail = Readonly<{ asked: Asked; to: string; share: MailShare }>
 
 export type MailVerdict =
   | { outcome: 'allowed' }
-  /** Looks as if it were sent: the answer would tell who was asked for before, and who has an account. */
+  /** Answered as if the mail were sent: a refusal would reveal earlier requests and which accounts exist. */
   | { outcome: 'dropped'; by: Limit; isFirst: boolean }
-  /** Too many by the one who asks, which tells nothing of others. */
+  /** A limit of the requester was reached, which reveals nothing about other people. */
   | { outcome: 'refused'; retryAfterSeconds: number }
 
 export type MailLimits = ReturnType<typeof createMailLimits>
 
-/** How much mail people can have us send: to one address, from one network, and at all. */
+/** The rate limits of mails: per address, per network and in total. */
 export function createMailLimits({ throttle }: { throttle: Throttle }) {
   return {
     async count(mail: AskedMail, requester: string): Promise<MailVerdict> {
@@ -39,11 +39,14 @@ export function createMailLimits({ throttle }: { throttle: Throttle }) {
       return TOLD.has(by) ? { outcome: 'refused', retryAfterSeconds } : { outcome: 'dropped', by, isFirst }
     },
 
-    /** How long a network is refused, as far as this instance knows: then nothing needs to be looked up. */
+    /**
+     * Seconds until this network may ask again, as far as this instance knows. Lets the caller refuse without a
+     * database statement.
+     */
     secondsClosed: (requester: string): number =>
       Math.max(...networksOf(requester, undefined).flat().map(throttle.secondsClosed)),
 
-    /** A mail that was allowed was not asked for properly: the address has lost nothing, the network has. */
+    /** Gives back an allowed mail whose request was invalid. The network's attempt stays counted. */
     notAsked: (mail: AskedMail): Promise<void> =>
       throttle.settle({ giveBack: [byAddress(mail), ...byShare(mail).flat()] }),
   }
@@ -60,7 +63,7 @@ const SHARES: Record<MailShare['of'], Limit> = {
 
 function stagesOf(mail: AskedMail, requester: string): Counted[][] {
   const { share } = mail
-  // Refusals of a network are told, so whether there is an account makes no difference to it.
+  // The network limit answers 429, so it must not depend on whether an account exists.
   const isKnown = share.of === 'device' || share.of === 'signed-in'
   return [...networksOf(requester, isKnown ? share.of : undefined), [byAddress(mail)], ...byShare(mail)]
 }
@@ -69,7 +72,7 @@ function networksOf(requester: string, of: string | undefined): Counted[][] {
   return byNetworks(requester, { limit: LIMITS.mailByNetwork, ...(of === undefined ? {} : { of }) })
 }
 
-/** What a person asks for with a device cookie, nobody else can have used up. */
+/** Resets with a device cookie have their own count per address, so strangers cannot use it up. */
 function byAddress({ asked, to, share }: AskedMail): Counted {
   const key = `${asked} ${loginKey(to)}`
   return { limit: LIMITS.mailByAddress, of: share.of === 'device' ? `device ${key}` : key }

@@ -47,14 +47,14 @@ type Asking<Purpose extends LinkPurpose> = Readonly<{
   purpose: Purpose
   /** Whom the link is for: of each purpose they have one. */
   subject: string
-  /** Whose it is, if anybody's. A revocation of that person voids the link. */
+  /** The account that the link is for, if there is one. A revocation of the whole account voids the link. */
   account: AccountAtEpoch | undefined
   request: LinkRequests[Purpose]
   /** What to mail, given the link. For nobody: nothing, which takes the same time. */
   mailOf: (link: string) => MailContent | undefined
   alsoTold?: readonly NewMail[]
   event: NewEvent
-  /** A limit was reached: as much is done as for a mail to nobody, and no link of anybody is replaced. */
+  /** A limit was reached: does the same work as for a mail without a recipient, and replaces no link. */
   isDropped: boolean
 }>
 
@@ -112,7 +112,7 @@ function toNobody<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Asking<
   return { ...asking, subject: nobody(), account: undefined, mailOf: () => undefined, alsoTold: [], event }
 }
 
-/** Of a link, its secret and its person: the request of one is good for no other's. */
+/** The sealing identity of a link is its secret and its account, so a sealed request opens in no other row. */
 const identityOf = (secretHash: Uint8Array, accountSub: string | undefined): Identity => [
   secretHash,
   accountSub ?? '',

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** A network that an address belongs to, in one spelling, and how many times a subscriber's attempts it may make. */
+/** A network in canonical form. `budget` multiplies the limit of a single subscriber. */
 export type Network = Readonly<{ prefix: string; budget: number }>
 
 /**
- * Prefixes of IPv6 that are counted, narrowest first. A subscriber has a /64 at least and may have a /56 or a /48
- * (RFC 6177 §2), which holds as many /64s as anybody could want; or it is shared by many subscribers, each with a /64.
+ * The IPv6 prefixes that are counted, narrowest first. A subscriber has a /64 at least and may have a /56 or a /48 (RFC
+ * 6177 §2). A wide prefix has a larger budget because it may also be shared by many subscribers with a /64 each.
  */
 const IPV6_PREFIXES = [
   { bytes: 8, budget: 1 },
@@ -16,7 +16,7 @@ const IPV6_PREFIXES = [
 
 const UNKNOWN: Network = { prefix: 'unknown', budget: 1 }
 
-/** Networks that hold an address, narrowest first: an IPv4 address itself, or the /64, /56 and /48 of an IPv6 address. */
+/** The networks of an address, narrowest first: an IPv4 address itself, or the /64, /56 and /48 of an IPv6 address. */
 export function networksOf(address: string): [Network, ...Network[]] {
   const parsed = parseAddress(address)
   if (!parsed) return [UNKNOWN]
@@ -30,33 +30,33 @@ export function networksOf(address: string): [Network, ...Network[]] {
   return [toNetwork(narrowest), ...wider.map(toNetwork)]
 }
 
-/** The narrowest network that is counted for an address: what one subscriber has at least. */
+/** The narrowest counted network of an address: the smallest allocation of one subscriber. */
 export function networkOf(address: string): string {
   return networksOf(address)[0].prefix
 }
 
-/** The widest one: two addresses of one customer have it in common. */
+/** The widest counted network of an address: all addresses of one subscriber share it. */
 export function widestNetworkOf(address: string): string {
   const networks = networksOf(address)
   return (networks.at(-1) ?? networks[0]).prefix
 }
 
-/** What one household or company has, as far as an address tells: a /24 of IPv4, a /48 of IPv6. */
+/** The site (household or company) of an address, as far as the address shows: a /24 of IPv4, a /48 of IPv6. */
 export function siteOf(address: string): string {
   const bytes = parseAddress(address)?.toByteArray()
   if (!bytes) return UNKNOWN.prefix
   return prefixOf(bytes, bytes.length === IPV4_BYTES ? 3 : 6)
 }
 
-/** Whether two requests came from one network. A home has IPv4 and IPv6: one of each is `unknown`. */
+/** Whether two requests came from one network. `unknown` when the address families differ: a home may have both. */
 export type Nearness = 'near' | 'far' | 'unknown'
 
-/** What a proxy or a container gateway in front of the server has: clients behind it may be anywhere. */
+/** Ranges of proxies and container gateways: clients behind such an address may be anywhere. */
 const INNER_RANGES = ['loopback', 'private', 'linkLocal', 'uniqueLocal', 'unspecified']
 
 /**
- * Compares the addresses of two requests. An address that was never a client's proves nothing: the caller passes
- * undefined for one that is in doubt, and inner addresses count on a server for this machine alone.
+ * Compares the addresses of two requests. The caller passes undefined for an address that may be a proxy's, and allows
+ * inner addresses only on a server that serves its own machine.
  */
 export function nearnessOf(
   address: string | undefined,
@@ -76,7 +76,9 @@ const IPV4_BYTES = 4
 
 type Address = ReturnType<typeof ipaddr.parse>
 
-/** Where IPv6 only carries an IPv4 address, the IPv4 address: its owner is one subscriber, in whatever form. */
+/**
+ * Unwraps an IPv4 address embedded in IPv6 (mapped, 6to4, NAT64, Teredo): its owner is one subscriber in every form.
+ */
 function parseAddress(address = ''): Address | undefined {
   if (isIP(address) === 0) return undefined
   const parsed = ipaddr.process(address)
@@ -87,7 +89,7 @@ function parseAddress(address = ''): Address | undefined {
       return ipaddr.fromByteArray(bytes.slice(12))
     case '6to4':
       return ipaddr.fromByteArray(bytes.slice(2, 6))
-    case 'teredo': // with its bits inverted (RFC 4380 §4)
+    case 'teredo': // the bits are inverted (RFC 4380 §4)
       return ipaddr.fromByteArray(bytes.slice(12).map((byte) => byte ^ 0xff))
     default:
       return parsed

@@ -8,11 +8,11 @@ import type { SignInLimits } from './sign-in-limits.ts'
 export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 
 export type ResetRecipient = Readonly<{
-  /** Whose name it is, also of a person who gets no mail. */
+  /** The account with this name, also when it gets no mail. */
   sub: string | undefined
-  /** Who gets the mail, if anybody does. */
+  /** The account that gets the mail, if one does. */
   account: Account | undefined
-  /** The address of that person; else the name as it was typed. */
+  /** The account's address, otherwise the name as it was entered. */
   to: string
 }>
 
@@ -28,7 +28,7 @@ export type PasswordReset = ReturnType<typeof createPasswordReset>
 /** New passwords for people who forgot theirs, by a link to their address (OWASP ASVS 6.4.3). */
 export function createPasswordReset({ accounts, selfService, links, limits }: Needs) {
   return {
-    /** Whom a reset that is asked for under this name is about. */
+    /** Finds the recipient of a reset that was requested for this name. */
     async find(login: string): Promise<ResetRecipient> {
       const found = (await accounts.findByLogin(login))?.account
       const account = found?.status === 'active' && found.email !== undefined ? found : undefined
@@ -36,10 +36,10 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
     },
 
     /**
-     * Mails a link to a person. Unknown and disabled people, and those without an address, get none: that takes the same
-     * time, and leaves the same rows.
+     * Mails a reset link. Unknown and disabled accounts, and those without an address, get none; the call takes the
+     * same time and leaves the same rows, so the answer does not reveal accounts.
      *
-     * @param about.isDropped a limit was reached; to who asks it looks the same.
+     * @param about.isDropped a limit was reached: no mail is sent, and the answer is the same.
      */
     async ask(
       { sub, account, to }: ResetRecipient,
@@ -59,9 +59,10 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
     },
 
     /**
-     * Replaces the password and ends all that was signed in. Nobody is signed in by it; a second factor stays.
+     * Replaces the password and revokes every session, grant and remembered browser. Signs nobody in; a second factor
+     * stays required.
      *
-     * @returns the account under its new access epoch; undefined when the link does not work any more.
+     * @returns the account with its new access epoch; undefined when the link is no longer valid.
      */
     async confirm(
       { secretHash }: ResetLink,

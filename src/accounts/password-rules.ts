@@ -32,10 +32,10 @@ export type PasswordOwner = Partial<Pick<Account, 'username' | 'email' | 'profil
 export type PasswordRules = ReturnType<typeof createPasswordRules>
 
 /**
- * The rules for new passwords, wherever they are set: length alone, no composition rules, and nothing that is common or known of the person
- * or the place (NIST SP 800-63B-4 §3.1.1.2).
+ * The rules for new passwords, for every way of setting one: a minimum length, no composition rules, no common
+ * passwords, and nothing derived from the person or the service (NIST SP 800-63B-4 §3.1.1.2).
  *
- * @param names of this place: its brand, its address.
+ * @param names of the service: its brand, its host name.
  */
 export function createPasswordRules({ names }: { names: readonly string[] }) {
   let guessing: Promise<FindWeakness> | undefined
@@ -48,13 +48,13 @@ export function createPasswordRules({ names }: { names: readonly string[] }) {
 
   /** Judges a password that somebody wants to set. @returns undefined when it may be chosen. */
   async function judge(password: string, owner: PasswordOwner): Promise<PasswordFault | undefined> {
-    // A page's password field drops line ends, forms refuse NUL, and half a surrogate pair is no UTF-8.
+    // Browsers drop line ends in password fields, forms refuse NUL, and a lone surrogate has no UTF-8 encoding.
     if (!password.isWellFormed() || /\p{Cc}/u.test(password)) return { code: 'unprintable' }
     const normalized = normalizePassword(password)
     const length = [...normalized].length
     if (length < LEAST_PASSWORD_CHARACTERS)
       return { code: 'too-short', least: LEAST_PASSWORD_CHARACTERS, length }
-    // What signing in would not look at must not be chosen.
+    // A password that sign-in would refuse unread must not be set.
     if (!isPossiblePassword(password))
       return { code: 'too-long', most: MAX_PASSWORD_CHARACTERS, length: [...password].length }
     const findWeakness = await load()

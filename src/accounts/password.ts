@@ -50,17 +50,19 @@ export type PasswordHasher = ReturnType<typeof createPasswordHasher>
 type Asker = Readonly<{
   /** Whether they went away meanwhile: then a turn is not spent on them. */
   isGone?: (() => boolean) | undefined
-  /** Whether they come with a device cookie: a crowd of strangers does not keep them out. */
+  /**
+   * Whether the request has a valid device cookie: such requests keep a share of the queue that strangers cannot fill.
+   */
   isKnown?: boolean
-  /** Where they come from; nothing for the command line. */
+  /** The network of the request; undefined on the command line. */
   network?: string | undefined
 }>
 
 type Pool = { atOnce?: number; waitingAtMost?: number; waitAtMostMilliseconds?: number }
 
 /**
- * Argon2id in a bounded pool. Its functions reject with {@link HashingBusyError} when the queue is full, or when their
- * turn comes too late. One network has half of the queue at most, and others wait for no more of its passwords than are
+ * Argon2id in a bounded pool. Its functions reject with {@link HashingBusyError} when the queue is full or the wait was
+ * too long. One network may fill at most half of the queue, and delays other networks by no more passwords than are
  * hashed at once.
  */
 export function createPasswordHasher({
@@ -100,7 +102,7 @@ export function createPasswordHasher({
   }
 
   return {
-    /** Whether another password would be refused at this moment. */
+    /** Whether another password would be refused now. */
     isFull,
 
     /** @param password in the form that the rules for new passwords gave it. */

@@ -63,7 +63,7 @@ export function createRegistration({ accounts, selfService, links }: Needs) {
       })
     },
 
-    /** Whether nobody signs in with this name, in any spelling. */
+    /** Whether no account has this name, in any spelling. */
     isFree: async (username: string): Promise<boolean> =>
       (await accounts.findByLogin(username)) === undefined,
 

@@ -38,8 +38,8 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds 
     /**
      * Remembers a browser for a person who proved their identity.
      *
-     * @param replaced the browser's identifier of before, for this person or another.
-     * @returns undefined when the person was signed out everywhere since the proof.
+     * @param replaced the browser's previous identifier, for this account or another.
+     * @returns undefined when the account's access epoch was raised since the proof.
      */
     async remember(
       { sub: accountSub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>,

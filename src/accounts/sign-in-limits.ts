@@ -12,7 +12,7 @@ export type SignInAttempt = Readonly<{
   /** Whose login that is, if anybody's. */
   account: Account | undefined
   address: string
-  /** What the device cookie says of that account, under its present access epoch. */
+  /** The device cookie's entry for that account, if it has the present access epoch. */
   device: DeviceCookieEntry | undefined
 }>
 
@@ -27,9 +27,9 @@ export type Refusal = Extract<Verdict, { outcome: 'refused' }>
 export type SignInLimits = ReturnType<typeof createSignInLimits>
 
 /**
- * The limits of password sign-in. Names are counted whether they exist or not, in all spellings as one. Sign-ins with a
- * device cookie are counted apart from all others, so that what strangers try, on the same network too, never keeps a
- * person out (OWASP ASVS 6.1.1); they are counted together for each account, however many such cookies it has.
+ * The rate limits of password sign-in. Names are counted whether or not they exist, in one canonical spelling. Sign-ins
+ * with a device cookie have separate counters, so that strangers, also on the same network, cannot lock a person out
+ * (OWASP ASVS 6.1.1). These counters are per account, over all its device cookies.
  */
 export function createSignInLimits({ throttle }: { throttle: Throttle }) {
   return {
@@ -41,7 +41,10 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
         : { outcome: 'throttled', retryAfterSeconds: verdict.retryAfterSeconds, refusal: verdict }
     },
 
-    /** The password was right: it was no guess. Guesses before it stay counted, and so does that it was checked. */
+    /**
+     * The password was right: gives this attempt back to the limits of wrong passwords. Earlier wrong ones and the
+     * check itself stay counted.
+     */
     succeeded: (attempt: SignInAttempt): Promise<void> =>
       throttle.settle({
         giveBack: stagesOf(attempt)
@@ -49,11 +52,11 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
           .filter(({ limit }) => !CHECKS.has(limit)),
       }),
 
-    /** The password of an attempt that was allowed was not looked at after all. */
+    /** Gives back an allowed attempt whose password was not checked. */
     notLookedAt: (attempt: SignInAttempt): Promise<void> =>
       throttle.settle({ giveBack: stagesOf(attempt).flat() }),
 
-    /** Whoever has proved by other means who they are, or has an operator's word, is not locked out any more. */
+    /** Ends the lock-out of an account after a proof by other means, or by an operator. */
     unlock: ({ sub, username, email }: Account): Promise<void> => {
       const names = [username, email ?? []].flat().map(loginKey)
       return throttle.settle({
@@ -71,7 +74,7 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
   }
 }
 
-/** What counts right passwords too. */
+/** Limits that also count right passwords. */
 const CHECKS = new Set<unknown>([LIMITS.passwordsByNetwork, LIMITS.passwordsByAccount])
 
 const LOCKS = new Set<unknown>([
@@ -81,15 +84,15 @@ const LOCKS = new Set<unknown>([
   LIMITS.signInByKnownAccount,
 ])
 
-/** What a refusal is on record as. */
+/** The audit event of a refusal. */
 export function eventTypeOf({ by, reason }: Refusal): EventType {
   if (by === LIMITS.signInByNetwork || by === LIMITS.passwordsByNetwork) return 'requests.throttled'
   return reason === 'used up' && LOCKS.has(by) ? 'sign_in.locked' : 'sign_in.throttled'
 }
 
 /**
- * What is counted, one stage after the other: a network that was stopped uses up nothing of a name, and whoever comes too
- * soon for a name uses up nothing of the person.
+ * The stages of counting: a refused network uses up nothing of a name, and a name that must wait uses up nothing of the
+ * account.
  */
 function stagesOf(attempt: SignInAttempt): Counted[][] {
   return attempt.device ? stagesOfDevice(attempt, attempt.device) : stagesOfStranger(attempt)
@@ -103,7 +106,7 @@ function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEnt
       { limit: LIMITS.passwordsByNetwork, of: 'device' },
       { limit: LIMITS.signInByPair, of: byDevice(sub) },
     ),
-    // A cookie that was stolen is stopped before it uses up what the person's other browsers have.
+    // Stops a stolen cookie before it uses up the limit of the person's other browsers.
     [{ limit: LIMITS.signInByDeviceCookie, of: id }],
     [
       { limit: LIMITS.signInByKnownAccount, of: sub },
@@ -123,9 +126,10 @@ function stagesOfStranger({ login, account, address }: SignInAttempt): Counted[]
     ),
     [{ limit: LIMITS.signInByName, of: name }],
     [
-      // As many for a name that nobody has: there is no time to tell the two apart by.
+      // Unknown names are counted in the same number of rows, so that timing does not reveal accounts.
       { limit: LIMITS.signInByAccount, of: account?.sub ?? `nobody ${name}` },
-      // By name, since this limit is told: one budget for a username and an address would say whose address it is.
+      // By name, because this limit is visible: one count for a username and its address would reveal that they belong
+      // together.
       { limit: LIMITS.passwordsByAccount, of: byName(name) },
     ],
   ]

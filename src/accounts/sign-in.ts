@@ -16,7 +16,7 @@ const WAITING_AT_MOST = 64
 const WAIT_AT_MOST_MILLISECONDS = 5_000
 /** However many sign in, the others who need the database find connections free. */
 const AT_THE_DATABASE = 4
-/** However many of one network sign in, the others who sign in find half of those free. */
+/** Sign-ins of one network may hold half of the database connections; the other half stays free for other networks. */
 const AT_THE_DATABASE_OF_ONE_NETWORK = 2
 /** Whoever corrects a slip at once, or presses the button twice, waits for this long instead of being sent away. */
 const HELD_SECONDS = 1
@@ -25,16 +25,16 @@ export type Credentials = Readonly<{
   login: string
   password: string
   address: string
-  /** What the device cookie of the browser says, for each account. */
+  /** The entries of the browser's device cookie, one per account. */
   deviceCookie: readonly DeviceCookieEntry[]
   /** Whether whoever signs in hung up: then no password needs to be checked. */
   isGone?: () => boolean
-  /** The page was answered before: the attempt is counted, and no password is looked at. */
+  /** The page was answered before: counts the attempt without checking the password. */
   isSpent?: boolean
 }>
 
 export type SignIn =
-  /** The account as it was read with the hash that the password matches: its access epoch is that of the proof. */
+  /** The account as read together with the matching password hash: its access epoch is that of the proof. */
   | { outcome: 'accepted'; account: Account }
   /**
    * Unknown login, wrong password, disabled and locked person must look the same; whose login it was, and which limit
@@ -65,8 +65,8 @@ export function createSignIn({
   log,
   waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
 }: Needs) {
-  // Keyed queues. Strangers wait for each other by name: by account, the wait would tell whose address is whose. Browsers
-  // with a device cookie wait by account.
+  // Keyed queues. Requests without a device cookie are keyed by name: keyed by account, the wait would reveal which
+  // address belongs to which username. Requests with a device cookie are keyed by account.
   const strangers = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const accountsOfDevices = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
   const devices = createTurns({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
@@ -75,7 +75,7 @@ export function createSignIn({
     atOnce: AT_THE_DATABASE_OF_ONE_NETWORK,
     waitingAtMost: Number.POSITIVE_INFINITY,
   })
-  // Those who waited too long are many at once, and a page for all of them would hold up everybody else.
+  // Many requests time out together; answering them one by one keeps the event loop free for others.
   const leave = pLimit(1)
 
   return async (credentials: Credentials): Promise<SignIn> => {
@@ -83,12 +83,12 @@ export function createSignIn({
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
     const network = widestNetworkOf(address)
     const mayBeKnown = deviceCookie.length > 0
-    // Before anything is read or counted for it: what will not be looked at costs nothing.
+    // Refuse before reading or counting: a request that will not be served costs nothing.
     if (mayBeKnown ? hasher.isFull({ isKnown: true, network }) : isCrowded(network))
       return { outcome: 'busy', sub: undefined }
     const cameAt = performance.now()
     const isOver = () => credentials.isGone?.() || performance.now() - cameAt > waitAtMostMilliseconds
-    // Strangers who queue for a name do not stand in the way of its person: whose a browser is, is looked up first.
+    // Looks the account up first: a person with a device cookie does not queue behind strangers who try their name.
     const found = mayBeKnown ? await find(login, network) : undefined
     const device = found && deviceOf(found.account, deviceCookie)
     if (mayBeKnown && !device && isCrowded(network)) return { outcome: 'busy', sub: undefined }
@@ -100,8 +100,8 @@ export function createSignIn({
   }
 
   /**
-   * However many try with one device cookie, one of them is before the other browsers of that person, and none of those
-   * waits while it is held.
+   * Requests with one device cookie run one at a time, so at most one of them is ahead of the account's other browsers,
+   * and those do not wait while it is held.
    */
   async function takeTurn(
     login: string,
@@ -112,7 +112,7 @@ export function createSignIn({
     return await devices.take(device.id, () => hold(() => accountsOfDevices.take(device.sub, work)))
   }
 
-  /** Tries once more what came a moment too soon. */
+  /** Retries once when the attempt came slightly too soon. */
   async function hold<Result extends SignIn | undefined>(work: () => Promise<Result>): Promise<Result> {
     const signIn = await work()
     const isHeld =
@@ -134,7 +134,10 @@ export function createSignIn({
     return done.result
   }
 
-  /** For strangers: as many wait, for their turn or at the database, as will be looked at in time; of one network half. */
+  /**
+   * Whether a request without a device cookie would wait too long: in the queues in total, or for half of them in one
+   * network.
+   */
   function isCrowded(network: string): boolean {
     const waiting = strangers.countWaiting() + networks.countWaiting() + connections.pendingCount
     return (
@@ -176,13 +179,13 @@ export function createSignIn({
       return { outcome: 'accepted', account: current }
     } catch (error) {
       if (!(error instanceof HashingBusyError)) throw error
-      // A limit that refused counted nothing: what was given back to it would open it for another guess.
+      // A refusing limit counted nothing; giving back to it would allow another guess.
       if (verdict.outcome === 'allowed') await atTheDatabase(network, () => limits.notLookedAt(attempt))
       return { outcome: 'busy', sub }
     }
   }
 
-  /** Counts an attempt. A device cookie that is used up makes its browser one like any other. */
+  /** Counts an attempt. When the device cookie's limit is used up, the browser counts as one without a cookie. */
   async function count(attempt: SignInAttempt): Promise<{ attempt: SignInAttempt; verdict: SignInVerdict }> {
     const network = widestNetworkOf(attempt.address)
     const verdict = await atTheDatabase(network, () => limits.count(attempt))
@@ -192,8 +195,8 @@ export function createSignIn({
   }
 
   /**
-   * Reads the account again, because a turn takes seconds to come: a password that was replaced meanwhile is refused. The
-   * same password under a new hash is still right. What happens after this, the access epoch decides.
+   * Reads the account again, because waiting for a turn takes seconds: a password that was replaced meanwhile is
+   * refused; the same password under a new hash still matches. Later changes are decided by the access epoch.
    */
   async function findStillRight(
     { login, address }: Pick<Credentials, 'login' | 'address'>,

@@ -12,15 +12,15 @@ export type Limit = Readonly<{
   /** Whether each attempt has the next one wait, longer and longer (1 s to 10 s). */
   isDelayed?: boolean
   /**
-   * Whether the database counts each attempt, also when this instance knows that the limit is reached: since a new password
-   * or an operator may end it early, or since a faster answer would tell that it is reached.
+   * Whether every attempt is counted in the database, even when this instance knows that the limit is reached: because
+   * a new password or an operator may lift it early, or because a faster answer would reveal it.
    */
   isAlwaysCounted?: boolean
-  /** Whether it counts everybody's attempts together: reaching it refuses people who did nothing. */
+  /** Whether all requests share one count: reaching it refuses people who did nothing wrong. */
   isShared?: boolean
 }>
 
-/** A limit, and whom it counts: an address, a name, a client. A wide network has the attempts of several. */
+/** A limit and the key it counts by: an address, a name, a client. `times` multiplies it for a wide network. */
 export type Counted = Readonly<{ limit: Limit; of: string; times?: number }>
 
 export type Verdict =
@@ -59,8 +59,8 @@ export function createThrottle({
 
   return {
     /**
-     * Counts an attempt, stage after stage: a limit that refuses spares those of the stages after its own. Rejects with
-     * the database's fault: what cannot be counted is not tried.
+     * Counts an attempt, stage after stage: a refusal leaves the limits of later stages uncounted. Rejects with the
+     * database error, because an attempt that cannot be counted must not proceed.
      */
     async count(...stages: readonly (readonly Counted[])[]): Promise<Verdict> {
       const all = stages.flat()

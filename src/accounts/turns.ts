@@ -23,7 +23,7 @@ export function createTurns({ atOnce = 1, waitingAtMost }: { atOnce?: number; wa
       }
     },
 
-    /** How many wait for one key, or in all lines. */
+    /** How many wait for one key, or for all keys. */
     countWaiting(key?: string): number {
       if (key !== undefined) return lines.get(key)?.pendingCount ?? 0
       return [...lines.values()].reduce((sum, { pendingCount }) => sum + pendingCount, 0)

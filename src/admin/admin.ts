@@ -39,7 +39,7 @@ type Needs = {
   pendingMigrations: () => Promise<readonly string[]>
 }
 
-/** Expired rows by table; `at_least` names the tables that hold more than the number says. */
+/** Expired rows by table. `at_least` names the tables whose number is a lower bound. */
 export type BacklogDocument = CleanupReport & { at_least?: (keyof CleanupReport)[] }
 
 export type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
@@ -69,7 +69,7 @@ export function createAdmin(needs: Needs) {
       },
     },
     clock: {
-      /** The database's time, and how far the clock of the machine that answers is ahead of it. */
+      /** The database's time, and how far this machine's clock is ahead of it. */
       async show(): Promise<ClockDocument> {
         return { now: needs.clock.now().toISOString(), ahead_seconds: needs.clock.distanceSeconds() }
       },

@@ -57,8 +57,8 @@ export async function validateClient(
 }
 
 /**
- * A URL that the server calls is called as it is written: nothing in it is filled in for each request (CVE-2026-4874),
- * and no part of it stays here (OpenID Connect Back-Channel Logout 1.0 §2.2).
+ * Why a URL that the server calls is ambiguous. It is called as registered: placeholders are not filled in
+ * (CVE-2026-4874), and a fragment would never be sent (OpenID Connect Back-Channel Logout 1.0 §2.2).
  */
 function ambiguityOf(uri: string): string | undefined {
   if (uri.includes('#')) return 'must not have a fragment'

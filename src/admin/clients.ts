@@ -21,7 +21,7 @@ const limitSeconds = z
   .int()
   .min(30, 'is at least 30 seconds')
   .max(30 * DAY_SECONDS)
-// First, since zod drops tabs and line feeds from what it takes for a URL.
+// First, because zod's URL check drops tabs and line feeds.
 const webPage = z
   .string()
   .max(2000)

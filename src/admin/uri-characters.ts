@@ -1,11 +1,11 @@
 import type { z } from 'zod'
 
-/** Control characters of ASCII and Latin-1, line and paragraph separators, and what turns the text around it. */
+/** Control characters of ASCII and Latin-1, line and paragraph separators, and bidirectional controls. */
 const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u
 
 /**
- * What no URI may hold that a client or an API is registered with. Programs read such a URI in different ways: parsers
- * drop tabs and line feeds, C programs end at a NUL, a header or a log line ends at a line feed.
+ * Checks the URI of a client or resource for characters that programs interpret differently: URL parsers drop tabs and
+ * line feeds, C programs end at NUL, headers and log lines end at a line feed.
  *
  * @returns what is wrong with it, or undefined.
  * @see RFC 3986 §2, §7.3
@@ -16,12 +16,12 @@ export function uriCharacterFault(uri: string): string | undefined {
   const decoded = decode(uri)
   if (decoded === undefined) return 'has an escape that is not “%” and two hex digits of UTF-8'
   if (CONTROLS.test(decoded)) return 'must not have escapes of control characters'
-  // Browsers and many servers take a backslash for a slash.
+  // Browsers and many servers treat a backslash as a slash.
   const [path = ''] = uri.split(/[?#]/, 1)
   return /\\|%5c/i.test(path) ? 'must not have a backslash in its path, escaped or not' : undefined
 }
 
-/** The same for a zod schema. */
+/** The same check as a zod refinement. */
 export function checkUriCharacters(uri: string, { addIssue }: z.RefinementCtx): void {
   const message = uriCharacterFault(uri)
   if (message) addIssue({ code: 'custom', message })

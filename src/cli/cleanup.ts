@@ -22,7 +22,7 @@ export function cleanupCommand(terminal: Terminal): Command {
     })
 }
 
-/** A number that is a lower bound says so. */
+/** Marks numbers that are lower bounds. */
 export function describeBacklog({ at_least = [], ...rows }: BacklogDocument): Record<string, string> {
   const capped: readonly string[] = at_least
   return Object.fromEntries(

@@ -9,7 +9,7 @@ import { withAdmin } from './with-admin.ts'
 
 const ANSWER_MILLISECONDS = 5_000
 
-/** A warning leaves the installation healthy: it names what works otherwise than an operator may think. */
+/** A warning does not fail the check: it names behaviour that may surprise an operator. */
 type Check = { name: string; ok: boolean; warning?: true; detail: string }
 
 export function doctorCommand(terminal: Terminal): Command {
@@ -120,7 +120,7 @@ async function examineReadiness({ management }: Config): Promise<Check[]> {
       ...report.warnings.map((detail): Check => ({ name, ok: true, warning: true, detail })),
     ]
   } catch {
-    // The private listener answers on the server's machine alone, where doctor need not run.
+    // The private listener is reachable only on the server's machine; doctor may run elsewhere.
     const detail =
       'not asked: the private listener is not reachable from here (MANAGEMENT_HOST, MANAGEMENT_PORT)'
     return [{ name, ok: true, warning: true, detail }]

@@ -26,8 +26,8 @@ export function migrateCommand(terminal: Terminal): Command {
 }
 
 /**
- * A server that holds the embedded database has run all migrations: what it says is pending stays so until it is
- * replaced.
+ * A server that holds the embedded database has run every migration it knows. Migrations that it reports as pending run
+ * when the server is replaced.
  */
 async function migrateOrPlan(terminal: Terminal, plan: boolean): Promise<MigrationReport> {
   const { database, dataDir } = parseConfig(terminal.env)

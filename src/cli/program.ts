@@ -17,7 +17,7 @@ import { usersCommand } from './users.ts'
 const FAILED = 1
 const WRONG_USAGE = 2
 
-/** Every command, with its options: nothing of it has run. */
+/** Defines every command with its options, without running any. */
 export function createProgram(terminal: Terminal): Command {
   const { stdout, stderr } = terminal
   const program = new Command('sallyport')
@@ -44,7 +44,7 @@ export function createProgram(terminal: Terminal): Command {
   return program
 }
 
-/** Runs one command line. @returns the exit code: 0 done, 1 failed, 2 wrong usage. */
+/** Runs one command line. @returns the exit code: 0 success, 1 failure, 2 wrong usage. */
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   const program = createProgram(terminal)
   try {

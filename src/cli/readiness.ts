@@ -8,10 +8,10 @@ const reportSchema = z.object({
   warnings: z.array(z.string()).default([]),
 })
 
-/** What the running server says about itself on the private listener. */
+/** The readiness report of the running server, from the private listener. */
 export type ReadinessReport = Readonly<{ isReady: boolean } & z.infer<typeof reportSchema>>
 
-/** @throws when no server answers at the private listener that the configuration names. */
+/** @throws when no server answers at the configured private listener. */
 export async function fetchReadiness({ host, port }: Config['management']): Promise<ReadinessReport> {
   const isAnyAddress = host === '0.0.0.0' || host === '::'
   const url = `http://${isAnyAddress ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}/health/ready`
@@ -19,11 +19,11 @@ export async function fetchReadiness({ host, port }: Config['management']): Prom
     throw new Error(`nothing answers at ${url}`)
   })
   const report = reportSchema.safeParse(await response.json().catch(() => undefined))
-  // While it starts it answers without a report.
+  // A starting server answers without a report.
   return { isReady: response.ok, ...(report.success ? report.data : { checks: {}, warnings: [] }) }
 }
 
-/** The checks that did not pass, for a message. */
+/** The names of the failed checks, for a message. */
 export function failedChecks({ checks }: ReadinessReport): string {
   const failed = Object.keys(checks).filter((name) => !checks[name])
   return failed.length > 0 ? failed.join(', ') : 'the server is starting'

@@ -7,11 +7,11 @@ import type { Stopping } from '../server.ts'
 import { print, type Terminal } from './terminal.ts'
 
 /**
- * A balancer needs seconds to notice that this instance is not ready. Clients whose connections it keeps learn it from
- * their next answer; a connection that had none for so long is hardly about to be used when it is closed.
+ * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. Kept connections are told with
+ * their next answer; those without a request for this long are closed, since a new request on them is unlikely.
  */
 const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, patienceMilliseconds: 10_000 }
-/** Ctrl-C: a person waits for it, and no balancer sends it. */
+/** Ctrl-C: no load balancer is involved, and a person waits. */
 const AT_ONCE: Stopping = {}
 
 export function serveCommand(terminal: Terminal): Command {
@@ -32,7 +32,7 @@ export function serveCommand(terminal: Terminal): Command {
       }
       const { signal } = terminal
       const server = await startServer(config, { log, prepare, signal }).catch((error: unknown) => {
-        // It was told to stop while it was starting: nothing was answered yet.
+        // The stop signal came during the start: no request was answered yet.
         if (signal.aborted) return undefined
         throw error
       })
@@ -45,7 +45,7 @@ export function serveCommand(terminal: Terminal): Command {
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
-  // It may have come since the server began to answer.
+  // The signal may have come since the server began to answer.
   if (signal.aborted) return
   await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
 }

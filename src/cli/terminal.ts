@@ -8,9 +8,9 @@ export type Terminal = Readonly<{
   stdin: Readable & { isTTY?: boolean }
   stdout: Writable & { isTTY?: boolean }
   stderr: Writable & { isTTY?: boolean }
-  /** Ends a command that runs until it is told to stop. The reason is an Error whose `signal` names the process signal, if it was one. */
+  /** Stops a long-running command. The reason is an Error whose `signal` names the process signal, if there was one. */
   signal: AbortSignal
-  /** Has a command end in order that was told to stop: further process signals change nothing. */
+  /** Lets a stopping command finish: further process signals are ignored. */
   ignoreFurtherSignals: () => void
 }>
 
@@ -90,7 +90,8 @@ export async function confirm(
 /**
  * Reads a secret from standard input, without the line end that `echo` adds.
  *
- * @throws {UsageError} when it is too long or not UTF-8: replaced bytes would make a password that nobody can type.
+ * @throws {UsageError} when it is too long or not UTF-8: replacement characters would make a password that cannot be
+ *   typed.
  */
 export async function readSecret({ stdin, stderr }: Terminal): Promise<string> {
   if (stdin.isTTY) stderr.write('Password (it is shown as you type; end with Enter and Ctrl-D): ')

@@ -42,7 +42,7 @@ export async function withLastingAdmin<T>(
     : await withInstallation(config, work)
 }
 
-/** The log of a command: warnings, on stderr. */
+/** The log of a command: warnings only, on stderr. */
 export function createCommandLog(): Log {
   return createLog({ level: 'warn', format: 'json' }, pino.destination(2))
 }

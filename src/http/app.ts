@@ -83,7 +83,7 @@ type Needs = {
   rememberMe: RememberMe
   browserSessions: BrowserSessions
   deviceCookies: DeviceCookies
-  /** Finds the time again after this machine's clock was set. */
+  /** Measures the database's clock again after this machine's clock was set. */
   settleClock: () => Promise<void>
   /** Runs what is behind it in a unit of work, and commits that. */
   unitOfWork: Middleware
@@ -114,7 +114,7 @@ export function createApp(needs: Needs): Koa {
   app.use(setSecurityHeaders(needs))
   app.use(pinOrigin(needs))
   app.use(async (_ctx, next) => {
-    // Before the time of arrival is taken.
+    // Before `arrivedAt` is set.
     await needs.settleClock()
     await next()
   })

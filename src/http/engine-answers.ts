@@ -16,11 +16,10 @@ const CLIENT_ROUTES = new Set([
 ])
 
 /**
- * Mends what the engine's answers lack: where the forms of its own pages lead; the poll interval (RFC 8628 §3.2); the
- * response modes that are refused (RFC 8414 §2); the times that introspection tells, which the engine counts by this
- * machine's clock;
- * `unauthorized_client` for a grant outside a client's registration and 401 `invalid_client` when nobody
- * authenticated (RFC 6749 §5.2), both of which it calls `invalid_request`.
+ * Corrects the engine's answers: the form targets of its own pages; the poll interval (RFC 8628 §3.2); the supported
+ * response modes in the metadata (RFC 8414 §2); introspection times, which the engine reads from this machine's clock;
+ * `unauthorized_client` for a grant type outside a client's registration and 401 `invalid_client` for missing
+ * authentication (RFC 6749 §5.2), where the engine answers `invalid_request`.
  */
 export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds: number }): Middleware {
   return async (ctx, next) => {

@@ -49,8 +49,8 @@ function redirectToGet(ctx: Context, path: string): void {
 }
 
 /**
- * The engine answers in the fragment whenever that is asked for, errors included, and no setting of it forbids that. A
- * mode that is not ours becomes one that the engine does not know: it refuses that, and says so by the default mode.
+ * The engine supports `response_mode=fragment` without a setting to forbid it. Unsupported modes are renamed to a value
+ * that the engine does not know, so it refuses them in the default mode.
  */
 function renameResponseModes(ctx: Context): void {
   const parameters = ctx.method === 'POST' ? formOf(ctx) : new URLSearchParams(ctx.querystring)

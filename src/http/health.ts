@@ -2,12 +2,12 @@ import Router from '@koa/router'
 import Koa from 'koa'
 import type { Metrics } from '../metrics.ts'
 
-/** Each check tells whether it passed. Warnings are for the operator, and leave the instance ready. */
+/** Each check is true when it passed. Warnings are for operators and do not affect readiness. */
 export type Readiness = () => Promise<{
   ready: boolean
   checks: Record<string, boolean>
   warnings: readonly string[]
-  /** For the operator who finds that a check did not pass. */
+  /** Values that explain a failed check. */
   details: Record<string, unknown>
 }>
 

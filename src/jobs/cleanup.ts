@@ -27,7 +27,7 @@ type Table = (typeof TABLES)[number]
 /** How many rows of each table had expired. */
 export type CleanupReport = Record<Table, number>
 
-/** Rows that have expired; of the tables in `capped` there are more. */
+/** Expired rows. Tables in `capped` hold more than the number says. */
 export type Backlog = { rows: CleanupReport; capped: Table[] }
 
 type Needs = Record<Exclude<Table, 'events'>, Expiry> & {
@@ -53,7 +53,7 @@ export function createCleanup(needs: Needs) {
     async count(): Promise<Backlog> {
       const capped: Table[] = []
       const rows = await forEachTable(async (table) => {
-        // One more than is told, which tells a backlog of exactly that many from a larger one.
+        // Counts one more than reported, to tell a backlog of exactly that size from a larger one.
         const counted = await needs[table].countExpired(ageOf(table), MOST_COUNTED + 1)
         if (counted > MOST_COUNTED) capped.push(table)
         return Math.min(counted, MOST_COUNTED)
@@ -79,7 +79,7 @@ export function createCleanup(needs: Needs) {
     return deleted
   }
 
-  /** How long ago a row expired, or an event happened, that goes. */
+  /** The age from which rows (since expiry) or events (since occurrence) are deleted. */
   function ageOf(table: Table): number {
     return table === 'events' ? eventRetentionSeconds : table === 'answers' ? 0 : GRACE_SECONDS
   }

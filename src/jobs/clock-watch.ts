@@ -11,9 +11,9 @@ type Needs = {
 
 export type ClockWatch = ReturnType<typeof createClockWatch>
 
-/** Watches how far this machine's clock is from the database's. */
+/** Watches the offset of this machine's clock from the database's. */
 export function createClockWatch({ clock, metrics, log }: Needs) {
-  /** Tells the distance: to the log, as a warning when it is too large. */
+  /** Records the offset in the metrics, and logs a warning when it is too large. */
   function tell(): void {
     const seconds = clock.distanceSeconds()
     metrics.clockDistance.set(seconds)
@@ -31,15 +31,15 @@ export function createClockWatch({ clock, metrics, log }: Needs) {
     job,
     tell,
 
-    /** Measures again after a jump. While the database is away, the last measurement stands. */
+    /** Measures again after a clock jump. While the database is away, the last measurement stays. */
     async settle(): Promise<void> {
-      // A measurement that is under way may have begun before the jump.
+      // A running measurement may have begun before the jump.
       for (let tries = 0; tries < 2 && clock.hasJumped(); tries++) await measure().catch(() => {})
     },
 
     isNear: (): boolean => !isRefusedAt(clock.distanceSeconds()),
 
-    /** What operators must know of the distance, in words. */
+    /** Warnings about the offset, as sentences. */
     warnings(): string[] {
       const message = describeDistance(clock.distanceSeconds())
       return message === undefined ? [] : [message]

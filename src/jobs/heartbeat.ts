@@ -4,12 +4,12 @@ import type { Heartbeat, UptimeStore } from '../store/uptime.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 import type { Job } from './scheduler.ts'
 
-/** The scheduler spreads pauses by a quarter, and a statement takes its time. */
+/** The scheduler adds jitter of a quarter, and the statement itself takes time. */
 const PAUSE_PART = 0.75
-/** An answer that a client did not get is repeated for this long. */
+/** How long an undelivered answer stays available for a retry. */
 const UNDELIVERED_SECONDS = 10 * MINUTE_SECONDS
 
-/** Notes, while this instance runs, that it does and has the database, and what it owes to clients. */
+/** Records the uptime of this instance (running and connected to the database) and its undelivered answers. */
 export function createHeartbeatJob({
   uptimes,
   undelivered,
@@ -29,7 +29,7 @@ export function createHeartbeatJob({
     undelivered.settle(reported, found)
   }
 
-  /** A beat that is missed because the database is away is what the heartbeat is for, and no failure. */
+  /** A missed beat during a database outage is the expected record of it, not a failure. */
   async function beatIfPossible(isLeaving = false): Promise<void> {
     try {
       await beat(isLeaving)
@@ -45,9 +45,9 @@ export function createHeartbeatJob({
   }
   return {
     job,
-    /** Before the first answer. */
+    /** Called before the first answer. */
     begin: (): Promise<void> => beat(),
-    /** After the last answer. */
+    /** Called after the last answer. */
     leave: (): Promise<void> => beatIfPossible(true),
   }
 }

@@ -5,16 +5,16 @@ import type { Vault } from '../vault.ts'
 const PURPOSE = 'mail'
 
 /**
- * Every mail there is, with what it says; templates of these names are in `interactions/mail/`. Of what a stranger typed
- * only a username is in a mail to an address which is not proven: more would carry their words to anybody, and without
- * it the reader would not know whose account the address is for.
+ * Every mail and its values; its template in `interactions/mail/` has the same name. The only stranger-supplied text in
+ * a mail to an unproven address is a username: more would let strangers send their own text to anybody, and without it
+ * the recipient would not know which account the address is for.
  */
 export type Mails = {
   /** Proves the address of who registers. `link` is a path of ours, here and below. */
   registration: { link: string }
   /** Somebody wanted to register with an address that belongs to a person. */
   'account-exists': { username: string; link: string }
-  /** Proves an address for an account: names the account, and so does the next. */
+  /** Verifies an address; names the account, as the next mail does. */
   verification: { username: string; link: string }
   reset: { username: string; link: string }
   'password-changed': { username: string }

@@ -2,10 +2,10 @@ import { Provider } from 'oidc-provider'
 import { currentUnit } from './unit-of-work.ts'
 
 /**
- * The access epoch under which the person of this request proved their identity: on the sign-in page that the engine goes
- * on from, else when the session began.
+ * The access epoch of this request's proof of identity: of the sign-in that the engine resumes from, otherwise of the
+ * session.
  *
- * @returns undefined when this request holds no proof; nothing is stored for the person then.
+ * @returns undefined when this request has no proof; then nothing may be stored for the person.
  */
 export function provenEpoch(accountSub: string | undefined): number | undefined {
   if (accountSub === undefined) return undefined

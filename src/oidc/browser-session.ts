@@ -20,7 +20,7 @@ export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: D
 /** The engine's session of a browser. */
 export type BrowserSession = InstanceType<Provider['Session']>
 
-/** What the engine's session says of how somebody was authenticated (`auth_time`, `amr`, `acr`). */
+/** The engine's claims about an authentication (`auth_time`, `amr`, `acr`). */
 export function describeAuthentication({ method, at }: Authentication): {
   ts: number
   amr: string[]
@@ -50,7 +50,7 @@ export function createBrowserSessions({
   now: Clock
 }) {
   return {
-    /** Whether a person is signed in in as many other browsers as they may be, and none is ended for this one. */
+    /** Whether the person has reached the session limit and no session is ended for this one. */
     async isFull(ctx: Context, { sub }: Account): Promise<boolean> {
       if (limits.maxSessions === 0 || limits.whenFull !== 'refuse') return false
       const { uid } = await engine().Session.get(ctx as never)
@@ -70,7 +70,7 @@ export function createBrowserSessions({
       return session
     },
 
-    /** Whether the browser has a newer session by now than the one that the request came with. */
+    /** Whether the browser has a newer session than the one in this request. */
     isOutdated: (): boolean => currentUnit()?.browser.isOutdated === true,
 
     /** Clears the cookie of a session that was ended. */
@@ -79,8 +79,9 @@ export function createBrowserSessions({
     },
 
     /**
-     * Signs a browser in. A session of the same person goes on under a new identifier (ASVS 7.2.4), one of nobody ends, and
-     * anybody else's is left behind. Nothing is stored when the account's access epoch was raised since it was read with the proof.
+     * Signs a browser in. A session of the same person continues under a new identifier (ASVS 7.2.4), an anonymous
+     * session ends, and a session of another person is replaced. Stores nothing when the access epoch was raised since
+     * the account was read with the proof.
      */
     async start(
       ctx: Context,

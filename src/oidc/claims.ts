@@ -22,7 +22,7 @@ export const PROFILE_CLAIMS = [
 
 /** Which claims a scope asks for (OpenID Connect Core §5.4). */
 export const CLAIMS_BY_SCOPE = {
-  // How and when the person was authenticated is in every ID token, and its own time (see createFindAccount).
+  // Every ID token has the time and method of authentication, and its own time (see createFindAccount).
   openid: ['sub', 'auth_time', 'acr', 'amr', 'iat'],
   profile: [...PROFILE_CLAIMS, 'preferred_username', 'updated_at'],
   email: ['email', 'email_verified'],
@@ -38,7 +38,7 @@ export function createFindAccount(accounts: AccountStore, now: Clock): FindAccou
     return {
       accountId: account.sub,
       accessEpoch: account.accessEpoch,
-      // The engine would date ID tokens by its own clock.
+      // The engine would set `iat` by this machine's clock.
       claims: (use) => ({
         ...toClaims(account),
         ...(use === 'id_token' ? { iat: toEpochSeconds(now()) } : {}),

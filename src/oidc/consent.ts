@@ -32,7 +32,7 @@ export function createLoadExistingGrant({
     // What the person just agreed to was ended meanwhile, as by a new password: it is not made anew.
     if (consented && !existing) return undefined
     if (!account) return existing
-    // The prompt `login` is due; until it is answered no grant can be stored.
+    // The prompt `login` is pending; no grant can be stored before it.
     if (account.accessEpoch !== provenEpoch(account.accountId)) return undefined
     if (!existing) await refuseWhenFull(ctx)
 

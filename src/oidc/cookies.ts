@@ -15,7 +15,7 @@ export function cookieNames(issuer: string) {
     session: `${host}sallyport_session`,
     /** Signs a remembered browser in again. */
     remember: `${host}sallyport_remember`,
-    /** The device cookie: which accounts signed in with this browser before. Strangers lock none of them out of it. */
+    /** The device cookie: accounts that signed in with this browser. Exempts it from lock-outs that strangers cause. */
     device: `${host}sallyport_browser`,
     /** Says that somebody was signed in here, so that they can be told when that ended. */
     notice: `${host}sallyport_notice`,

@@ -26,7 +26,7 @@ export function createEnginePages({
   renderError: RenderErrorPage
   findAccount: FindAccount
   parseUserAgent: (userAgent: string) => UserAgentOnPage
-  /** The server is for this machine alone. */
+  /** The server serves this machine only. */
   isLocal: boolean
 }) {
   return {

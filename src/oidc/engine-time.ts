@@ -7,12 +7,12 @@ import { currentUnit } from './unit-of-work.ts'
  * adapter/payload.ts for what the engine stores, by the functions here for all else.
  */
 
-/** How far the engine's clock is ahead of the database's. Whole seconds, as the engine counts: mostly 0. */
+/** How far the engine's clock is ahead of the database's, in whole seconds as the engine counts; mostly 0. */
 export function measureEngineAhead(now: Clock): number {
   return Math.round((engineNow().getTime() - now().getTime()) / 1000)
 }
 
-/** The same, as it was when this request began: what it reads and writes back is moved there and back by one number. */
+/** The offset as measured when this request began, so that all conversions of one request agree. */
 export function engineAheadSeconds(): number {
   return currentUnit()?.engineAheadSeconds ?? 0
 }
@@ -22,22 +22,22 @@ export function engineNow(): Date {
   return new Date()
 }
 
-/** An instant by the database's clock, for the engine. */
+/** Converts an instant of the database's clock to the engine's epoch seconds. */
 export function toEngineSeconds(instant: Date): number {
   return toEpochSeconds(instant) + engineAheadSeconds()
 }
 
-/** What the engine counts as epoch seconds, by the database's clock. */
+/** Converts the engine's epoch seconds to an instant of the database's clock. */
 export function fromEngineSeconds(seconds: number): Date {
   return new Date((seconds - engineAheadSeconds()) * 1000)
 }
 
-/** Claims of the engine (`iat`, `exp`), by the database's clock: what leaves must not depend on the instance. */
+/** Converts claims of the engine (`iat`, `exp`) to the database's clock, so that they do not depend on the instance. */
 export function withDatabaseTimes<Claims extends object>(claims: Claims): Claims {
   return withMoved(claims, ['iat', 'exp'], -engineAheadSeconds())
 }
 
-/** A copy of which these members, where they are numbers, are moved by so many seconds. */
+/** Returns a copy with these members, where they are numbers, moved by `seconds`. */
 export function withMoved<Members extends object>(
   members: Members,
   names: readonly string[],

@@ -6,7 +6,7 @@ export const { InvalidClient, OIDCProviderError, SessionNotFound } = errors
 /** The client's just-spent token again: answered as before, not by what the engine makes of it. */
 export class AnsweredBefore extends errors.InvalidGrant {}
 
-/** The person's proof of identity was made under an older access epoch: they must sign in again. */
+/** The proof of identity is of an older access epoch: the person must sign in again. */
 export class ProofOutdatedError extends errors.LoginRequired {}
 
 /** Another browser has the device's code, or decided about it meanwhile. Of the name that the engine gives its own. */

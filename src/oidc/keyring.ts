@@ -8,7 +8,7 @@ export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const satisfies Signi
 const RSA_BITS = 2048
 const PURPOSE = 'signing key'
 
-/** The master key given is not the one that sealed this database, or what it sealed was altered. */
+/** The configured master key did not seal this database, or a sealed value was altered. */
 export class WrongMasterKeyError extends Error {
   override name = 'WrongMasterKeyError'
   constructor(cause: unknown) {
@@ -68,7 +68,7 @@ export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: V
   function openKey({ kid, sealedPrivateJwk }: StoredSigningKey): JWK {
     try {
       const jwk: JWK = JSON.parse(vault.openUnbound(sealedPrivateJwk, PURPOSE, [kid]))
-      // A key that was sealed before rows were bound says itself whose it is.
+      // A key in the old format is not bound to its row; its own `kid` says which row it belongs to.
       if (jwk.kid !== kid) throw new UnsealError(`the row of the key ${kid} holds another key`)
       return jwk
     } catch (error) {

@@ -23,9 +23,9 @@ export type Pages = {
     action: string
     userCode: string
     error: DeviceError | undefined
-    /** Why what was entered can be no code. */
+    /** Why the entry cannot be a user code. */
     fault: UserCodeFault | undefined
-    /** How many a code has. */
+    /** The number of letters of a user code. */
     letters: number
     /** After too many wrong codes. */
     waitMinutes: number | undefined
@@ -37,7 +37,7 @@ export type Pages = {
     client: ClientOnPage
     device: UserAgentOnPage & {
       address: string
-      /** Whether it asked from where this browser is. */
+      /** Whether the device's request came from this browser's network. */
       nearness: Nearness
       askedAt: Date
     }
@@ -109,12 +109,15 @@ export type Pages = {
     typed: string
     error: 'email' | 'throttled' | undefined
   }
-  /** A mailed link led here: its reader receives mail at that address, and must still prove whose account it is for. */
+  /**
+   * Opened from a mailed link, which proves that the reader receives mail at the address; they must still prove whose
+   * account it is for.
+   */
   'email-confirm': {
     csrf: string
     email: string
     username: string
-    /** The browser is not signed in to that account. */
+    /** The browser is not signed in to the account, so the page asks for the password. */
     asksPassword: boolean
     error: SignInError | undefined
   }

@@ -26,7 +26,7 @@ const ANONYMOUS_SESSION_SECONDS = 10 * MINUTE_SECONDS
 /** How long a client may make its own assertions last (RFC 7523 §3): each is remembered until it ends. */
 const CLIENT_ASSERTION_SECONDS = 5 * MINUTE_SECONDS
 const CLOCK_TOLERANCE_SECONDS = 15
-/** A DPoP proof is accepted this long before and after its `iat`. */
+/** A DPoP proof is accepted for this long before and after its `iat`. */
 export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
 
 /** RFC 8628 §3.2: devices wait this long between polls … */
@@ -67,8 +67,8 @@ export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configur
 }
 
 /**
- * How long a session may still go unused, for the engine: the idle time, or what is left until its cap, but no less than
- * the second that the engine insists on. What is stored ends at the cap (adapter/session.ts).
+ * The engine's lifetime of a session: the idle time or the time left until its cap, and at least the second that the
+ * engine requires. The stored session ends at the cap (adapter/session.ts).
  */
 export function sessionSeconds(
   session: Parameters<typeof startOf>[0],
@@ -103,7 +103,7 @@ export function createInteractionPolicy(limits: SessionLimits): interactionPolic
   const checks: Record<string, (oidc: KoaContextWithOIDC['oidc']) => boolean> = {
     // Disabled or deleted while signed in: the engine would go on without an account and fail.
     account_unavailable: ({ session, account }) => Boolean(session?.accountId && !account),
-    // The sign-in page was answered before the person was signed out everywhere.
+    // The person was signed out everywhere after this sign-in page was answered.
     signed_out: ({ result, account }) =>
       result?.login !== undefined &&
       account !== undefined &&
@@ -129,9 +129,9 @@ export function createInteractionPolicy(limits: SessionLimits): interactionPolic
 }
 
 /**
- * Refuses a client assertion, however well it is signed, that its client made to last too long, or whose audience is
- * not this server alone: one string, the issuer or its token endpoint (CVE-2025-27370, RFC 7523bis §3). The engine would
- * take a list in which another server stands, too, which could then present the assertion here.
+ * Refuses a validly signed client assertion whose lifetime is too long, or whose audience is anything but one string,
+ * the issuer or its token endpoint (CVE-2025-27370, RFC 7523bis §3). The engine would accept a list that also names
+ * another server, which could then present the assertion here.
  */
 export function assertClientAssertion(
   { oidc }: Pick<KoaContextWithOIDC, 'oidc'>,

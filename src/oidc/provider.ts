@@ -56,7 +56,7 @@ export const ROUTES = {
   end_session: '/logout',
 } as const
 
-/** How authorization responses are sent. A fragment would hand the code to every script of the page (RFC 9700 §4.3.1). */
+/** The supported response modes. A fragment would expose the code to every script of the page (RFC 9700 §4.3.1). */
 export const RESPONSE_MODES: readonly string[] = ['query', 'form_post']
 
 const OUTBOUND_BODY_BYTES = 64 * 1024
@@ -84,7 +84,7 @@ type Needs = {
   consents: ConsentStore
   events: EventStore
   throttle: Throttle
-  /** What the device cookie of a request says. */
+  /** Reads the device cookie of a request. */
   findDevices: Parameters<typeof createUserCodeGuesses>[0]['findDevices']
   end: (ending: Ending) => Promise<void>
   parseUserAgent: (userAgent: string) => UserAgentOnPage

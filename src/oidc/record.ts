@@ -34,13 +34,13 @@ export function originOf(ctx: Pick<Context, 'state' | 'ip' | 'get'>): Origin {
   }
 }
 
-/** What a reused code or refresh token revokes. */
+/** A detected reuse, and what it revokes. */
 export type Reuse = Readonly<{ event: NewEvent; family: string | undefined; sessionUid: string | undefined }>
 
 /**
- * The reuse that a request found, if the engine revokes a grant because of one: a token request revokes for no other reason
- * (RFC 9700 §4.14.2). What came from the code is revoked; so is the session that a refresh token came from, since the
- * client or an attacker holds a copy. A device's came from none.
+ * The reuse that a request detected, if there is one: in a token request the engine revokes a grant for no other reason
+ * (RFC 9700 §4.14.2). It revokes what came from the code, and the session that a refresh token belongs to, because the
+ * client or an attacker holds a copy. A device's token has no session.
  */
 export function reuseIn(
   ctx: KoaContextWithOIDC | undefined,

@@ -10,9 +10,9 @@ type Registration = Readonly<{ scopes: ReadonlySet<string>; resources: ReadonlyS
 export type RegisteredScope = ReturnType<typeof createRegisteredScope>
 
 /**
- * What was granted, narrowed to what the client is registered for now. Tokens, codes and grants keep the scope that they
- * were issued with; the adapter narrows it whenever it hands one to the engine, so that a change of the registration
- * binds every endpoint at once. Clients and resources come from memory.
+ * Narrows granted scopes to the client's present registration. Tokens, codes and grants are stored with the scope that
+ * they were issued with; the adapter narrows it on every read, so that a change of the registration applies at every
+ * endpoint at once. Clients and resource servers are cached.
  */
 export function createRegisteredScope({
   clients,
@@ -21,12 +21,12 @@ export function createRegisteredScope({
   clients: Pick<ClientStore, 'find'>
   resources: Pick<ResourceStore, 'find'>
 }) {
-  // The store gives the same object until the client changes.
+  // The store returns the same object until the client changes.
   const registrations = new WeakMap<Client, Registration>()
 
   async function findRegistration(clientId: unknown): Promise<Registration | undefined> {
     const client = await clients.find(String(clientId))
-    // What a client holds is deleted with it.
+    // The client was deleted, and its tokens with it.
     if (!client) return undefined
     const { scope, resources: named } = client.metadata
     const registration = registrations.get(client) ?? {
@@ -37,7 +37,7 @@ export function createRegisteredScope({
     return registration
   }
 
-  /** The scopes of a registration that a resource knows; undefined when the client lost the resource. */
+  /** The registered scopes that the resource server knows; undefined when the client lost the resource server. */
   async function findResourceScopes(
     registration: Registration,
     identifier: string,
@@ -48,8 +48,8 @@ export function createRegisteredScope({
 
   return {
     /**
-     * @returns undefined when the client lost all that the token was for: its API, every scope that it had, or, for a
-     *   refresh token that outlives the session, `offline_access`.
+     * @returns undefined when the client lost everything that the token was for: its resource server, all of its
+     *   scopes, or, for a refresh token that outlives its session, `offline_access`.
      */
     async narrowToken(kind: TokenKind, payload: Payload): Promise<Payload | undefined> {
       const registration = await findRegistration(payload.clientId)
@@ -70,7 +70,7 @@ export function createRegisteredScope({
       const isOffline = kind === 'RefreshToken' && before.includes('offline_access')
       if (isOffline && !after.includes('offline_access')) return undefined
       const kept = textsIn(payload.resource).filter((target) => scopes[targets.indexOf(target)] !== undefined)
-      // One is a string with the engine, which would ask which of a list is meant.
+      // A single resource is a string: with a list, the engine would ask for a choice.
       return { ...payload, scope: after.join(' '), resource: kept.length > 1 ? kept : kept[0] }
     },
 

@@ -8,15 +8,14 @@ import { startOf } from './session-use.ts'
 export type SessionLimits = Readonly<{
   sessionIdleSeconds: number
   sessionAbsoluteSeconds: number
-  /** How many browsers a person may be signed in with at once; 0: any number. */
+  /** The most concurrent sessions of a person; 0: unlimited. */
   maxSessions: number
   whenFull: WhenFull
 }>
 
 /**
- * Whether a session whose stored end is still to come is over all the same: for a client that asked for shorter sessions
- * than others (a bank), or for everybody because the settings were shortened. By the database's clock at the time when the
- * session was read.
+ * Whether a session has ended before its stored end: for a client that registered shorter limits (a bank), or for all
+ * clients because the settings were shortened. Compared by the database's clock at the time when the session was read.
  */
 export function isOverFor(
   client: Client | undefined,
@@ -63,7 +62,7 @@ export function createRefusal({
 }
 
 export function tooManySessions(): errors.AccessDenied {
-  return new errors.AccessDenied('signed in in as many browsers as allowed')
+  return new errors.AccessDenied('session limit reached')
 }
 
 /** Which numbers of sessions a session counts towards that is new to its person, or to a client. */

@@ -27,7 +27,7 @@ type Needs = {
   refreshAnswers: RefreshAnswerStore
   refreshReplaySeconds: number
   undelivered: UndeliveredAnswers
-  /** This process, as its heartbeat names it. */
+  /** The identifier of this process in its heartbeat. */
   instance: string
   /** The remembered browser that a request says it comes from. */
   rememberedIdOf: (ctx: Context) => string | undefined
@@ -125,7 +125,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
       if (owed && outcome === 'committed' && request.hasClientLeft()) undelivered.add(owed)
       return outcome
     } catch (error) {
-      // Whether it counts is not known.
+      // The outcome of the commit is unknown.
       if (owed && isUnavailable(error)) undelivered.add(owed)
       throw error
     }

@@ -2,8 +2,8 @@ import { errors } from 'oidc-provider'
 import { mayPassLater } from '../store/fault.ts'
 
 /**
- * Lets a function that the engine calls fail as 503 `temporarily_unavailable` when the database cannot answer, or another
- * request was faster: an honest client retries that, while a 500 tells it to give up.
+ * Makes a function that the engine calls fail with 503 `temporarily_unavailable` when the database is unavailable or a
+ * concurrent request won: a client retries after 503, and gives up after 500.
  */
 export function withUnavailable<Parameters extends unknown[], Result>(
   work: (...parameters: Parameters) => Promise<Result>,

@@ -2,14 +2,14 @@ import { LRUCache } from 'lru-cache'
 import type { Undelivered } from '../store/uptime.ts'
 
 const MOST = 10_000
-/** A commit that was under way when its connection was lost is found by then, or never happened. */
+/** Reports until an answer is dropped: by then its interrupted commit is visible, or never happened. */
 const MOST_REPORTS = 10
 
 export type UndeliveredAnswers = ReturnType<typeof createUndeliveredAnswers>
 
 /**
- * Answers to refreshes that this instance made and could not send: their commit was sent and then the database was gone, or
- * the client was. Their tokens would pass for stolen when the client comes again late, so the heartbeat notes them.
+ * Refresh answers that this instance made and could not send, because the database connection or the client was lost
+ * after the commit was sent. A late retry would look like a replay, so the heartbeat reports them to the database.
  */
 export function createUndeliveredAnswers() {
   const waiting = new LRUCache<string, Undelivered & { reports: number }>({ max: MOST })
@@ -27,10 +27,10 @@ export function createUndeliveredAnswers() {
     list: (): Undelivered[] => [...waiting.values()],
 
     /**
-     * Forgets what is noted.
+     * Removes the answers that are settled.
      *
-     * @param reported what the database was told of.
-     * @param found which of these it knows the commit of.
+     * @param reported the answers that were reported.
+     * @param found the spent tokens of those whose commit exists.
      */
     settle(reported: readonly Undelivered[], found: readonly Uint8Array[]): void {
       for (const spentHash of found) waiting.delete(key(spentHash))

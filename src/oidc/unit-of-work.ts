@@ -16,10 +16,13 @@ export type UnitOfWork = Readonly<{
   /** How far the engine's clock is ahead of the database's, in whole seconds: see engine-time.ts. */
   engineAheadSeconds: number
   arrivedAt: Date
-  /** Whether the request may change nothing (RFC 9110 §9.2.1). */
+  /** Whether the request's method is safe (RFC 9110 §9.2.1). */
   isSafe: boolean
   browser: Browser
-  /** The access epoch under which each person proved their identity, by `sub`: read with a session, or just now. */
+  /**
+   * The access epoch of each person's proof of identity, by `sub`: read with a session, or of a sign-in in this
+   * request.
+   */
   accessEpochs: Map<string, number>
   read: Reading
   /** What is recorded of the browser's session, by type and session: tried again, it is the same event. */
@@ -28,15 +31,15 @@ export type UnitOfWork = Readonly<{
   tokenRequest: TokenRequest | undefined
 }>
 
-/** What a request knows of the browser that it comes from. */
+/** The state of the request's browser. */
 type Browser = {
-  /** The remembered browser that it says it is, or becomes. */
+  /** The identifier of the remembered browser, if it is or becomes one. */
   rememberedId: string | undefined
-  /** The request came with a session's identifier that was replaced or ended meanwhile: the browser has a newer one by now. */
+  /** The request's session identifier was replaced or ended since: the browser has a newer one. */
   isOutdated: boolean
-  /** The identifier that the session gives up for another in this request. */
+  /** The identifier that this request replaces. */
   replaces: string | undefined
-  /** The identifiers that the answer may set the session cookie to. */
+  /** The identifiers that the answer may set as the session cookie. */
   readonly sessionCookies: Set<string>
 }
 
@@ -47,9 +50,12 @@ export type TokenRequest = {
   isSpending: boolean
   /** It was spent moments ago: this is a retry or a duplicate, and is answered as such. */
   isRepeat: boolean
-  /** Whether the client hung up, so that nobody gets the answer. */
+  /** Whether the client disconnected, so that it cannot receive the answer. */
   hasClientLeft: () => boolean
-  /** The sealed answer, if it was spent longer ago and the database or an instance was away since. */
+  /**
+   * The sealed answer to a late duplicate: the token was spent before the window, and the database or an instance was
+   * away since.
+   */
   lateAnswer: Uint8Array | undefined
   readonly tokens: Token[]
   /** Done when all of it is stored. */

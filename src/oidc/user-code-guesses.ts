@@ -18,19 +18,19 @@ export class TooManyGuessesError extends errors.CustomOIDCProviderError {
   }
 }
 
-/** The device cookie of a browser. */
+/** Reads the device cookie of a request. */
 type FindDevices = (ctx: NonNullable<typeof Provider.ctx>) => readonly DeviceCookieEntry[]
 
 type Needs = { throttle: Throttle; accounts: AccountStore; findDevices: FindDevices; events: EventStore }
 
 /**
- * Counts the user codes that people enter, before anybody looks whether they exist (RFC 8628 §5.1): eight of twenty
- * letters are too few to be left to guessing.
+ * Counts entered user codes before they are looked up (RFC 8628 §5.1): eight of twenty letters do not withstand
+ * unlimited guessing.
  *
- * A browser session has five, which is for the honest: whoever drops its cookie gets another session for nothing. What
- * it cannot shed is the network that it comes from, which has thirty an hour in all its sessions. Who has many networks
- * meets the limit over everybody; that is on record, because then strangers can connect no device for a while. People who
- * are signed in, or come with a device cookie, have a share of their own, so they still can.
+ * The limit per browser session (five) protects honest people from mistakes only: without the cookie a browser gets a
+ * new session. The limit per network (thirty an hour) holds over all its sessions. A global limit stops an attacker
+ * with many networks. When it is reached, an event is recorded, since strangers cannot connect devices for a while;
+ * people who are signed in or have a device cookie have a separate share.
  */
 export function createUserCodeGuesses({ throttle, accounts, findDevices, events }: Needs) {
   return {
@@ -53,7 +53,7 @@ export function createUserCodeGuesses({ throttle, accounts, findDevices, events 
     },
   }
 
-  /** Who is signed in, or signed in with this browser before. */
+  /** The account that is signed in, or that the device cookie names. */
   async function findKnownPerson(): Promise<string | undefined> {
     const { ctx } = Provider
     if (!ctx || ctx.oidc.session?.accountId !== undefined) return ctx?.oidc.session?.accountId
@@ -63,7 +63,7 @@ export function createUserCodeGuesses({ throttle, accounts, findDevices, events 
   }
 }
 
-/** The shared limit is last: a network that is stopped uses up nothing of what everybody shares. */
+/** The shared limit is last, so that a network that is refused does not use it up. */
 function stagesOf(address: string, sub: string | undefined): Counted[][] {
   const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
   const limit = LIMITS.userCodeByNetwork

@@ -2,9 +2,9 @@ import type { Database } from './database.ts'
 import { defineStatement } from './statement.ts'
 
 /**
- * A part of statements that store what a person's proof of identity allows: the CTE `person` has a row while the account's
- * access epoch is the one of the proof. The lock lasts to the end of the transaction: a concurrent revocation of the person,
- * which raises the epoch, waits for it and then finds what was stored, or is waited for and its epoch is compared.
+ * A CTE for statements that store what a proof of identity allows: `person` has a row while the account's access epoch
+ * is the one of the proof. The row lock lasts to the end of the transaction. A concurrent revocation, which raises the
+ * epoch, either waits for it and then finds what was stored, or comes first and the comparison fails.
  *
  * Statements that use it lock the account before anything else, as the revocation does.
  *
@@ -16,9 +16,9 @@ export const UNDER_EPOCH = (sub: string, epoch: string): string => `person as ma
     )`
 
 /**
- * Locks an account for a change that somebody asked for under an access epoch.
+ * Locks an account for a change that was requested under an access epoch.
  *
- * @returns false when the epoch was raised since: what was asked for is void.
+ * @returns false when the epoch was raised since: the change must not happen.
  */
 export async function lockUnderEpoch(
   transaction: Database,

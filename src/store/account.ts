@@ -16,8 +16,8 @@ export type Account = Readonly<{
   profile: Readonly<Record<string, unknown>>
   status: 'active' | 'disabled'
   /**
-   * Raised by every revocation that is about the whole person: a new password, a reset, sign-out everywhere, disabling.
-   * A proof of identity counts while the account's epoch is the one it was made under.
+   * Raised by every revocation of the whole account: a new password, a reset, sign-out everywhere, disabling. A proof
+   * of identity is valid while the account's epoch is the one it was made under.
    */
   accessEpoch: number
   createdAt: Date
@@ -80,10 +80,10 @@ export function createAccountStore(database: Database) {
     },
 
     /**
-     * Replaces the password and revokes every session and grant, so that the old password is worth nothing.
+     * Replaces the password and revokes every session and grant, including those made with the old password.
      *
-     * @returns the access epoch from then on; undefined when there is no such account, or the change was asked for under
-     *   an older epoch than the account's.
+     * @returns the new access epoch; undefined when there is no such account, or its epoch was raised since the change
+     *   was requested.
      */
     async setPassword(
       sub: string,
@@ -156,7 +156,7 @@ export type PasswordChange = Readonly<{
   exceptSessionUid?: string
   /** What tells them. */
   mail?: readonly NewMail[]
-  /** The access epoch under which the person asked for it; an operator needs none. */
+  /** The access epoch under which the person requested it; undefined for an operator. */
   accessEpoch?: number
 }>
 
@@ -199,7 +199,7 @@ export async function insertAccount(
     .execute()
 }
 
-/** Whether {@link insertAccount}, or a change of an address, failed since the name or the address has an owner. */
+/** Whether {@link insertAccount}, or a change of an address, failed because the name or address is taken. */
 export function isNameTaken(error: unknown): boolean {
   return isUniqueViolation(error, 'account_username_key_key', 'account_email_key_key')
 }

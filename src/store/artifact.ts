@@ -14,10 +14,10 @@ export type ArtifactStore = ReturnType<typeof createArtifactStore>
 export function createArtifactStore(database: Database) {
   return {
     /**
-     * Stores an artifact or its new state, which lives no longer than before.
+     * Stores an artifact or its new state; the expiry is never extended.
      *
-     * @param isAnswer the state holds a person's answer to an interaction: of any number of answers the first stands.
-     * @returns false when it was spent or answered meanwhile: then it stays as it is.
+     * @param isAnswer the state holds a person's answer to an interaction: of concurrent answers the first one stands.
+     * @returns false when it was spent or answered meanwhile; it stays unchanged.
      */
     async upsert(
       kind: ArtifactKind,
@@ -42,9 +42,9 @@ export function createArtifactStore(database: Database) {
     },
 
     /**
-     * Remembers that something may be used once (RFC 7523 §3, RFC 9449 §11.1).
+     * Stores the identifier of a single-use proof (RFC 7523 §3, RFC 9449 §11.1).
      *
-     * @returns false when it was seen before, or when its time is over.
+     * @returns false when it was stored before, or has expired.
      */
     insertOnce: createBatcher<{ kind: ArtifactKind; idHash: Uint8Array; expiresAt: Date }, boolean>(
       async (artifacts) => {
@@ -66,7 +66,7 @@ export function createArtifactStore(database: Database) {
       { isRepeatable: false },
     ),
 
-    /** Finds an artifact, an expired one too. */
+    /** Finds an artifact, also an expired one. */
     async find(
       kind: ArtifactKind,
       idHash: Uint8Array,

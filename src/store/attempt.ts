@@ -27,7 +27,7 @@ export type Count = Readonly<{
 /** Keys of what was counted. */
 export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
 
-/** As many as a sign-in needs: three networks of IPv6, the name, and the account. */
+/** The most stages of an attempt: for a mail three networks of IPv6, the address, the account, and the total. */
 export const MOST_STAGES = 6
 
 export type AttemptStore = ReturnType<typeof createAttemptStore>
@@ -36,8 +36,8 @@ export type AttemptStore = ReturnType<typeof createAttemptStore>
 export function createAttemptStore(database: Database) {
   return {
     /**
-     * Counts an attempt in one statement, stage after stage. What is refused at one stage is not counted at those after
-     * it: whoever is stopped uses up nobody's attempts.
+     * Counts an attempt in one statement, stage after stage. A refusal at one stage leaves later stages uncounted, so a
+     * refused requester uses up nothing of others.
      *
      * @param stages at most {@link MOST_STAGES}; an empty one counts nothing.
      */
@@ -62,10 +62,10 @@ export function createAttemptStore(database: Database) {
     },
 
     /**
-     * Attempts turned out to be none.
+     * Corrects counts after an attempt.
      *
-     * @param giveBack each of these counts one attempt less, and the wait after it is over. In the order of counting.
-     * @param forget these start afresh; limits that were counted after those to give back.
+     * @param giveBack limits that count one attempt less, and whose wait is over, in the order of counting.
+     * @param forget limits that start afresh; in the order of counting after those of `giveBack`.
      */
     async settle({ giveBack = [], forget = [] }: Settlement): Promise<void> {
       await settleAttempts(database, [giveBack, forget])
@@ -106,7 +106,7 @@ const upsert = (stage: number, condition = 'true') => `
 
 const nameOf = (stage: number) => `stage_${stage}`
 
-/** One after another: the tables of a statement are written in the order in which they read each other. */
+/** CTEs in sequence: PostgreSQL runs them in the order in which they read each other. */
 const countIn = (stages: readonly number[]): string => {
   const upserts = stages.map((stage) => {
     const before = stages.slice(0, stage - 1)
@@ -122,7 +122,7 @@ const countIn = (stages: readonly number[]): string => {
     from (${stages.map((stage) => `select * from ${nameOf(stage)}`).join(' union all ')}) as counted`
 }
 
-/** A statement for each number of stages. */
+/** One statement per number of stages. */
 const countAttempts = Array.from({ length: MOST_STAGES }, (_, index) =>
   defineStatement<Count>(
     `attempt_count_${index + 1}`,
@@ -130,7 +130,7 @@ const countAttempts = Array.from({ length: MOST_STAGES }, (_, index) =>
   ),
 )
 
-/** The locked count decides, which is the latest: what others counted since this statement began is not lost. */
+/** Updates the locked, latest count, so that concurrent attempts are not lost. */
 const settleAttempts = defineStatement(
   'attempt_settle',
   `with kept as materialized (

@@ -34,7 +34,7 @@ export function createClientStore(database: Database, changes: Changes) {
     rotateSecret: cache.changing(rotateSecret),
     delete: cache.changing(deleteClient),
   }
-  /** @returns `taken` when another client has the client_id, `subject` when it is, or was, the `sub` of a person. */
+  /** @returns `taken` when another client has the client_id, `subject` when it is or was the `sub` of a person. */
   async function insert({
     clientId,
     metadata,

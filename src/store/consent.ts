@@ -14,7 +14,7 @@ export type NewConsent = Readonly<{
   clientId: string
   consent: Consent
   isNarrowed: boolean
-  /** Under which the person proved their identity; undefined: it is not known, so nothing is stored. */
+  /** The access epoch of the person's proof of identity; undefined when unknown: nothing is stored. */
   accessEpoch: number | undefined
 }>
 
@@ -33,10 +33,10 @@ export function createConsentStore(database: Database) {
     },
 
     /**
-     * Remembers the latest answer. When it takes something back, what the client holds from before ends, in every
-     * browser: it gets new tokens for what is left. Rejects with a foreign key violation when the client is gone.
+     * Stores the latest answer. When it withdraws a scope, the client's tokens are revoked in every browser; it gets
+     * new ones for the remaining scopes. Rejects with a foreign key violation when the client is gone.
      *
-     * @returns false when the person's access epoch was raised meanwhile: then nothing is stored.
+     * @returns false when the access epoch was raised meanwhile: nothing is stored.
      */
     async upsert(
       { accountSub, clientId, consent, isNarrowed, accessEpoch }: NewConsent,

@@ -15,10 +15,10 @@ const MAX_SOCKET_PATH_BYTES = 100
 export const DATABASE_FOLDER = 'postgres'
 const LOCK_NAME = 'sallyport.lock'
 const SOCKET_NAME = 'sallyport.sock'
-/** A holder that starts or stops has the lock and no socket, for milliseconds. */
+/** How long a starting or stopping holder may have the lock without a socket. */
 const SILENT_HOLDER_MILLISECONDS = 5_000
 const RETRY_MILLISECONDS = 20
-/** More commands at once are told to come again, as they are while the holder starts. */
+/** Concurrent requests that the holder answers; further ones get 503 and retry. */
 const ANSWERED_AT_ONCE = 64
 
 /** Another process holds the folder; it answers on the folder's socket. */
@@ -26,7 +26,7 @@ export class DataFolderInUseError extends Error {
   override name = 'DataFolderInUseError'
 }
 
-/** Another process holds the folder and does not answer: it hangs, or its socket was deleted. */
+/** Another process holds the folder and does not answer: it is stuck, or its socket was deleted. */
 export class DataFolderSilentError extends Error {
   override name = 'DataFolderSilentError'
 }
@@ -42,7 +42,7 @@ export type DataFolder = Readonly<{
   answerWith(listener: RequestListener): void
   /** Refuses whatever comes next with 503, and waits for what is being answered. */
   finishAnswering(): Promise<void>
-  /** Takes the permissions of other users away from files that the database made. */
+  /** Removes other users' permissions from files that the database made. */
   secure(): void
   /** Lets go: the next process may have the folder. */
   release(): Promise<void>
@@ -50,12 +50,12 @@ export type DataFolder = Readonly<{
 
 type Needs = {
   log?: Pick<Log, 'warn'>
-  /** How long another holder may be silent while it starts or stops. */
+  /** How long to wait for a holder that starts or stops. */
   patienceMilliseconds?: number
 }
 
 /**
- * Takes the folder for this process, and takes other users' permissions on it away.
+ * Locks the folder for this process, and removes other users' permissions on it.
  *
  * @throws {DataFolderInUseError} when another process holds it.
  * @throws {DataFolderSilentError} when that process does not answer.
@@ -83,7 +83,7 @@ export async function claimDataFolder(
   const lock = await takeLock(folder, path, patienceMilliseconds)
   try {
     const { entries, wasKeyReadable } = secureContents(folder)
-    // In a folder that was private, open modes of files gave nobody anything.
+    // In a private folder, open modes of files gave no access.
     if (opened)
       log?.warn({
         event: 'data_folder.tightened',
@@ -98,9 +98,9 @@ export async function claimDataFolder(
     lock.release()
     throw error
   }
-  // The lock lasts as long as the socket, whether anything refers to this folder or not.
+  // Refers to the lock for as long as the socket is open, so that it is not garbage-collected.
   server.once('close', () => lock.release())
-  // The socket alone keeps no process alive.
+  // The socket alone does not keep the process running.
   server.unref()
 
   return {
@@ -118,7 +118,7 @@ export async function claimDataFolder(
     release: () =>
       new Promise((done) => {
         server.close(() => done())
-        // A kept connection that asks again would hold the folder for us.
+        // A kept connection with further requests would delay the release.
         server.closeAllConnections()
       }),
   }
@@ -127,8 +127,8 @@ export async function claimDataFolder(
 /**
  * Sends a JSON document to the process that holds the folder.
  *
- * @returns undefined when no process holds it, or its holder let go before it looked at the document.
- * @throws {DataFolderRefusedError} when the folder or its socket belongs to another user, who would read the document.
+ * @returns undefined when no process holds it, or the holder released it before it read the document.
+ * @throws {DataFolderRefusedError} when the folder or its socket belongs to another user, who could read the document.
  */
 export async function askHolder(
   folder: string,
@@ -169,7 +169,7 @@ async function takeLock(folder: string, path: string, patienceMilliseconds: numb
     const lock = tryLock(join(folder, LOCK_NAME))
     const isAnswered = await canConnect(path)
     if (lock && !isAnswered) return lock
-    // The lock is ours and yet a holder answers: its lock file was deleted.
+    // The lock is free but a holder answers: its lock file was deleted.
     lock?.release()
     const holder = `Another Sallyport process is using ${resolve(folder)}`
     if (isAnswered) throw new DataFolderInUseError(`${holder}.`)
@@ -179,7 +179,7 @@ async function takeLock(folder: string, path: string, patienceMilliseconds: numb
   }
 }
 
-/** Listens in place of a holder that died. The lock is ours, so the socket that it left behind is nobody's. */
+/** Listens in place of a dead holder. This process has the lock, so the leftover socket is unused. */
 async function listen(server: Server, path: string): Promise<void> {
   rmSync(path, { force: true })
   server.listen(path)
@@ -187,7 +187,7 @@ async function listen(server: Server, path: string): Promise<void> {
   await chmod(path, 0o600)
 }
 
-/** Whether a process listens there. Any other answer than a clear no counts as yes. */
+/** Whether a process listens on the socket. Only a definite refusal counts as no. */
 function canConnect(path: string): Promise<boolean> {
   return new Promise((done) => {
     const probe = connect(path, () => {

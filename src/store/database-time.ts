@@ -1,7 +1,7 @@
 import type { Database } from './database.ts'
 import { defineStatement } from './statement.ts'
 
-/** The time by the database's clock at this moment, in milliseconds since the epoch. */
+/** Reads the database's clock, in milliseconds since the epoch. */
 export async function readDatabaseTime(database: Database): Promise<number> {
   const [row] = await readTime(database, [])
   return row?.milliseconds ?? Number.NaN

@@ -75,12 +75,12 @@ function openPool({
 type Pool = Exclude<PostgresDialectConfig['pool'], (...parameters: never) => unknown>
 
 /**
- * A pool whose clients prepare the statements that begin with a comment, under the name in it: those are sent for
- * nearly every request, so the server need not parse and plan them again. A client that cannot be used any more is
- * not given back. Connecting rejects with {@link DatabaseConnectionError}.
+ * A pool whose clients prepare the statements that begin with a comment, under the name in it: those run in nearly
+ * every request, so that the server does not parse and plan them each time. A broken client is not returned to the
+ * pool. Connecting rejects with {@link DatabaseConnectionError}.
  */
 function preparing(pool: pg.Pool): Pool {
-  // A client knows the host that the URL, or else PGHOST, names.
+  // The client resolves the host from the URL or PGHOST.
   const target = new pg.Client(pool.options)
   return {
     options: pool.options,

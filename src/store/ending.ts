@@ -30,16 +30,15 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
     /** The tokens of one kind under a grant that stays. */
     | { what: 'tokens'; grantId: string; kind: TokenKind }
     /**
-     * What came from one authorization code or device code: every token of the family, and the grant if nothing else hangs
-     * on it. Without a family, which the version before did not note, the whole grant.
+     * The tokens of one family, which came from one authorization code or device code, and the grant if no other token
+     * refers to it. Without a family, which the previous version did not record, the whole grant.
      */
     | { what: 'family'; grantId: string; family: string | undefined }
     | { what: 'token'; idHash: Uint8Array }
     /**
-     * A browser session, by its `uid`, with the tokens issued through it; for good, no request in flight can write it
-     * back. If the browser was remembered, it is not any more. Kept are the tokens of devices, and those with
-     * `offline_access` of clients with `keep_offline_access`; after a reused refresh token those of every client, since
-     * the person did not sign out.
+     * A browser session, by its `uid`, with the tokens issued through it, and the remembered browser that it is in.
+     * Requests in flight cannot restore it. Tokens of devices stay, and those with `offline_access` of clients with
+     * `keep_offline_access`; after a reused refresh token those of every client, since the person did not sign out.
      */
     | { what: 'session'; uid: string; cause: Cause }
     /** What a session is signed in to at one client; the session goes on. */
@@ -52,7 +51,10 @@ export type Ending = Readonly<{ event?: NewEvent | undefined }> &
     | { what: 'consent'; sub: string; clientId: string; cause: Cause }
   >
 
-/** All that a person is signed in to, devices too; except, where one is named, the session that asks for it. */
+/**
+ * All sessions, grants and remembered browsers of a person, devices included, except the session that requests it, if
+ * one is named.
+ */
 export type PersonEnding = Readonly<{
   sub: string
   exceptSessionUid?: string | undefined
@@ -75,12 +77,12 @@ export function createEnding(database: Database): (ending: Ending) => Promise<vo
 }
 
 /**
- * Revokes all that a person is signed in to. The account's access epoch is raised first, which locks the account: every
- * statement that stores a session, a remembered browser or a grant compares the epoch under a lock of the same row. So it
- * either committed before and is ended here, or finds the new epoch and stores nothing.
+ * Revokes all sessions, grants and remembered browsers of a person. The account's access epoch is raised first, which
+ * locks the account: every statement that stores one of these compares the epoch under a lock of the same row. Such a
+ * statement either committed before, and its rows are revoked here, or finds the new epoch and stores nothing.
  *
  * @param transaction in which all of it happens.
- * @returns the new epoch, under which alone the excepted session goes on; undefined when there is no such account.
+ * @returns the new epoch, to which the excepted session is moved; undefined when there is no such account.
  */
 export async function endPerson(
   transaction: Database,
@@ -121,7 +123,8 @@ export async function endNow(database: Database, endings: readonly Ending[]): Pr
     ended.sessions += more?.sessions ?? 0
     ended.browsers += more?.browsers ?? 0
     ended.grants += more?.grants ?? 0
-    // While we waited for its row, a session's identifier was replaced by one that we did not see, or a token by its successor.
+    // While this statement waited for a row lock, a session may have got a new identifier, or a token a successor, that
+    // it did not see.
     const mayGoOn = endings.some(({ what }) => what === 'session' || what === 'browser' || what === 'family')
     if (!mayGoOn || (await findAlive(database, parameters.slice(0, 6))).length === 0) break
   }
@@ -158,8 +161,8 @@ function toRow(ending: Ending): EndingRow {
 const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
 
 /**
- * A token that belongs to the family that is to be revoked. So may one that the version before issued, since it noted
- * none. Codes are in the family that they were spent for, and in none before.
+ * A token of the revoked family. Access and refresh tokens of the previous version have no family and count as part of
+ * each. A code belongs to the family that it was spent for.
  */
 const IS_OF_FAMILY = `(ending.id is null or token.family = ending.id or token.consumed_by = ending.id
           or (token.family is null and token.kind in (${TOKEN_KINDS.AccessToken}, ${TOKEN_KINDS.RefreshToken})))`
@@ -170,7 +173,7 @@ const raiseAccessEpoch = defineStatement<{ accessEpoch: number }>(
     returning access_epoch as "accessEpoch"`,
 )
 
-/** What a revocation excepted goes on under the new epoch: after it, that is all the person has. */
+/** Moves the excepted session to the new epoch: after the revocation it is all that the person has. */
 const carryOver = defineStatement(
   'access_epoch_carry_over',
   `with session as (

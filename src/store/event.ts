@@ -36,14 +36,14 @@ export function newEvent(type: EventType, about: About, origin: Origin = NO_ORIG
   return { id, type, accountSub, clientId, grantId, sessionUid, requestId, address, userAgent, detail }
 }
 
-/** Until the database's clock is known, this machine's. */
+/** This machine's clock until the database's is known. */
 let clock: Clock = () => new Date()
 let latest = { msecs: 0, seq: 0 }
 
 /**
- * Has events dated by this clock from now on. The order of events over all instances is the order of their identifiers,
- * which are made before the database is asked: the same event recorded again must not become a second one. Events are
- * made in all rooms, so the clock is set once for the process.
+ * Sets the clock of events for the process; events are made in many modules. Events of all instances are ordered by
+ * their identifiers, which hold the time and are made before the insert, so that a retried insert does not record an
+ * event twice.
  */
 export function dateEventsBy(now: Clock): void {
   clock = now
@@ -198,7 +198,7 @@ export function createEventStore(database: Database) {
       return isForward ? events : events.reverse()
     },
 
-    /** Deletes events of so long ago. @returns how many rows went; at most `limit`. */
+    /** Deletes events older than `ageSeconds`. @returns the number of deleted rows, at most `limit`. */
     async deleteExpired(ageSeconds: number, limit: number): Promise<number> {
       const [row] = await deleteOldest(database, [ageSeconds, limit])
       return row?.deleted ?? 0
@@ -211,7 +211,7 @@ export function createEventStore(database: Database) {
   }
 }
 
-/** The smallest identifier that an event of so long ago can have (UUID version 7: milliseconds come first). */
+/** The smallest identifier of an event of that age (UUID version 7: milliseconds come first). */
 const FIRST_ID_AGO = `(lpad(to_hex((extract(epoch from ${AGO('$1')}) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
 
 const deleteOldest = defineStatement<{ deleted: number }>(

@@ -15,24 +15,24 @@ type ExpiringTable =
 
 export type Expiry = {
   /**
-   * Deletes rows that expired so long ago, by the database's clock.
+   * Deletes rows that expired at least `ageSeconds` ago, by the database's clock.
    *
-   * @returns how many rows went; at most `limit`. Rows that somebody holds are left for the next time.
+   * @returns the number of deleted rows, at most `limit`. Locked rows are left for the next run.
    */
   deleteExpired(ageSeconds: number, limit: number): Promise<number>
-  /** Counts rows that expired so long ago, up to `most`. */
+  /** Counts rows that expired at least `ageSeconds` ago, up to `most`. */
   countExpired(ageSeconds: number, most: number): Promise<number>
 }
 
-/** An instant so many seconds ago, by the database's clock. */
+/** SQL: the instant so many seconds ago, by the database's clock. */
 export const AGO = (parameter: string): string => `now() - make_interval(secs => ${parameter}::float8)`
 
-/** The same ahead, for a query. */
+/** SQL: the instant so many seconds from now, by the database's clock. */
 export function secondsFromNow(seconds: number): RawBuilder<Date> {
   return sql<Date>`now() + make_interval(secs => ${seconds}::float8)`
 }
 
-/** How a table loses the rows that expired. */
+/** Creates the clean-up of a table with `expires_at`. */
 export function expiryOf(database: Database, table: ExpiringTable): Expiry {
   const deleteRows = defineStatement<{ deleted: number }>(
     `${table}_delete_expired`,

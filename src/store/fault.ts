@@ -15,13 +15,13 @@ export class WaitedTooLongError extends Error {
   override name = 'WaitedTooLongError'
 }
 
-/** No connection to the database. The message is for operators: where the database is and why, no credentials. */
+/** No connection to the database. The message names the address and the reason, for operators, without credentials. */
 export class DatabaseConnectionError extends Error {
   override name = 'DatabaseConnectionError'
   readonly host: string
   readonly port: number
   constructor({ host, port }: { host: string; port: number }, cause: unknown) {
-    // A host that begins with a slash is the folder of a Unix socket.
+    // A host that begins with a slash is the directory of a Unix socket.
     const where = host.startsWith('/') ? host : `${host.includes(':') ? `[${host}]` : host}:${port}`
     super(`No connection to the database at ${where}: ${reasonOf(cause)}`, { cause })
     this.host = host
@@ -29,7 +29,10 @@ export class DatabaseConnectionError extends Error {
   }
 }
 
-/** What the database or the network said. Errors for several addresses of one host have no message of their own. */
+/**
+ * The reason of a database or network error. An AggregateError for several addresses of one host has no message of its
+ * own.
+ */
 export function reasonOf(error: unknown): string {
   if (error instanceof DatabaseConnectionError) return reasonOf(error.cause)
   if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ')
@@ -83,14 +86,14 @@ export function isForeignKeyViolation(error: unknown): boolean {
 }
 
 /**
- * The same request may succeed when it is sent again: the database is away, or another request was faster. That one took
- * the key that this one was to store, or deleted the row that it refers to; what expects either handles it before.
+ * Whether the same request may succeed on a retry: the database is unavailable, or a concurrent request took a unique
+ * key or deleted a referenced row. Callers that expect such a conflict handle it before.
  */
 export function mayPassLater(error: unknown): boolean {
   return isUnavailable(error) || isUniqueViolation(error) || isForeignKeyViolation(error)
 }
 
-/** @param constraints that may be broken; any when none is named. */
+/** @param constraints the constraints to look for; any when none is named. */
 export function isUniqueViolation(error: unknown, ...constraints: string[]): boolean {
   if (codeOf(error) !== UNIQUE_VIOLATION) return false
   if (constraints.length === 0) return true

@@ -7,20 +7,19 @@ const BUSY = 5
 export type FileLock = Readonly<{ release: () => void }>
 
 /**
- * Takes the kernel's lock (fcntl) on a file, which is created when missing. It cannot be held twice: not by another
- * process, not by another container with the same volume, not by a second call in this process. It ends with the
- * process, however that dies.
+ * Takes a kernel lock (fcntl) on a file, which is created when missing. It is exclusive over processes, containers that
+ * share the volume, and calls in this process, and ends with the process, however that dies.
  *
- * Node has no call for such a lock, but the SQLite inside it takes one for an exclusive transaction. Two rules follow
- * from fcntl: the file is never deleted, or another process would lock a new one of the same name; and this process
+ * Node has no call for such a lock, but its built-in SQLite takes one for an exclusive transaction. Two rules follow
+ * from fcntl: the file is never deleted, or another process would lock a new file of the same name; and this process
  * opens it nowhere else, because closing any descriptor of the file would drop the lock.
  *
- * @returns undefined when the lock is held, or when several calls stood in each other's way: the caller tries again.
+ * @returns undefined when the lock is held, or when several calls collided: the caller tries again.
  */
 export function tryLock(path: string): FileLock | undefined {
   const database = new DatabaseSync(path)
   try {
-    // No journal: the transaction writes nothing, and the folder stays clean.
+    // No journal file: the transaction writes nothing.
     database.exec('pragma journal_mode = memory')
     database.exec('begin exclusive')
     chmodSync(path, 0o600)

@@ -8,22 +8,22 @@ const FOREIGN_READ_BITS = 0o044
 const STICKY_BIT = 0o1000
 const ROOT = 0
 
-/** The data folder is not for this process alone, and that is not ours to change. */
+/** The data folder is accessible to other users, and Sallyport must not change that. */
 export class DataFolderRefusedError extends Error {
   override name = 'DataFolderRefusedError'
 }
 
-/** What the data folder holds. The first part of a name decides: files that are written aside have a suffix. */
+/** Names in the data folder. Only their beginning counts: temporary files have a suffix. */
 const OWN_ENTRIES = /^(postgres|outbox|encryption\.key(\..+)?|sallyport\.(lock|sock(\..+)?))$/
-/** At the top of a volume. */
+/** Present at the top of a volume. */
 const IGNORED_ENTRIES = new Set(['lost+found'])
 
 /**
- * Makes the data folder, or takes the permissions of other users away from one that exists.
+ * Creates the data folder, or removes other users' permissions from an existing one.
  *
  * @returns its permissions before, when other users had some.
- * @throws {DataFolderRefusedError} when it belongs to another user (root would leave files behind that this user
- *   cannot open), or is open to others and holds their files too, as /tmp does.
+ * @throws {DataFolderRefusedError} when it belongs to another user (root would leave files that this user cannot open),
+ *   or is open to others and also holds their files, as /tmp does.
  */
 export function secureFolder(folder: string): { modeBefore: number } | undefined {
   mkdirSync(folder, { recursive: true, mode: PRIVATE_FOLDER })
@@ -41,8 +41,8 @@ export function secureFolder(folder: string): { modeBefore: number } | undefined
 }
 
 /**
- * @throws {DataFolderRefusedError} when the folder, or the link that names it, belongs to another user. One that does
- *   not exist yet passes.
+ * @throws {DataFolderRefusedError} when the folder, or the link that names it, belongs to another user. A missing
+ *   folder passes.
  */
 export function refuseForeignFolder(folder: string): void {
   const entry = lstatSync(folder, { throwIfNoEntry: false })
@@ -58,8 +58,8 @@ export function refuseForeignFile(path: string): void {
 }
 
 /**
- * Takes the permissions of other users away from everything that Sallyport keeps in the folder. PGlite gives its files
- * the modes 0666 and 0644 whatever the umask is.
+ * Removes other users' permissions from everything that Sallyport keeps in the folder. PGlite creates files with modes
+ * 0666 and 0644 despite the umask.
  *
  * @returns how many entries had some, and whether the generated key was readable.
  * @throws {DataFolderRefusedError} when an entry belongs to another user.
@@ -76,7 +76,7 @@ export function secureContents(folder: string): { entries: number; wasKeyReadabl
   return found
 }
 
-/** The folder that a link leads to: the database may be on another volume. */
+/** Resolves a link: the database may be on another volume. */
 function followFolder(path: string): string {
   const entry = lstatSync(path)
   refuseForeign(path, entry)
@@ -89,7 +89,7 @@ function secureTree(path: string): number {
   const entry = lstatSync(path, { throwIfNoEntry: false })
   if (!entry) return 0
   refuseForeign(path, entry)
-  // A link leads to a file that the operator chose, such as a mounted secret: its permissions are theirs.
+  // The operator chose the link's target, such as a mounted secret, and its permissions.
   if (userId() === undefined || entry.isSymbolicLink()) return 0
   let count = 0
   if ((entry.mode & FOREIGN_BITS) !== 0) {
@@ -103,7 +103,7 @@ function secureTree(path: string): number {
 function refuseForeign(path: string, entry: Stats): void {
   const us = userId()
   if (us === undefined || entry.uid === us) return
-  // The owner of a link decides where it leads; root may.
+  // A link's owner controls its target; root is trusted.
   if (entry.isSymbolicLink() && entry.uid === ROOT) return
   throw new DataFolderRefusedError(
     `${path} belongs to user ${entry.uid}, and this process runs as user ${us}. ` +
@@ -111,7 +111,7 @@ function refuseForeign(path: string, entry: Stats): void {
   )
 }
 
-/** Undefined on Windows, where files have no such owner. */
+/** Undefined on Windows, where files have no numeric owner. */
 function userId(): number | undefined {
   return process.geteuid?.()
 }

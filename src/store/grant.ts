@@ -15,7 +15,7 @@ export type Grant = Readonly<{
   expiresAt: Date
   /** Where the person was who agreed. */
   origin: Origin
-  /** Under which the person proved their identity; undefined: it is not known, so the grant is not stored. */
+  /** The access epoch of the person's proof of identity; undefined when unknown: the grant is not stored. */
   accessEpoch: number | undefined
 }>
 
@@ -24,8 +24,8 @@ export type GrantStore = ReturnType<typeof createGrantStore>
 export function createGrantStore(database: Database) {
   return {
     /**
-     * Stores a grant or its new state, which lives no longer than before, unless the person's access epoch was raised meanwhile. Rejects with a foreign key
-     * violation when the client is gone.
+     * Stores a grant or its new state, unless the person's access epoch was raised meanwhile; the expiry is never
+     * extended. Rejects with a foreign key violation when the client is gone.
      *
      * @returns false when nothing was stored.
      */
@@ -43,7 +43,7 @@ export function createGrantStore(database: Database) {
       return rows.length > 0
     },
 
-    /** Finds a grant that lives. */
+    /** Finds an unexpired grant. */
     async find(id: string): Promise<Payload | undefined> {
       const row = await database
         .selectFrom('oidc_grant')

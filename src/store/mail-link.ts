@@ -16,14 +16,14 @@ export type NewMailLink = Readonly<{
   /** Whom it is for; of each purpose they have one link, the newest. */
   subject: Uint8Array
   secretHash: Uint8Array
-  /** Whose it is, if anybody's, under which access epoch. */
+  /** The account that the link is for, with its access epoch; undefined when there is none. */
   account: AccountAtEpoch | undefined
   sealedRequest: Uint8Array
-  /** How long it works, from now on. */
+  /** How long the link is valid, from now on. */
   seconds: number
 }>
 
-/** An account, and the access epoch at which something was asked for: once it is raised, that is void. */
+/** An account with the access epoch of a request: raising it voids the request. */
 export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
 
 /** A link that works. */
@@ -92,7 +92,7 @@ function toLink({ sub, accessEpoch, ...row }: LinkRow): MailLink {
   return { ...row, account: sub === null || accessEpoch === null ? undefined : { sub, accessEpoch } }
 }
 
-// A revocation that is about the whole person voids the open links: an attacker may have asked for them.
+// A revocation of the whole account voids open links: an attacker may have requested them.
 const WORKS = `link.secret_hash = $1 and link.expires_at > now() and (link.account_sub is null or exists (
       select from account where account.sub = link.account_sub and account.status = 'active'
         and account.access_epoch = link.access_epoch

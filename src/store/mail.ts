@@ -10,7 +10,7 @@ export type NewMail = Readonly<{
   accountSub: string | undefined
   /** Whom it goes to and what it says; it may hold a link, so nobody reads it in the database. */
   sealedContent: Uint8Array
-  /** How long it is worth sending, from now on. */
+  /** How long the mail may still be sent, from now on. */
   seconds: number
 }>
 

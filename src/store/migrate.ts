@@ -11,14 +11,14 @@ export class MigrationError extends Error {
 }
 
 export type MigrationReport = Readonly<{
-  /** Migrations that ran, or would run. */
+  /** Migrations that ran, or that a plan would run. */
   names: readonly string[]
-  /** Migrations of a newer version, whose schema this one can serve. Then nothing runs. */
+  /** Migrations of a newer version whose schema this one can serve; then no migration runs. */
   newer: readonly string[]
 }>
 
 /**
- * Brings the schema up to date, under a lock: instances that start together take turns.
+ * Brings the schema up to date under a lock: instances that start together take turns.
  *
  * @throws {MigrationError} also when a newer version changed the schema so that this one cannot serve it.
  */
@@ -26,14 +26,14 @@ export async function migrate(database: Database): Promise<MigrationReport> {
   const { error, results = [] } = await createMigrator(database).migrateToLatest()
   if (!error) return { names: results.map(({ migrationName }) => migrationName), newer: [] }
   if (isUnavailable(error) || error instanceof DatabaseConnectionError) throw error
-  // The migrator refuses, under its lock, a schema that has run what it does not know: now that is final.
+  // The migrator refused unknown migrations under its lock, so the difference is final.
   const difference = await findDifference(database)
   if (difference.unknown.length > 0) return await acceptNewer(database, difference)
   throw explain(error, results.find(({ status }) => status === 'Error')?.migrationName)
 }
 
 /**
- * What {@link migrate} would do.
+ * Returns what {@link migrate} would do.
  *
  * @throws {MigrationError} when it would refuse the schema.
  */

@@ -5,7 +5,7 @@ const FOLDER = new URL('../../migrations/', import.meta.url)
 /** A file of `migrations/`: its name without `.sql`, and its statements. */
 export type MigrationFile = Readonly<{ name: string; statements: readonly string[] }>
 
-/** The migrations that this version knows, in the order in which they run. */
+/** The migrations of this version, in the order in which they run. */
 export async function readMigrationFiles(): Promise<MigrationFile[]> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()
   return await Promise.all(
@@ -16,13 +16,16 @@ export async function readMigrationFiles(): Promise<MigrationFile[]> {
   )
 }
 
-/** The number that a migration's name begins with; undefined for a name of another kind. */
+/** The number at the beginning of a migration's name; undefined when it has none. */
 export function numberOf(name: string): number | undefined {
   const [, digits] = /^(\d{4})_/.exec(name) ?? []
   return digits === undefined ? undefined : Number(digits)
 }
 
-/** One statement at a time: PGlite's prepared protocol takes no more. A statement ends with `;` at a line's end. */
+/**
+ * Splits a file into statements, since PGlite's prepared protocol takes one at a time. A statement ends with `;` at a
+ * line's end.
+ */
 function statementsOf(text: string): string[] {
   const withoutComments = text.replace(/--.*$/gm, '')
   return withoutComments

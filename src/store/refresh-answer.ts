@@ -4,7 +4,7 @@ import { AGO, type Expiry, expiryOf } from './expired.ts'
 import { defineStatement } from './statement.ts'
 import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
 
-/** No answer is kept longer than this, however long an outage lasts. */
+/** The longest time that an answer is kept, however long an outage lasts. */
 const LONGEST_SECONDS = DAY_SECONDS
 
 export type RefreshAnswerStore = ReturnType<typeof createRefreshAnswerStore>
@@ -14,7 +14,7 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
   const toleranceSeconds = toleranceOf(heartbeat)
   return {
     /**
-     * Finds the answer to a refresh of moments ago.
+     * Finds the answer to a recent refresh.
      *
      * @param spentHash of the refresh token that was spent.
      */
@@ -24,8 +24,8 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
     },
 
     /**
-     * Finds an older answer that is still to be repeated: since then the instance that made it was not up for long enough, or
-     * it noted that the client did not get it.
+     * Finds an older answer that may still be repeated: the instance that made it was not up for the whole window
+     * since, or reported it as undelivered.
      */
     async findLate(spentHash: Uint8Array): Promise<Uint8Array | undefined> {
       const [row] = await findLateAnswer(database, [spentHash, toleranceSeconds, LONGEST_SECONDS])
@@ -47,7 +47,7 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
   }
 }
 
-/** How answers leave that are not to be repeated any more. */
+/** Deletes answers that may no longer be repeated. */
 function answerExpiry(database: Database, toleranceSeconds: number): Expiry {
   return {
     ...expiryOf(database, 'oidc_refresh_answer'),
@@ -78,7 +78,7 @@ const noteRepeat = defineStatement<{ consumed_by: string }>(
       select answer.id_hash, token.consumed_by, answer.repeat_seconds > $3::int as was_undelivered,
         ceil(${secondsUpSince('$2::uuid', 'token.consumed_at', '$4')})::int + $3::int as seconds
       from oidc_refresh_answer as answer join oidc_token as token on token.id_hash = answer.id_hash
-      -- Other late answers are repeated because their instance is away, which nobody but the operator can bring about.
+      -- Other late answers are repeated because their instance is away, which no client can cause.
       where answer.id_hash = $1 and (answer.repeat_seconds > $3::int or answer.expires_at > now())
     )
     update oidc_refresh_answer as answer
@@ -90,7 +90,9 @@ const noteRepeat = defineStatement<{ consumed_by: string }>(
     returning noted.consumed_by`,
 )
 
-/** In the first place those whose instance was up all the time, which is nearly always: measuring costs more. */
+/**
+ * First those whose instance was up all the time, which is the common case; measuring the uptime of others is slower.
+ */
 const deleteAnswers = defineStatement<{ deleted: number }>(
   'refresh_answer_delete_expired',
   `with gone as (

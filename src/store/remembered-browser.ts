@@ -19,10 +19,10 @@ export type RememberedBrowser = Readonly<{
 export type NewRememberedBrowser = Readonly<{
   id: string
   accountSub: string
-  /** Under which the person proved their identity. */
+  /** The access epoch of the person's proof of identity. */
   accessEpoch: number
   secretHash: Uint8Array
-  /** How long it is remembered, from now on. */
+  /** How long the browser is remembered, from now on. */
   seconds: number
   address: string | undefined
   userAgent: string | undefined
@@ -56,10 +56,10 @@ export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserSt
 export function createRememberedBrowserStore(database: Database) {
   return {
     /**
-     * Remembers a browser whose person just proved their identity, unless the access epoch was raised meanwhile.
+     * Remembers a browser after a proof of identity, unless the access epoch was raised meanwhile.
      *
-     * @param replaced the browser was remembered before, under this identifier.
-     * @returns until when; undefined when nothing was stored.
+     * @param replaced the browser's previous identifier.
+     * @returns the expiry; undefined when nothing was stored.
      */
     async insert(
       browser: NewRememberedBrowser,

@@ -3,7 +3,7 @@ import type { Database } from './database.ts'
 import { numberOf, readMigrationFiles } from './migration-files.ts'
 import { defineStatement } from './statement.ts'
 
-/** How the schema differs from what this version knows. */
+/** How the schema differs from the migrations of this version. */
 export type SchemaDifference = Readonly<{
   /** Migrations of this version that have not run. */
   pending: readonly string[]
@@ -21,9 +21,9 @@ export async function findDifference(database: Database): Promise<SchemaDifferen
 }
 
 /**
- * Why this version must not serve a schema that has run migrations it does not know, with what to do about it.
+ * Explains why this version must not serve a schema with unknown migrations, and what to do about it.
  *
- * @returns undefined when it may: the newer version said so (see `migrations/README.md`).
+ * @returns undefined when it may: the newer version declared that (see `migrations/README.md`).
  */
 export async function findIncompatibility(
   database: Database,
@@ -41,7 +41,7 @@ export async function findIncompatibility(
     : `${made}. It needs a version that knows migration ${format(servedFrom)}; this one knows up to ${format(newest)}. ${wayOut}`
 }
 
-/** For a running instance: whether a newer version has changed the schema so that this one cannot serve it. */
+/** For a running instance: whether a newer version has made the schema incompatible. */
 export function createServableCheck(database: Database): () => Promise<boolean> {
   const newest = newestKnown()
   return async () => ((await readServedFrom(database)) ?? 0) <= (await newest)

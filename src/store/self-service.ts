@@ -112,7 +112,7 @@ class UndoneError extends Error {
   }
 }
 
-/** A name or an address got another owner since it was looked for. */
+/** The name or the address was taken since it was checked. */
 function refuseTaken(error: unknown): never {
   throw isNameTaken(error) ? new UndoneError('taken') : error
 }

@@ -14,7 +14,7 @@ export type Session = Readonly<{
   idHash: Uint8Array
   uid: string
   accountSub: string | undefined
-  /** Under which the person proved their identity; undefined: it is not known, so the session is not stored. */
+  /** The access epoch of the person's proof of identity; undefined when unknown: the session is not stored. */
   accessEpoch: number | undefined
   payload: Payload
   expiresAt: Date
@@ -22,21 +22,21 @@ export type Session = Readonly<{
   address: string | undefined
   userAgent: string | undefined
   /**
-   * The remembered browser that it is in; counts only if it is remembered for this person. Without one, the session stays in
-   * the browser that it was in.
+   * The remembered browser of the session; ignored unless it is remembered for this person. When undefined, the session
+   * keeps the one it has.
    */
   rememberedId: string | undefined
-  /** The identifier that this one takes the place of. */
+  /** The identifier that this one replaces. */
   replaces?: Replacement | undefined
 }>
 
 type Replacement = Readonly<{
   idHash: Uint8Array
-  /** How long requests that are under way with it may still read what it was good for; 0 when nothing of it remains. */
+  /** How long requests in flight may still read the replaced session; 0 when they may not. */
   readableSeconds: number
 }>
 
-/** What clients a request added to a session. */
+/** The clients that a request added to a session. */
 type AddedAuthorizations = Readonly<{
   uid: string
   accountSub: string
@@ -44,7 +44,7 @@ type AddedAuthorizations = Readonly<{
   authorizations: Payload
 }>
 
-/** What is stored of a session, when it was last used (to the minute), and when this was read. */
+/** A session's stored state, the time of its last use (to the minute), and the time of this read. */
 export type SessionState = Readonly<{ payload: Payload; accessEpoch: number; seenAt: Date; readAt: Date }>
 
 /** A session with who signed in and what they let clients do, as one statement found them. */
@@ -54,15 +54,15 @@ export type FoundSession = Readonly<{
   accessEpoch: number
   seenAt: Date
   readAt: Date
-  /** It reached its cap, or was not used for its idle time. */
+  /** It reached its absolute end, or was idle for too long. */
   isExpired: boolean
   /** Ended before its time. Identifiers that were replaced when a person signed in are not meant: see `isReplaced`. */
   isEnded: boolean
-  /** Another identifier took its place, in the same session or the same browser, and that session lives. */
+  /** Another identifier replaced it, in the same session or the same browser, and that session is alive. */
   isReplaced: boolean
-  /** Replaced moments ago: requests that were under way may still read it. */
+  /** Recently replaced: requests in flight may still read it. */
   isReadable: boolean
-  /** When it was ended or replaced. */
+  /** The time when it ended or was replaced. */
   endedAt: Date | undefined
   address: string | undefined
   userAgent: string | undefined
@@ -86,10 +86,10 @@ export type SessionStore = ReturnType<typeof createSessionStore>
 export function createSessionStore(database: Database) {
   return {
     /**
-     * Stores a session, or its new state. Two requests of one browser write the whole state each: what clients they
-     * added (`authorizations`) is merged, else the last one would drop the other's. Nothing is stored or recorded when the
-     * session has ended, under a new identifier too, or when the person proved their identity under an older access epoch;
-     * nor when the identifier that was to be replaced has been replaced already: each has one successor at most.
+     * Stores a session or its new state. Concurrent requests of one browser each write the whole state, so the clients
+     * that they added (`authorizations`) are merged. Nothing is stored or recorded when the session has ended, also
+     * under a new identifier; when the person's proof is of an older access epoch; or when the identifier to replace
+     * already has a successor.
      *
      * @returns whether it was stored.
      */
@@ -114,8 +114,8 @@ export function createSessionStore(database: Database) {
     },
 
     /**
-     * Adds what a request let clients do whose identifier was replaced while it ran: otherwise their codes would not be
-     * redeemed. What the session has by now stays as it is.
+     * Adds the clients of a request whose session identifier was replaced while it ran, so that their codes can be
+     * redeemed. Existing entries stay unchanged.
      */
     async addAuthorizations(added: AddedAuthorizations): Promise<void> {
       const { uid, accountSub, accessEpoch, authorizations } = added
@@ -144,7 +144,7 @@ export function createSessionStore(database: Database) {
       })
     }),
 
-    /** Finds a session that lives. */
+    /** Finds a session that is alive. */
     async findByUid(uid: string): Promise<SessionState | undefined> {
       const row = await database
         .selectFrom('oidc_session as session')

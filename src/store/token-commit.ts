@@ -11,10 +11,13 @@ export type TokenCommit = Readonly<{
   /** Hash of the authorization code, device code or refresh token that is spent. */
   spends: Uint8Array
   grantId: string
-  /** The session that must not have ended: of an authorization code, which a sign-out revokes wherever it is. */
+  /** The session of an authorization code, which must not have ended: sign-out revokes its codes. */
   sessionUid: string | undefined
   tokens: readonly Token[]
-  /** The answer, sealed, that is repeated to the same client for some seconds of the uptime of the instance that made it. */
+  /**
+   * The sealed answer for the same client's retries, repeatable for `seconds` of the uptime of the instance that made
+   * it.
+   */
   answer: Readonly<{ sealed: Uint8Array; seconds: number; madeBy: string }> | undefined
   events: readonly NewEvent[]
 }>

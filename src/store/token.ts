@@ -17,8 +17,8 @@ export type Token = Readonly<{
 }>
 
 /**
- * A token and what it hangs on, as one statement found them. Expired ones are found, too; not those that were issued under
- * an older access epoch of the person.
+ * A token with its grant and session, as read in one statement. Includes expired tokens; excludes those of an older
+ * access epoch of the person.
  */
 export type FoundToken = Readonly<{
   kind: number
@@ -28,11 +28,11 @@ export type FoundToken = Readonly<{
   spentSecondsAgo: number | undefined
   /** The commit that spent it. */
   consumedBy: string | undefined
-  /** Of a token that came from a code: the commit that spent the code. undefined: the version before issued it. */
+  /** The commit that spent the token's code; undefined when the previous version issued it. */
   family: string | undefined
   grant: Readonly<{ id: string; payload: Payload }> | undefined
   account: Account | undefined
-  /** Of a token that ends with its session; `state` is undefined when the session has ended or expired. */
+  /** The session of a token that ends with it; `state` is undefined when the session has ended or expired. */
   session: Readonly<{ uid: string; state: SessionState | undefined }> | undefined
 }>
 

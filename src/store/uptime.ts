@@ -2,46 +2,50 @@ import { randomUUID } from 'node:crypto'
 import type { Database } from './database.ts'
 import { columnsOf, defineStatement } from './statement.ts'
 
-/** An instance that misses this many beats was away. */
+/** An instance was away when it missed this many beats. */
 const MOST_MISSED_BEATS = 2
-/** The window of refresh replay is measured in at least this many beats. */
+/** The least number of beats in the window of refresh replay. */
 const BEATS_IN_WINDOW = 4
 const LONGEST_BEAT_SECONDS = 1
-/** A crashed instance may come back, and its clients may wait for it; after that, other instances' uptime counts. */
+/** How long clients may wait for a crashed instance to return; after that, the uptime of other instances counts. */
 const GIVEN_UP_AFTER = `interval '5 minutes'`
 
-/** How one process tells that it runs and has the database. */
+/** The heartbeat of a process that runs and has the database. */
 export type Heartbeat = Readonly<{ instance: string; everySeconds: number }>
 
-/** An answer to a refresh that its client did not get, as far as the instance knows that made it. */
+/** A refresh answer that, as far as the instance that made it knows, the client did not receive. */
 export type Undelivered = Readonly<{ spentHash: Uint8Array; commitId: string }>
 
 export type UptimeStore = ReturnType<typeof createUptimeStore>
 
-/** @param windowSeconds the shortest time that is measured; 0 when there is none. */
+/** @param windowSeconds the shortest window that is measured; 0 when there is none. */
 export function createHeartbeat(windowSeconds: number): Heartbeat {
   const everySeconds = Math.min(LONGEST_BEAT_SECONDS, (windowSeconds || Infinity) / BEATS_IN_WINDOW)
   return { instance: randomUUID(), everySeconds }
 }
 
-/** Without a beat for this long, an instance was away. Less than the window, or its crash would pass for uptime. */
+/**
+ * The gap between beats from which an instance counts as away. Shorter than the window, so that a crash does not count
+ * as uptime.
+ */
 export function toleranceOf({ everySeconds }: Heartbeat): number {
   return everySeconds * MOST_MISSED_BEATS
 }
 
 /**
- * When instances ran and had the database. Time in which they did not is no time in which a client could come again, so it
- * does not count against the windows in which a duplicate is honest.
+ * Records when instances ran and had the database. A client cannot retry while they did not, so that time does not
+ * count against the windows in which a duplicate is honest.
  */
 export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
   const toleranceSeconds = toleranceOf(heartbeat)
   return {
     /**
-     * Notes that this instance is up.
+     * Records that this instance is up.
      *
-     * @param undelivered answers that are repeated for `repeatSeconds` of its uptime, since their clients did not get them.
-     * @param isLeaving the instance stops after this beat, and owes no answer.
-     * @returns the spent tokens of those answers that were found: their commits count.
+     * @param undelivered answers that stay repeatable for `repeatSeconds` of its uptime, since their clients did not
+     *   receive them.
+     * @param isLeaving the instance stops after this beat, and has answered everything.
+     * @returns the spent tokens of those answers whose commit exists.
      */
     async beat({
       undelivered = [],
@@ -66,7 +70,7 @@ export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
       return rows.map(({ id_hash }) => id_hash)
     },
 
-    /** How many of the last seconds any instance was up. */
+    /** How many of the last seconds at least one instance was up. */
     async secondsUp(lastSeconds: number): Promise<number> {
       const [row] = await findSecondsUp(database, [lastSeconds, toleranceSeconds])
       return row?.seconds ?? 0
@@ -107,7 +111,7 @@ const findSecondsUp = defineStatement<{ seconds: number }>(
 )
 
 /**
- * SQL: the seconds since an instant in which an instance was up, and once it is gone any other.
+ * SQL: the seconds since an instant in which an instance was up; after it is gone, in which any other was.
  *
  * @param instance that was up at that instant.
  * @param tolerance see {@link toleranceOf}.
@@ -125,7 +129,7 @@ export function secondsUpSince(instance: string, since: string, tolerance: strin
   return secondsIn(stretches, since)
 }
 
-/** SQL: how many seconds since an instant are in some of the stretches of time. */
+/** SQL: how many seconds since an instant lie within some of the stretches. */
 function secondsIn(stretches: string, since: string): string {
   return `(
     select coalesce(extract(epoch from sum(upper(up) - lower(up))), 0)::float8
@@ -135,7 +139,7 @@ function secondsIn(stretches: string, since: string): string {
   )`
 }
 
-/** SQL: the first stretch reaches back to whatever is asked about; it was spent while somebody was up. */
+/** SQL: the first stretch extends back without limit: a token can only have been spent while an instance was up. */
 function beganAt(): string {
   return `case when began_at = min(began_at) over () then '-infinity' else began_at end`
 }

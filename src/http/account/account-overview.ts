@@ -101,7 +101,7 @@ export function createAccountOverview({ sessions, rememberedBrowsers, connection
 
 function describeConnection({ clientId, metadata, grants, since }: Connection) {
   const name = typeof metadata.client_name === 'string' ? metadata.client_name : clientId
-  // What the client is registered for no longer, it may not do, whatever was granted.
+  // Scopes that the client lost since they were granted are not shown.
   const registered = words(String(metadata.scope ?? ''))
   const may = describeGranted(grants).filter(({ scope }) => registered.includes(scope))
   return { name, since, may }

@@ -57,7 +57,7 @@ export function createAsking({
       return id !== undefined && hashOf(id) === browserHash
     },
 
-    /** Whether this network is refused, as far as this instance knows; the status of the response is set then. */
+    /** Whether this instance knows that the network is refused; sets the status of the response in that case. */
     isRefused(ctx: Context): boolean {
       const seconds = mailLimits.secondsClosed(ctx.ip)
       if (seconds > 0) refuse(ctx, seconds)

@@ -106,17 +106,17 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     return asking.count(ctx, { asked: 'address', to, share: { of: 'signed-in', sub } })
   }
 
-  /** Whether this browser is signed in to that account: the link proves no more than that its mail was read. */
+  /** Whether this browser is signed in to that account. The link alone proves only access to the mailbox. */
   async function isOwner(ctx: Context, { sub }: Account): Promise<boolean> {
     return (await visitors.find(ctx))?.account.sub === sub
   }
 
-  /** Checks the password of that account, under all limits of sign-in. Nobody is signed in by it. */
+  /** Checks the password of that account under all rate limits of sign-in. Signs nobody in. */
   async function checkPassword(
     ctx: Context,
     { sub, username }: Account,
   ): Promise<{ outcome: 'accepted' } | { outcome: 'refused'; error: SignInError | undefined }> {
-    // The page was shown to a browser that was signed in then.
+    // The session ended after the page was shown without a password field.
     if (!formOf(ctx).has('password')) {
       ctx.status = 403
       return { outcome: 'refused', error: undefined }

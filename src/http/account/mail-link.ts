@@ -85,7 +85,7 @@ export function createOpenedLinks({
   }
 }
 
-/** Names a link, in what counts the attempts with it. */
+/** The key of a link for rate limits. */
 export const keyOf = ({ secretHash }: OpenLink): string => Buffer.from(secretHash).toString('base64url')
 
 /** Where mailed links lead. Opening one changes nothing: mail scanners open them, too. */

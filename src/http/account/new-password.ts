@@ -13,7 +13,7 @@ import type { Throttle } from '../../accounts/throttle.ts'
 import { answerBusy } from '../sign-in/login-form.ts'
 import { formOf } from '../transport/form.ts'
 
-/** Too many new passwords came from this network, or with this link. */
+/** The rate limit of new passwords for this network or this link was reached. */
 class TooManyNewPasswordsError extends Error {
   override name = 'TooManyNewPasswordsError'
   readonly retryAfterSeconds: number
@@ -25,12 +25,12 @@ class TooManyNewPasswordsError extends Error {
 
 export type RefusedPassword = PasswordRuleError | HashingBusyError | TooManyNewPasswordsError
 
-/** Judges the new password of a form by the rules, for its owner, and hashes it. */
+/** Checks the form's new password against the rules for its owner, and hashes it. */
 type Hash = (owner: PasswordOwner) => Promise<string | RefusedPassword>
 
 export type AdmitNewPassword = ReturnType<typeof createNewPasswordForm>
 
-/** Forms that set a password. Judging and hashing one takes the time of many other requests, so each is counted first. */
+/** Forms that set a password. Judging and hashing is expensive, so each attempt is counted first. */
 export function createNewPasswordForm({
   passwordRules,
   hasher,
@@ -43,8 +43,8 @@ export function createNewPasswordForm({
   /**
    * Counts a form that sets a password.
    *
-   * @param of the mailed link that led to it, or the person who is signed in; undefined before there is either.
-   * @returns what hashes the password.
+   * @param of the mailed link, or the signed-in account; undefined before either is known.
+   * @returns a function that hashes the password.
    */
   return async (ctx: Context, of: string | undefined): Promise<Hash | TooManyNewPasswordsError> => {
     const networks = byNetworks(ctx.ip, { limit: LIMITS.newPasswordByNetwork })

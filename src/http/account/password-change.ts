@@ -62,7 +62,7 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
         mail: needs.tellPasswordChanged(ctx, account),
         accessEpoch: answer.account.accessEpoch,
       })
-      // The person was signed out everywhere while the new password was hashed: it is not set, and this session has ended.
+      // The access epoch was raised while the new password was hashed: it is not set, and this session has ended.
       if (accessEpoch === undefined) return seeOther(ctx, '/account')
       const renewed = { ...answer.account, accessEpoch }
       needs.deviceCookies.issue(ctx, renewed)

@@ -91,7 +91,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
       browserSessions.forget(ctx)
       remembering.clear(ctx)
     }
-    // Strangers may still guess: the person gets in with the browser in which they proved that the account is theirs.
+    // Lets the person sign in with this browser while strangers keep the account locked.
     needs.deviceCookies.issue(ctx, renewed)
     const interaction = asking.isSameBrowser(ctx, asker) ? asker.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))

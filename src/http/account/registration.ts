@@ -95,7 +95,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
     }
     const hash = await admitNewPassword(ctx, keyOf(link))
     if (isRefused(hash)) return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, hash) })
-    // Before anything is hashed; of two who ask for a name at once, the database decides.
+    // Checked before hashing. The database decides between two concurrent registrations.
     if (!(await registration.isFree(username))) return showTaken(ctx, link, shown)
     const { email, asker } = link.request
     const isSameBrowser = asking.isSameBrowser(ctx, asker)

@@ -7,9 +7,9 @@ import type { Account } from '../../store/account.ts'
 import { type Clock, DAY_SECONDS, toEpochSeconds } from '../../time.ts'
 import type { Vault } from '../../vault.ts'
 
-/** From each sign-in on. Browsers keep nothing longer than 400 days, whatever a cookie says. */
+/** Counted from each sign-in. Browsers limit cookies to 400 days. */
 const LIFETIME_SECONDS = 180 * DAY_SECONDS
-/** Accounts that share a browser; the one that signed in longest ago is forgotten first. */
+/** Accounts per browser. The least recent sign-in is dropped first. */
 const MOST_ACCOUNTS = 5
 const PURPOSE = 'device cookie'
 
@@ -18,7 +18,7 @@ const entries = z
     z.object({
       sub: z.uuid(),
       accessEpoch: z.int(),
-      /** Of this entry: each sign-in makes another. */
+      /** Identifies the entry; each sign-in makes a new one. */
       id: z.uuid(),
       issuedAt: z.int(),
     }),
@@ -30,15 +30,16 @@ type Entry = z.infer<typeof entries>[number]
 export type DeviceCookies = ReturnType<typeof createDeviceCookies>
 
 /**
- * The device cookie: says, sealed, which accounts signed in with a browser before, when, and under which access epoch. It
- * signs nobody in. It lets a person in whose account strangers guess at elsewhere, and a revocation of the person ends it.
+ * The device cookie: a sealed list of the accounts that signed in with a browser, with time and access epoch. It is no
+ * proof of identity. It exempts the browser from lock-outs that strangers cause, and a revocation of the account voids
+ * it.
  *
  * @see https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
  */
 export function createDeviceCookies({ issuer, vault, now }: { issuer: string; vault: Vault; now: Clock }) {
   const name = cookieNames(issuer).device
 
-  /** The entries that are not too old, newest first. Whether their epochs are still those of the accounts is not known here. */
+  /** The unexpired entries, newest first. The caller compares their access epochs with the accounts. */
   function find(ctx: Context): readonly Entry[] {
     const value = ctx.cookies.get(name, { signed: false })
     const opened = value && vault.find(Buffer.from(value, 'base64url'), PURPOSE, [])
@@ -50,12 +51,12 @@ export function createDeviceCookies({ issuer, vault, now }: { issuer: string; va
   return {
     find: (ctx: Context): readonly DeviceCookieEntry[] => find(ctx),
 
-    /** Issues the cookie of a person who proved their identity in this browser, under the epoch of that proof. */
+    /** Issues the cookie after a proof of identity in this browser, with the access epoch of that proof. */
     issue(ctx: Context, { sub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>): void {
       const entry: Entry = { sub, accessEpoch, id: randomUUID(), issuedAt: toEpochSeconds(now()) }
       const others = find(ctx).filter((other) => other.sub !== sub)
       const value = vault.seal(JSON.stringify([entry, ...others].slice(0, MOST_ACCOUNTS)), PURPOSE, [])
-      // Sealing authenticates it.
+      // Sealing authenticates the value, so it needs no signature.
       const options = { httpOnly: true, sameSite: 'lax', signed: false, overwrite: true } as const
       ctx.cookies.set(name, value.toString('base64url'), { ...options, maxAge: LIFETIME_SECONDS * 1000 })
     },

@@ -49,10 +49,10 @@ export function createLoginForm({ signIn, browserSessions, deviceCookies, events
   }
 
   /**
-   * @param clientId of the app that asked for the person, if one did.
-   * @param options.username of the person that the form is for, where it has no field for it.
-   * @param options.isForSession false: nobody is signed in by it, so the number of sessions does not matter.
-   * @param options.isSpent the form was answered before: this answer counts as an attempt, and is refused.
+   * @param clientId of the client that requested the sign-in, if there is one.
+   * @param options.username of the account, for a form without a field for it.
+   * @param options.isForSession false when the password is only checked: the session limit does not apply.
+   * @param options.isSpent the form was answered before: this answer is counted as an attempt and refused.
    */
   return async (
     ctx: Context,

@@ -66,7 +66,7 @@ export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: 
       return await next()
     }
     if (await browserSessions.find(ctx)) return await next()
-    // The cookie may be older than the browser's, too.
+    // This cookie may be outdated too.
     if (browserSessions.isOutdated()) return await next()
 
     const recognised = await rememberMe.recognise(value, originOf(ctx))

@@ -69,7 +69,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
       return `${ROUTES.end_session}?${new URLSearchParams(formOf(ctx).get('request') ?? '')}`
     const value = ctx.cookies.get(name, { signed: false })
     if (!value) return undefined
-    // The cookie of one page starts no other again.
+    // The cookie is bound to its page: it cannot restart another request.
     return vault.find(Buffer.from(value, 'base64url'), PURPOSE, [ctx.path.split('/').at(-1) ?? ''])
   }
 }

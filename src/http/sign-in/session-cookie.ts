@@ -3,8 +3,8 @@ import { cookieNames } from '../../oidc/cookies.ts'
 import { currentUnit } from '../../oidc/unit-of-work.ts'
 
 /**
- * Sets the session cookie only to an identifier that this request stored or extended. The engine sets it with every answer:
- * that of a request which was under way while the identifier was replaced would take the new one's place, and sign the
+ * Sets the session cookie only to an identifier that this request stored or extended. The engine sets it in every
+ * answer; an answer to a request that overlapped a change of identifier would replace the new identifier and sign the
  * browser out.
  */
 export function keepNewerSessions({ issuer }: { issuer: string }): Middleware {
@@ -20,7 +20,7 @@ export function keepNewerSessions({ issuer }: { issuer: string }): Middleware {
     }
   }
 
-  /** A cookie's signature follows it. */
+  /** Each cookie is followed by its signature. */
   function keep(cookies: readonly string[], mayBeSet: (id: string) => boolean): string[] {
     let isKept = true
     return cookies.filter((cookie) => {

@@ -3,34 +3,34 @@ import { isIP, isIPv4 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import proxyAddr from 'proxy-addr'
 
-/** Where a request comes from, as far as trusted proxies tell. One address has one spelling. */
+/** The client's address as reported by trusted proxies, in canonical form. */
 export type ClientAddress = Readonly<{ address: string; doubt: Doubt | undefined }>
 
 /**
- * Why the address is perhaps a proxy's:
+ * Why the address may be a proxy's:
  * - `untrusted`: a peer that is no trusted proxy sends a forwarding header
- * - `unreadable`: a trusted proxy sends something else than an address in `X-Forwarded-For`
+ * - `unreadable`: a trusted proxy sends an `X-Forwarded-For` that holds no address
  * - `missing`: a trusted proxy sends no forwarding header
  */
 export type Doubt = 'untrusted' | 'unreadable' | 'missing'
 
 type FindClientAddress = (request: {
-  /** The address of the other end of the connection. */
+  /** The remote address of the connection. */
   peer: string | undefined
   headers: IncomingHttpHeaders
 }) => ClientAddress
 
 /**
- * Signs of a proxy. Only the first is read: a proxy that writes one of them passes the others on as the client wrote
- * them.
+ * Headers that show a proxy. Only the first is read: a proxy that sets one of them forwards the others unchanged from
+ * the client.
  */
 const FORWARDING_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip']
 const NO_ADDRESS = '0.0.0.0'
 
-/** An address with brackets or with a port: the forms of RFC 7239 §6 that are more than an address. */
+/** An address in brackets or with a port (RFC 7239 §6). */
 const NODE = /^(?:\[(?<ipv6>[^\]]*:[^\]]*)\]|(?<ipv4>[\d.]+)(?=:))(?::(?:\d{1,5}|_[\w.-]+))?$/
 
-/** Follows the chain of proxies from the connection's peer outwards, as long as each address is a trusted proxy's. */
+/** Follows the chain of proxies outwards from the connection's peer while each address is a trusted proxy. */
 export function createClientAddresses(trustedProxies: readonly string[]): FindClientAddress {
   const isTrusted = proxyAddr.compile([...trustedProxies])
 
@@ -57,7 +57,7 @@ function parseNode(node: string): string | undefined {
   return normalAddress(ipv6 ?? ipv4 ?? unquoted)
 }
 
-/** IPv4 where IPv6 only wraps it, and no zone: a zone has a meaning on one link alone (RFC 4007 §6). */
+/** Unwraps an IPv4-mapped address and drops the zone, which has a meaning on one link only (RFC 4007 §6). */
 function normalAddress(text = ''): string | undefined {
   if (isIPv4(text)) return text
   return isIP(text) ? ipaddr.process(text.replace(/%.*$/, '')).toString() : undefined

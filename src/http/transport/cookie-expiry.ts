@@ -4,8 +4,8 @@ import { fromEngineSeconds } from '../../oidc/engine-time.ts'
 const EXPIRES = /(?<=; expires=)[^;]+/i
 
 /**
- * Dates the end of cookies by the database's clock. They are made by this machine's, by the engine too: one that is
- * behind would send cookies that are over.
+ * Converts the expiry of cookies to the database's clock. The engine computes it by this machine's clock, and a machine
+ * that is behind would send expired cookies.
  */
 export const correctCookieExpiry: Middleware = async (ctx, next) => {
   await next()
@@ -16,7 +16,7 @@ export const correctCookieExpiry: Middleware = async (ctx, next) => {
 function corrected(cookie: string): string {
   return cookie.replace(EXPIRES, (expires) => {
     const seconds = Date.parse(expires) / 1000
-    // The epoch itself: the cookie is taken away.
+    // The epoch itself deletes the cookie.
     return seconds === 0 ? expires : fromEngineSeconds(seconds).toUTCString()
   })
 }

@@ -4,24 +4,24 @@ import { Server as TcpServer } from 'node:net'
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 
 const LOOK_MILLISECONDS = 100
-/** A balancer that still sends connections sends one more often than this, if one is missed at all. */
+/** A load balancer that still uses this instance opens connections more often than this. */
 const QUIET_MILLISECONDS = 1_000
 
 type Draining = Readonly<{
-  /** When the last connection came, by `performance.now()`. */
+  /** When the last connection was accepted, by `performance.now()`. */
   connectedAt: () => number
-  /** Whether an answer that was made is still on its way to its reader. */
+  /** Whether a finished answer is still being sent. */
   isSending: () => boolean
-  /** Resolves when no request is being worked on. */
+  /** Resolves when no request is in progress. */
   finishWork: () => Promise<void>
-  /** How long to go on accepting while connections come, and to keep connections open that wait for a request. */
+  /** How long to accept connections while new ones arrive, and to keep idle connections open. */
   patienceMilliseconds: number
-  /** How long requests may take. Then every connection is cut. */
+  /** How long requests may take before every connection is closed. */
   limitMilliseconds: number
 }>
 
 /**
- * Ends when all connections are closed and the work for them is done. Answers have to say `Connection: close`, so a
+ * Resolves when all connections are closed and their work is done. Answers must say `Connection: close`, so that a
  * connection in use closes after its next answer.
  */
 export async function drain(server: Server, draining: Draining): Promise<void> {
@@ -37,7 +37,7 @@ export async function drain(server: Server, draining: Draining): Promise<void> {
   await closing
   server.closeAllConnections()
   await closed
-  // Nothing is left to close: this stops the timeouts of the server.
+  // No connection is left; this stops the server's timeouts.
   server.close()
 }
 
@@ -51,10 +51,10 @@ async function closeConnections(server: Server, closing: Closing): Promise<void>
 
   await settle()
   while (isPatient() && !isQuiet() && !signal.aborted) await look(signal)
-  // close() of an HTTP server also cuts the connections that are idle, and stops its timeouts. That of TCP does neither.
+  // `http.Server.close()` would also close idle connections and stop the timeouts; `net.Server.close()` does neither.
   TcpServer.prototype.close.call(server)
   while (!signal.aborted) {
-    // A connection that just came is about to be used. Node calls one idle whose answer still waits for its reader.
+    // A new connection is about to be used. Node counts a connection as idle while its answer is still being read.
     if (!isPatient() && isQuiet() && !isSending()) server.closeIdleConnections()
     await look(signal)
   }
@@ -66,8 +66,8 @@ async function look(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * One turn of the event loop accepts the connections that wait for it, and the next reads what they brought: when the
- * process is busy, requests are there before it knows of them.
+ * Waits for two turns of the event loop: the first accepts pending connections, the second reads their requests, so
+ * that a busy process sees them before it closes anything.
  */
 async function settle(): Promise<void> {
   await turn()

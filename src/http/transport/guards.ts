@@ -81,7 +81,7 @@ export function refuseCrossSite({ issuer }: { issuer: string }): Middleware {
  * with those of a sign-in of its own, this browser would go on as somebody else (login CSRF).
  */
 export const refuseForeignNavigation: Middleware = (ctx, next) => {
-  if (isFromElsewhere(ctx)) throw new BadRequestError(403, 'another site led here')
+  if (isFromElsewhere(ctx)) throw new BadRequestError(403, 'cross-site navigation blocked')
   return next()
 }
 

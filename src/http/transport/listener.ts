@@ -18,11 +18,11 @@ const LIMITS = {
   requireHostHeader: false,
 }
 const MAX_SOCKETS = 2_000
-/** More take longer than the database lets each of them wait. */
+/** With more, requests would wait longer than the database's time limit. */
 const MAX_REQUESTS_IN_FLIGHT = 1_000
-/** What requests get to finish in when the server stops; stays below Kubernetes' 30 s. */
+/** Time for running requests when the server stops; below the 30 s that Kubernetes allows. */
 const DRAIN_MILLISECONDS = 25_000
-/** A client that sends requests and reads no answer would otherwise hold its connection for ever. */
+/** Closes connections of clients that send requests and read no answers. */
 const SILENCE_MILLISECONDS = 20_000
 
 type Status = 400 | 408 | 413 | 414 | 417 | 431 | 503
@@ -30,13 +30,13 @@ type Status = 400 | 408 | 413 | 414 | 417 | 431 | 503
 /** Answers a request. A promise resolves when the work is done. */
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
 
-/** Why a request was refused before anything was done for it. */
+/** Why a request was refused before any work was done for it. */
 export type Overload = 'pipelined' | 'in_flight'
 
 type Options = {
-  /** Headers of every answer that the listener gives by itself. */
+  /** Headers of answers that the listener makes itself. */
   headers: ReadonlyMap<string, string>
-  /** How long a connection may stand still while something is asked or answered. Node looks twice. */
+  /** How long a connection may make no progress during a request. Node closes it at the second check. */
   silenceMilliseconds?: number
   maxRequestsInFlight?: number
   drainMilliseconds?: number
@@ -45,18 +45,18 @@ type Options = {
 
 export type Listener = Readonly<{
   server: Server
-  /** From now on each answer closes its connection, and new connections are still accepted. */
+  /** From now on each answer closes its connection; new connections are still accepted. */
   closeAfterAnswers(): void
   /**
-   * Lets requests finish, and cuts what takes longer than 25 s. For as long as its patience lasts, the port stays open
-   * while connections come, and so do connections that wait for a request; without patience both close now.
+   * Lets requests finish, and closes all connections after 25 s. During its patience, the port stays open while
+   * connections arrive, and idle connections stay open; without patience both are closed at once.
    */
   close(options?: { patienceMilliseconds?: number }): Promise<void>
 }>
 
 /**
- * A listener that also answers what no application gets to see: what is no HTTP (RFC 9112), comes too slowly, is longer
- * than anything that is read, or is more than can be answered. It closes such connections; the others are served.
+ * A listener that also answers requests that never reach the application: malformed HTTP (RFC 9112), slow or oversized
+ * requests, and requests beyond the load limits. It closes such connections; others are served.
  */
 export function createListener(
   answer: Answer,
@@ -138,7 +138,7 @@ export function refuse(
     .end(body)
 }
 
-/** An expectation that is not met is refused when its turn comes (RFC 9110 §10.1.1). */
+/** An unsupported expectation is refused in the request's turn (RFC 9110 §10.1.1). */
 type Expected = Exchange & { refusal?: Status }
 type ParseError = Error & { code?: string; rawPacket?: Buffer }
 
@@ -156,8 +156,8 @@ function statusOf({ code, rawPacket }: ParseError): Status {
 }
 
 /**
- * Whether an answer now is one to the request that is at fault: to one that has not begun, or whose body never ended.
- * A client that waits for another answer would take it for that.
+ * Whether an error answer now would belong to the faulty request: one not begun, or one with an incomplete body. A
+ * client that waits for an earlier answer would mistake the error for it.
  */
 function isAwaited([exchange, ...others]: readonly Exchange[]): boolean {
   if (!exchange) return true

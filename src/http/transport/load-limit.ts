@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 
 /**
- * Bounds the requests that are worked on at once, over all connections: beyond, each would wait longer than its client
- * does, and hold memory meanwhile.
+ * Bounds the requests in progress over all connections: further ones would wait longer than their clients do, and hold
+ * memory meanwhile.
  */
 export type LoadLimit = Readonly<{
   isReached(): boolean
-  /** Counts a request until its work is done, whether or not its client still waits for the answer. */
+  /** Counts a request until its work is done, also when its client has disconnected. */
   track(request: IncomingMessage, work: Promise<void>): void
-  /** Resolves when no work is going on. */
+  /** Resolves when no request is in progress. */
   idle(): Promise<void>
 }>
 
@@ -32,7 +32,7 @@ export function createLoadLimit(atMost: number): LoadLimit {
   }
 }
 
-/** Slow senders of bodies cost a connection each, and no work: they must not take the places of others. */
+/** A request whose body is still arriving costs a connection but no work, so it does not count against the limit. */
 function isAwaitingBody({ complete, destroyed }: IncomingMessage): boolean {
   return !complete && !destroyed
 }

@@ -3,12 +3,12 @@ import { createClientAddresses } from './client-address.ts'
 import type { ProxyNotices } from './proxy-notices.ts'
 
 /**
- * Makes every later reader of the request see the configured origin and the address of the client, whatever headers
- * arrived: issuer, redirects and device URIs never follow a forged `Host`, and `X-Forwarded-For` counts only from
- * trusted proxies. Apps behind this run with `proxy = true`.
+ * Sets the request's origin to the configured one and its address to the client's, whatever headers arrived: issuer,
+ * redirects and device URIs never follow a forged `Host`, and `X-Forwarded-For` counts only from trusted proxies. Apps
+ * behind this run with `proxy = true`.
  *
- * `ctx.state.isAddressUnknown` tells that `ctx.ip` is perhaps a proxy's: two such addresses that are equal may still be
- * of two clients.
+ * `ctx.state.isAddressUnknown` says that `ctx.ip` may be a proxy's: equal addresses may then belong to different
+ * clients.
  */
 export function pinOrigin({
   issuer,

@@ -5,7 +5,10 @@ import type { Overload } from './listener.ts'
 
 type Needs = { log: Log; metrics: Pick<Metrics, 'requestsRefused'>; now: Clock }
 
-/** Counts what a listener refuses unseen, and logs it once a minute: such requests have no line of their own. */
+/**
+ * Counts requests that the listener refuses, and logs the count once a minute: these requests have no log line of their
+ * own.
+ */
 export function createOverloadNotices({ log, metrics, now }: Needs): (overload: Overload) => void {
   const unlogged = { pipelined: 0, in_flight: 0 }
   let loggedAt = Number.NEGATIVE_INFINITY

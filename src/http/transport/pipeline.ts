@@ -4,26 +4,26 @@ import type { Socket } from 'node:net'
 /** A request that has no complete answer yet. */
 export type Exchange = Readonly<{ request: IncomingMessage; response: ServerResponse }>
 
-/** Answered ones do not count: a connection may carry any number, one after the other. */
+/** Unanswered requests per connection. Answered ones do not count. */
 const UNANSWERED_OF_A_CONNECTION = 32
-/** Requests behind another one of their connection, over all connections. */
+/** Requests that wait behind another one of their connection, over all connections. */
 const WAITING_AT_MOST = 1_000
 
 /**
- * The order of requests on each connection: one is begun when the answer before it is out (RFC 9112 §9.3.2). Many
- * requests in one packet therefore take no more of the server than one does, and nothing of the others' turns.
+ * Orders the requests of each connection: the next one begins when the answer before it is sent (RFC 9112 §9.3.2). Many
+ * requests in one packet therefore use no more of the server than one, and take no turns from others.
  *
- * Node parses a packet to its end whatever its handlers do, and hands over each request in it. So a connection with
- * too many unanswered requests is closed, which frees them; the rest of its packet is dropped unread.
+ * Node parses a whole packet and hands over each request in it, whatever its handlers do. So a connection with too many
+ * unanswered requests is closed, which frees them; the rest of its packet is dropped unread.
  */
 export type Pipelines<Begun extends Exchange> = Readonly<{
-  /** Begins this request now or in its turn. @returns false when its connection was closed instead. */
+  /** Begins this request now or in its turn. @returns false when the connection was closed instead. */
   take(exchange: Begun): boolean
   /** The unanswered requests of a connection, oldest first. */
   unansweredOf(socket: Socket): readonly Exchange[]
-  /** Whether an answer that was made is still on its way to its reader. */
+  /** Whether a finished answer is still being sent. */
   isSending(): boolean
-  /** From now on each answer says `Connection: close`, unless a request behind it is waiting for its own. */
+  /** From now on each answer says `Connection: close`, unless another request of the connection is waiting. */
   closeAfterAnswers(): void
 }>
 
@@ -36,7 +36,7 @@ export function createPipelines<Begun extends Exchange>(begin: (exchange: Begun)
     exchange.response.once('close', () => {
       pipeline.shift()
       const [next] = pipeline
-      // An answer may have been the last one of its connection.
+      // The answer may have closed its connection.
       if (next && socket.writable) {
         waiting--
         start(socket, pipeline, next)
@@ -77,7 +77,7 @@ export function createPipelines<Begun extends Exchange>(begin: (exchange: Begun)
   }
 }
 
-/** Has effect until the answer's head is out. */
+/** Has an effect only before the response head is sent. */
 function makeLast(exchange: Exchange | undefined, before?: Exchange): void {
   if (before) before.response.shouldKeepAlive = true
   if (exchange) exchange.response.shouldKeepAlive = false

@@ -4,16 +4,19 @@ import { type Clock, HOUR_SECONDS } from '../../time.ts'
 import type { Doubt } from './client-address.ts'
 
 const NOTICE_MILLISECONDS = HOUR_SECONDS * 1000
-/** A proxy that is in use is seen again and again; a stranger who pretends to be one cannot push it out. */
+/** Least recently seen peers are dropped first: a proxy in use stays, whatever strangers send. */
 const PEERS_KEPT = 5
 
 type ProxyFault = Exclude<Doubt, 'missing'>
 
-/** Proxies whose `X-Forwarded-For` is not believed: all people behind one share its limits and its address in events. */
+/**
+ * Warns about proxies whose `X-Forwarded-For` is not trusted: all clients behind one share its rate limits and its
+ * address in audit events.
+ */
 export type ProxyNotices = Readonly<{
-  /** Keeps the notice for an hour, and logs one of each fault an hour. */
+  /** Keeps the notice for an hour, and logs each fault at most once an hour. */
   record(peer: string, fault: ProxyFault): void
-  /** The notices of the last hour, in words. */
+  /** The notices of the last hour, as sentences. */
   list(): string[]
 }>
 
@@ -35,7 +38,7 @@ export function createProxyNotices({ log, now }: { log: Log; now: Clock }): Prox
   }
 }
 
-/** What a header holds is never in a message: a client may have written it. */
+/** Never includes the header's value: a client may have written it. */
 function messageOf(peer: string, fault: ProxyFault): string {
   switch (fault) {
     case 'untrusted':

@@ -3,7 +3,7 @@ import type { Middleware } from 'koa'
 import type { Log } from '../../log.ts'
 import type { Clock } from '../../time.ts'
 
-/** Notes when each request arrived, gives it an id, which the response carries, and writes one line about it when it ends. */
+/** Records each request's arrival, sets its id in the response, and logs one line when it ends. */
 export function logRequests({ log, now }: { log: Log; now: Clock }): Middleware {
   return async (ctx, next) => {
     const startedAt = performance.now()

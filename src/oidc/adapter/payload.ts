@@ -5,20 +5,23 @@ import type { Payload } from '../../store/schema.ts'
 import { toEpochSeconds } from '../../time.ts'
 import { engineAheadSeconds, engineNow, withMoved } from '../engine-time.ts'
 
-/** Instants in the engine's models, in epoch seconds. */
+/** Members of the engine's models that hold instants, in epoch seconds. */
 const INSTANTS = ['iat', 'exp', 'iiat', 'loginTs']
 
-/** What is stored of the engine's payload: without the identifier, which is a hash, and by the database's clock. */
+/**
+ * Converts the engine's payload for storage: drops the identifier, which is stored as a hash, and moves instants to the
+ * database's clock.
+ */
 export function toStored({ jti, ...payload }: AdapterPayload): Payload {
   return movedInstants(payload, -engineAheadSeconds(), takesAuthTime(payload) ? ['authTime'] : [])
 }
 
-/** The engine counts whole seconds and lets most of its models live this much longer, for clocks that differ. */
+/** The engine's tolerance for clock differences, by which most of its models outlive their `exp`. */
 const TOLERANCE_SECONDS = 15
 
 /**
- * A stored payload as the engine takes it: by the engine's clock. The statement that read it decided whether it has
- * expired, and the engine, which looks once more, must find the same.
+ * Converts a stored payload for the engine: moves instants to the engine's clock. The statement that read the row
+ * decided whether it has expired; `exp` is set so that the engine's own check agrees.
  */
 export function fromStored(payload: Payload, { isExpired }: { isExpired: boolean }): AdapterPayload {
   const moved = movedInstants(payload, engineAheadSeconds())
@@ -30,8 +33,8 @@ export function fromStored(payload: Payload, { isExpired }: { isExpired: boolean
 }
 
 /**
- * Codes take `authTime` from the session. Tokens inherit it from codes, and nothing is decided by it: it stays as it is
- * stored, and goes to clients by the database's clock (`auth_time`).
+ * Codes take `authTime` from the session, and tokens from the code. No decision depends on it, so it stays as stored
+ * and is sent to clients by the database's clock (`auth_time`).
  */
 function takesAuthTime({ kind }: AdapterPayload): boolean {
   return kind === 'AuthorizationCode' || kind === 'DeviceCode'
@@ -57,7 +60,7 @@ function movedInstants(
   const { result, lastSubmission, request } = payload
   return {
     ...withMoved(payload, [...INSTANTS, ...more], seconds),
-    // What the pages between a request and its answer found out.
+    // The results of the interaction pages.
     ...(result ? { result: withMovedLogin(result, seconds) } : {}),
     ...(lastSubmission ? { lastSubmission: withMovedLogin(lastSubmission, seconds) } : {}),
     ...(typeof request === 'string' ? { request: withMovedClaims(request, seconds) } : {}),
@@ -69,7 +72,7 @@ function withMovedLogin<Result extends object>(result: Result, seconds: number):
   return login ? { ...result, login: withMoved(login, ['ts'], seconds) } : result
 }
 
-/** A pushed request is kept as a JWT that the engine made for itself, unsigned, and whose times it checks. */
+/** The engine keeps a pushed request as an unsigned JWT of its own, and checks its times. */
 function withMovedClaims(request: string, seconds: number): string {
   return new UnsecuredJWT(withMoved(decodeJwt(request), ['iat', 'nbf', 'exp'], seconds)).encode()
 }

@@ -6,9 +6,10 @@ import { DPOP_PROOF_SECONDS } from '../policy.ts'
 import { expiryOf } from './payload.ts'
 
 /**
- * Spent assertion and proof identifiers: storing one twice is the replay (RFC 7523 §3, RFC 9449 §11.1). Each is kept
- * until the instant after which it is accepted nowhere. Its client's own times say when that is, so instances whose
- * clocks differ agree; the statement refuses what has passed it, which an instance that is behind would still accept.
+ * Spent assertion and proof identifiers: a second insert is the replay (RFC 7523 §3, RFC 9449 §11.1). Each is kept
+ * until no instance accepts it any more, an instant that follows from the client's own claims, so that instances with
+ * different clocks agree. The statement refuses an identifier past that instant, which an instance with a slow clock
+ * would still accept.
  */
 export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Partial<Adapter> {
   const afterAssertion = new WeakSet<object>()
@@ -18,7 +19,7 @@ export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Part
       // A request's client assertion is looked at first; what comes after it is the DPoP proof.
       const isAssertion = ctx?.oidc?.params?.client_assertion !== undefined && !afterAssertion.has(ctx)
       if (ctx) afterAssertion.add(ctx)
-      // Of an assertion the engine passes its `exp` on. Of a proof it passes a time of its own, which is too early.
+      // For assertions the engine passes their `exp`; for proofs it passes a time of its own, which is too early.
       const expiresAt = isAssertion ? expiryOf(payload) : endOfProof(ctx?.get('dpop') ?? '')
       if (await artifacts.insertOnce({ kind: 'ReplayDetection', idHash: sha256(id), expiresAt })) return
       throw isAssertion
@@ -30,7 +31,7 @@ export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Part
   }
 }
 
-/** When the engine, which counts whole seconds, accepts a proof no more. It has checked the proof by now. */
+/** The instant from which the engine, which counts whole seconds, refuses a proof. The proof was verified before. */
 function endOfProof(proof: string): Date {
   const { iat = 0 } = decodeJwt(proof)
   return new Date((iat + DPOP_PROOF_SECONDS + 1) * 1000)

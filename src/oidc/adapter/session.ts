@@ -20,15 +20,16 @@ import { isRemembered, oddityOf, startOf } from '../session-use.ts'
 import { currentUnit, rememberSession, storedSession, type UnitOfWork } from '../unit-of-work.ts'
 import { expiryOf, fromStored, toStored } from './payload.ts'
 
-/** Every use moves the end of a session; that is written this often at most … */
+/** Each use extends a session; the new expiry is stored at most this often … */
 const EXPIRY_STEP_SECONDS = 60
-/** … and more often where sessions are short, so that nobody loses more than this part of the idle time. */
+/** … and more often for short sessions, so that at most this part of the idle time is lost. */
 const EXPIRY_STEP_PART = 0.1
-/** What was under way when a session's identifier was replaced is answered by then, or as if it had none. */
+/** How long requests in flight may still read a replaced session. */
 const READABLE_SECONDS = 10
 /**
- * For this long, an answer to a replaced identifier leaves the browser's cookie alone: it was sent before the browser had the
- * new one. A browser that never got that one must get another some time, for our forms.
+ * How long requests with a replaced identifier leave the browser's cookie alone, because they were sent before the
+ * browser had the new one. A browser that never received the new identifier needs another session after that, for the
+ * forms of the engine.
  */
 const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
 const PURPOSE = 'session state'
@@ -57,13 +58,13 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       if (typeof uid !== 'string') throw new TypeError('a session has a uid')
       const unit = currentUnit()
       const { requestId, address, userAgent } = unit?.origin ?? NO_ORIGIN
-      // It would take the place of the newer session that the browser has.
+      // An anonymous session would replace the newer one that the browser has.
       if (unit?.browser.isOutdated && accountId === undefined) return
       const stored = unit?.read.storedSessions.get(id)
       const before = stored ?? storedSession(uid)
       const events = eventsOf(payload, before)
       const next = capped(toStored(payload))
-      // The cookie ends when the row does, so both are moved at once.
+      // The cookie expires with the row, so both are extended together.
       const isExtended = !stored || movesExpiry(stored, next)
       if (stored && !isExtended) {
         next.exp = stored.payload.exp
@@ -114,7 +115,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       if (isExpired(found)) return undefined
       const payload = open(found.payload, idHash)
       if (unit) {
-        // The epoch that the request came with: it may be the one that raised it.
+        // The epoch that was read with the session: this request itself may have raised it.
         const { accessEpoch } = unit.read.storedSessions.get(id) ?? found
         unit.read.storedSessions.set(id, { ...found, accessEpoch, payload: structuredClone(payload) })
         rememberSession(unit, found)
@@ -131,7 +132,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
       if (isOverFor(client, state, limits)) return undefined
-      // What the engine's forms keep in a session is opened for the cookie alone.
+      // Form state is opened only for the cookie's holder.
       const { state: _sealed, ...payload } = structuredClone(state.payload)
       return fromStored(payload, { isExpired: false })
     },
@@ -153,17 +154,17 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
     },
   }
 
-  /** Whether a session reached its stored end, or limits that were shortened since. */
+  /** Whether a session reached its stored end, or the end by limits that were shortened since. */
   function isExpired(found: FoundSession): boolean {
     return found.isExpired || isOverFor(undefined, found, limits)
   }
 
-  /** The engine lets every session live for at least another second; one that reached its cap is over. */
+  /** Ends a session at its cap: the engine would extend every session by at least a second. */
   function capped(state: Payload): Payload {
     return { ...state, exp: Math.min(Number(state.exp), capOf(state)) }
   }
 
-  /** When a session ends, used or not; a session that nobody signed in to has no cap. */
+  /** The absolute end of a session; anonymous sessions have none. */
   function capOf(state: Payload): number {
     return state.accountId === undefined
       ? Number.POSITIVE_INFINITY
@@ -195,8 +196,8 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
   }
 
   /**
-   * The identifier that a session takes the place of. It stays readable for its own person, unless the access epoch was
-   * raised in between: it may be what they wanted to be rid of.
+   * The identifier that a session replaces. Its requests in flight may still read for the same person, unless the
+   * access epoch was raised: the replacement may be meant to shut them out.
    */
   function replacedBy({ accountId }: AdapterPayload, accessEpoch: number | undefined): Session['replaces'] {
     const { read, browser } = currentUnit() ?? {}
@@ -207,14 +208,20 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
     return { idHash: sha256(browser.replaces), readableSeconds }
   }
 
-  /** The request came with what was replaced or ended since, or moments before, when the browser had not heard of it. */
+  /**
+   * Whether the request's session identifier was replaced or ended during the request, or so recently that the browser
+   * may not have the new one.
+   */
   function isOutdated({ isReplaced, endedAt, readAt }: FoundSession, { arrivedAt }: UnitOfWork): boolean {
     if (endedAt === undefined) return false
     const outdatedUntil = endedAt.getTime() + OUTDATED_SECONDS * 1000
     return endedAt > arrivedAt || (isReplaced && readAt.getTime() < outdatedUntil)
   }
 
-  /** The session goes on under another identifier: what this request added to it is its code's, too. */
+  /**
+   * The session continues under a new identifier: adds the clients that this request authorized, so that their codes
+   * can be redeemed.
+   */
   async function addAuthorizations(
     { uid = '', accountId, authorizations = {} }: AdapterPayload,
     before: FoundSession | undefined,
@@ -244,7 +251,9 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
     }
   }
 
-  /** Somebody uses a session that is over: its owner, whose browser forgot to forget it, or who holds a copy. */
+  /**
+   * Records the use of a session that has ended or expired: by a browser that kept the cookie, or with a stolen copy.
+   */
   async function noteMisuse(id: string, found: FoundSession): Promise<void> {
     const { isEnded, uid, payload, account, readAt } = found
     if (!account || (!isEnded && !isExpired(found))) return
@@ -254,25 +263,25 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
     await sessions.recordMisuse(sha256(id), newEvent(type, about, currentUnit()?.origin))
   }
 
-  /** Whether the end of a session, or that it was used, is worth being stored. */
+  /** Whether a new expiry, or the time of use, must be stored. */
   function movesExpiry(stored: FoundSession, { exp: after }: Payload): boolean {
     const { exp: before } = stored.payload
     if (typeof before !== 'number' || typeof after !== 'number') return true
     const readAt = stored.readAt.getTime() / 1000
     const idle = Math.min(after - readAt, shortestIdleSeconds(Provider.ctx?.oidc?.client, limits))
     const step = Math.min(EXPIRY_STEP_SECONDS, idle * EXPIRY_STEP_PART)
-    // Near its cap the end stays where it is, but clients with a short idle time need to know of the use.
+    // Near the cap the expiry no longer moves, but the time of use matters for clients with a short idle time.
     const isUnnoted = readAt - stored.seenAt.getTime() / 1000 >= step
     return after < before || after - before >= step || isUnnoted
   }
 }
 
-/** Through JSON, as it would be stored: a member that is undefined is none. */
+/** Compares in the stored form (JSON), which drops undefined members. */
 function isSame(stored: Payload, changed: Payload): boolean {
   return isDeepStrictEqual(stored, JSON.parse(JSON.stringify(changed)))
 }
 
-/** Whether a request was under way when the identifier that it came with was replaced: then it may still read. */
+/** Whether the request's identifier was replaced while the request was in flight: it may still read. */
 function isReadable({ isReadable, endedAt }: FoundSession, { isSafe, arrivedAt }: UnitOfWork): boolean {
   return isReadable && isSafe && endedAt !== undefined && endedAt > arrivedAt
 }

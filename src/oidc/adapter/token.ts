@@ -68,13 +68,13 @@ export function tokenAdapter(
       if (unit?.tokenRequest) unit.tokenRequest.source = { ...found, kindName: kind, idHash }
       const { spentSecondsAgo } = found
       const payload = fromStored(found.payload, found)
-      // Only a redemption can be a duplicate; to everything else a spent token is spent.
+      // Only a redemption can be an honest duplicate.
       const isRepeat =
         spentSecondsAgo !== undefined &&
         unit?.tokenRequest !== undefined &&
         (await isWithinWindow(unit.tokenRequest, idHash, spentSecondsAgo))
       if (spentSecondsAgo !== undefined && !isRepeat) return { ...payload, jti: id, consumed: true }
-      // A token that is good for nothing any more can still be revoked: the client may get its scope back.
+      // A token without any scope left can still be revoked: the client may get its scope back.
       const isRevocation = Provider.ctx?.oidc?.route === 'revocation'
       const narrowed = isRevocation ? payload : await registeredScope.narrowToken(kind, payload)
       return narrowed && { ...narrowed, jti: id }
@@ -100,14 +100,14 @@ export function tokenAdapter(
     },
 
     async revokeByGrantId(grantId) {
-      // A reuse revokes one family: the grant's adapter does all of it.
+      // In a token request the grant's adapter revokes the family.
       if (currentUnit()?.tokenRequest) return
       // AccessToken is always revoked, so the event is recorded here.
       await end({ what: 'tokens', grantId, kind, event: kind === 'AccessToken' ? revocation() : undefined })
     },
   }
 
-  /** Whether a duplicate is honest. What takes longer to find out is asked for late duplicates alone. */
+  /** Whether a duplicate is honest. Late duplicates cost further statements. */
   async function isWithinWindow(
     request: TokenRequest,
     idHash: Uint8Array,
@@ -120,7 +120,8 @@ export function tokenAdapter(
       request.lateAnswer = await refreshAnswers.findLate(idHash)
       if (request.lateAnswer !== undefined) return true
     }
-    // It waited here while this instance was stopped, and the client went elsewhere meanwhile. A thief waits for an answer.
+    // A duplicate that was queued while this instance was suspended: its client has disconnected. A thief would wait
+    // for the answer.
     return request.hasClientLeft()
   }
 
