@@ -127,6 +127,16 @@ describe('a page between request and answer', () => {
       expectBackAtApp(await agree(user, await user.submit(page, CREDENTIALS)))
   })
 
+  test('of a client that was deleted meanwhile is an error that no retry mends', async () => {
+    const user = newUser()
+    const gone = await newApp()
+    const consent = await user.submit(await openLogin(user, gone), CREDENTIALS)
+    await server.admin.clients.delete({ client_id: gone.client.client_id })
+    const { status, headers, html } = await user.submit(consent, {}, 'approve')
+    expectErrorPage({ status, headers, text: html })
+    expect(headers.get('retry-after')).toBeNull()
+  })
+
   test('left open longer than 15 minutes starts again, and returns to the app (OIDC Core §3.1.2.3)', async () => {
     const user = newUser()
     const cookies = cloneBrowser(user)

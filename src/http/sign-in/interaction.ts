@@ -160,6 +160,7 @@ export function createInteractionRoutes({
         error_description: 'the end-user refused',
       })
     }
+    await findClient(interaction)
     const { grant, asked } = await findConsent(interaction)
     applyConsent(grant, asked, form.getAll('scope'))
     await rememberConsent(ctx, interaction, grant)
@@ -209,6 +210,7 @@ export function createInteractionRoutes({
       : new (engine().Grant)({ accountId, clientId })
   }
 
+  /** @throws {InvalidClient} when it was deleted while the page was shown: no retry helps. */
   async function findClient(interaction: Interaction): Promise<Client> {
     const client = await engine().Client.find(String(interaction.params.client_id))
     if (!client) throw new InvalidClient('the client is gone')
