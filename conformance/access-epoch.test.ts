@@ -27,7 +27,7 @@ async function createPerson(): Promise<string> {
   return username
 }
 
-/** Submits a form and follows nothing. */
+/** Submits a form without following redirects. */
 async function submitAndHold(
   user: EndUser,
   page: Page,
@@ -81,7 +81,7 @@ describe('a sign-in page that was answered', () => {
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
   })
 
-  test('is worth nothing after a revocation on the consent page', async () => {
+  test('grants nothing on the consent page after a revocation', async () => {
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await thirdParty.request()).url)
@@ -93,7 +93,7 @@ describe('a sign-in page that was answered', () => {
     expect(asked.$('input[name=password]')).toHaveLength(1)
   })
 
-  test('starts the request again when it is sent again, and counts as an attempt', async () => {
+  test('restarts the request when it is submitted twice, and counts the attempt', async () => {
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await firstParty.request({ state: 'the same' })).url)
@@ -106,7 +106,7 @@ describe('a sign-in page that was answered', () => {
     expect(events.filter(({ type }) => type === 'sign_in.accepted')).toHaveLength(1)
   })
 
-  test('takes one of several answers that come at once', async () => {
+  test('accepts one of several concurrent answers', async () => {
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await firstParty.request()).url)
@@ -119,7 +119,7 @@ describe('a sign-in page that was answered', () => {
     expect(resumptions).toHaveLength(1)
   })
 
-  test('cannot be answered again after the person refused', async () => {
+  test('rejects an answer after the person cancelled', async () => {
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await thirdParty.request()).url)
@@ -135,7 +135,7 @@ describe('a sign-in page that was answered', () => {
   })
 })
 
-// The change is committed while the request waits for it, so the request read the epoch of before.
+// The change commits while the request waits for its lock, so the request has read the previous epoch.
 describe.skipIf(isPglite)('a request that was in flight when the epoch was raised (needs Postgres)', () => {
   const raise = (username: string) =>
     ['update account set access_epoch = access_epoch + 1 where username = $1', username] as const
@@ -209,12 +209,12 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
   })
 
-  test('signs no browser in that is not remembered any more', async () => {
+  test('signs no browser in whose remember-me was revoked', async () => {
     const username = await createPerson()
     const user = await signInToAccount(username, { remember: 'yes' })
     for (const key of ['sallyport_session', 'sallyport_session.sig'])
       user.jar.setCookieSync(`${key}=; Path=/; Max-Age=0`, user.origin)
-    // The secret is replaced before; only the statement that stores the session waits for the account.
+    // The secret was rotated before; only the statement that stores the session waits for the account.
     const left = await runInto(
       server,
       ['select from account where username = $1 for update', username],
@@ -250,7 +250,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
 })
 
 describe('a person who changes their password', () => {
-  test('stays signed in, and is asked for new grants as before', async () => {
+  test('stays signed in and can authorize clients', async () => {
     const username = await createPerson()
     const user = await signInToAccount(username, { remember: 'yes' })
     const before = await firstParty.getTokens({}, user, username)
@@ -268,7 +268,7 @@ describe('a person who changes their password', () => {
 })
 
 describe.skipIf(isPglite)('an authorization request in flight when its session ends (needs Postgres)', () => {
-  test('leaves no code that can be redeemed (RFC 9700 §4.14)', async () => {
+  test('revokes unredeemed codes (RFC 9700 §4.14)', async () => {
     const username = await createPerson()
     const user = await signInToAccount(username)
     const app = await createWireApp(server, { first_party: true })

@@ -460,7 +460,7 @@ describe('a new password', () => {
     }
   })
 
-  test('is judged and hashed 20 times an hour for one person (CWE-400)', async () => {
+  test('is checked and hashed at most 20 times an hour per account (CWE-400)', async () => {
     const user = browser()
     await openAccount(user)
     const statuses: number[] = []

@@ -142,7 +142,7 @@ describe('a faulty request of a known client', () => {
     },
   )
 
-  test('response_mode twice is refused, and the answer is in the query (RFC 6749 §3.1)', async () => {
+  test('rejects a repeated response_mode, with the error in the query (RFC 6749 §3.1)', async () => {
     for (const modes of [
       ['fragment', 'fragment'],
       ['query', 'fragment'],

@@ -10,7 +10,7 @@ import { COMPILE_CACHE } from './support/compile-cache.ts'
 const BENCH = new URL('../bench/main.ts', import.meta.url).pathname
 const MOST_MILLISECONDS = 300_000
 
-/** What `npm run bench -- smoke --json` prints: every request that the benchmark knows, sent for a moment. */
+/** The output of `npm run bench -- smoke --json`: every request type of the benchmark, sent for a moment. */
 let smoke: Readonly<{
   speed: { scenarios: readonly ScenarioResult[] }
   growth: GrowthResult
@@ -37,7 +37,7 @@ test.for(SCENARIO_NAMES)('the benchmark has right answers only from all three se
   expect(Object.keys(result?.figures ?? {})).toHaveLength(3)
 })
 
-test('the benchmark of growth has right answers only, explains statements and deletes what expired', () => {
+test('the growth benchmark gets no wrong answer, explains statements and deletes expired rows', () => {
   const { sizes, plans, cleanup } = smoke.growth
   const [size] = sizes
   expect(size?.refresh.requestsPerSecond).toBeGreaterThan(0)
@@ -46,7 +46,7 @@ test('the benchmark of growth has right answers only, explains statements and de
   expect(cleanup?.deleted.tokens).toBe(1_000)
 })
 
-test('the benchmark of sign-ins has right answers only, and its people are not held back', () => {
+test('the sign-in benchmark gets no wrong answer and reaches no rate limit', () => {
   const { faults, firstFault, crowd, alone, beside } = smoke.logins
   expect({ faults, firstFault }).toEqual({ faults: 0, firstFault: undefined })
   expect(crowd.accepted).toBeGreaterThan(0)

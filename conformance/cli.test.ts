@@ -20,7 +20,7 @@ beforeAll(async () => {
     MANAGEMENT_PORT: String(managementPort),
     DATA_DIR: join(folder, 'data'),
   }
-  // As an operator's shell leaves it.
+  // With the permissions of a default umask.
   await mkdir(join(folder, 'data'))
   await chmod(join(folder, 'data'), 0o755)
   const startedAt = performance.now()
@@ -59,7 +59,7 @@ describe('the first start', () => {
     }
   })
 
-  test('leaves nothing in an existing folder that other users may open (CWE-732)', async () => {
+  test('removes permissions of other users in an existing folder (CWE-732)', async () => {
     expect(server.stdout()).toContain('data_folder.tightened')
     const data = join(folder, 'data')
     const names = ['.', ...(await readdir(data, { recursive: true }))]
@@ -173,7 +173,7 @@ describe('the command line beside a running server', () => {
     })
   })
 
-  test('refuses passwords that no form can hold', async () => {
+  test('rejects passwords that no form can submit', async () => {
     const create = ['users', 'create', '--username', 'odd', '--password-stdin']
     const control = { code: 1, stdout: '', stderr: expect.stringContaining('without control characters') }
     for (const password of ['correct horse\0 battery', 'correct horse\nbattery staple\n'])
@@ -355,7 +355,7 @@ describe('the process', () => {
     })
   })
 
-  test('Ctrl-C ends it with exit code 0, and it starts again quickly, saying no secrets', async () => {
+  test('exits with 0 on Ctrl-C, and starts again quickly without printing secrets', async () => {
     server.child.kill('SIGINT')
     expect(await server.exit).toBe(0)
     const startedAt = performance.now()

@@ -17,7 +17,7 @@ import { type Answer, basic, post, statuses } from './support/wire.ts'
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const GRANT = { grant_type: 'client_credentials' }
-/** Where clients authenticate. */
+/** The endpoints with client authentication. */
 const ENDPOINTS: [name: string, form: Record<string, string>][] = [
   ['token', GRANT],
   ['par', { response_type: 'code' }],
@@ -205,7 +205,7 @@ describe('private_key_jwt', () => {
     expectRefused(await assert(await sign({ ...claims, ...sub })))
   })
 
-  test('is accepted at each endpoint for the issuer or the token endpoint, as one string alone (CVE-2025-27370)', async () => {
+  test('is accepted at each endpoint only with one audience, the issuer or the token endpoint (CVE-2025-27370)', async () => {
     const owner = await other()
     for (const [name, form] of ENDPOINTS) {
       const send = async (aud: string | string[]) =>
@@ -214,7 +214,7 @@ describe('private_key_jwt', () => {
           client_assertion_type: ASSERTION_TYPE,
           client_assertion: await sign({ ...owner, aud }),
         })
-      // Whatever else is wrong with the request, the client is known.
+      // Any error but invalid_client shows that the client was authenticated.
       for (const aud of [server.issuer, `${server.issuer}/token`])
         expect((await send(aud)).body.error, name).not.toBe('invalid_client')
       expectRefused(await send([server.issuer]))

@@ -47,7 +47,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
     })
     afterAll(() => shifted?.kill())
 
-    /** The same browser at the two instances. */
+    /** One browser that talks to both instances. */
     function browser() {
       const here = new EndUser(server.issuer)
       const there = new EndUser(server.issuer, shifted.url, here.jar)
@@ -57,7 +57,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
     const introspect = async (at: string, token: string) =>
       (await post(`${at}/introspect`, { token }, { as: app.client })).body
 
-    test('keep a session alive at both, wherever it began', async () => {
+    test('keep a session alive at both, whichever instance began it', async () => {
       for (const begins of ['here', 'there'] as const) {
         const user = browser()
         await app.getCode({}, user[begins])
@@ -78,7 +78,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       }
     })
 
-    test('redeem codes and refresh tokens at either, and know them at both', async () => {
+    test('redeem and introspect codes and tokens of each other', async () => {
       for (const [from, to] of [
         [server.url, shifted.url],
         [shifted.url, server.url],
@@ -94,7 +94,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       }
     })
 
-    test('date tokens alike (OpenID Connect Core §2, RFC 7662 §2.2, RFC 9068 §2.2)', async () => {
+    test('issue tokens with the same times (OpenID Connect Core §2, RFC 7662 §2.2, RFC 9068 §2.2)', async () => {
       const isNow = (time: unknown) => Math.abs(Number(time) - Date.now() / 1000) < 60
       for (const at of [server.url, shifted.url]) {
         const user = new EndUser(server.issuer, at)
@@ -119,7 +119,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       }
     })
 
-    test('answer pages that the other showed, and requests that were pushed to the other (RFC 9126)', async () => {
+    test('accept forms of each other’s pages, and requests pushed to each other (RFC 9126)', async () => {
       for (const [first, then] of [
         ['here', 'there'],
         ['there', 'here'],

@@ -12,7 +12,7 @@ const environment = {
 }
 
 describe('a database that cannot be reached', () => {
-  test('is named in the first warning of a server that waits for it: host, port and reason', async () => {
+  test('is logged by a waiting server in its first warning: host, port and reason', async () => {
     const port = await freePort()
     const DATABASE_URL = `postgres://user:${SECRET}@127.0.0.1:${port}/sallyport`
     const server = startCommand(['serve'], { ...environment, DATABASE_URL })
@@ -27,7 +27,7 @@ describe('a database that cannot be reached', () => {
         reason: `connect ECONNREFUSED 127.0.0.1:${port}`,
       })
       expect(server.stdout()).not.toContain(SECRET)
-      // It need not wait until the last attempt.
+      // Ends the wait before the last attempt.
       server.child.kill('SIGTERM')
       expect(await server.exit).toBe(0)
       expect(server.stdout()).not.toContain('"attempt":10,')

@@ -14,7 +14,8 @@ const OUTAGE_MILLISECONDS = [400, 0, 4_500]
 const CHAINS = 6
 const REDEMPTIONS_EACH = 12
 
-// A Postgres of its own, for it is stopped; two instances that are processes of their own, for they must not end.
+// A separate Postgres, because the test stops it; the two instances are separate processes, because the test observes
+// that they keep running.
 describe('a Postgres that is restarted', () => {
   let postgres: OwnPostgres
   let server: TestServer
@@ -100,7 +101,7 @@ describe('a Postgres that is restarted', () => {
     }
   }
 
-  test('loses no token and makes none twice, whichever instance a retry meets; serves what needs no database, and all within 5 s of its return', async () => {
+  test('loses and duplicates no token over retries at either instance; serves requests without a database, and all others within 5 s of its return', async () => {
     const [child] = children as [ChildServer]
     const load = await startLoad()
     for (const outageMilliseconds of OUTAGE_MILLISECONDS) {

@@ -132,7 +132,7 @@ describe('the page says what people may have mistaken', () => {
   })
 })
 
-/** Last: an instance that knows of it refuses strangers for a while. */
+/** Last in the file: the instance remembers that the limit is reached, and refuses strangers for a while. */
 describe('user codes that do not exist', () => {
   test.skipIf(isPglite)(
     'that come from everywhere are 8,000 an hour, and then that is on record',
@@ -153,13 +153,13 @@ describe('user codes that do not exist', () => {
       expect(await recorded()).toEqual([{ limit: 'user_code.everybody' }])
       const metrics = await (await fetch(`${server.managementUrl}/metrics`)).text()
       expect(metrics).toMatch(/^sallyport_shared_limits_reached_total\{limit="user_code.everybody"\} 1$/m)
-      // People have a share of their own: signed in, or with a device cookie, each up to a limit.
+      // Signed-in people, and those with a device cookie, have a separate share.
       for (const person of [signedIn, known])
         expect((await enterCode(person, started)).$('button[value=approve]')).toHaveLength(1)
       await enterCode(known, UNKNOWN)
       await sql(server, 'update attempt set count = 20 where most = 20')
       expectTooMany(await enterCode(known, started))
-      // A device cookie ends with a revocation.
+      // A revocation voids the device cookie.
       await server.admin.users.signOut({ username: 'ada' })
       await sql(server, 'delete from attempt where most = 20')
       expectTooMany(await enterCode(known, started))

@@ -27,7 +27,7 @@ let server: TestServer
 let receiver: LogoutReceiver
 let folder: string
 let snippets: Map<string, string>
-/** Answers of the curl commands, in their order. */
+/** The answers of the curl commands, in order. */
 const answers: Answer[] = []
 const secrets = new Map<string, string>()
 
@@ -35,7 +35,7 @@ beforeAll(async () => {
   receiver = await startLogoutReceiver()
   server = await startTestServer({ OUTBOUND_ALLOWED_NETWORKS: '127.0.0.0/8' })
   await server.admin.users.create({ username: 'ada', name: 'Ada Lovelace', password: PASSWORD })
-  // Beside the packages that the snippets import.
+  // Within node_modules, so that the snippets' imports resolve.
   folder = await mkdtemp(join(ROOT, 'node_modules/.docs-'))
   const blocks = readPages().flatMap((page) =>
     codeBlocksOf(page).map((block) => ({ ...block, path: page.path })),
@@ -54,7 +54,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** Does what a line of docs/clients.md does, on the test's server. */
+/** Runs a command line of docs/clients.md against the test's server. */
 async function type([program, ...words]: readonly string[]): Promise<void> {
   if (program === 'npx') return await runSallyport(words.slice(1))
   if (program === 'node') return void (await load((words[0] ?? '').replace(/\.js$/, '')))
@@ -83,7 +83,7 @@ function secretOf(clientId: string): string {
   return secrets.get(clientId) ?? ''
 }
 
-/** Runs a snippet as it stands, but for the issuer and the folder that it works in. */
+/** Runs a snippet unchanged except for the issuer and its working directory. */
 async function load(name: string, clientId = ''): Promise<Snippet> {
   const text = snippets.get(name)
   if (text === undefined) throw new Error(`no page has a snippet ${name}.js`)
@@ -197,7 +197,7 @@ test('an app verifies the logout token that it is sent', async () => {
   await expect(endpoint('verifyLogoutToken', 'not.a.token')).rejects.toThrow()
 })
 
-test('the curl commands get what the page says', () => {
+test('the curl commands get the answers that the page shows', () => {
   const [device, service] = answers
   expect(device?.body).toMatchObject({ interval: 5, expires_in: 600 })
   expect(service?.body).toMatchObject({ token_type: 'Bearer', expires_in: 600 })

@@ -193,7 +193,7 @@ describe('a DPoP proof', () => {
     expect(await token(once)).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
   })
 
-  test('is remembered as long as it would be accepted (RFC 9449 §11.1)', async () => {
+  test('is stored for as long as it would be accepted (RFC 9449 §11.1)', async () => {
     const ahead = await proof({ claims: { iat: epoch(290) } })
     expect((await token(ahead)).status).toBe(200)
     const again = await later(400, () => token(ahead))

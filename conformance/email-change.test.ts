@@ -132,14 +132,14 @@ describe('an address', () => {
 })
 
 describe('the mailed link alone', () => {
-  /** An attacker asks for an address that is not theirs; its owner gets the mail. */
+  /** An attacker requests a change to the victim's address; the victim gets the mail. */
   const askForVictim = async (): Promise<string> => {
     const to = `victim-${email}`
     await change(to)
     return await linkTo(to)
   }
 
-  test('names the account and what it does, in the mail and on the page', async () => {
+  test('names the account and the effect, in the mail and on the page', async () => {
     const to = `named-${email}`
     await change(to)
     const [asked] = await mail.expect(to)
@@ -193,7 +193,7 @@ describe('the mailed link alone', () => {
     expect(await server.admin.users.show({ username: other })).not.toHaveProperty('email')
   })
 
-  test('proves no address either: a link that verifies one asks the same', async () => {
+  test('verifies no address without a session or the password', async () => {
     const csrf = (await user.open('/account')).$('input[name=csrf]').attr('value') ?? ''
     await user.post('/account/email/verification', new URLSearchParams({ csrf }))
     const victim = browser()
@@ -212,7 +212,7 @@ describe('the mailed link alone', () => {
     expect((await phone.open('/account')).url).toMatch(/sign-in$/)
   })
 
-  test('has its passwords counted like those of sign-in (NIST SP 800-63B-4 §3.2.2)', async () => {
+  test('counts password attempts like sign-in does (NIST SP 800-63B-4 §3.2.2)', async () => {
     const thief = browser()
     const page = await thief.open(await askForVictim())
     const guesses = Array.from({ length: 12 }, () => thief.submit(page, { password: 'a wrong one, this is' }))
@@ -221,7 +221,7 @@ describe('the mailed link alone', () => {
     expect(statuses.filter((status) => status !== 400 && status !== 429)).toEqual([])
   })
 
-  test('is over for the page that was open while its account was signed out', async () => {
+  test('is rejected on an open page after its account was signed out', async () => {
     const page = await user.open(await askForVictim())
     await server.admin.users.signOut({ username })
     expect((await user.submit(page)).status).toBe(400)

@@ -97,7 +97,7 @@ describe('a flood', () => {
   })
 })
 
-/** SQL is the rest of a flood that would take thousands of requests. */
+/** SQL stands in for most of a flood of thousands of requests. */
 describe.skipIf(isPglite)('a flood from many /64s of IPv6', () => {
   const ask = (address: string) =>
     send(`${server.url}/device/authorize`, {
@@ -127,7 +127,7 @@ describe.skipIf(isPglite)('a flood from many /64s of IPv6', () => {
     expect((await ask(neighbour)).status).toBe(200)
   })
 
-  test('that guesses at tokens is stopped, and a /64 that is stopped uses up nothing of the networks around it', async () => {
+  test('with guessed tokens is refused, and a refused /64 uses up nothing of the wider networks', async () => {
     expect((await guess('2001:db8:30:1::1')).status).toBe(401)
     await almostReach(120)
     expect((await guess('2001:db8:30:1::2')).status).toBe(401)
@@ -141,7 +141,7 @@ describe.skipIf(isPglite)('a flood from many /64s of IPv6', () => {
     expect(wide?.counts).toEqual([2, 2])
   })
 
-  test('of an IPv4 address in other forms is one of that address (6to4, NAT64)', async () => {
+  test('from an IPv4 address embedded in IPv6 counts as that address (6to4, NAT64)', async () => {
     expect((await ask('198.51.100.20')).status).toBe(200)
     await almostReach(60)
     expect((await ask('2002:c633:6414::1')).status).toBe(200)

@@ -28,7 +28,7 @@ const SETTINGS = {
 
 let server: TestServer
 let app: WireApp
-/** Wants shorter sessions than others. */
+/** A client that registered shorter session limits. */
 let bank: WireApp
 let service: ClientDocument
 let tv: ClientDocument
@@ -60,7 +60,7 @@ const credentials = async () =>
       .access_token,
   )
 
-/** A browser as it is at this moment, which forgets no cookie by itself: the server may not rely on that. */
+/** A copy of a browser with its present cookies. It expires none by itself, as the server must not rely on that. */
 function copyOf(user: EndUser): EndUser {
   const kept = user.jar.serializeSync()
   if (!kept) throw new Error('the cookies are kept in memory')
@@ -87,7 +87,7 @@ function withoutSession(user: EndUser): EndUser {
 type Lifetime = Readonly<{
   what: string
   seconds: number
-  /** Makes one, and gives whether it is alive when asked for. It is used for nothing else. */
+  /** Creates one, and returns a check whether it is alive. The check is its only use. */
   make: () => Promise<() => Promise<boolean>>
 }>
 
@@ -251,7 +251,7 @@ const LIFETIMES: readonly Lifetime[] = [
   },
 ]
 
-/** An instant from which the clocks are counted, soon. */
+/** The next whole second, from which the clocks are counted. */
 function nextSecond(): number {
   return Math.ceil(Date.now() / 1000) * 1000
 }
@@ -283,7 +283,7 @@ describe('a lifetime ends exactly (by the clock of the database)', () => {
         expect(await isActive(accessToken)).toBe(isAlive)
         expect((await userinfoStatus(server, accessToken)) === 200).toBe(isAlive)
         expect(await isRefreshed(refreshToken)).toBe(isAlive)
-        // The session goes on; a grant that ended is made anew.
+        // The session continues; an ended grant is replaced by a new one.
         expect(await isSignedIn(user)).toBe(true)
       })
     }
@@ -292,7 +292,7 @@ describe('a lifetime ends exactly (by the clock of the database)', () => {
 
 describe('however often it is used, it ends', () => {
   const begin = nextSecond()
-  /** Uses something at these times, in seconds after its begin; gives at which it was alive. */
+  /** Uses something at these times, in seconds after it began; returns the times at which it was alive. */
   async function use(times: readonly number[], isAlive: () => Promise<boolean>): Promise<number[]> {
     const alive: number[] = []
     for (const time of times) if (await at(new Date(begin + time * 1000), isAlive)) alive.push(time)
@@ -336,7 +336,7 @@ describe('however often it is used, it ends', () => {
     expect(await use([216], () => isSignedIn(user))).toEqual([216])
   })
 
-  test('a session near its cap is used by a client with a short idle time, and is not over for it before', async () => {
+  test('a session near its cap stays alive for a client with a short idle time that uses it', async () => {
     const { user } = await at(new Date(begin), () => app.getCode({}, newUser()))
     expect(await use([500, 850], () => isSignedIn(user))).toEqual([500, 850])
     const short = await createWireApp(server, { first_party: true, session_idle_seconds: 100 })

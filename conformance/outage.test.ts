@@ -17,10 +17,10 @@ const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
 
 let server: TestServer
-/** Another instance, at the end of the same road. */
+/** Another instance behind the same proxy. */
 let another: string
 let road: Road
-/** The same database, past the road. */
+/** The same database without the proxy. */
 let behind: TestServer
 let app: WireApp
 
@@ -45,9 +45,9 @@ afterAll(async () => {
 afterEach(() => road.unblock())
 
 /**
- * Makes everything that was spent, answered and noted so far that much older.
+ * Moves all stored times of spent tokens, answers and heartbeats back by `seconds`.
  *
- * @param beatAt what becomes of the last beat of each stretch of uptime.
+ * @param beatAt the new value of each last beat.
  */
 async function letPass(
   seconds: number,
@@ -61,14 +61,14 @@ async function letPass(
     await sql(behind, statement, [seconds])
 }
 
-/** Time in which no instance has the database: nothing of it is noted. */
+/** Simulates time without a database: no heartbeat is recorded. */
 async function letOutagePass(seconds = OUTAGE_SECONDS): Promise<void> {
   road.block()
   await letPass(seconds)
   road.unblock()
 }
 
-/** Time in which the two instances are up. */
+/** Simulates time in which both instances are up. */
 async function letUptimePass(seconds: number): Promise<void> {
   const isUp = `beat_at > now() - interval '3 seconds'`
   await vi.waitFor(
@@ -80,7 +80,7 @@ async function letUptimePass(seconds: number): Promise<void> {
   await letPass(seconds, { beatAt })
 }
 
-/** What an honest client does while it is told to come again. */
+/** Retries a refresh like an honest client, for as long as the answer is 503. */
 async function refreshUntilAnswered(refresh_token: string, at: string): Promise<Answer> {
   return await vi.waitFor(
     async () => {
@@ -93,7 +93,7 @@ async function refreshUntilAnswered(refresh_token: string, at: string): Promise<
   )
 }
 
-/** Refreshes, and the answer is lost with the database. */
+/** Refreshes with a database connection that is lost after the commit, so that the answer is lost. */
 async function loseAnswer(refresh_token: string, at: string, meanwhile: () => Promise<void>): Promise<void> {
   const trap = road.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
   const form = { grant_type: 'refresh_token', refresh_token }
@@ -113,7 +113,7 @@ describe('an outage of the database that is longer than the window of refresh re
     },
   )
 
-  test('lets an answer that the client lost be repeated, by either instance, and clean-up keeps it', async () => {
+  test('keeps a lost answer repeatable by either instance, also after clean-up', async () => {
     for (const at of [server.url, another]) {
       const { refreshToken } = await app.getTokens(OFFLINE)
       const first = await app.refresh(refreshToken, {}, { at })
@@ -125,7 +125,7 @@ describe('an outage of the database that is longer than the window of refresh re
     }
   })
 
-  test('lets no thief pass for a client whose window was over when it began, or was after it', async () => {
+  test('rejects a replay whose window ended before the outage, or after it', async () => {
     for (const whatHappens of [
       async () => {
         await letUptimePass(11)
@@ -145,7 +145,7 @@ describe('an outage of the database that is longer than the window of refresh re
     }
   })
 
-  test('keeps what a code was redeemed for from its duplicate, until ten seconds of uptime passed (RFC 6749 §4.1.2)', async () => {
+  test('keeps the tokens of a duplicated code until ten seconds of uptime have passed (RFC 6749 §4.1.2)', async () => {
     const { form, ...tokens } = await app.getTokens(OFFLINE)
     await letOutagePass()
     expectTokenError(await vi.waitFor(() => app.token(form, { at: another })))
@@ -156,7 +156,7 @@ describe('an outage of the database that is longer than the window of refresh re
     expectTokenError(await app.refresh(refreshToken))
   })
 
-  test('of a whole day forgets the answers (they are not kept for longer)', async () => {
+  test('of a whole day outlasts the answers, which are kept for a day at most', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     expectRefreshed(await app.refresh(refreshToken))
     await letOutagePass(25 * 3_600)
@@ -171,7 +171,7 @@ describe('an outage of the database that is longer than the window of refresh re
 test.for(['a refresh token', 'a code'])(
   'keeps the family of %s when its duplicate is handled late and its client has left (RFC 9700 §4.14.2)',
   async (what) => {
-    // As when the instance was stopped for a while, and the client went to another one meanwhile.
+    // Simulates an instance that was suspended, whose client went to another one.
     const { form, ...tokens } = await app.getTokens(OFFLINE)
     const next = expectRefreshed(await app.refresh(tokens.refreshToken))
     await letUptimePass(11)
@@ -191,7 +191,7 @@ test.for(['a refresh token', 'a code'])(
     await vi.waitFor(() => expect(trap.struck()).toHaveLength(1), { timeout: 10_000 })
     leaving.abort()
     await sent
-    // By then the instance has heard that the client hung up.
+    // After this answer the instance has seen the disconnect.
     await exchange(`${server.url}/jwks`)
     resolve()
     await vi.waitFor(() => expect(answered()).toBe(before + 1), { timeout: 10_000 })
@@ -220,7 +220,7 @@ describe('an instance that is killed before it answers', () => {
     await letPass(seconds, { instances: `instance = '${answer?.made_by}'` })
   }
 
-  test('leaves its answer to the others, for clients that come late (RFC 9700 §4.14.2)', async () => {
+  test('leaves its answer repeatable by others for late clients (RFC 9700 §4.14.2)', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     await loseAnswer(refreshToken, child.url, child.kill)
     await letPassSinceItsDeath(OUTAGE_SECONDS, refreshToken)
@@ -228,7 +228,7 @@ describe('an instance that is killed before it answers', () => {
     expectRefreshed(await app.refresh(next.refreshToken))
   })
 
-  test('leaves it for some minutes, then its second use is a theft', async () => {
+  test('leaves it for five minutes, then a second use is a replay', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     const next = expectRefreshed(await app.refresh(refreshToken, {}, { at: child.url }))
     await child.kill()
@@ -237,7 +237,7 @@ describe('an instance that is killed before it answers', () => {
     expectTokenError(await app.refresh(next.refreshToken))
   })
 
-  test('leaves none that it had made for longer than the window', async () => {
+  test('leaves no answer that is older than the window', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     const next = expectRefreshed(await app.refresh(refreshToken, {}, { at: child.url }))
     await letUptimePass(11)
@@ -247,7 +247,7 @@ describe('an instance that is killed before it answers', () => {
   })
 })
 
-test('an instance that stops in order leaves its answers to the uptime of the others', async () => {
+test('an instance that stops gracefully leaves its answers to the uptime of the others', async () => {
   const { refreshToken } = await app.getTokens(OFFLINE)
   const third = await server.startAnother()
   const first = await app.refresh(refreshToken, {}, { at: third.url })

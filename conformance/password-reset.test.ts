@@ -134,7 +134,7 @@ describe('a person who forgot their password', () => {
     expect(heading(await setPassword(link, user))).toBe('Your new password is set')
   })
 
-  test('has 20 tries an hour with one link, from whatever network (CWE-400)', async () => {
+  test('has 20 attempts an hour per link, over all networks (CWE-400)', async () => {
     const user = browser()
     const page = await user.open(await askForLink(user))
     const statuses: number[] = []
@@ -403,7 +403,7 @@ describe('limits', () => {
       await ask(username)
       const mailed = () => mail.all().filter(({ to }) => to === email).length
       await mail.expect(email)
-      // As if somebody had a list of people, and asked for each of them; and for this one three times.
+      // Simulates an attacker with a list of people, and three requests for this one.
       await sql(server, `update attempt set count = most where most in (3, 500)`)
       await ask(username)
       await ask(email)

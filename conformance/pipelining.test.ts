@@ -6,7 +6,7 @@ import { startTestServer, type TestServer } from './support/harness.ts'
 import { head } from './support/raw-socket.ts'
 import { type Answer, basic, post, statuses } from './support/wire.ts'
 
-/** Less than the waiting requests of one of these floods took. */
+/** Less memory than the waiting requests of one of these floods once took. */
 const HEAP_MEGABYTES = 256
 const FORM = 'application/x-www-form-urlencoded'
 const GRANT = { grant_type: 'client_credentials' }
@@ -28,12 +28,12 @@ afterAll(async () => {
 
 type Flood = {
   connections: number
-  /** What each of them sends at once. */
+  /** The bytes that each connection sends at once. */
   bytes: () => string
   does?: 'reads the answers' | 'reads nothing' | 'leaves at once'
 }
 
-/** Ends when the server has closed the connections, or has had time for it. */
+/** Resolves when the server has closed the connections, or has had time to. */
 async function flood({ connections, bytes, does = 'reads the answers' }: Flood): Promise<void> {
   const { port } = new URL(child.url)
   const sockets: Socket[] = []
@@ -106,7 +106,7 @@ test.for<[string, Flood]>([
   },
 )
 
-test('what was refused unseen is counted and logged', async () => {
+test('counts and logs the refused requests', async () => {
   const metrics = await (await fetch(`${child.managementUrl}/metrics`)).text()
   expect(metrics).toMatch(/^sallyport_requests_refused_total\{reason="pipelined"\} [1-9]/m)
   expect(child.output()).toContain('"event":"requests.refused"')

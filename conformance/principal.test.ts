@@ -42,7 +42,7 @@ describe('a client (RFC 9700 §4.15)', () => {
     }
   })
 
-  test('is not confused with one of another spelling', async () => {
+  test('is distinct from a client whose client_id differs in letter case', async () => {
     await createClient('Tides')
     await createClient('tides')
     await server.admin.clients.delete({ client_id: 'Tides' })
@@ -75,7 +75,7 @@ describe.skipIf(isPglite)('a person (RFC 9700 §4.15)', () => {
     expect(await insertPerson(sub)).toBe(1)
   })
 
-  test('and a client that come at once: one gets the identifier', async () => {
+  test('and a client created concurrently: one gets the identifier', async () => {
     for (let round = 0; round < 10; round++) {
       const id = randomUUID()
       const outcomes = await Promise.allSettled([createClient(id), insertPerson(id)])

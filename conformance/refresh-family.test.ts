@@ -42,16 +42,16 @@ afterAll(async () => {
   await server?.remove()
   road?.close()
 })
-// A session of its own for every test.
+// A separate session for every test.
 beforeEach(() => {
   ada = new EndUser(server.issuer)
 })
 
-/** Lets the time pass in which an honest duplicate is refused without further harm. */
+/** Passes the window in which a duplicate is refused without a revocation. */
 const leaveReplayWindow = () =>
   sql(server, `update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
 
-/** Spends a refresh token, and uses it again when the window is over. */
+/** Spends a refresh token, and reuses it after the window. */
 async function reuse({ refreshToken }: Tokens, of = app): Promise<Tokens> {
   const next = expectRefreshed(await of.refresh(refreshToken))
   await leaveReplayWindow()
@@ -97,7 +97,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     await expectAlive(kept)
   })
 
-  test('ends, with the session, what other clients have for as long as it lasts, and keeps what they have offline', async () => {
+  test('revokes other clients’ tokens of the session, and keeps their offline tokens', async () => {
     const stolen = await app.getTokens(OFFLINE, ada)
     const bound = await other.getTokens({}, ada)
     await expectDead(await reuse(stolen))
@@ -109,7 +109,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     await expectAlive(offline, other)
   })
 
-  test('keeps the devices that its session approved, and one of a device keeps that session', async () => {
+  test('keeps devices that its session approved; a reused token of a device keeps that session', async () => {
     const browser = await app.getTokens({}, ada)
     const device = async () => {
       const started = await startDevice(server, tv)
@@ -133,20 +133,20 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     expect((await app.askSilently(elsewhere)).get('code')).toBeTruthy()
   })
 
-  test('leaves no grant behind that nothing hangs on', async () => {
+  test('deletes a grant without other tokens', async () => {
     const lonely = await createWireApp(server, { client_name: 'Lonely App' })
     await expectDead(await reuse(await lonely.getTokens(OFFLINE, ada), lonely), lonely)
     expect(await grantsOf(lonely.client)).toEqual([])
   })
 
-  test('of a version that knew no families revokes the whole grant', async () => {
+  test('of the previous version, without a family, revokes the whole grant', async () => {
     const [stolen, neighbour] = [await app.getTokens(OFFLINE, ada), await app.getTokens(OFFLINE, ada)]
     await sql(server, 'update oidc_token set family = null')
     await expectDead(await reuse(stolen))
     await expectDead(neighbour)
   })
 
-  test('revokes a successor whose commit waits, too', async () => {
+  test('revokes a successor whose commit waits for the revocation', async () => {
     const first = await app.getTokens(OFFLINE, ada)
     const second = expectRefreshed(await app.refresh(first.refreshToken))
     await leaveReplayWindow()
@@ -161,7 +161,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     await expectDead(second)
   })
 
-  test('revokes a successor whose commit it has to wait for, too', async () => {
+  test('revokes a successor whose commit the revocation waits for', async () => {
     const first = await app.getTokens(OFFLINE, ada)
     const kept = await app.getTokens(OFFLINE, ada)
     const second = expectRefreshed(await app.refresh(first.refreshToken))
@@ -177,7 +177,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
       expect(found).toHaveLength(1)
     }
     try {
-      // Holds a commit up when it has spent the token, and has not committed its successor.
+      // Holds a commit between spending the token and storing its successor.
       await witness.query('select pg_advisory_lock(1)')
       await witness.query(
         `create function hold_up() returns trigger language plpgsql as
@@ -203,8 +203,8 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
   })
 })
 
-describe('a code that is redeemed late, again (RFC 6749 §4.1.2)', () => {
-  test('revokes what it was redeemed for, and no other family of the session', async () => {
+describe('a code that is redeemed again after the window (RFC 6749 §4.1.2)', () => {
+  test('revokes its own tokens, and no other family of the session', async () => {
     const { form, ...stolen } = await app.getTokens(OFFLINE, ada)
     const kept = await app.getTokens({}, ada)
     const next = expectRefreshed(await app.refresh(stolen.refreshToken))
@@ -225,7 +225,7 @@ describe('a code that is redeemed late, again (RFC 6749 §4.1.2)', () => {
     await expectAlive(tokensOf(await app.token(waiting.form)))
   })
 
-  test('of a device revokes what it was redeemed for', async () => {
+  test('of a device revokes its own tokens', async () => {
     const started = await startDevice(server, tv)
     await approveDevice(new EndUser(server.issuer), started)
     const tokens = tokensOf(await pollDevice(server.url, started, tv))

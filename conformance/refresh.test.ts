@@ -219,7 +219,7 @@ describe('a refresh whose answer was lost (decision: the identical answer for 10
     )
   })
 
-  test('is answered after a restart that took longer than the window, and then is reuse when that is over', async () => {
+  test('is repeated after a restart longer than the window, and counts as reuse after the window', async () => {
     const server = await startTestServer({ REFRESH_REPLAY_SECONDS: '1' })
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
     const app = await createWireApp(server)

@@ -131,7 +131,7 @@ describe('a person who registers', () => {
     expect(mails.some(({ subject }) => /new password/i.test(subject))).toBe(true)
   })
 
-  test('with a taken username is told so before the password is judged or hashed (CWE-400)', async () => {
+  test('is refused with a taken username before the password is checked or hashed (CWE-400)', async () => {
     await server.admin.users.create({ username, password: PASSWORD })
     await register(browser(), { username: `${username}x` })
     const victim = browser()
@@ -142,7 +142,7 @@ describe('a person who registers', () => {
     expect(refused.$('#new-password').attr('aria-invalid')).toBeUndefined()
   })
 
-  test('has 20 tries an hour with one link, from whatever network (CWE-400)', async () => {
+  test('has 20 attempts an hour per link, over all networks (CWE-400)', async () => {
     await register(browser())
     const victim = browser()
     const page = await victim.open(await linkTo(email))

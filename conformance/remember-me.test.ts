@@ -208,7 +208,7 @@ describe('the value in the cookie', () => {
     })
   })
 
-  test('used again ends a session that went on without the cookie, under another identifier, too', async () => {
+  test('that is reused ends its session, also under a new identifier and without the cookie', async () => {
     const thirdParty = await createWireApp(server)
     const thief = withoutSession(await signIn())
     const owner = cloneBrowser(thief)

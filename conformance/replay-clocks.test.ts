@@ -27,7 +27,7 @@ function epoch(secondsFromNow: number): number {
   return Math.floor(Date.now() / 1000) + secondsFromNow
 }
 
-/** A client that nobody failed as so far: who fails too often has to wait. */
+/** A new client, since failed authentications of one client are rate-limited. */
 async function signer(): Promise<(exp: number) => Promise<string>> {
   const { client_id } = await server.admin.clients.create({
     type: 'service',
@@ -77,7 +77,7 @@ describe.each([120, -120])('with another instance whose clock is %i s ahead', (c
   test('keeps a spent client assertion until no instance accepts it (RFC 7523 §3)', async () => {
     for (const [first, then] of both()) {
       const sign = await signer()
-      // Just before its end, which a time moved by one instance's distance would have passed.
+      // Just before its expiry, which a time shifted by one instance's offset would have passed.
       const exp = epoch(200)
       const assertion = await sign(exp)
       const used = await assert(first, assertion)
@@ -90,7 +90,7 @@ describe.each([120, -120])('with another instance whose clock is %i s ahead', (c
     }
   })
 
-  test('takes no client assertion that is over by the clock of the database (RFC 7523 §3)', async () => {
+  test('rejects a client assertion that has expired by the database’s clock (RFC 7523 §3)', async () => {
     const sign = await signer()
     expect(await assert(shifted.url, await sign(epoch(-TOLERANCE_SECONDS - 2)))).toMatchObject({
       status: 401,
@@ -98,14 +98,14 @@ describe.each([120, -120])('with another instance whose clock is %i s ahead', (c
     })
   })
 
-  test('takes a client assertion that lasts five minutes, and none that lasts longer (RFC 7523 §3)', async () => {
+  test('accepts a client assertion of five minutes and rejects a longer one (RFC 7523 §3)', async () => {
     const sign = await signer()
     const longest = await assert(shifted.url, await sign(epoch(295)))
     expect(longest.status, longest.text).toBe(200)
     expect(await assert(shifted.url, await sign(epoch(330)))).toMatchObject({ status: 401 })
   })
 
-  test('takes no DPoP proof twice, or one that is over by the clock of the database (RFC 9449 §11.1)', async () => {
+  test('rejects a replayed DPoP proof, and one that has expired by the database’s clock (RFC 9449 §11.1)', async () => {
     for (const [first, then] of both()) {
       const once = await proof(epoch(0))
       expect((await prove(first, once)).status).toBe(200)

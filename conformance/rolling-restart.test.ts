@@ -8,7 +8,7 @@ import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts
 import { startTcpBalancer, type TcpBalancer } from './support/tcp-balancer.ts'
 import { send } from './support/wire.ts'
 
-/** `ROLLING=full` restarts for longer and under more load than every run of the tests has time for. */
+/** `ROLLING=full` runs more rounds under more load than the suite has time for. */
 const { rounds, flowsPerSecond } =
   process.env.ROLLING === 'full' ? { rounds: 6, flowsPerSecond: 50 } : { rounds: 1, flowsPerSecond: 10 }
 const PEOPLE = 5
@@ -37,7 +37,7 @@ afterAll(async () => {
   await server?.remove()
 })
 
-/** What an app and its person do, over connections that are kept. */
+/** A sign-in and its token requests, over kept connections. */
 async function flow(person: EndUser): Promise<void> {
   const { refreshToken } = await app.getTokens({}, person)
   const { accessToken } = expectRefreshed(await app.refresh(refreshToken))

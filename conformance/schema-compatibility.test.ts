@@ -26,7 +26,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** As a newer version leaves it that says from which of its migrations on older versions can serve the schema. */
+/** Changes the schema as a newer version does that declares since which migration older versions can serve it. */
 async function change(work: (database: Database) => Promise<unknown>): Promise<void> {
   const database = openPostgresForMigrations(server.env.DATABASE_URL ?? '')
   await work(database)
@@ -61,7 +61,7 @@ describe('an older version on the schema of a newer one', () => {
     await running.stop()
   })
 
-  test('has nothing to run, and says so', async () => {
+  test('reports that no migration is pending', async () => {
     for (const words of [['--json'], ['--plan', '--json']]) {
       const { code, stdout } = await migrate(...words)
       expect({ code, printed: JSON.parse(stdout) }).toEqual({
@@ -84,7 +84,7 @@ describe('an older version on the schema of a newer one', () => {
 })
 
 describe('a running instance', () => {
-  test('is not ready any more once a newer version has changed the schema beyond it', async () => {
+  test('reports not ready once a newer version has made the schema incompatible', async () => {
     const { running } = await start()
     const readiness = async () => {
       const response = await fetch(`${running.managementUrl}/health/ready`)

@@ -34,7 +34,7 @@ beforeEach(async () => {
   ada = new EndUser(server.issuer)
 })
 
-/** What `clients update --scope` does. */
+/** Does the same as `clients update --scope`. */
 const narrow = (scope: string, more: Record<string, unknown> = {}, { client_id } = app.client) =>
   server.admin.clients.update({ client_id, scope, ...more })
 const userinfo = (accessToken: string): Promise<Answer> =>
@@ -43,7 +43,7 @@ const introspect = async (token: string, as = app.client) =>
   (await post(`${server.issuer}/introspect`, { token }, { as })).body
 
 describe('a client that lost a scope (RFC 6749 §6)', () => {
-  test('gets no claims of it, and hears of the rest at introspection', async () => {
+  test('gets no claims of it, and introspection returns the remaining scopes', async () => {
     const { accessToken, refreshToken } = await app.getTokens(EVERYTHING, ada)
     expect((await userinfo(accessToken)).body).toMatchObject({
       email: 'ada@example.test',
@@ -59,7 +59,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
       expect(await introspect(token)).toMatchObject({ active: true, scope: 'openid profile offline_access' })
   })
 
-  test('refreshes to the rest, and the answer says so', async () => {
+  test('gets the remaining scopes at a refresh, named in the answer', async () => {
     const { refreshToken } = await app.getTokens(EVERYTHING, ada)
     await narrow('openid profile offline_access')
     expectTokenError(await app.refresh(refreshToken, { scope: 'openid email' }), 'invalid_scope')
@@ -67,14 +67,14 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect(answer.body).toMatchObject({ scope: 'openid profile offline_access' })
     const refreshed = tokensOf(answer)
     expect((await userinfo(refreshed.accessToken)).body).not.toHaveProperty('email')
-    // Its successor was issued without the scope: that it is given back changes nothing.
+    // The successor was issued without the scope, so it does not regain it.
     await narrow(ALL)
     const again = tokensOf(await app.refresh(refreshed.refreshToken))
     expect(again.scope).toBe('openid profile offline_access')
     expect((await userinfo(again.accessToken)).body).not.toHaveProperty('email')
   })
 
-  test('is refused at userinfo when the scope is openid, and gets no more ID tokens', async () => {
+  test('is rejected at userinfo and gets no ID tokens without openid', async () => {
     const { accessToken, refreshToken } = await app.getTokens(EVERYTHING, ada)
     await narrow('profile offline_access')
     const refused = await userinfo(accessToken)
@@ -85,7 +85,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect(answer.body).not.toHaveProperty('id_token')
   })
 
-  test('has no refresh token any more when the scope is offline_access', async () => {
+  test('cannot use its refresh token without offline_access', async () => {
     const { accessToken, refreshToken } = await app.getTokens(EVERYTHING, ada)
     await narrow('openid profile email')
     expect(await introspect(refreshToken)).toEqual({ active: false })
@@ -93,7 +93,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect((await userinfo(accessToken)).status).toBe(200)
   })
 
-  test('has no token any more when nothing is left, and can still revoke it', async () => {
+  test('cannot use a token without any scope left, and can still revoke it', async () => {
     const { accessToken, refreshToken } = await app.getTokens(EVERYTHING, ada)
     await narrow('tides:read')
     for (const token of [accessToken, refreshToken])
@@ -108,7 +108,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect((await userinfo(accessToken)).status).toBe(401)
   })
 
-  test('redeems a code of before for the rest', async () => {
+  test('redeems an earlier code for the remaining scopes', async () => {
     const { form } = await app.getCode(EVERYTHING, ada)
     await narrow('openid profile')
     const answer = await app.token(form)
@@ -116,7 +116,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect((await userinfo(tokensOf(answer).accessToken)).body).not.toHaveProperty('email')
   })
 
-  test('is not granted it by a request that it pushed before (RFC 9126 §4)', async () => {
+  test('is not granted it by an earlier pushed request (RFC 9126 §4)', async () => {
     const { searchParams } = (await app.request(EVERYTHING)).url
     const { body } = await post(`${server.issuer}/par`, searchParams, { as: app.client })
     await narrow('openid profile')
@@ -126,7 +126,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect(leftTo?.searchParams.get('error')).toBe('invalid_scope')
   })
 
-  test('is not granted it by a page that was open', async () => {
+  test('is not granted it by a consent page that was open', async () => {
     const { url } = await app.request(EVERYTHING)
     const consent = await ada.submit(await ada.open(url), { username: 'ada', password: PASSWORD })
     expect(consent.$('button[value=approve]')).toHaveLength(1)
@@ -136,7 +136,7 @@ describe('a client that lost a scope (RFC 6749 §6)', () => {
     expect(leftTo?.searchParams.get('code')).toBeNull()
   })
 
-  test('is not said to have it on the account page', async () => {
+  test('is not listed with it on the account page', async () => {
     await server.admin.users.create({ username: 'bob', password: PASSWORD })
     const bob = new EndUser(server.issuer)
     await app.getTokens(EVERYTHING, bob, 'bob')
@@ -173,7 +173,7 @@ describe('a device', () => {
     tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
   })
 
-  test('gets the rest for a code that was approved before', async () => {
+  test('gets the remaining scopes for an approved code', async () => {
     const started = await startDevice(server, tv, { scope: ALL })
     await approveDevice(ada, started)
     await narrow('openid profile offline_access', {}, tv)
@@ -182,7 +182,7 @@ describe('a device', () => {
     expect((await userinfo(tokensOf(answer).accessToken)).body).not.toHaveProperty('email')
   })
 
-  test('has its refresh tokens bound', async () => {
+  test('gets the remaining scopes at a refresh', async () => {
     const started = await startDevice(server, tv, { scope: ALL })
     await approveDevice(ada, started)
     const { refreshToken } = tokensOf(await pollDevice(server.issuer, started, tv))
@@ -195,7 +195,7 @@ describe('a device', () => {
 
 describe('an API', () => {
   const TARGET = { scope: 'openid tides:read tides:write offline_access', prompt: 'consent', resource: TIDES }
-  /** The API itself asks what a token is good for. */
+  /** The resource server introspects tokens itself. */
   let api: ClientDocument
   let identifier: string
   beforeEach(async () => {
@@ -215,7 +215,7 @@ describe('an API', () => {
     return tokensOf(await app.token({ ...form, resource: identifier }))
   }
 
-  test('is told the rest of a token’s scope, and of none that the client lost', async () => {
+  test('sees only the remaining scopes of a token at introspection', async () => {
     const { accessToken, refreshToken } = await getApiTokens()
     expect(await introspect(accessToken, api)).toMatchObject({
       active: true,
@@ -229,7 +229,7 @@ describe('an API', () => {
     expect(await introspect(accessToken, api)).toEqual({ active: false })
   })
 
-  test('is told of no token when the client lost the API', async () => {
+  test('sees a token as inactive when the client lost the API', async () => {
     const { accessToken, refreshToken } = await getApiTokens()
     await narrow('openid offline_access', { resources: [] })
     expect(await introspect(accessToken, api)).toEqual({ active: false })
@@ -238,14 +238,14 @@ describe('an API', () => {
     expect(answer.body).toMatchObject({ scope: 'openid offline_access' })
   })
 
-  test('is told of no token when it was deleted', async () => {
+  test('sees a token as inactive when the API was deleted', async () => {
     const { accessToken, refreshToken } = await getApiTokens()
     await server.admin.resources.delete({ identifier })
     expect(await introspect(accessToken, app.client)).toEqual({ active: false })
     expect((await app.refresh(refreshToken)).body).toMatchObject({ scope: 'openid offline_access' })
   })
 
-  test('is told the rest of a service’s token', async () => {
+  test('sees only the remaining scopes of a service’s token', async () => {
     const service = await server.admin.clients.create({
       type: 'service',
       client_name: 'Tide Reader',

@@ -9,7 +9,7 @@ import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { sealUnbound } from './support/unbound-seal.ts'
 import { post, rows, send, sql } from './support/wire.ts'
 
-/** A thief who can write to the database moves sealed values from row to row. */
+/** An attacker with write access to the database moves sealed values between rows. */
 let server: TestServer
 let mail: MailServer
 let app: WireApp
@@ -28,7 +28,7 @@ afterAll(async () => {
 
 const sha256 = (value: string) => createHash('sha256').update(value).digest()
 
-/** Gives each of two rows the sealed value of the other. */
+/** Swaps the sealed values of two rows. */
 async function swap(place: string, key: string, ids: readonly [unknown, unknown]): Promise<void> {
   const [table, column] = place.split('.') as [string, string]
   const values = await rows<{ key: unknown; value: unknown }>(
@@ -51,7 +51,7 @@ async function signIn(username: string, fields: Record<string, string> = {}): Pr
 }
 
 describe('a sealed value moved to another row', () => {
-  test('of an interaction starts the request again', async () => {
+  test('of an interaction restarts the request', async () => {
     const [one, two] = [newUser(), newUser()]
     const first = await one.open((await app.request({ state: 'first' })).url)
     const second = await two.open((await app.request({ state: 'second' })).url)
@@ -63,7 +63,7 @@ describe('a sealed value moved to another row', () => {
     expect(leftTo?.searchParams.get('state')).toBe('first')
   })
 
-  test('of a pushed request is no request (RFC 9126 §4)', async () => {
+  test('of a pushed request is rejected (RFC 9126 §4)', async () => {
     const push = async (state: string) => {
       const { searchParams } = (await app.request({ state })).url
       const answer = await post(`${server.url}/par`, searchParams, { as: app.client })
@@ -78,7 +78,7 @@ describe('a sealed value moved to another row', () => {
     expect(answer.text).toContain('request_uri')
   })
 
-  test('of a device code is no code', async () => {
+  test('of a device code is rejected', async () => {
     const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
     const [first, second] = [await startDevice(server, tv), await startDevice(server, tv)]
     await swap('oidc_token.sealed_id', 'id_hash', [sha256(first.device_code), sha256(second.device_code)])
@@ -87,7 +87,7 @@ describe('a sealed value moved to another row', () => {
     expect(page.$('[role=alert]').text()).toContain('do not know that code')
   })
 
-  test('of a refresh answer is not answered', async () => {
+  test('of a refresh answer is not repeated', async () => {
     const offline = { scope: 'openid offline_access' }
     const [first, second] = [await app.getTokens(offline), await app.getTokens(offline, newUser(), 'bob')]
     for (const { refreshToken } of [first, second]) expect((await app.refresh(refreshToken)).status).toBe(200)
@@ -96,7 +96,7 @@ describe('a sealed value moved to another row', () => {
     expectTokenError(await app.refresh(first.refreshToken))
   })
 
-  test('of a session is no state: its form is refused', async () => {
+  test('of a session does not open, and its form is rejected', async () => {
     const [one, two] = [await signIn('ada'), await signIn('bob')]
     const page = await one.open('/logout')
     const xsrf = (await two.open('/logout')).$('input[name=xsrf]').attr('value') ?? ''
@@ -132,7 +132,7 @@ describe('a sealed value moved to another row', () => {
     expect(page?.$('h1').text()).toBe('Sign in')
   })
 
-  test('of a mailed link makes the link one that is over', async () => {
+  test('of a mailed link invalidates the link', async () => {
     const links = []
     for (const username of ['ada', 'bob']) {
       const user = newUser()
@@ -144,7 +144,7 @@ describe('a sealed value moved to another row', () => {
     expect((await newUser().open(links[0] ?? '')).status).toBe(400)
   })
 
-  test('of a mailed link is of no use with another person in its row', async () => {
+  test('of a mailed link does not open after its row’s account was changed', async () => {
     const user = newUser()
     await user.submit(await user.open('/account/reset'), { username: 'bob' })
     const link = (await mail.expect('bob@example.test', 2)).at(-1)?.link ?? ''
@@ -156,7 +156,7 @@ describe('a sealed value moved to another row', () => {
 })
 
 describe('signing keys', () => {
-  test('in each other’s rows stop the start, and the message says so', async () => {
+  test('swapped between rows stop the start with a message', async () => {
     const keys = await rows<{ kid: string }>(server, 'select kid from signing_key order by kid limit 2')
     const ids = [keys[0]?.kid, keys[1]?.kid] as const
     await swap('signing_key.sealed_private_jwk', 'kid', ids)
@@ -167,7 +167,7 @@ describe('signing keys', () => {
     }
   })
 
-  test('sealed by the version before still open, each in its own row', async () => {
+  test('sealed by the previous version open in their own rows only', async () => {
     const masterKey = Buffer.from(server.env.ENCRYPTION_KEY ?? '', 'base64')
     const vault = createVault([masterKey])
     const keys = await rows<{ kid: string; sealed: Buffer }>(

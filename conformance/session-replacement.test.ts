@@ -13,7 +13,7 @@ const isLook = ({ text }: Statement) => text.includes('/* session_find */')
 const isCode = ({ text }: Statement) => text.includes('/* token_insert */')
 
 let server: TestServer
-/** Another instance, at the end of a road of its own. */
+/** Another instance behind a proxy of its own. */
 let another: string
 let roads: { server: Road; another: Road }
 let app: WireApp
@@ -49,7 +49,7 @@ afterAll(async () => {
   for (const road of Object.values(roads ?? {})) road.close()
 })
 
-/** A person who is signed in, in a browser of their own. */
+/** A person who is signed in with a new browser. */
 beforeEach(async () => {
   const username = `ada${people++}`
   await server.admin.users.create({ username, password: PASSWORD })
@@ -58,14 +58,13 @@ beforeEach(async () => {
 })
 const username = () => `ada${people - 1}`
 
-/** What a tab of the person's browser asked for, and its cookies of then. */
+/** A request of a browser tab, with the browser's cookies at that time. */
 type Tab = Readonly<{ user: EndUser; answer: Promise<Page> }>
 
 const isHere = (where: string) => where === 'the same instance'
 
 /**
- * Sends requests in tabs of one browser. Each is held up at a statement of its own, until the returned function lets them go
- * on.
+ * Sends requests in tabs of one browser. Each is held at its own statement until the returned function releases them.
  */
 async function openTabs(
   opens: readonly ((user: EndUser) => Promise<Page>)[],
@@ -86,7 +85,7 @@ async function openTabs(
 
 const opening = (path: string | URL) => (user: EndUser) => user.open(path)
 
-/** What a browser does with an answer that comes late: it keeps what cookies that sets. */
+/** Applies the cookies of a late answer to the browser. */
 async function receive({ user, answer }: Tab): Promise<Page> {
   const page = await answer
   for (const cookie of user.cookiesSet) await ada.jar.setCookie(cookie, server.issuer)
@@ -95,7 +94,7 @@ async function receive({ user, answer }: Tab): Promise<Page> {
 
 const silently = async (of = app) => (await of.request({ prompt: 'none' })).url
 
-/** Whatever replaces a session's identifier, as far as to the last step: the person goes on, signed in. */
+/** Every way to replace a session's identifier, prepared up to its last step. The person stays signed in. */
 const REPLACEMENTS: Record<string, () => Promise<() => Promise<unknown>>> = {
   'prompt=login': async () => {
     const page = await ada.open((await app.request({ prompt: 'login' })).url)
@@ -150,11 +149,11 @@ describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s iden
     const [page] = await Promise.all(tabs.map(receive))
     expect(tabs.flatMap(sessionCookies)).toEqual([])
     expect(await isSignedIn()).toBe(true)
-    // The client is new to the session, which knows of it under the new identifier.
+    // The client is new to the session, which must hold it under the new identifier.
     expect((await request.redeem(page?.leftTo)).access_token).toBeTruthy()
   })
 
-  test('tells requests that come with the old identifier that nobody is signed in, and leaves the browser alone', async () => {
+  test('answers requests with the old identifier as not signed in, and sets no cookie', async () => {
     const before = cloneBrowser(ada)
     await (await prepare())()
     for (const at of [server.url, another]) {
@@ -176,14 +175,14 @@ describe('keeps the browser signed in', () => {
     await ada.submit(page, { password: PASSWORD, new_password: NEW_PASSWORD })
     release()
     const [first, , second] = await Promise.all(tabs.map(receive))
-    // The old identifier may be what the password was changed for.
+    // The password may have been changed because the old identifier was stolen.
     for (const answer of [first, second])
       expect(answer?.leftTo?.searchParams.get('error')).toBe('login_required')
     expect(tabs.flatMap(sessionCookies)).toEqual([])
     expect(await isSignedIn()).toBe(true)
   })
 
-  test('when it signs in at the account page while tabs are busy that nobody is signed in to', async () => {
+  test('when it signs in at the account page while anonymous tabs are busy', async () => {
     ada = new EndUser(server.issuer)
     await ada.open('/device')
     const page = await ada.open('/account')
@@ -220,7 +219,7 @@ describe('keeps the browser signed in', () => {
 })
 
 describe('a request with an identifier that was replaced while it was under way', () => {
-  test('writes nothing: a form that it brings is not acted on', async () => {
+  test('writes nothing: its form is rejected', async () => {
     const started = await startDevice(server, tv)
     const page = await enterCode(ada, started)
     const replace = await prepareSignIn()
@@ -233,7 +232,7 @@ describe('a request with an identifier that was replaced while it was under way'
     expect((await pollDevice(server.url, started, tv)).body.error).toBe('authorization_pending')
   })
 
-  test('never signs a planted identifier in (ASVS 7.2.4)', async () => {
+  test('signs no fixated identifier in (ASVS 7.2.4)', async () => {
     const attacker = new EndUser(server.issuer)
     await attacker.open('/device')
     ada = cloneBrowser(attacker)
@@ -265,7 +264,7 @@ describe('a request with an identifier that was replaced while it was under way'
     expect(account?.$('input[name=password]')).toHaveLength(1)
   })
 
-  test('reads nothing when that was more than some seconds ago', async () => {
+  test('reads nothing ten seconds later', async () => {
     const replace = await prepareSignIn()
     const { tabs, release } = await openTabs([opening(await silently())])
     await replace()
@@ -277,7 +276,7 @@ describe('a request with an identifier that was replaced while it was under way'
   })
 })
 
-test('a browser that never got the new identifier gets another one, for our forms, some time later', async () => {
+test('a browser that never received the new identifier gets another one after ten minutes', async () => {
   const before = cloneBrowser(ada)
   await (await prepareSignIn())()
   await sql(server, `update oidc_session set ended_at = ended_at - interval '11 minutes'`)

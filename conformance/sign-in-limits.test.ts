@@ -41,7 +41,7 @@ async function tryAs(user: EndUser, username: string, password = WRONG): Promise
   return page.$('input[name=password]').length > 0 ? await user.submit(page, { username, password }) : page
 }
 
-/** How many wrong passwords each name and each person has. */
+/** The counted wrong passwords of each name and each account. */
 const guessesOfDay = async (): Promise<number[]> =>
   (
     await rows<{ count: number }>(
@@ -54,7 +54,7 @@ const guessesOfDay = async (): Promise<number[]> =>
 const signOut = ({ jar }: EndUser) =>
   jar.setCookieSync('sallyport_session=; Max-Age=0; Path=/', server.issuer)
 
-/** Browsers that a person signed in with, each from an address of its own. */
+/** Browsers with a device cookie of a person, each with its own address. */
 async function devicesOf(username: string, count: number): Promise<EndUser[]> {
   await forget()
   const users = Array.from({ length: count }, () => stranger())
@@ -103,7 +103,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     const lookedAt = guesses.filter(({ status }) => status === 400)
     // Two a second, then one each three seconds, however slow the machine that sends them is.
     expect(lookedAt.length).toBeLessThanOrEqual(3 + seconds / 3)
-    // On a busy machine some waited for longer than five seconds: 503.
+    // On a busy machine some wait for longer than five seconds: 503.
     const sentAway = guesses.filter(({ status }) => status === 429 || status === 503)
     expect(sentAway).toHaveLength(200 - lookedAt.length)
   })
@@ -164,14 +164,14 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect((await tryAs(stranger(), 'emil', PASSWORD)).status).toBe(400)
   })
 
-  test('on the network of a person does not keep them out of a browser that they signed in with before', async () => {
+  test('on a person’s own network does not lock out a browser with a device cookie', async () => {
     await forget()
     const emil = stranger('203.0.113.80')
     expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
     signOut(emil)
     await tryAs(stranger('203.0.113.80'), 'emil')
     await sql(server, `update attempt set count = most, next_at = now()`)
-    // What the person did themselves is not what strangers did.
+    // Removes the counts of the person's own attempts.
     await sql(server, `delete from attempt where most in (30, 120, 300)`)
     expect((await tryAs(stranger('203.0.113.80'), 'emil')).status).toBe(429)
     expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
@@ -218,7 +218,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     await forget()
     for (let count = 0; count < 12; count++)
       expect(isIn(await tryAs(stranger('203.0.113.77'), 'hal', PASSWORD))).toBe(true)
-    // Only the limits of checks, which a right password counts for, too.
+    // Only the limits that also count right passwords.
     expect(await rows(server, `select most, count from attempt order by most`)).toEqual([
       { most: 120, count: 12 },
       { most: 300, count: 12 },
@@ -278,7 +278,7 @@ describe.skipIf(isPglite)('device cookies', () => {
       expect((await tryAs(user, 'gus')).status).toBe(400)
     }
     expect(await guessesOfDay()).toEqual([lookedAt.length + 12])
-    // Used up, they are worth nothing; strangers have attempts of their own.
+    // With their limit used up, the cookies give no exemption, and the limit of strangers applies.
     await age(100)
     expect(isIn(await tryAs(users[9] as EndUser, 'gus', PASSWORD))).toBe(true)
     await tryAs(stranger(), 'gus')
@@ -286,13 +286,13 @@ describe.skipIf(isPglite)('device cookies', () => {
     for (const user of users.slice(10)) expect((await tryAs(user, 'gus', PASSWORD)).status).toBe(400)
   })
 
-  test('that was stolen does not keep the person out of their other browsers', async () => {
+  test('that was stolen does not lock out the person’s other browsers', async () => {
     const [thief, person] = (await devicesOf('gus', 2)) as [EndUser, EndUser]
     await tryAs(stranger(), 'gus')
     await age(100)
     await tryAs(thief, 'gus')
     await sql(server, `update attempt set count = 30, next_at = now() where most = 30`)
-    // Used up, it counts like a stranger; those are locked out.
+    // With its limit used up, it counts as a stranger; those are locked out.
     for (let time = 0; time < 3; time++) expect((await tryAs(thief, 'gus', PASSWORD)).status).toBe(400)
     expect(isIn(await tryAs(person, 'gus', PASSWORD))).toBe(true)
     expect((await guessesOfDay()).toSorted((one, other) => one - other)).toEqual([1, 100, 100])
@@ -336,7 +336,7 @@ describe.skipIf(isPglite)('device cookies', () => {
     expect(isIn(await tryAs(user, 'lea', `${PASSWORD} once more`))).toBe(true)
   })
 
-  test('that are altered, empty or of the format before are none', async () => {
+  test('are ignored when altered, empty or in the previous format', async () => {
     const [user] = await devicesOf('gus', 1)
     const value = user?.cookie('sallyport_browser') ?? ''
     for (const forged of [value.slice(0, -4), `${value.slice(0, -4)}AAAA`, '', 'e30', 'x'.repeat(3_000)]) {
@@ -364,7 +364,7 @@ describe.skipIf(isPglite)('sign-ins with the right password', () => {
     const refused = await tryAs(stranger(from(2)), 'max', PASSWORD)
     expect(refused.status).toBe(429)
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(1)
-    // What others use up is not what this browser has.
+    // Others cannot use up the limit of this browser.
     expect(isIn(await tryAs(known, 'max', PASSWORD))).toBe(true)
   })
 })

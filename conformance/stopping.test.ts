@@ -27,13 +27,13 @@ afterAll(async () => {
 
 type Connection = {
   write: (text: string) => void
-  /** The status and the `Connection` header of each answer so far. */
+  /** The status and `Connection` header of each answer so far. */
   answers: () => (readonly [number, string])[]
   closed: Promise<unknown>
   leave: () => void
 }
 
-/** A connection that its client keeps for as long as the server does. */
+/** A connection that stays open until the server closes it. */
 async function open(): Promise<Connection> {
   const socket: Socket = connect(Number(new URL(child.url).port), '127.0.0.1')
   let text = ''
@@ -67,7 +67,7 @@ const timeOf = (event: string) => {
   return Date.parse(JSON.parse(line ?? '{}').time)
 }
 
-test('SIGTERM ends the server in order, and again changes nothing: what is asked until then is answered', async () => {
+test('SIGTERM ends the server gracefully, answering all requests; a second one changes nothing', async () => {
   const [used, idle, slow] = [await open(), await open(), await open()]
   for (const connection of [used, idle]) {
     connection.write(KEYS)
@@ -85,7 +85,7 @@ test('SIGTERM ends the server in order, and again changes nothing: what is asked
   child.send('SIGTERM')
   child.send('SIGINT')
 
-  // While the balancer has not noticed.
+  // Before the load balancer has noticed.
   const late = await open()
   late.write(KEYS.repeat(3))
   used.write(KEYS)
@@ -97,7 +97,7 @@ test('SIGTERM ends the server in order, and again changes nothing: what is asked
   ])
   expect(used.answers().at(-1)).toEqual([200, 'close'])
 
-  // When it has.
+  // After it has noticed.
   await expect.poll(isListening, RARELY).toBe(false)
   expect(await isReady()).toBe(503)
   slow.write(BODY.slice(10))
@@ -116,7 +116,7 @@ test('SIGINT ends the server without a pause, and without waiting for idle conne
   idle.write(KEYS)
   await expect.poll(idle.answers, EVENTUALLY).toHaveLength(1)
   const ended = child.stop('SIGINT')
-  // npm passes on to the server what a terminal has sent it already.
+  // npm forwards a signal that the terminal has already sent to the server.
   child.send('SIGINT')
   expect(await ended).toBe(0)
   await idle.closed

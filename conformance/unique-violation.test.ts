@@ -9,7 +9,7 @@ import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { Road, type Statement } from './support/road.ts'
 import { type Answer, exchange, posting } from './support/wire.ts'
 
-/** More than any request has. */
+/** An upper bound of the inserts of a request. */
 const MOST_INSERTS = 12
 const UNIQUE_VIOLATION = { kind: 'error', sqlState: '23505' } as const
 
@@ -49,7 +49,7 @@ afterAll(async () => {
 })
 
 type Outcome = Pick<Answer, 'status' | 'headers'> & { text: string; leftTo?: URL | undefined }
-/** Does all that comes before, and returns the request. */
+/** Prepares a request, and returns a function that sends it. */
 type Prepare = () => Promise<() => Promise<Outcome>>
 
 const pageOf = ({ html, ...page }: Page): Outcome => ({ ...page, text: html })
@@ -239,7 +239,7 @@ const REQUESTS: [name: string, prepare: Prepare][] = [
   ],
 ]
 
-/** What of the rows of a person may be somebody else's. */
+/** Every insert except that of an account, whose username or address may be taken: that has an answer of its own. */
 const isInsert = ({ text }: Statement) =>
   /\binsert into\b/i.test(text) && !/insert into "account"/i.test(text)
 

@@ -19,14 +19,14 @@ export type ChildServer = Readonly<{
   isAlive: () => boolean
   /** Starts it again where it was, and waits until it is ready. */
   start: () => Promise<void>
-  /** Asks it to end. Resolves with its exit code when it is gone, null when a signal ended it. */
+  /** Ends the server. Resolves with its exit code; null when a signal ended it. */
   stop: (signal?: NodeJS.Signals) => Promise<number | null>
-  /** Sends it a signal, and waits for nothing. */
+  /** Sends a signal without waiting. */
   send: (signal: NodeJS.Signals) => void
 }>
 
 /**
- * Starts a server as operators do, in a process of its own that can be killed; it goes with this process at the latest.
+ * Starts a server in a separate process that can be killed; it ends with this process at the latest.
  *
  * @param clockAheadSeconds how far the clock of its machine is ahead.
  */
@@ -81,7 +81,7 @@ export async function startChildServer(
   return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start, stop, send }
 }
 
-/** Whether it is ready, or would be if its clock were right. */
+/** Whether it is ready, or only its clock keeps it from being ready. */
 async function isServing(managementUrl: string): Promise<boolean> {
   try {
     const { checks } = (await (await fetch(`${managementUrl}/health/ready`)).json()) as {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { inflate } from '@sparticuz/chromium'
 import type { TestProject } from 'vitest/node'
 
-/** The package that Chromium comes in is made for one platform; elsewhere this names a Chromium to use instead. */
+/** A Chromium to use on platforms for which the npm package has none. */
 const OTHER_CHROMIUM = process.env.TEST_CHROMIUM
 
 export type Chromium = Readonly<{ executablePath: string; env: Readonly<Record<string, string>> }>
@@ -17,7 +17,7 @@ declare module 'vitest' {
 }
 
 /**
- * Unpacks the Chromium that npm alone installed, once for all test files: it takes seconds. Its program, its libraries
+ * Unpacks the Chromium of the npm package once for all test files, since that takes seconds. The program, its libraries
  * (for machines without NSS) and its one font lie in a temporary folder, so that pages measure the same everywhere.
  */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
@@ -34,7 +34,7 @@ async function unpackChromium(folder: string): Promise<Chromium> {
   const program = createRequire(import.meta.url).resolve('@sparticuz/chromium')
   const unpack = (name: string) => inflate(join(dirname(program), '../bin', name))
   const { TMPDIR } = process.env
-  // The package unpacks into the system's temporary folder, which it asks for at once, before anything is awaited.
+  // The package reads the temporary folder's path synchronously, before its first await.
   process.env.TMPDIR = folder
   const unpacking = ['chromium.br', 'al2023.tar.br', 'fonts.tar.br'].map(unpack)
   if (TMPDIR === undefined) delete process.env.TMPDIR

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { vi } from 'vitest'
 
-/** Arguments for Node by which a process believes that the clock of its machine is so far ahead. */
+/** Node arguments that shift the wall clock of a process ahead. */
 export function shiftClock(seconds: number): string[] {
   const module = new URL('shifted-clock.ts', import.meta.url)
   module.searchParams.set('seconds', String(seconds))
@@ -11,7 +11,7 @@ export function shiftClock(seconds: number): string[] {
 /** The databases whose clock {@link later} moves, and a connection to each. */
 const movableClocks = new Map<string, Promise<pg.Client>>()
 
-/** From now on {@link later} moves the clock of this database, too. */
+/** Makes {@link later} also move the clock of this database. */
 export function addMovableClock(url: string): void {
   movableClocks.set(url, connect(url))
 }
@@ -23,8 +23,8 @@ export async function removeMovableClock(url: string): Promise<void> {
 }
 
 /**
- * Gives a database a clock that can be moved: functions that stand before Postgres' own ones in the search path, which
- * {@link useMovableClock} sets. Done before the migrations, so that defaults of columns go by it, too.
+ * Gives a database a movable clock: functions that precede Postgres' own in the search path, which {@link
+ * useMovableClock} sets. Applied before the migrations, so that column defaults use it too.
  */
 export const MOVABLE_CLOCK = [
   'create schema test_clock',
@@ -42,15 +42,14 @@ export function useMovableClock(database: string): string {
 }
 
 /**
- * Does something when this much time has passed: by the clock of the machine, which the server in this process reads,
- * and by the clock of the database. Both go on from there as fast as any clock, however busy the machine is. (The
- * embedded database reads the clock of this process.)
+ * Runs `work` with this process's clock, which the server reads, and the clocks of the databases moved ahead. Both keep
+ * running at normal speed. (The embedded database reads the clock of this process.)
  */
 export function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   return withClocks({ aheadSeconds: seconds }, () => RealDate.now() + seconds * 1000, work)
 }
 
-/** Does something at an instant at which all clocks stand still: as exact as the test wants, however busy the machine is. */
+/** Runs `work` with both clocks frozen at an instant, which makes it exact on a busy machine. */
 export function at<T>(instant: Date, work: () => Promise<T>): Promise<T> {
   const stoppedAt = performance.now()
   vi.stubGlobal('performance', { now: () => stoppedAt })

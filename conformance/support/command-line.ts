@@ -9,7 +9,7 @@ export type Output = { code: number | null; stdout: string; stderr: string }
 
 export type RunningCommand = ReturnType<typeof startCommand>
 
-/** Starts a command as operators do, in a process of its own; `execArgv` are arguments for Node. */
+/** Starts a command in a separate process; `execArgv` are arguments for Node. */
 export function startCommand(
   words: readonly string[],
   env: Record<string, string>,

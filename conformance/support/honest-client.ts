@@ -20,7 +20,7 @@ export async function getTokens(
     oracle,
     withinMilliseconds,
   }: {
-    /** Of several instances a balancer names another one each time. */
+    /** The URL of the server; a function acts as a load balancer over several instances. */
     at: string | (() => string)
     oracle: Oracle
     withinMilliseconds: number

@@ -30,7 +30,7 @@ export type Fault =
    */
   | Readonly<{ kind: 'error'; sqlState: string }>
   | Readonly<{ kind: 'delay'; milliseconds: number }>
-  /** As a delay, for as long as a test needs to do something meanwhile. */
+  /** Like a delay, until the promise resolves. */
   | Readonly<{ kind: 'hold'; until: Promise<unknown> }>
   /** The connection is gone without a word. What is done meanwhile is over before either side notices. */
   | Readonly<{ kind: 'drop'; meanwhile?: () => Promise<void> }>

@@ -61,7 +61,7 @@ export class Road {
     return typeof address === 'object' && address ? address.port : 0
   }
 
-  /** The port at which it ends. */
+  /** The port of the database. */
   get leadsTo(): number {
     return this.#to.port
   }

@@ -5,11 +5,11 @@ import type { TestServer } from './harness.ts'
 type Statement = readonly [text: string, ...values: unknown[]]
 
 /**
- * Lets a request run into a change of the database: begins the change, starts the request, waits until the request waits for
- * a lock of the change, then commits the change (Postgres only).
+ * Makes a request wait for a concurrent change of the database: begins the change, starts the request, waits until the
+ * request waits for a lock, then commits the change (Postgres only).
  *
- * @param change a statement and its parameters; it must find a row.
- * @param further a statement of the same change, for after the request waits.
+ * @param change a statement and its parameters; it must match a row.
+ * @param further a statement of the same transaction, run once the request waits.
  * @returns the outcome of the request.
  */
 export async function runInto<Result>(

@@ -1,6 +1,6 @@
 /**
- * Loaded before a program (`--import`), with how far the clock of its machine is ahead: `?seconds=86400`. The monotonic
- * clock stays, as it does on a machine whose clock is set wrong.
+ * Preloaded into a program (`--import`) to shift its wall clock ahead: `?seconds=86400`. The monotonic clock is
+ * unchanged, as on a machine whose clock is set wrong.
  */
 const RealDate = Date
 const ahead = Number(new URL(import.meta.url).searchParams.get('seconds')) * 1000

@@ -3,27 +3,27 @@ import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 
 const LOOK_MILLISECONDS = 500
-/** A busy machine answers late; an instance that stops says so. */
+/** Time limit of a health check: a busy machine answers late. */
 const ANSWER_MILLISECONDS = 3_000
-/** Each way, as between a client and a data centre: what was sent meanwhile crosses a closing on its way. */
+/** One-way latency between client and server: requests may be in flight while a connection closes. */
 const LATENCY_MILLISECONDS = 30
-/** So many looks in a row have to fail. */
+/** Failed health checks in a row that remove a backend. */
 const FAILURES = 2
 
 export type Backend = Readonly<{ url: string; managementUrl: string }>
 
 export type TcpBalancer = Readonly<{
-  /** Resolves when new connections go to this backend, too. */
+  /** Resolves when this backend receives new connections. */
   takes: (backend: Backend) => Promise<void>
-  /** How many connections no backend took: those are not the fault of one that stops. */
+  /** Connections that no backend accepted; these are not failures of a stopping instance. */
   turnedAway: () => number
   close: () => Promise<void>
 }>
 
 /**
- * A balancer such as HAProxy in TCP mode: it looks at the readiness of each backend, gives each new connection to the
- * next one that is ready, and leaves open connections where they are. A connection that is refused is tried at another
- * backend (`option redispatch`).
+ * A load balancer like HAProxy in TCP mode: it polls the readiness of each backend, gives each new connection to the
+ * next ready one, and keeps open connections where they are. A refused connection is retried at another backend
+ * (`option redispatch`).
  */
 export async function startTcpBalancer(port: number, backends: readonly Backend[]): Promise<TcpBalancer> {
   const failures = new Map(backends.map((backend) => [backend, FAILURES]))
