@@ -164,6 +164,22 @@ describe('other users', () => {
     expect(await modeOf(join(home, 'volume'))).toBe('700')
   })
 
+  test('lead the lock to no file elsewhere, by a link that they left in a folder that was open (CWE-59)', async () => {
+    const home = await newHome()
+    const [folder, elsewhere] = [join(home, 'data'), join(home, 'elsewhere')]
+    await writeFile(elsewhere, '')
+    await chmod(elsewhere, 0o644)
+    await mkdir(folder)
+    await chmod(folder, 0o777)
+    for (const target of [elsewhere, join(home, 'missing')]) {
+      await symlink(target, join(folder, 'sallyport.lock'))
+      await expect(claim(folder)).rejects.toThrow(DataFolderRefusedError)
+      await rm(join(folder, 'sallyport.lock'))
+    }
+    expect(await modeOf(elsewhere)).toBe('644')
+    await expect(stat(join(home, 'missing'))).rejects.toThrow('ENOENT')
+  })
+
   test('keep the permissions of a file that a link in the folder leads to', async () => {
     const home = await newHome()
     const secret = join(home, 'secret')

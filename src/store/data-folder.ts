@@ -7,7 +7,13 @@ import { join, relative, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 import { type FileLock, tryLock } from './file-lock.ts'
-import { refuseForeignFile, refuseForeignFolder, secureContents, secureFolder } from './folder-privacy.ts'
+import {
+  refuseForeignFile,
+  refuseForeignFolder,
+  refusePlantedFile,
+  secureContents,
+  secureFolder,
+} from './folder-privacy.ts'
 
 /** Unix socket paths end at 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100
@@ -59,7 +65,7 @@ type Needs = {
  *
  * @throws {DataFolderInUseError} when another process holds it.
  * @throws {DataFolderSilentError} when that process does not answer.
- * @throws {DataFolderRefusedError} when it, or something in it, belongs to another user.
+ * @throws {DataFolderRefusedError} when it, or something in it, belongs to another user, or its lock file is a link.
  */
 export async function claimDataFolder(
   folder: string,
@@ -80,6 +86,7 @@ export async function claimDataFolder(
     answering.add(answered)
     listener(incoming, response)
   })
+  refusePlantedFile(join(folder, LOCK_NAME))
   const lock = await takeLock(folder, path, patienceMilliseconds)
   try {
     const { entries, wasKeyReadable } = secureContents(folder)

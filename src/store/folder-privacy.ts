@@ -58,6 +58,18 @@ export function refuseForeignFile(path: string): void {
 }
 
 /**
+ * Checks a file that is opened before {@link secureContents} runs: other users may have planted it while the folder was
+ * open to them.
+ *
+ * @throws {DataFolderRefusedError} when it is a link, or belongs to another user.
+ */
+export function refusePlantedFile(path: string): void {
+  refuseForeignFile(path)
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink())
+    throw new DataFolderRefusedError(`${path} is a link, and must be a file in DATA_DIR. Delete it.`)
+}
+
+/**
  * Removes other users' permissions from everything that Sallyport keeps in the folder. PGlite creates files with modes
  * 0666 and 0644 despite the umask.
  *
