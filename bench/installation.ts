@@ -12,7 +12,7 @@ export type Installation = ContenderNeeds &
   Readonly<{ sallyport: Sallyport; machine: Machine; tell: (progress: string) => void }>
 
 /**
- * Lends a Postgres, a folder and an installed Sallyport, and takes all of it away again whatever happens.
+ * Provides a Postgres, a folder and an installed Sallyport, and removes all of them afterwards, also on failure.
  *
  * @param people how many to register.
  */

@@ -44,7 +44,7 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
   const administration = new pg.Client(databaseUrl(cluster.url, 'postgres'))
   await administration.connect()
   const isOurs = cluster.dataFolder !== undefined
-  // A server on which the extension can be made may still not have loaded its library.
+  // The extension may be available although its library was not loaded.
   const canCount = await administration
     .query('create extension if not exists pg_stat_statements; select from pg_stat_statements limit 1')
     .then(
@@ -58,7 +58,7 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
     if (!isOurs) return
     await administration.query(`alter system set pg_stat_statements.track = ${setting}`)
     await administration.query('select pg_reload_conf()')
-    // Every backend is told at the same time, this one too, and takes a new setting between two statements.
+    // A reload signals every backend, this one too; each applies the setting between two statements.
     while ((await show(administration, 'pg_stat_statements.track')) !== setting)
       await pause(RELOAD_LOOK_MILLISECONDS)
   }

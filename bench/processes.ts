@@ -12,9 +12,9 @@ export type Server = Readonly<{ pid: number; stop(): Promise<void> }>
 export type Processes = ReturnType<typeof createProcesses>
 
 /**
- * Starts programs, and ends those that still run when the bench itself ends, however that comes about.
+ * Starts programs, and ends them when the bench ends, for any reason.
  *
- * @param folder where Node keeps what it compiled: the same programs start again and again.
+ * @param folder of Node's compile cache: the same programs are started repeatedly.
  */
 export function createProcesses(folder: string) {
   const living = new Set<ChildProcess>()
@@ -28,7 +28,7 @@ export function createProcesses(folder: string) {
     return child
   }
 
-  /** What is set for the bench's own shell must not configure the servers. */
+  /** The environment of a server, without the settings of the bench's own shell. */
   function environment(given: Record<string, string>): Record<string, string> {
     const { PATH = '', HOME = '', TMPDIR } = process.env
     const NODE_COMPILE_CACHE = join(folder, 'compile-cache')
@@ -39,7 +39,7 @@ export function createProcesses(folder: string) {
   }
 
   return {
-    /** Starts a program that takes and gives messages. */
+    /** Starts a program that exchanges messages. */
     fork: (program: string): ChildProcess =>
       adopt(fork(program, { env: environment({}), serialization: 'json' })),
 
@@ -105,7 +105,7 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** Asks a process to end, as Ctrl-C does, and insists after a while. */
+/** Ends a process with SIGINT, and kills it after a while. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = new Promise((done) => child.once('exit', done))

@@ -11,7 +11,7 @@ import { judge } from './report/targets.ts'
 import { measureSpeed, type SpeedOptions } from './speed.ts'
 
 export type Report = Readonly<{
-  /** Whether every answer was what it had to be. */
+  /** Whether every answer was correct. */
   isValid: boolean
   /** For scripts. */
   document: object
@@ -20,9 +20,9 @@ export type Report = Readonly<{
   chart: Readonly<{ name: string; draw: (caption: string) => string }>
 }>
 
-/** One thing that the bench measures. */
+/** A measurement of the bench. */
 type Run<Options> = Readonly<{
-  /** How many people must be registered. */
+  /** The number of people to register. */
   people(options: Options): number
   measure(options: Options, installation: Installation): Promise<Report>
 }>
@@ -53,7 +53,7 @@ export const GROWTH: Run<GrowthOptions> = {
     const result = await measureGrowth(settings, installation)
     const verdicts = judgeGrowth(result)
     return {
-      isValid: true, // A wrong answer ends it at once.
+      isValid: true, // A wrong answer ends the run at once.
       document: { settings, ...result, targets: verdicts },
       text: () => formatGrowthReport(result, verdicts),
       chart: { name: 'growth.svg', draw: (caption) => drawGrowthChart(result, caption) },

@@ -7,7 +7,7 @@ const SPEED_OPTIONS = { ...MOMENT, scenarios: SCENARIO_NAMES, keepsServers: true
 const GROWTH_OPTIONS = { ...MOMENT, rows: [1_000], expiredRows: 1_000 }
 const LOGINS_OPTIONS = { ...MOMENT, seconds: 0.5, people: 4, rate: 50 }
 
-/** Everything that the bench measures, for a moment: are there answers, and are they right? The figures mean nothing. */
+/** Options that run every measurement for a moment, to check the answers; the figures mean nothing. */
 export const SMOKE = {
   people: Math.max(SPEED.people(SPEED_OPTIONS), GROWTH.people(GROWTH_OPTIONS), LOGINS.people(LOGINS_OPTIONS)),
   async measure(installation: Installation): Promise<Record<'speed' | 'growth' | 'logins', Report>> {

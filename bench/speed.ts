@@ -24,7 +24,7 @@ export type SpeedOptions = Readonly<{
   warmUp: number
   connections: number
   rounds: number
-  /** Starts each server once instead of once for each scenario: sooner done, and less fair. */
+  /** Starts each server once instead of once per scenario: faster, and less fair. */
   keepsServers?: boolean
 }>
 
@@ -88,7 +88,7 @@ async function openLane(contender: Contender, processes: Processes): Promise<Lan
   return { contender, running, generator, stop }
 }
 
-/** Warms a contender up, measures it, counts its statements. */
+/** Warms a contender up, measures it, and counts its statements. */
 async function measureLane(
   scenario: ScenarioName,
   lane: Lane,

@@ -137,7 +137,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       }
     })
 
-    test('connect a device that asked at the other (RFC 8628)', async () => {
+    test('connect a device that started at the other (RFC 8628)', async () => {
       for (const [asks, approves] of [
         [server.url, shifted.url],
         [shifted.url, server.url],
@@ -163,7 +163,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       expect(events.map(({ account }) => account)).toEqual(order)
     })
 
-    test('tell of the distance in the log, the metrics and the readiness report', async () => {
+    test('report the clock offset in the log, the metrics and the readiness report', async () => {
       const isRefused = Math.abs(clockAheadSeconds) >= 30
       const direction = clockAheadSeconds > 0 ? 'ahead of' : 'behind'
       const warning = new RegExp(
@@ -186,14 +186,14 @@ describe.each([5, 120, -120, 86_400, -86_400])(
   },
 )
 
-test('the command line counts "how long ago" by the clock that events are dated by', async () => {
+test('the command line measures ages by the clock that dates events', async () => {
   await server.admin.users.signOut({ username: 'ada' })
   const words = ['events', 'list', '--since', '10m', '--json']
   const { stdout } = await runCommand(words, server.env, '', shiftClock(86_400))
   expect(JSON.parse(stdout)).not.toEqual([])
 })
 
-test.each([5, -120])('doctor tells of a clock that is %i s ahead', async (aheadSeconds) => {
+test.each([5, -120])('doctor reports a clock that is %i s ahead', async (aheadSeconds) => {
   const { code, stdout } = await runCommand(['doctor', '--json'], server.env, '', shiftClock(aheadSeconds))
   const isRefused = Math.abs(aheadSeconds) >= 30
   const { checks } = JSON.parse(stdout)
@@ -220,7 +220,7 @@ test.each([120, 86_400, -86_400])(
        union all select 'attempts', count(*) from attempt union all select 'events', count(*) from event order by what`,
       )
     const before = await count()
-    // The server cleans up, too, now and then.
+    // The server also runs clean-up by itself.
     await vi.waitFor(
       async () => {
         const { code, stderr } = await runCommand(['cleanup'], server.env, '', shiftClock(aheadSeconds))

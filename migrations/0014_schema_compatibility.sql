@@ -1,6 +1,6 @@
--- 0014_schema_compatibility.sql: says which versions can serve this schema, for an older one that is started during a roll-out.
+-- 0014_schema_compatibility.sql: records which older versions can serve this schema during a rolling upgrade.
 
--- One row. A version serves the schema if it knows the migration of this number or a newer one, whatever ran after that.
+-- One row. A version can serve the schema if it knows the migration of this number, whatever newer ones ran.
 create table schema_compatibility (
   is_only_row boolean primary key default true check (is_only_row),
   served_from integer not null

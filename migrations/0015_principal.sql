@@ -1,4 +1,4 @@
--- 0015_principal.sql: a client and a person never have the same identifier, since APIs tell them apart by it (RFC 9700 §4.15).
+-- 0015_principal.sql: keeps client_id and sub distinct, since APIs tell clients and people apart by them (RFC 9700 §4.15).
 
 -- Every client_id and every sub, in lower case. A person's row stays when the person is deleted: APIs may keep the sub.
 create table principal (
@@ -8,7 +8,7 @@ create table principal (
 insert into principal select sub::text, 'person' from account;
 insert into principal select lower(client_id), 'client' from oidc_client on conflict do nothing;
 
--- The first to take an identifier has it for its kind; of two that come at once, the second waits for the first.
+-- The first insert of an identifier decides its kind; a concurrent one waits for it.
 create function claim_identifier() returns trigger language plpgsql as $$ begin
   insert into principal values (lower(to_jsonb(new) ->> tg_argv[0]), tg_argv[1])
     on conflict (identifier) do update set kind = excluded.kind where principal.kind = excluded.kind; if not found then
@@ -18,7 +18,7 @@ create trigger account_identifier before insert on account
 create trigger oidc_client_identifier before insert on oidc_client
   for each row execute function claim_identifier('client_id', 'client');
 
--- A client_id is free again with its client, unless another spelling of it is still in use.
+-- A client_id is released with its client, unless another spelling of it is in use.
 create function release_identifier() returns trigger language plpgsql as $$ begin
   perform from principal where identifier = lower(old.client_id) for update; delete from principal
     where identifier = lower(old.client_id) and kind = 'client'

@@ -3,7 +3,7 @@ import { measureClock } from './clock.ts'
 
 const DAY = 86_400_000
 
-/** A machine, its database, and the way between them; times in milliseconds. */
+/** A machine, its database, and the latency between them, in milliseconds. */
 function machine() {
   const state = { elapsed: 5_000, wallAhead: 0, delay: 0, asked: 0, isAway: false }
   const databaseTime = () => DAY + state.elapsed
@@ -23,7 +23,7 @@ function machine() {
 }
 
 describe('the clock', () => {
-  test('tells the time of the database, however far the machine’s is from it', async () => {
+  test('returns the database’s time for any offset of the machine’s clock', async () => {
     for (const wallAhead of [0, 5_000, -120_000, DAY, -DAY]) {
       const { state, databaseTime, needs } = machine()
       state.wallAhead = wallAhead
@@ -35,7 +35,7 @@ describe('the clock', () => {
     }
   })
 
-  test('goes on by the monotonic clock when the machine’s is set, and notices', async () => {
+  test('follows the monotonic clock when the wall clock is set, and detects the jump', async () => {
     const { state, databaseTime, needs } = machine()
     const clock = await measureClock(needs)
     expect(clock.hasJumped()).toBe(false)
@@ -47,7 +47,7 @@ describe('the clock', () => {
     expect(clock.distanceSeconds()).toBe(86_400)
   })
 
-  test('is right again after the machine slept, which its monotonic clock does not count', async () => {
+  test('is correct again after a suspend, which the monotonic clock does not count', async () => {
     const { state, needs } = machine()
     let slept = 0
     const sleeping = {
@@ -63,7 +63,7 @@ describe('the clock', () => {
     expect(clock.distanceSeconds()).toBe(0)
   })
 
-  test('notices that the machine slept while the database was asked', async () => {
+  test('detects a suspend during a measurement', async () => {
     const { state, needs } = machine()
     let slept = 0
     let sleepsAt = Number.NaN
@@ -83,7 +83,7 @@ describe('the clock', () => {
     expect(clock.now().getTime()).toBe(DAY + state.elapsed + slept)
   })
 
-  test('keeps a good measurement that a late answer agrees with', async () => {
+  test('keeps a precise measurement when a late answer agrees with it', async () => {
     const { state, databaseTime, needs } = machine()
     let late = 0
     const clock = await measureClock({
@@ -110,7 +110,7 @@ describe('the clock', () => {
     await clock.measure()
   })
 
-  test('measures once for calls that come together', async () => {
+  test('shares one measurement between concurrent calls', async () => {
     const { state, needs } = machine()
     const clock = await measureClock(needs)
     state.asked = 0

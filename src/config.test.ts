@@ -120,13 +120,13 @@ describe('parseConfig', () => {
     expect(Object.isFrozen(parseConfig({}).lifetimes)).toBe(true)
   })
 
-  test('mail goes into a folder, to a server, or nowhere, and what needs it follows', () => {
+  test('mail goes into a folder, to a server, or nowhere, and the features that need it depend on that', () => {
     const postgres = { DATABASE_URL: 'postgres://localhost/x', ENCRYPTION_KEY: KEY }
     const reachable = { ISSUER: 'https://login.example.com', ENCRYPTION_KEY: KEY }
     const on = { passwordReset: true, emailChange: true, registration: false }
     expect(parseConfig({ DATA_DIR: '/data' }).mail).toMatchObject({ by: 'folder', folder: '/data/outbox' })
     expect(parseConfig({}).offers).toEqual(on)
-    // On Postgres, and where people elsewhere would wait for a mail that lies in a folder here.
+    // On Postgres and with a public issuer there is no mail folder.
     for (const env of [postgres, reachable, { ...postgres, ...reachable }]) {
       expect(parseConfig(env).mail.by).toBe('nothing')
       expect(parseConfig(env).offers).toEqual({ ...on, passwordReset: false, emailChange: false })

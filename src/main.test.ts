@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
 const MAIN = join(import.meta.dirname, 'main.ts')
-/** Node as it was before it read TypeScript. */
+/** A Node version that cannot read TypeScript. */
 const OLD_NODE = [
   '--no-strip-types',
   '--import',

@@ -7,7 +7,7 @@ const meantBy = (env: Record<string, string>) =>
 
 describe('a near-miss of a setting’s name', () => {
   test.each([
-    // Slips of the keyboard.
+    // Misspellings.
     ['ISUER', 'x', 'ISSUER'],
     ['DATABSE_URL', 'x', 'DATABASE_URL'],
     ['PORTS', '80', 'PORT'],
@@ -19,7 +19,7 @@ describe('a near-miss of a setting’s name', () => {
     ['SMTP_URI', 'smtp://h', 'SMTP_URL'],
     ['DATABASE_URL_FIEL', '/run/secrets/url', 'DATABASE_URL_FILE'],
     ['SALLYPORT_ISUER', 'x', 'ISSUER'],
-    // The same words, written otherwise.
+    // The same words in another form.
     ['TRUSTED_PROXY', '10.0.0.1', 'TRUSTED_PROXIES'],
     ['TRUSTEDPROXIES', '10.0.0.1', 'TRUSTED_PROXIES'],
     ['PROXIES_TRUSTED', '10.0.0.1', 'TRUSTED_PROXIES'],
@@ -38,10 +38,10 @@ describe('a near-miss of a setting’s name', () => {
     ['SALLYPORT_ENCRYPTION_KEY_FILE', '/key', 'ENCRYPTION_KEY_FILE'],
     ['SALLYPORT_DB_URL', 'postgres://h/d', 'DATABASE_URL'],
     ['sallyport_port', '80', 'PORT'],
-    // Only secrets have a file.
+    // Only secrets have a `_FILE` setting.
     ['ISSUER_FILE', '/run/issuer', 'ISSUER'],
     ['TRUSTED_PROXIES_FILE', '/run/proxies', 'TRUSTED_PROXIES'],
-    // Other words for the same.
+    // Synonyms.
     ['DB_URL', 'postgres://h/d', 'DATABASE_URL'],
     ['POSTGRES_URL', 'postgres://h/d', 'DATABASE_URL'],
     ['POSTGRES_URL_FILE', '/run/url', 'DATABASE_URL_FILE'],
@@ -61,7 +61,7 @@ describe('a near-miss of a setting’s name', () => {
     ['MANAGEMENT_ADDRESS', '0.0.0.0', 'MANAGEMENT_HOST'],
     ['SELF_SIGNUP', 'on', 'SELF_REGISTRATION'],
     ['BRAND_COLOUR', '#123456', 'BRAND_COLOR'],
-    // The unit left out, or another.
+    // Without the unit, or with another.
     ['SESSION_IDLE', '600', 'SESSION_IDLE_SECONDS'],
     ['SESSION_IDLE_TIMEOUT', '600', 'SESSION_IDLE_SECONDS'],
     ['SESSION_TIMEOUT', '10m', 'SESSION_IDLE_SECONDS'],

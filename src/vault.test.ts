@@ -15,14 +15,14 @@ describe('a sealed value', () => {
     expect(() => vault.open(sealed, 'device code', [])).toThrow(UnsealError)
   })
 
-  test('opens for the bytes of a key that has several parts, in their order', () => {
+  test('opens for all parts of a composite key, in their order', () => {
     const sealed = vault.seal('a secret', 'x', [Buffer.of(1, 2), 'b'])
     expect(vault.open(sealed, 'x', [new Uint8Array([1, 2]), 'b'])).toBe('a secret')
     for (const other of [['b', Buffer.of(1, 2)], [Buffer.of(1), 'b'], [Buffer.of(1, 2)], ['AQI', 'b']])
       expect(() => vault.open(sealed, 'x', other)).toThrow(UnsealError)
   })
 
-  test('does not open for parts that are the same text when joined', () => {
+  test('does not open for different parts with the same concatenation', () => {
     const sealed = vault.seal('a secret', 'x', ['a', 'bc'])
     for (const other of [['ab', 'c'], ['abc'], ['a","bc']])
       expect(() => vault.open(sealed, 'x', other)).toThrow(UnsealError)
@@ -58,14 +58,14 @@ describe('a sealed value', () => {
 })
 
 describe('a value in the unbound format', () => {
-  test('opens where that is asked for, and nowhere else', () => {
+  test('opens with openUnbound only', () => {
     const sealed = sealUnbound(key, 'a secret', 'signing key')
     expect(vault.openUnbound(sealed, 'signing key', row)).toBe('a secret')
     expect(() => vault.open(sealed, 'signing key', row)).toThrow(UnsealError)
     expect(() => vault.openUnbound(sealed, 'device code', row)).toThrow(UnsealError)
   })
 
-  test('is not what a bound value becomes with another version number', () => {
+  test('is never a bound value with a changed version byte', () => {
     const sealed = vault.seal('a secret', 'signing key', row)
     expect(vault.openUnbound(sealed, 'signing key', row)).toBe('a secret')
     expect(() => vault.openUnbound(sealed, 'signing key', ['row 2'])).toThrow(UnsealError)

@@ -41,7 +41,7 @@ export type ContenderNeeds = Readonly<{
   /** For logs. */
   folder: string
   alg: SigningAlg
-  /** Everybody to register. */
+  /** All people to register. */
   people: readonly Person[]
 }>
 
@@ -51,7 +51,7 @@ export const RESOURCE = 'https://api.example'
 export const RESOURCE_SCOPE = 'read'
 export const SCOPE = 'openid profile email'
 
-/** People with one password, a person for each browser: limits and row locks of an account meet nobody else. */
+/** People with one password, one per browser, so that no account's rate limits or row locks are shared. */
 export function namePeople(count: number): Person[] {
   return Array.from({ length: count }, (_, index) => ({
     username: `person-${index}`,

@@ -28,7 +28,10 @@ export type Sallyport = Contender &
     cli(databaseUrl: string, ...args: string[]): Promise<string>
   }>
 
-/** Sallyport as it is installed behind a reverse proxy: its own process, its defaults, set up through its command line. */
+/**
+ * Sallyport as installed behind a reverse proxy: a separate process with default settings, set up through its command
+ * line.
+ */
 export async function createSallyport({
   processes,
   postgres,
@@ -45,7 +48,7 @@ export async function createSallyport({
     MANAGEMENT_PORT: '0',
     DATABASE_URL: databaseUrl,
     ENCRYPTION_KEY: randomBytes(32).toString('base64'),
-    // The bench plays the proxy, and says which client each request is from.
+    // The bench acts as the proxy, and names the client of each request.
     TRUSTED_PROXIES: '127.0.0.1',
   }
   const cli = (args: readonly string[], input = '') => processes.run([MAIN, ...args], { env, input })

@@ -12,10 +12,10 @@ type Cleaning = Readonly<{
 }>
 
 /**
- * Starts a clean-up, which must begin before a server does: only one worker cleans up at a time, and a server looks
- * for something to delete some seconds after its start.
+ * Starts a clean-up. It must begin before a server does: only one worker cleans up at a time, and a server runs
+ * clean-up soon after its start.
  *
- * @param cleanUp gives its report as JSON.
+ * @param cleanUp returns its report as JSON.
  */
 export function startCleaning(cleanUp: () => Promise<string>): Cleaning {
   let isDone = false
@@ -28,15 +28,15 @@ export function startCleaning(cleanUp: () => Promise<string>): Cleaning {
     .finally(() => {
       isDone = true
     })
-  // The load is what waits; a clean-up that fails meanwhile is told of when its outcome is asked for.
+  // Avoids an unhandled rejection while the load runs; the caller awaits the outcome later.
   outcome.catch(() => {})
   return { isDone: () => isDone, outcome }
 }
 
 /**
- * Runs load window by window until the clean-up beside it is done.
+ * Runs load window by window until the concurrent clean-up is done.
  *
- * @param before what the load came to without a clean-up.
+ * @param before the load's result without a clean-up.
  */
 export async function measureCleanup(
   { warmUp, run }: Load,

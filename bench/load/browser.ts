@@ -12,7 +12,7 @@ export type Browser = Readonly<{
 }>
 
 /**
- * A browser without JavaScript, just good enough to sign in and to agree.
+ * A minimal browser without JavaScript, for sign-in and consent.
  *
  * @param always headers of every request.
  */

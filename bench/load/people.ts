@@ -5,7 +5,7 @@ import type { Request } from './closed-loop.ts'
 import { authorizePath, codeOf, redeemCode } from './requests.ts'
 
 export type SignedIn = Readonly<{
-  /** The request that gives another code without a page. */
+  /** The authorization request that returns a code without a page. */
   authorize: Request
   accessToken: string
   refreshToken: string

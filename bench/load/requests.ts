@@ -26,7 +26,7 @@ export function authorizePath(
   return `/authorize?${query}`
 }
 
-/** @param from the header that says whose request it is. */
+/** @param from the header with the client's address. */
 export function formRequest(
   path: string,
   client: Client,

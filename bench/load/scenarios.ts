@@ -5,7 +5,7 @@ import { signIn } from './people.ts'
 import { codeOf, expectStatus, formRequest, introspect, redeemCode, redeemRefreshToken } from './requests.ts'
 import type { Scenario } from './scenario.ts'
 
-/** Sessions per connection, each of a person: every request finds other rows than the one before. */
+/** Sessions per connection, each of a different person, so that successive requests use different rows. */
 export const SESSIONS_PER_CONNECTION = 2
 /** Enough for the rows not to be the same ones all the time; any device polls too soon at this pace. */
 const DEVICES_PER_CONNECTION = 32
@@ -158,7 +158,7 @@ function createPicker<Item>(items: readonly Item[], connections: number): (conne
 
 type Device = Readonly<{ code: string; from: Record<string, string> }>
 
-/** Has each device ask for a code, as they do when people switch them on (RFC 8628 §3.1). */
+/** Starts the authorization of each device (RFC 8628 §3.1). */
 async function startDevices({ origin, clients }: Target, count: number): Promise<Device[]> {
   const devices: Device[] = []
   while (devices.length < count) {

@@ -13,10 +13,10 @@ const COME_BACK_MILLISECONDS = 2_000
 type Form = Readonly<{ path: string; cookie: string; csrf: string }>
 
 /**
- * Many people who sign in at the same time, each in a browser and from an address of their own: they open the page, send
- * the form, and come back when they are told to. Who is in makes room for the next.
+ * Many people who sign in at the same time, each with a browser and an address: they open the page, send the form, and
+ * retry when told to. A finished sign-in starts the next.
  *
- * @param firstPerson where the crowd begins among the people of the target.
+ * @param firstPerson the index of the crowd's first person among those of the target.
  */
 export async function runCrowd(
   target: Target,

@@ -54,7 +54,7 @@ export async function measureLogins(options: LoginsOptions, needs: Needs): Promi
       const alone = await load.run()
       tell(`tokens beside ${options.people} sign-ins${suffix}`)
       const seconds = options.warmUp + options.seconds + 2 * margin
-      // The first people are those whose tokens are refreshed.
+      // The first people are used for the token refreshes.
       const signingIn = signIn({ target, firstPerson: options.connections, seconds }, processes)
       await pause(margin * 1000)
       const beside = await load.run()

@@ -8,7 +8,7 @@ and follow them. Types come from [\`src/store/event-type.ts\`](../src/store/even
 
 An **anomaly** is an event that honest use does not cause. \`sallyport events follow --anomalies\` shows anomalies alone.`
 
-/** The reference of all types of events. */
+/** Generates the reference of all event types. */
 export function auditEventsPage(): string {
   const types = Object.keys(EVENT_TYPES) as EventType[]
   const nouns = [...new Set(types.map(nounOf))]

@@ -16,7 +16,7 @@ prints its options with \`--help\`.
 - **Questions.** A command that deletes or ends something asks first. \`--yes\` answers; without a terminal it is required.
 - **Secrets** of new clients, and passwords that Sallyport makes, are printed once. They are stored as hashes.`
 
-/** The reference of all commands, out of their own help. */
+/** Generates the reference of all commands from their help. */
 export function cliPage(): string {
   const program = createProgram(createSilentTerminal().terminal)
   const commands = leavesOf(program)

@@ -6,10 +6,10 @@ import { commandsIn } from './shell.ts'
 import { createSilentTerminal } from './terminal.ts'
 
 const PROGRAM = 'sallyport'
-/** What stands before the program where it is run: elsewhere the word names a database or a role. */
+/** Words that precede the program in a command; after others, `sallyport` names a database or a role. */
 const RUNNERS = [undefined, 'npx', 'server', 'do']
 
-/** What is wrong with the command lines of a page: commands and options that do not exist, arguments that are missing. */
+/** Checks the command lines of a page: unknown commands and options, missing arguments. */
 export function commandLineFaults(page: Page): string[] {
   const whole = codeBlocksOf(page)
     .filter(({ info }) => info === 'sh')
@@ -23,7 +23,7 @@ export function commandLineFaults(page: Page): string[] {
 }
 
 type Given = {
-  /** A line to be typed as it stands; otherwise a mention, which may leave arguments out. */
+  /** Whether it is a complete command line; a mention may leave arguments out. */
   isWhole: boolean
 }
 

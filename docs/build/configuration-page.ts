@@ -3,7 +3,7 @@ import { GENERATED, table } from './table.ts'
 
 type Name = keyof typeof SETTINGS
 
-/** A setting that no group names stands in the last one. */
+/** Settings without a group are in the last one. */
 const GROUPS: readonly { title: string; names: readonly Name[] }[] = [
   {
     title: 'Address',
@@ -35,7 +35,7 @@ const GROUPS: readonly { title: string; names: readonly Name[] }[] = [
   { title: 'Log', names: ['LOG_LEVEL', 'LOG_FORMAT'] },
 ]
 
-/** The reference of all settings, out of their schema. */
+/** Generates the reference of all settings from their schema. */
 export function configurationPage(): string {
   const grouped = GROUPS.flatMap(({ names }) => names)
   const others = (Object.keys(SETTINGS) as Name[]).filter((name) => !grouped.includes(name))

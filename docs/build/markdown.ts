@@ -7,7 +7,7 @@ const FOREIGN_FOLDERS = ['node_modules', 'dist', 'data', 'coverage', 'bench-resu
 /** A Markdown file of this repository. `path` is relative to its top folder. */
 export type Page = Readonly<{ path: string; text: string }>
 
-/** A fenced block: `info` is what stands behind the fence, such as `sh` or `js`. */
+/** A fenced block: `info` is the text after the fence, such as `sh` or `js`. */
 export type CodeBlock = Readonly<{ info: string; text: string }>
 
 /** Every Markdown file of the repository. */
@@ -34,7 +34,7 @@ export function inlineCodeOf(page: Page): string[] {
   return [...proseOf(page).matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
 }
 
-/** Where the links of a page lead: URLs, paths and anchors, as they are written. */
+/** The targets of a page's links: URLs, paths and anchors, as written. */
 export function linksOf(page: Page): string[] {
   const prose = proseOf(page).replace(/`[^`\n]*`/g, '')
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)

@@ -4,7 +4,10 @@ import { expect, test } from 'vitest'
 import { SETTINGS } from '../../src/settings.ts'
 import { codeBlocksOf, inlineCodeOf, type Page, ROOT, readPages } from './markdown.ts'
 
-/** Variables that are not settings of the server: of Node, of the container's database, of tests and of examples; misspelt ones. */
+/**
+ * Variables that are not settings of the server: of Node, the container's database, tests and examples, and misspelt
+ * ones.
+ */
 const OTHER_VARIABLES = new Set([
   'TRUSTED_PROXY',
   'SALLYPORT_PORT',
@@ -21,13 +24,13 @@ const OTHER_VARIABLES = new Set([
   'FUZZ_SEED',
   'CLIENT_SECRET',
 ])
-/** Files that an operator or a test makes. */
+/** Files that an operator or a test creates. */
 const MADE_LATER = new Set(['docker/.env', 'conformance/screenshots'])
 const SETTING_NAMES = new Set(
   Object.entries(SETTINGS).flatMap(([name, { secret }]) => (secret ? [name, `${name}_FILE`] : [name])),
 )
 
-/** CHANGELOG names what was, too. */
+/** CHANGELOG also names former settings and files. */
 const pages = readPages().filter(({ path }) => path !== 'CHANGELOG.md')
 
 test('names only settings that exist', () => {
@@ -64,7 +67,7 @@ test('names only files and folders of the source that exist', () => {
   expect(unknown).toEqual([])
 })
 
-/** Inline code, and blocks but for programs, whose constants are their own. */
+/** Inline code and code blocks, except programs, whose constants are their own. */
 function codeOf(page: Page): string[] {
   const blocks = codeBlocksOf(page).filter(({ info }) => info !== 'js' && info !== 'ts')
   return [...inlineCodeOf(page), ...blocks.map(({ text }) => text)]

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import type { Terminal } from '../../src/cli/terminal.ts'
 
-/** A terminal of no process: what a command writes to it can be read. */
+/** A terminal without a process, whose output can be read. */
 export function createSilentTerminal(env: Terminal['env'] = {}, input = '') {
   const written = { stdout: '', stderr: '' }
   const stream = (name: keyof typeof written) =>

@@ -28,15 +28,15 @@ describe('a new password', () => {
     })
   })
 
-  test('is one line of text: no control characters, no half of a surrogate pair', async () => {
+  test('rejects control characters and lone surrogates', async () => {
     for (const part of ['\0', '\t', '\n', '\r\n', '\u001b', '\u007f', '\u0085', '\ud800', '\udc00'])
       for (const password of [`correct horse${part} battery`, `${part}correct horse battery`])
         expect(await rules.judge(password, {}), JSON.stringify(part)).toEqual({ code: 'unprintable' })
     expect(await codeOf('correct horse battery 🦊 ')).toBeUndefined()
   })
 
-  test('is one that the sign-in form looks at, however its letters are written', async () => {
-    // Three parts of four bytes each, which NFC makes one.
+  test('rejects passwords longer than sign-in accepts, in every Unicode form', async () => {
+    // Three code points of four bytes each, which NFC composes into one.
     const letter = '\u{1611e}\u{1611e}\u{16120}'
     expect(letter.normalize('NFC')).toHaveLength(2)
     const written = Array.from({ length: 1_000 }, () => letter).join('')

@@ -63,7 +63,7 @@ test('who waited too long behind others of the same name is told to come again, 
   expect(verified).toBeLessThanOrEqual(3)
 })
 
-test('keeps browsers of others from waiting behind many device cookies of one account', async () => {
+test('serves other accounts while many device cookies of one account wait', async () => {
   const other: Account = { ...account, sub: 'bob', username: 'bob' }
   let atOnce = 0
   let mostAtOnce = 0
@@ -102,7 +102,7 @@ test('keeps browsers of others from waiting behind many device cookies of one ac
   expect(mostAtOnce).toBe(1)
 })
 
-test('keeps a person from waiting behind many attempts with one stolen device cookie', async () => {
+test('serves a person’s other browsers while one stolen device cookie has many attempts', async () => {
   const order: string[] = []
   const signIn = createSignIn({
     accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
@@ -129,7 +129,7 @@ test('keeps a person from waiting behind many attempts with one stolen device co
   expect(outcomes.filter((outcome) => outcome === 'throttled')).toHaveLength(9)
 })
 
-test('lets others to the database between the attempts of one network', async () => {
+test('serves other networks between the attempts of one network', async () => {
   const asked: string[] = []
   const signIn = createSignIn({
     accounts: {
@@ -151,7 +151,7 @@ test('lets others to the database between the attempts of one network', async ()
   expect(asked.indexOf('other')).toBeLessThan(4)
 })
 
-test('keeps a person from waiting while another of their browsers is held', async () => {
+test('serves a person while another of their browsers is delayed', async () => {
   const order: string[] = []
   const tooSoon = { name: 'sign_in.device_cookie', most: 30, windowSeconds: 60, isDelayed: true }
   const signIn = createSignIn({
@@ -225,7 +225,7 @@ test.each([
   },
 )
 
-test('gives nothing back to a limit that is used up when the guesser hangs up (NIST SP 800-63B-4 §3.2.2)', async () => {
+test('gives nothing back to a used-up limit when the client disconnects (NIST SP 800-63B-4 §3.2.2)', async () => {
   let isGone = false
   let givenBack = 0
   const signIn = createSignIn({

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { describeBacklog } from './cleanup.ts'
 
-test('cleanup --dry-run says of a capped count that it is a lower bound', () => {
+test('cleanup --dry-run marks a capped count as a lower bound', () => {
   const rows = {
     tokens: 100_000,
     sessions: 100_000,

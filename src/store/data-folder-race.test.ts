@@ -20,7 +20,7 @@ test(
     let dying: Promise<void> | undefined
     try {
       for (let round = 0; round < TAKEOVERS; round++) {
-        // In every second round the claims race with the death of the last holder, and may all come before it.
+        // In every second round the claims race with the death of the last holder, and may precede it.
         if (round % 2 === 0) await dying
         let outcomes = await claimAll(claimants)
         await dying
@@ -39,7 +39,9 @@ test(
   20_000 + TAKEOVERS * 3_000,
 )
 
-/** Claims the folder for each line of input. A holder makes a mark, which fails when another holder's mark is there. */
+/**
+ * Claims the folder for each line of input. A holder creates a marker file, which fails while another holder's exists.
+ */
 const script = (folder: string, mark: string) => `
   import { writeFile } from 'node:fs/promises'
   import { createInterface } from 'node:readline'

@@ -80,7 +80,7 @@ describe('the data folder', () => {
     await again.release()
   })
 
-  test('has one holder whichever path leads to it', async () => {
+  test('has one holder over all paths that lead to it', async () => {
     const folder = await newFolder()
     const held = await claim(folder)
     await symlink(folder, `${folder}-link`)
@@ -129,7 +129,7 @@ describe('other users', () => {
     }
   })
 
-  test('keep theirs on an open folder that holds other files, which is refused', async () => {
+  test('keep their permissions on an open folder with other files, which is refused', async () => {
     const folder = await newFolder()
     await mkdir(folder)
     await writeFile(join(folder, 'report.txt'), '')
@@ -140,14 +140,14 @@ describe('other users', () => {
     await expect(claim(tmpdir())).rejects.toThrow(DataFolderRefusedError)
   })
 
-  test('own no data folder that is taken, and hear nothing over its socket', async () => {
+  test('cannot own a data folder, and receive nothing over its socket', async () => {
     const folder = await foreignFolder()
     for (const refused of [claim(folder), askHolder(folder, '/', { password: 'secret' })])
       await expect(refused).rejects.toThrow(DataFolderRefusedError)
     await expect(claim(folder)).rejects.toThrow(/belongs to user \d+, and this process runs as user \d+/)
   })
 
-  test('decide nothing by a link: a foreign target is refused, a target of our own is secured', async () => {
+  test('control no link: a foreign target is refused, an own target is secured', async () => {
     const home = await newHome()
     await symlink(await foreignFolder(), join(home, 'foreign'))
     await expect(claim(join(home, 'foreign'))).rejects.toThrow(DataFolderRefusedError)

@@ -5,13 +5,13 @@ import { MigrationError, migrate, planMigrations } from './migrate.ts'
 import { readMigrationFiles } from './migration-files.ts'
 
 const NEWER = '9000_from_a_newer_version'
-/** The last migration of the version before compatibility numbers. */
+/** The last migration before compatibility numbers. */
 const BEFORE = '0009_devices'
 
 let database: Database
 let later: string[]
 
-/** A database as the version before left it. */
+/** A database of the previous version. */
 beforeAll(async () => {
   database = openEmbeddedPostgres(undefined)
   await sql`create table schema_migration (name varchar(255) primary key, timestamp varchar(255) not null)`.execute(
@@ -30,20 +30,20 @@ async function markAsRun(name: string): Promise<void> {
   await sql`insert into schema_migration values (${name}, ${new Date().toISOString()})`.execute(database)
 }
 
-test('a database of the version before is brought up to date, once', async () => {
+test('migrates a database of the previous version, once', async () => {
   expect(await planMigrations(database)).toEqual({ names: later, newer: [] })
   expect(await migrate(database)).toEqual({ names: later, newer: [] })
   expect(await planMigrations(database)).toEqual({ names: [], newer: [] })
   expect(await migrate(database)).toEqual({ names: [], newer: [] })
 })
 
-test('the schema of a newer version is left as it is while that version says that older ones can serve it', async () => {
+test('keeps the schema of a newer version that declares it compatible', async () => {
   await markAsRun(NEWER)
   for (const run of [migrate, planMigrations])
     expect(await run(database)).toEqual({ names: [], newer: [NEWER] })
 })
 
-test('the schema of a newer version is refused once it says that older ones cannot serve it', async () => {
+test('rejects the schema of a newer version that declares it incompatible', async () => {
   await sql`update schema_compatibility set served_from = 9000`.execute(database)
   for (const run of [migrate, planMigrations]) {
     await expect(run(database)).rejects.toThrow(MigrationError)
@@ -55,7 +55,7 @@ test('the schema of a newer version is refused once it says that older ones cann
   await expect(migrate(database)).rejects.toThrow('did not say which older versions can serve it')
 })
 
-test('the schema of another line of versions is refused', async () => {
+test('rejects a schema with unknown migrations that lacks known ones', async () => {
   const [first = ''] = later
   await sql`delete from schema_migration where name = ${first}`.execute(database)
   for (const run of [migrate, planMigrations])

@@ -13,7 +13,7 @@ const cookies = createDeviceCookies({
   now: () => new Date(seconds * 1000),
 })
 
-/** A browser that keeps what it is given. */
+/** A browser that stores its cookies. */
 function browser(): Context & { kept: Map<string, string> } {
   const kept = new Map<string, string>()
   const jar = {
@@ -25,7 +25,7 @@ function browser(): Context & { kept: Map<string, string> } {
 
 const subAt = (index: number) => `7c1a2f0e-93a1-4c55-8f0e-2b9d6f1f0b0${index}`
 
-test('keeps the access epoch of each account, and another identifier for each sign-in', () => {
+test('keeps the access epoch of each account, and a new identifier per sign-in', () => {
   const ctx = browser()
   cookies.issue(ctx, ADA)
   const [first] = cookies.find(ctx)
@@ -37,19 +37,19 @@ test('keeps the access epoch of each account, and another identifier for each si
   expect(others).toEqual([])
 })
 
-test('ends 180 days after its issue, whatever the browser keeps', () => {
+test('expires 180 days after its issue, also when the browser keeps it', () => {
   const ctx = browser()
   cookies.issue(ctx, ADA)
   seconds += 180 * DAY_SECONDS - 1
   expect(cookies.find(ctx)).toHaveLength(1)
   seconds += 1
   expect(cookies.find(ctx)).toEqual([])
-  // A sign-in of somebody else does not renew it.
+  // Another account's sign-in does not renew it.
   cookies.issue(ctx, { sub: subAt(1), accessEpoch: 0 })
   expect(cookies.find(ctx).map(({ sub }) => sub)).toEqual([subAt(1)])
 })
 
-test('forgets the account that signed in longest ago when there are more than five', () => {
+test('drops the least recent of more than five accounts', () => {
   const ctx = browser()
   for (let index = 0; index < 7; index++) cookies.issue(ctx, { sub: subAt(index), accessEpoch: 0 })
   expect(cookies.find(ctx).map(({ sub }) => sub)).toEqual([6, 5, 4, 3, 2].map(subAt))
@@ -57,7 +57,7 @@ test('forgets the account that signed in longest ago when there are more than fi
   expect(value.length).toBeLessThan(2_000)
 })
 
-test('rejects what this installation did not seal as a device cookie', () => {
+test('rejects a value that was not sealed as a device cookie', () => {
   const ctx = browser()
   cookies.issue(ctx, ADA)
   const [[name, value] = ['', '']] = [...ctx.kept]

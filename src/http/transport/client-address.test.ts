@@ -4,7 +4,7 @@ import { createClientAddresses } from './client-address.ts'
 const PROXY = '10.1.2.3'
 const findFrom = createClientAddresses(['10.0.0.0/8', '2001:db8:ffff::/48', 'fe80::/64'])
 
-/** What is found for a request of this peer whose proxies wrote this `X-Forwarded-For`. */
+/** Finds the client address of a request from this peer with this `X-Forwarded-For`. */
 function find(forwardedFor: string | undefined, peer = PROXY) {
   return findFrom({ peer, headers: forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor } })
 }
@@ -72,7 +72,7 @@ describe('X-Forwarded-For of a trusted proxy', () => {
     expect(find(chain)).toEqual({ address, doubt: undefined })
   })
 
-  test('returns the last address that is known when a proxy further out names none', () => {
+  test('returns the last known address when an outer proxy sends none', () => {
     expect(find('203.0.113.7, unknown, 10.9.9.9')).toEqual({ address: '10.9.9.9', doubt: 'unreadable' })
   })
 
@@ -83,7 +83,7 @@ describe('X-Forwarded-For of a trusted proxy', () => {
     },
   )
 
-  test('doubts the address of a proxy that forwards none', () => {
+  test('marks the address of a proxy without the header as doubtful', () => {
     expect(find(undefined)).toEqual({ address: PROXY, doubt: 'missing' })
   })
 

@@ -9,7 +9,7 @@ import { type Answer, createListener, type Listener, type Overload } from './lis
 const REQUEST = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 const headers = securityHeaders('http://localhost')
 
-// A busy machine takes its time.
+// A busy machine is slow.
 vi.setConfig({ testTimeout: 30_000 })
 const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 20_000, interval: 5 })
 
@@ -36,7 +36,7 @@ async function listen(answer: Answer, options: Options = {}): Promise<Overload[]
 
 type Connection = { client: Socket; socket: Socket; text: () => string; closed: Promise<unknown> }
 
-/** A connection, and what came back over it. */
+/** A connection, and its received bytes. */
 async function open(): Promise<Connection> {
   const connected = once(server, 'connection')
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
@@ -63,7 +63,7 @@ const answerWith = (text: string) => (_request: unknown, response: ServerRespons
   response.end(text)
 }
 
-/** Answers that are made when the test says so. */
+/** Answers that the test releases. */
 function createHeldAnswers() {
   const held: { response: ServerResponse; finish: () => void }[] = []
   const answer: Answer = (_request, response) =>
@@ -149,13 +149,14 @@ describe('requests in one packet', () => {
     const overloads = await listen(answer)
     const opened = await openMany(50)
     for (const { client } of opened) client.write(REQUEST.repeat(31))
-    // 33 connections have 30 waiting each; the others begin with one request, and are closed at the next ones.
+    // 33 connections have 30 waiting requests each; each further connection is closed when its second request would
+    // wait.
     await eventually(() => overloads.length).toBe(50 - Math.floor(1_000 / 30))
     expect(held).toHaveLength(50)
     for (const { finish } of held) finish()
   })
 
-  test('free their places when their connection is lost', async () => {
+  test('are released when their connection is lost', async () => {
     const { answer, held } = createHeldAnswers()
     const overloads = await listen(answer)
     for (let round = 1; round <= 3; round++) {
@@ -209,7 +210,7 @@ describe('requests in flight on all connections', () => {
     expect(overloads).toEqual(['in_flight'])
   })
 
-  test('do not count while their body is awaited: slow senders take no places (CWE-400)', async () => {
+  test('do not count while their body is arriving (CWE-400)', async () => {
     const { answer, held } = createHeldAnswers()
     const overloads = await listen(answer, { maxRequestsInFlight: 3 })
     const slow = await openMany(10)
@@ -280,7 +281,7 @@ describe('a listener that stops', () => {
     await stopped
   })
 
-  test('accepts connections while some come, and answers them', async () => {
+  test('accepts and answers connections while new ones arrive', async () => {
     await listen(answerWith('x'))
     let isStopped = false
     await open()
@@ -343,7 +344,7 @@ describe('a listener that stops', () => {
     expect(statusesIn(heading?.text() ?? '')).toEqual([200])
   })
 
-  test('cuts no answer that is still on its way to its reader', async () => {
+  test('closes no connection whose answer is still being sent', async () => {
     const BYTES = 30_000_000
     await listen(answerWith('x'.repeat(BYTES)))
     const { client, socket, text, closed } = await open()
@@ -357,7 +358,7 @@ describe('a listener that stops', () => {
     expect(text().length).toBeGreaterThan(BYTES)
   })
 
-  test('waits for the work of a client that left', async () => {
+  test('waits for the work of a client that disconnected', async () => {
     const { answer, held } = createHeldAnswers()
     await listen(answer)
     const { client, socket } = await open()
@@ -375,7 +376,7 @@ describe('a listener that stops', () => {
     await stopped
   })
 
-  test('cuts what takes longer than its limit: silent readers, endless work, idle connections', async () => {
+  test('closes silent readers, endless work and idle connections at its limit', async () => {
     const { answer, held } = createHeldAnswers()
     const long = answerWith('x'.repeat(30_000_000))
     const either: Answer = (request, response) =>

@@ -58,8 +58,8 @@ describe('pinOrigin', () => {
     })
   })
 
-  test('does not take the address of a silent proxy for a client’s, and notices nothing', async () => {
-    // A balancer's own health checks have no such header.
+  test('marks the address of a proxy without the header as unknown, without a notice', async () => {
+    // A load balancer's health checks have no such header.
     expect(await seen({}, { from: '10.1.2.3' })).toMatchObject({
       ip: '10.1.2.3',
       isAddressUnknown: true,

@@ -46,7 +46,7 @@ test('lists proxies for an hour after their last request', () => {
   expect(notices.list()).toEqual([expect.stringContaining('10.0.0.6 is in TRUSTED_PROXIES')])
 })
 
-test('keeps a proxy in use on the list while strangers pretend to be one', () => {
+test('keeps a proxy in use on the list while strangers send the header', () => {
   const { notices } = openNotices()
   for (let stranger = 0; stranger < 100; stranger++) {
     notices.record('10.0.0.5', 'untrusted')
