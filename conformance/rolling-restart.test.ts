@@ -12,6 +12,7 @@ import { send } from './support/wire.ts'
 const { rounds, flowsPerSecond } =
   process.env.ROLLING === 'full' ? { rounds: 6, flowsPerSecond: 50 } : { rounds: 1, flowsPerSecond: 10 }
 const PEOPLE = 5
+const MOST_FLOWS_AT_ONCE = 200
 
 let server: TestServer
 let instances: ChildServer[]
@@ -48,15 +49,21 @@ async function flow(person: EndUser): Promise<void> {
 test(
   'no flow fails while instances behind a TCP balancer are restarted one after the other',
   async () => {
-    const flows: Promise<void>[] = []
-    const failures: unknown[] = []
+    let started = 0
     let isOver = false
-    const startedAt = performance.now()
+    const failures: unknown[] = []
+    const flows = new Set<Promise<void>>()
     const load = (async () => {
       while (!isOver) {
-        const person = people[flows.length % people.length] as EndUser
-        flows.push(flow(person).catch((error: unknown) => void failures.push(error)))
-        await pause(Math.max(0, startedAt + (flows.length * 1_000) / flowsPerSecond - performance.now()))
+        // A machine that is too busy for the rate gets a lower one: a crowd beyond the server's limits is another test.
+        if (flows.size < MOST_FLOWS_AT_ONCE) {
+          const person = people[started++ % people.length] as EndUser
+          const ended: Promise<void> = flow(person)
+            .catch((error: unknown) => void failures.push(error))
+            .finally(() => flows.delete(ended))
+          flows.add(ended)
+        }
+        await pause(1_000 / flowsPerSecond)
       }
     })()
 
@@ -70,11 +77,10 @@ test(
     await load
     await Promise.all(flows)
 
-    if (process.env.ROLLING === 'full')
-      process.stdout.write(`${flows.length} flows, ${failures.length} failed\n`)
+    if (process.env.ROLLING === 'full') process.stdout.write(`${started} flows, ${failures.length} failed\n`)
     expect(balancer.turnedAway()).toBe(0)
     expect(failures).toEqual([])
-    expect(flows.length).toBeGreaterThan(10 * flowsPerSecond * rounds)
+    expect(started).toBeGreaterThan(5 * flowsPerSecond * rounds)
     for (const instance of instances) expect(instance.output()).not.toContain('"level":"error"')
   },
   rounds * 120_000,

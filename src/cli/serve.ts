@@ -8,7 +8,7 @@ import { print, type Terminal } from './terminal.ts'
 
 /**
  * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. Kept connections are told with
- * their next answer; those without a request for this long are closed, since a new request on them is unlikely.
+ * their next answer. Clients that follow `Keep-Alive` close an unused connection themselves before the patience ends.
  */
 const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, patienceMilliseconds: 10_000 }
 /** Ctrl-C: no load balancer is involved, and a person waits. */

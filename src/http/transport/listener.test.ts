@@ -87,6 +87,14 @@ describe('a silent connection', () => {
     await closed
   })
 
+  test('is to be closed by its client after 10 s (RFC 2068 §19.7.1.1)', async () => {
+    await listen(answerWith('x'))
+    const { client, text } = await open()
+    client.write(REQUEST)
+    await once(client, 'data')
+    expect(text()).toMatch(/^Keep-Alive: timeout=10\r$/m)
+  })
+
   test('stays open between two requests', async () => {
     await listen(answerWith('x'), { silenceMilliseconds: 300 })
     const { client, socket } = await open()

@@ -11,7 +11,10 @@ const LIMITS = {
   headersTimeout: 9_000,
   requestTimeout: 29_000,
   connectionsCheckingInterval: 500,
-  keepAliveTimeout: 65_000,
+  // `Keep-Alive: timeout=10` asks clients to close unused connections, so that none is left to be closed, and perhaps
+  // used at that moment, when the instance stops. The connection itself stays open for 65 s, for reverse proxies.
+  keepAliveTimeout: 10_000,
+  keepAliveTimeoutBuffer: 55_000,
   // The longest URL and the longest headers together; the guards tell them apart.
   maxHeaderSize: 32 * 1024,
   // Node's own refusal would lack the headers that every answer has.
