@@ -127,7 +127,7 @@ describe('a sign-in page that was answered', () => {
     await submitAndHold(user, consent, { action: 'deny' })
     const again = await submitAndHold(user, consent, { action: 'approve' })
     expect(again.headers.get('location')).toMatch(/^\/authorize\?/)
-    // What was not taken as an answer is not remembered as one, or the app would be let in without a question next time.
+    // A rejected answer must not be stored as consent, which would skip the next consent page.
     const asked = await user.open((await thirdParty.request()).url)
     expect(asked.$('button[value=approve]')).toHaveLength(1)
     const events = await server.admin.events.list({ user: username })

@@ -249,7 +249,7 @@ describe('a change that somebody else began', () => {
   test.skipIf(isPglite)('is not asked for by a request that ran into signing out everywhere', async () => {
     const page = await user.open('/account/email')
     const raise = 'update account set access_epoch = access_epoch + 1 where username = $1'
-    // After two minutes a use stores the session again.
+    // After two minutes, a use stores the session again.
     const left = await later(2 * 60, () =>
       runInto(server, [raise, username], () => user.submit(page, { email: `thief-${email}` })),
     )

@@ -13,11 +13,11 @@ import { Road } from './support/road.ts'
 import { exchange, posting, rows } from './support/wire.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
-/** A short window, and time in which a heartbeat that comes late costs nothing. */
+/** A short window of refresh replay, with room for a late heartbeat. */
 const WINDOW_SECONDS = 2
 const AFTER_WINDOW_MILLISECONDS = 6_000
 
-describe('a refresh whose client hung up (RFC 9700 §4.14.2)', () => {
+describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
   let server: TestServer
   let another: string
   let road: Road
@@ -40,7 +40,7 @@ describe('a refresh whose client hung up (RFC 9700 §4.14.2)', () => {
     road?.close()
   })
 
-  /** Refreshes, and is gone when the answer is made. */
+  /** Refreshes, and disconnects before the answer. */
   async function hangUp(refresh_token: string): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
@@ -54,7 +54,7 @@ describe('a refresh whose client hung up (RFC 9700 §4.14.2)', () => {
     await vi.waitFor(() => expect(trap.struck()).toHaveLength(1), { timeout: 10_000 })
     leaving.abort()
     await sent
-    // By then the instance has heard that the client hung up.
+    // After this answer the instance has seen the disconnect.
     await exchange(`${server.url}/jwks`)
     resolve()
   }
@@ -76,7 +76,7 @@ describe('a refresh whose client hung up (RFC 9700 §4.14.2)', () => {
       await hangUp(refreshToken)
       await vi.waitFor(async () => expect(await repeatSecondsOf(refreshToken)).toBe(600), { timeout: 10_000 })
       const next = expectRefreshed(await app.refresh(refreshToken, {}, { at }))
-      // A lost answer to that is repeated, too.
+      // The successor's own lost answer is repeated too.
       expect(tokensOf(await app.refresh(refreshToken, {}, { at })).refreshToken).toBe(next.refreshToken)
       await pause(AFTER_WINDOW_MILLISECONDS)
       expectTokenError(await app.refresh(refreshToken))
@@ -85,11 +85,11 @@ describe('a refresh whose client hung up (RFC 9700 §4.14.2)', () => {
     },
   )
 
-  test('is not noted as undelivered once another instance has answered it', async () => {
+  test('is not recorded as undelivered once another instance has answered it', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     await hangUp(refreshToken)
     await vi.waitFor(async () => expectRefreshed(await app.refresh(refreshToken, {}, { at: another })))
-    // Each instance has noted by then what it knows.
+    // Waits for a heartbeat of each instance.
     const [now] = await rows<{ at: Date }>(server, 'select now() as at')
     await vi.waitFor(
       async () =>

@@ -127,7 +127,7 @@ describe('a page between request and answer', () => {
       expectBackAtApp(await agree(user, await user.submit(page, CREDENTIALS)))
   })
 
-  test('of a client that was deleted meanwhile is an error that no retry mends', async () => {
+  test('of a client that was deleted meanwhile is rejected without a retry', async () => {
     const user = newUser()
     const gone = await newApp()
     const consent = await user.submit(await openLogin(user, gone), CREDENTIALS)

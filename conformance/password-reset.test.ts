@@ -306,7 +306,7 @@ describe('nobody learns who has an account (J06)', () => {
     expect(mail.all().filter(({ to }) => to === email)).toHaveLength(3)
   })
 
-  test('by how often a network may ask, with limits that are used up or not', async () => {
+  test('by the attempts of a network, with used-up limits or without', async () => {
     const countAnswers = async (network: string, login: string, other: string) => {
       const user = browser({ 'x-forwarded-for': network })
       const statuses = []
@@ -315,7 +315,7 @@ describe('nobody learns who has an account (J06)', () => {
       return statuses
     }
     const expected = [...Array(20).fill(200), ...Array(4).fill(429)]
-    // One name and its address are one person's, which have three mails together.
+    // A username and its address belong to one person, with three mails in total.
     expect(await countAnswers('203.0.113.20', username, email)).toEqual(expected)
     expect(await countAnswers('203.0.113.21', `nobody-${username}`, `nobody-${email}`)).toEqual(expected)
   })
@@ -385,7 +385,7 @@ describe('limits', () => {
       const metrics = await (await fetch(`${server.managementUrl}/metrics`)).text()
       expect(metrics).toMatch(/^sallyport_shared_limits_reached_total\{limit="mail.everybody"\} [1-9]/m)
       expect((await countDropped()) - before).toBe(2)
-      // Nor does it tell who has one: nobody's names count against the network as before.
+      // Unknown names also still count against the network.
       const user = browser({ 'x-forwarded-for': '203.0.113.22' })
       const statuses = []
       for (let times = 0; times < 21; times++)

@@ -8,7 +8,7 @@ import { basic } from './support/wire.ts'
 
 const BODY = 'grant_type=client_credentials'
 const EVENTUALLY = { timeout: 20_000, interval: 20 }
-/** The port stays open for as long as connections come. */
+/** The port stays open while connections arrive, so the test connects rarely. */
 const RARELY = { timeout: 20_000, interval: 1_500 }
 
 let server: TestServer

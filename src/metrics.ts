@@ -38,18 +38,18 @@ export function createMetrics() {
     }),
     clockDistance: new Gauge({
       name: 'sallyport_clock_distance_seconds',
-      help: 'How far the clock of this instance is ahead of the clock of the database; below zero it is behind',
+      help: 'How far the clock of this instance is ahead of the clock of the database; negative when it is behind',
       registers,
     }),
     sharedLimitsReached: new Counter({
       name: 'sallyport_shared_limits_reached_total',
-      help: 'How often this instance found that a limit over everybody was just reached, by the limit',
+      help: 'Times that this instance found a global rate limit newly reached, by limit',
       labelNames: ['limit'],
       registers,
     }),
     requestsRefused: new Counter({
       name: 'sallyport_requests_refused_total',
-      help: 'Times that a listener refused requests unseen, by reason: pipelined (too many unanswered on a connection), in_flight (too many on all connections)',
+      help: 'Times that a listener refused requests before they were read, by reason: pipelined (too many unanswered on a connection), in_flight (too many on all connections)',
       labelNames: ['reason'],
       registers,
     }),

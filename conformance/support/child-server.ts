@@ -87,7 +87,7 @@ async function isServing(managementUrl: string): Promise<boolean> {
     const { checks } = (await (await fetch(`${managementUrl}/health/ready`)).json()) as {
       checks?: Record<string, boolean>
     }
-    // While it starts it answers with an error.
+    // A starting server answers with an error.
     return checks !== undefined && Object.values({ ...checks, clock: true }).every(Boolean)
   } catch {
     return false

@@ -136,7 +136,7 @@ const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 const AGO = /^(\d{1,8})([smhd])$/
 const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/
 
-/** What was given as a time: an instant, or how long ago. */
+/** A time option: an instant, or an age. */
 type Time = Readonly<{ at: Date } | { secondsAgo: number }>
 
 /** An instant without a zone is meant as events are shown: in UTC. */
@@ -151,7 +151,7 @@ function parseTime(text: string | undefined): Time | undefined {
   return { at }
 }
 
-/** By the clock that events are dated by. */
+/** Computes an age by the database's clock, which dates events. */
 async function toInstant(admin: Admin, time: Time | undefined): Promise<string | undefined> {
   if (time === undefined) return undefined
   if ('at' in time) return time.at.toISOString()

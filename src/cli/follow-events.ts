@@ -4,8 +4,8 @@ import { HolderGoneError } from '../admin/socket.ts'
 
 const POLL_MILLISECONDS = 1_000
 /**
- * Events carry the time at which they were made, by the database's clock, and are there when they are committed: some
- * seconds later, by another instance. No statement waits for this long.
+ * An event is visible when its transaction commits, possibly seconds after the time that it carries, and from another
+ * instance. No transaction takes this long.
  */
 const OVERLAP_MILLISECONDS = 30_000
 const PAGE = 1000
@@ -20,7 +20,7 @@ export type EventFilter = Readonly<{
   session?: string | undefined
 }>
 
-/** What is asked of the record: events, and the time by the database's clock, since this machine's may differ. */
+/** The source of events, with the time by the database's clock, which may differ from this machine's. */
 export type EventLog = Readonly<{
   list: (input: Record<string, unknown>) => Promise<EventDocument[]>
   now: () => Promise<Date>

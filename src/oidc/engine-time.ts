@@ -2,7 +2,7 @@ import { type Clock, toEpochSeconds } from '../time.ts'
 import { currentUnit } from './unit-of-work.ts'
 
 /*
- * The engine takes the time from `Date.now()`, the clock of this machine, and cannot be given another. What is stored is
+ * The engine reads `Date.now()`, this machine's clock, and accepts no other. What is stored is
  * by the clock of the database. Times are moved by the distance of the two when they go from one to the other: in
  * adapter/payload.ts for what the engine stores, by the functions here for all else.
  */

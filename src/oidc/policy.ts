@@ -138,7 +138,7 @@ export function assertClientAssertion(
   { exp, aud }: Record<string, unknown>,
 ): void {
   if (aud !== oidc.issuer && aud !== oidc.urlFor('token'))
-    throw new errors.InvalidClientAuth('the audience is one string: the issuer, or the token endpoint')
+    throw new errors.InvalidClientAuth('the audience must be one string: the issuer or the token endpoint')
   const now = toEpochSeconds(engineNow()) - engineAheadSeconds()
   const latest = now + CLIENT_ASSERTION_SECONDS + CLOCK_TOLERANCE_SECONDS
   if (typeof exp !== 'number' || exp > latest) {

@@ -151,8 +151,9 @@ export function createUnitOfWork(needs: Needs): Middleware {
   }
 
   /**
-   * A thief who hangs up makes an answer undelivered, which is repeated for minutes. It must not be once a client got it: the
-   * second of the two, whoever that is, would pass for the first.
+   * A client that disconnects makes its answer undelivered, which stays repeatable for minutes. Once repeated it must
+   * not be repeatable that long again: with a stolen token, the second of the client and the thief would not be
+   * detected.
    */
   async function noteRepeat(
     { idHash, consumedBy }: NonNullable<TokenRequest['source']>,

@@ -19,7 +19,7 @@ export function createUndeliveredAnswers() {
       waiting.set(key(answer.spentHash), { ...answer, reports: 0 })
     },
 
-    /** The client got the answer after all. */
+    /** Removes an answer that was delivered after all. */
     forget(spentHash: Uint8Array): void {
       waiting.delete(key(spentHash))
     },

@@ -28,7 +28,7 @@ export type Count = Readonly<{
 export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
 
 /** The most stages of an attempt: for a mail three networks of IPv6, the address, the account, and the total. */
-export const MOST_STAGES = 6
+const MOST_STAGES = 6
 
 export type AttemptStore = ReturnType<typeof createAttemptStore>
 

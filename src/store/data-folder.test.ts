@@ -164,7 +164,7 @@ describe('other users', () => {
     expect(await modeOf(join(home, 'volume'))).toBe('700')
   })
 
-  test('lead the lock to no file elsewhere, by a link that they left in a folder that was open (CWE-59)', async () => {
+  test('cannot redirect the lock with a planted symbolic link (CWE-59)', async () => {
     const home = await newHome()
     const [folder, elsewhere] = [join(home, 'data'), join(home, 'elsewhere')]
     await writeFile(elsewhere, '')

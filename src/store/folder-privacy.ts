@@ -61,7 +61,7 @@ export function refuseForeignFile(path: string): void {
  * Checks a file that is opened before {@link secureContents} runs: other users may have planted it while the folder was
  * open to them.
  *
- * @throws {DataFolderRefusedError} when it is a link, or belongs to another user.
+ * @throws {DataFolderRefusedError} when it is a symbolic link, or belongs to another user.
  */
 export function refusePlantedFile(path: string): void {
   refuseForeignFile(path)

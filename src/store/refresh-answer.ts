@@ -33,10 +33,10 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
     },
 
     /**
-     * Notes that this instance gives an answer again. Its client has it then: what was noted as undelivered is repeated for
-     * `seconds` more and no longer, and no instance that made the answer before can note that any more.
+     * Records that this instance repeats an answer, so that the client has it: an undelivered answer stays repeatable
+     * for `seconds` more, and the instance that made it can no longer report it as undelivered.
      *
-     * @returns the commit that the answer is of; undefined when nothing was to be noted.
+     * @returns the commit of the answer; undefined when nothing had to be recorded.
      */
     async noteRepeat(spentHash: Uint8Array, seconds: number): Promise<string | undefined> {
       const [row] = await noteRepeat(database, [spentHash, heartbeat.instance, seconds, toleranceSeconds])

@@ -221,12 +221,12 @@ async function upsert(database: Database, session: Session, events: readonly New
 const upsertSession = defineStatement<{ is_stored: boolean }>(
   'session_upsert',
   `with ${UNDER_EPOCH('$3', '$10')}, live as materialized (
-      -- Waits for a concurrent revocation of this session, or makes it wait. The account is locked before, as there.
+      -- Serializes with a concurrent revocation of this session. Both lock the account first.
       select id_hash, account_sub, remembered_id from oidc_session
       where uid = $2 and ended_at is null and ($3::uuid is null or exists (select from person))
       order by id_hash for update
     ), browser as materialized (
-      -- A revocation of this browser waits, and then finds the session.
+      -- A concurrent revocation of this browser waits, and then finds the session.
       select id from remembered_browser
       where id = $6::uuid and account_sub = $3::uuid and access_epoch = $10::int for key share
     ), stored as (
@@ -235,13 +235,13 @@ const upsertSession = defineStatement<{ is_stored: boolean }>(
       select $1::bytea, $2::text, $3::uuid, coalesce($10::int, 0), $4::jsonb, to_timestamp($5::float8),
         coalesce(
           (select id from browser),
-          -- It began from that browser, whatever cookies came with this request.
+          -- The session keeps the browser that it began in.
           (select remembered_id from live where account_sub = $3::uuid and remembered_id is not null limit 1)
         ), $7::text, $8::text, now()
       where ($3::uuid is null or exists (select from person))
         and (exists (select from live where $9::bytea is null or id_hash in ($1::bytea, $9::bytea)) or (
           not exists (select from oidc_session where uid = $2)
-          -- A session that begins from a remembered browser needs it to be remembered still.
+          -- A new session from a remembered browser requires that it is still remembered.
           and (not coalesce($4::jsonb -> 'amr' ? 'remembered', false) or exists (select from browser))
         ))
       on conflict (id_hash) do update set

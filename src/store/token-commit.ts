@@ -79,7 +79,7 @@ const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
       where token.id_hash = held.id_hash
         and (token.consumed_at is null or token.consumed_by = given.id)
         and ${SESSION_LIVES}
-      -- A code begins a family, a refresh token goes on with it.
+      -- A code begins a family; a refresh token continues its own.
       returning given.id, coalesce(held.family, given.id) as family
     ), issued as (
       insert into oidc_token (id_hash, kind, grant_id, family, client_id, payload, expires_at)

@@ -97,7 +97,7 @@ const beat = defineStatement<{ id_hash: Uint8Array }>(
     from unnest($4::bytea[], $5::uuid[]) as undelivered (spent_hash, commit_id)
       -- Otherwise another commit spent the token, and its answer was sent.
       join oidc_token as token on token.id_hash = undelivered.spent_hash and token.consumed_by = undelivered.commit_id
-    -- Another instance has given the answer since, if it is not this one's any more.
+    -- When made_by names another instance, that one has repeated the answer since.
     where answer.id_hash = undelivered.spent_hash and answer.made_by = $1::uuid
     returning answer.id_hash`,
 )

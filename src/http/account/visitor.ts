@@ -43,7 +43,8 @@ export function createVisitors({
     const session = await browserSessions.use(ctx)
     const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
     if (!session || account?.status !== 'active') return undefined
-    // The account is read after the session: revoked in between, what the visitor asks for would count under the new epoch.
+    // The account was read after the session: a revocation in between would make this request count under the new
+    // epoch.
     return account.accessEpoch === provenEpoch(account.sub) ? { account, session } : undefined
   }
 

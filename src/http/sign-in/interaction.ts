@@ -151,7 +151,7 @@ export function createInteractionRoutes({
   }
 
   async function answerConsent(ctx: Context, interaction: Interaction): Promise<void> {
-    // Before anything is remembered: of a person who refused, it would be what they refused.
+    // Checked before the consent is stored: a person who cancelled must not have agreed.
     if (interaction.result !== undefined) throw new SessionNotFound('the consent page was answered before')
     const form = formOf(ctx)
     if (form.get('action') !== 'approve') {
@@ -210,7 +210,7 @@ export function createInteractionRoutes({
       : new (engine().Grant)({ accountId, clientId })
   }
 
-  /** @throws {InvalidClient} when it was deleted while the page was shown: no retry helps. */
+  /** @throws {InvalidClient} when the client was deleted while the page was shown: a retry cannot succeed. */
   async function findClient(interaction: Interaction): Promise<Client> {
     const client = await engine().Client.find(String(interaction.params.client_id))
     if (!client) throw new InvalidClient('the client is gone')

@@ -304,13 +304,13 @@ describe('a listener that stops', () => {
       expect(statusesIn(text())).toEqual([200])
     }
     expect(isStopped).toBe(false)
-    // None comes any more.
+    // No connection arrives any more.
     await eventually(() => server.listening).toBe(false)
     for (const client of clients) client.destroy()
     await stopped
   })
 
-  test('accepts none when its patience is over', async () => {
+  test('accepts no connection after its patience', async () => {
     await listen(answerWith('x'))
     const { port } = server.address() as AddressInfo
     const isAccepted = () =>
@@ -326,7 +326,7 @@ describe('a listener that stops', () => {
     await stopped
   })
 
-  test('closes a connection without a request when its patience is over', async () => {
+  test('closes an idle connection after its patience', async () => {
     await listen(answerWith('x'))
     const { client, closed } = await open()
     client.write(REQUEST)

@@ -23,8 +23,8 @@ export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Part
       const expiresAt = isAssertion ? expiryOf(payload) : endOfProof(ctx?.get('dpop') ?? '')
       if (await artifacts.insertOnce({ kind: 'ReplayDetection', idHash: sha256(id), expiresAt })) return
       throw isAssertion
-        ? new errors.InvalidClientAuth('client assertion was used before, or is over')
-        : new errors.InvalidDpopProof('DPoP proof was used before, or is over')
+        ? new errors.InvalidClientAuth('client assertion was used before or has expired')
+        : new errors.InvalidDpopProof('DPoP proof was used before or has expired')
     },
     // Looking first would be a second statement and a race; the insert alone decides.
     async find() {},
