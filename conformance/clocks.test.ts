@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
-import { shiftClock } from './support/clock.ts'
+import { shiftClock, withWrongClock } from './support/clock.ts'
 import {
   createWireApp,
   expectRefreshed,
@@ -192,6 +192,27 @@ test('the command line measures ages by the clock that dates events', async () =
   const { stdout } = await runCommand(words, server.env, '', shiftClock(86_400))
   expect(JSON.parse(stdout)).not.toEqual([])
 })
+
+test.each([86_400, -86_400])(
+  'a machine whose clock is set wrong by %i s goes on, and is not ready',
+  async (seconds) => {
+    const { user, refreshToken, accessToken } = await app.getTokens(OFFLINE, new EndUser(server.issuer))
+    const cookie = user.jar.getCookieStringSync(server.issuer)
+    const tokens = await withWrongClock(seconds, async () => {
+      // The browser has a clock of its own.
+      const visitor = new EndUser(server.issuer)
+      visitor.headers.cookie = cookie
+      expect((await app.askSilently(visitor)).has('code')).toBe(true)
+      expect(await userinfoStatus(server, accessToken)).toBe(200)
+      expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(503)
+      return expectRefreshed(await app.refresh(refreshToken))
+    })
+    expect((await app.askSilently(user)).has('code')).toBe(true)
+    expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
+    expectRefreshed(await app.refresh(tokens.refreshToken))
+    expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(200)
+  },
+)
 
 test.each([5, -120])('doctor reports a clock that is %i s ahead', async (aheadSeconds) => {
   const { code, stdout } = await runCommand(['doctor', '--json'], server.env, '', shiftClock(aheadSeconds))

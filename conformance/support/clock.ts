@@ -49,7 +49,12 @@ export function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   return withClocks({ aheadSeconds: seconds }, () => RealDate.now() + seconds * 1000, work)
 }
 
-/** Runs `work` with both clocks frozen at an instant, which makes it exact on a busy machine. */
+/** Runs `work` while the clock of the machine alone is wrong by so many seconds (not for the embedded database). */
+export function withWrongClock<T>(seconds: number, work: () => Promise<T>): Promise<T> {
+  return withClocks({}, () => RealDate.now() + seconds * 1000, work)
+}
+
+/** Runs `work` with all clocks frozen at an instant, which makes it exact on a busy machine. */
 export function at<T>(instant: Date, work: () => Promise<T>): Promise<T> {
   const stoppedAt = performance.now()
   vi.stubGlobal('performance', { now: () => stoppedAt })

@@ -8,9 +8,12 @@ const EXPIRES = /(?<=; expires=)[^;]+/i
  * that is behind would send expired cookies.
  */
 export const correctCookieExpiry: Middleware = async (ctx, next) => {
-  await next()
-  const cookies = ctx.response.headers['set-cookie']
-  if (cookies !== undefined) ctx.set('Set-Cookie', [cookies].flat().map(corrected))
+  try {
+    await next()
+  } finally {
+    const cookies = ctx.response.headers['set-cookie']
+    if (cookies !== undefined) ctx.set('Set-Cookie', [cookies].flat().map(corrected))
+  }
 }
 
 function corrected(cookie: string): string {
