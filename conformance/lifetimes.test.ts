@@ -85,7 +85,7 @@ function withoutSession(user: EndUser): EndUser {
 }
 
 type Lifetime = Readonly<{
-  what: string
+  name: string
   seconds: number
   /** Creates one, and returns a check whether it is alive. The check is its only use. */
   make: () => Promise<() => Promise<boolean>>
@@ -93,7 +93,7 @@ type Lifetime = Readonly<{
 
 const LIFETIMES: readonly Lifetime[] = [
   {
-    what: 'a session that is not used',
+    name: 'a session without a use',
     seconds: 600,
     make: async () => {
       const user = await signIn()
@@ -101,7 +101,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a session that is not used, on the account page',
+    name: 'a session without a use, on the account page',
     seconds: 600,
     make: async () => {
       const user = await signIn()
@@ -109,7 +109,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a session that is not used, for its refresh tokens',
+    name: 'a session without a use, for its refresh tokens',
     seconds: 600,
     make: async () => {
       const { refreshToken } = await app.getTokens({}, newUser())
@@ -117,7 +117,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a session that is not used, for a client that wants shorter ones',
+    name: 'a session without a use, for a client with shorter limits',
     seconds: 100,
     make: async () => {
       const user = await signIn(bank)
@@ -125,7 +125,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a session that is not used, for the tokens of a client that wants shorter ones',
+    name: 'a session without a use, for the tokens of a client with shorter limits',
     seconds: 100,
     make: async () => {
       const { refreshToken, accessToken } = await bank.getTokens({}, newUser())
@@ -133,7 +133,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a session that nobody is signed in to',
+    name: 'an anonymous session',
     seconds: 600,
     make: async () => {
       const user = newUser()
@@ -144,7 +144,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a login page',
+    name: 'a login page',
     seconds: 900,
     make: async () => {
       const user = newUser()
@@ -154,7 +154,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'an authorization code',
+    name: 'an authorization code',
     seconds: 60,
     make: async () => {
       const { form } = await app.getCode({}, newUser())
@@ -162,7 +162,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a pushed request',
+    name: 'a pushed request',
     seconds: 60,
     make: async () => {
       const { searchParams } = (await app.request()).url
@@ -175,7 +175,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'an access token, at userinfo',
+    name: 'an access token, at userinfo',
     seconds: 300,
     make: async () => {
       const { accessToken } = await app.getTokens(OFFLINE, newUser())
@@ -183,7 +183,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'an access token, at introspection',
+    name: 'an access token, at introspection',
     seconds: 300,
     make: async () => {
       const { accessToken } = await app.getTokens(OFFLINE, newUser())
@@ -191,7 +191,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'an access token of a service',
+    name: 'an access token of a service',
     seconds: 600,
     make: async () => {
       const token = await credentials()
@@ -199,7 +199,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a refresh token that is not used',
+    name: 'a refresh token without a use',
     seconds: 700,
     make: async () => {
       const { refreshToken } = await app.getTokens(OFFLINE, newUser())
@@ -207,7 +207,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a refresh token that is not used, at introspection',
+    name: 'a refresh token without a use, at introspection',
     seconds: 700,
     make: async () => {
       const { refreshToken } = await app.getTokens(OFFLINE, newUser())
@@ -215,7 +215,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a device code',
+    name: 'a device code',
     seconds: 600,
     make: async () => {
       const started = await startDevice(server, tv)
@@ -223,7 +223,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a user code',
+    name: 'a user code',
     seconds: 600,
     make: async () => {
       const started = await startDevice(server, tv)
@@ -231,7 +231,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'a remembered browser',
+    name: 'a remembered browser',
     seconds: 1500,
     make: async () => {
       const user = copyOf(await remember())
@@ -239,7 +239,7 @@ const LIFETIMES: readonly Lifetime[] = [
     },
   },
   {
-    what: 'the secret of a client that was replaced',
+    name: 'a replaced client secret',
     seconds: 400,
     make: async () => {
       const client = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
@@ -257,7 +257,7 @@ function nextSecond(): number {
 }
 
 describe('a lifetime ends exactly (by the clock of the database)', () => {
-  test.for(LIFETIMES)('$what: $seconds s', async ({ seconds, make }) => {
+  test.for(LIFETIMES)('$name: $seconds s', async ({ seconds, make }) => {
     const begin = nextSecond()
     const ask = async (afterSeconds: number) => {
       const isAlive = await at(new Date(begin), make)
@@ -290,7 +290,7 @@ describe('a lifetime ends exactly (by the clock of the database)', () => {
   })
 })
 
-describe('however often it is used, it ends', () => {
+describe('with frequent use also ends', () => {
   const begin = nextSecond()
   /** Uses something at these times, in seconds after it began; returns the times at which it was alive. */
   async function use(times: readonly number[], isAlive: () => Promise<boolean>): Promise<number[]> {
@@ -328,7 +328,7 @@ describe('however often it is used, it ends', () => {
       expect(await use([1000, 1001, 1014, 1016], isAlive)).toEqual([])
   })
 
-  test('a session at the cap of a client that wants shorter ones; for others it goes on', async () => {
+  test('a session at the cap of a client with shorter limits; for others it goes on', async () => {
     const { user } = await at(new Date(begin), () => bank.getCode({}, newUser()))
     const before = [...every(50, 150), 199]
     expect(await use(before, () => isSignedIn(user, bank))).toEqual(before)

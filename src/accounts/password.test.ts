@@ -76,7 +76,7 @@ describe('the hasher', () => {
   })
 
   test.each([[true], [false]])(
-    'takes others between the passwords of one network (known: %s)',
+    'serves other networks between the passwords of one network (known: %s)',
     async (isKnown) => {
       const hasher = createPasswordHasher({ atOnce: 1, waitingAtMost: 20 })
       const order: string[] = []

@@ -2,9 +2,9 @@ import { type Clock, toEpochSeconds } from '../time.ts'
 import { currentUnit } from './unit-of-work.ts'
 
 /*
- * The engine reads `Date.now()`, this machine's clock, and accepts no other. What is stored is
- * by the clock of the database. Times are moved by the distance of the two when they go from one to the other: in
- * adapter/payload.ts for what the engine stores, by the functions here for all else.
+ * The engine reads `Date.now()`, this machine's clock, and accepts no other. Stored times are by the database's clock.
+ * Times are converted by the offset between the two: in adapter/payload.ts for the engine's stored models, by the
+ * functions here for everything else.
  */
 
 /** How far the engine's clock is ahead of the database's, in whole seconds as the engine counts; mostly 0. */
