@@ -8,6 +8,8 @@ import { type Answer, basic, post, statuses } from './support/wire.ts'
 
 /** Less memory than the waiting requests of one of these floods once took. */
 const HEAP_MEGABYTES = 256
+/** A busy machine takes seconds. Before requests were bounded, no request was answered at all. */
+const SLOWEST_MILLISECONDS = 30_000
 const FORM = 'application/x-www-form-urlencoded'
 const GRANT = { grant_type: 'client_credentials' }
 
@@ -94,17 +96,14 @@ test.for<[string, Flood]>([
     '30 pages on each of 500 that leaves at once',
     { connections: 500, bytes: () => get('/device').repeat(30), does: 'leaves at once' },
   ],
-])(
-  'a flood of %s connections ends no process, and others are served meanwhile (CWE-400, CWE-770)',
-  async ([, options]) => {
-    const { answers, slowestMilliseconds } = await serveMeanwhile(flood(options))
-    expect(child.isAlive()).toBe(true)
-    expect(statuses(answers)).toEqual({ 200: answers.length })
-    expect(slowestMilliseconds).toBeLessThan(10_000)
-    const after = await post(`${child.url}/token`, GRANT, { as: service })
-    expect(after.status).toBe(200)
-  },
-)
+])('serves other connections during a flood of %s connections (CWE-400, CWE-770)', async ([, options]) => {
+  const { answers, slowestMilliseconds } = await serveMeanwhile(flood(options))
+  expect(child.isAlive()).toBe(true)
+  expect(statuses(answers)).toEqual({ 200: answers.length })
+  expect(slowestMilliseconds).toBeLessThan(SLOWEST_MILLISECONDS)
+  const after = await post(`${child.url}/token`, GRANT, { as: service })
+  expect(after.status).toBe(200)
+})
 
 test('counts and logs the refused requests', async () => {
   const metrics = await (await fetch(`${child.managementUrl}/metrics`)).text()
