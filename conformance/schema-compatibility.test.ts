@@ -46,7 +46,7 @@ beforeEach(() =>
   change(async (database) => {
     await sql`insert into schema_migration (name, timestamp) values (${NEWER}, ${new Date().toISOString()})
       on conflict do nothing`.execute(database)
-    await setServedFrom(14)(database)
+    await setServedFrom(12)(database)
   }),
 )
 
