@@ -5,11 +5,23 @@
   const EYE =
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M2 12s3.6-7 10-7 10 7 10 7-3.6 7-10 7-10-7-10-7z"/><circle cx="12" cy="12" r="3"/><path class="slash" d="M4 20 20 4"/></svg>'
 
+  for (const form of document.forms) sendOnce(form)
+
   for (const secret of document.querySelectorAll('.secret')) {
     const input = secret.querySelector('input')
     addReveal(secret, input)
     addCapsLockHint(secret, input)
     if (secret.dataset.advice) addAdvice(secret, input)
+  }
+
+  /** A double click sends a form once: a second answer to a sign-in page would start the request again. */
+  function sendOnce(form) {
+    const pauseMilliseconds = 2000
+    let sentAt = Number.NEGATIVE_INFINITY
+    form.addEventListener('submit', (event) => {
+      if (event.timeStamp - sentAt < pauseMilliseconds) event.preventDefault()
+      else sentAt = event.timeStamp
+    })
   }
 
   /** A button that shows what was typed. It is hidden again before it is sent: browsers save passwords from such fields alone. */

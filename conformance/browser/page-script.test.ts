@@ -49,6 +49,18 @@ test('a password that is shown is hidden again before it is sent', async () => {
   expect(await typeOf()).toBe('password')
 })
 
+test('a double click on the button sends the form once', async () => {
+  await open('sample-login')
+  await page.locator('#username').fill('ada')
+  await page.locator('#password').fill('secret')
+  await page.evaluate(`document.forms[0].addEventListener('submit', (event) => {
+    if (!event.defaultPrevented) document.title += ' sent'
+    event.preventDefault()
+  })`)
+  await page.locator('button.go').dblclick()
+  expect(await page.title()).toMatch(/^(?!.*sent.*sent).* sent$/)
+})
+
 test('Caps Lock is told while it is on, and nothing on the page moves', async () => {
   await open('sample-login')
   const places = () =>
