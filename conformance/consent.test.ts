@@ -11,7 +11,7 @@ import {
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { Road } from './support/road.ts'
+import { Road } from './support/fault-proxy.ts'
 import { post, rows, sql } from './support/wire.ts'
 
 let server: TestServer

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
-import { createOracle, type Oracle } from './support/oracle.ts'
+import { createOracle, type Oracle } from './support/token-invariants.ts'
 import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
 import { createGrantsInUse, type GrantsInUse, type TokenRequest } from './support/token-grants.ts'
 

@@ -7,7 +7,7 @@ import { startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { fromElsewhere } from './support/network.ts'
-import { type Fault, type Point, Road } from './support/road.ts'
+import { type Fault, type Point, Road } from './support/fault-proxy.ts'
 import { atEveryStatement } from './support/trial.ts'
 import { exchange, posting, rows } from './support/wire.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ENDPOINTS } from './support/fuzz/endpoints.ts'
-import { createKitchen, type Larder } from './support/fuzz/ingredients.ts'
+import { createKitchen, type Larder } from './support/fuzz/fixtures.ts'
 import {
   type FuzzedRequest,
   fuzzedRequest,

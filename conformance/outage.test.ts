@@ -9,7 +9,7 @@ import {
   type WireApp,
 } from './support/code-flow.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road, type Statement } from './support/road.ts'
+import { Road, type Statement } from './support/fault-proxy.ts'
 import { type Answer, exchange, posting, rows, sql } from './support/wire.ts'
 
 const OUTAGE_SECONDS = 60

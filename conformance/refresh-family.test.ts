@@ -13,7 +13,7 @@ import {
 import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road } from './support/road.ts'
+import { Road } from './support/fault-proxy.ts'
 import { rows, sql } from './support/wire.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createVault } from '../src/vault.ts'
+import { createVault } from '../src/crypto/vault.ts'
 import { cloneBrowser, createWireApp, expectTokenError, type WireApp } from './support/code-flow.ts'
 import { enterCode, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'

@@ -4,7 +4,7 @@ import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.t
 import { enterCode, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road, type Statement } from './support/road.ts'
+import { Road, type Statement } from './support/fault-proxy.ts'
 import { type Answer, letPollIntervalPass, send, sql } from './support/wire.ts'
 
 const COOKIE = 'sallyport_session'

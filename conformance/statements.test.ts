@@ -5,7 +5,7 @@ import { later } from './support/clock.ts'
 import { createWireApp, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { isHousekeeping, Road } from './support/road.ts'
+import { isHousekeeping, Road } from './support/fault-proxy.ts'
 import { type Answer, post, send, statuses } from './support/wire.ts'
 
 const API = 'https://tides.example.test'

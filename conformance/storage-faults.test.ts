@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
-import { createOracle, type Oracle } from './support/oracle.ts'
+import { createOracle, type Oracle } from './support/token-invariants.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
-import { Road, type Statement } from './support/road.ts'
+import { Road, type Statement } from './support/fault-proxy.ts'
 import {
   createGrantsInUse,
   GRANT_NAMES,

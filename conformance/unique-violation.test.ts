@@ -6,7 +6,7 @@ import { enterCode, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { Road, type Statement } from './support/road.ts'
+import { Road, type Statement } from './support/fault-proxy.ts'
 import { type Answer, exchange, posting } from './support/wire.ts'
 
 /** An upper bound of the inserts of a request. */

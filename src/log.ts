@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import pretty from 'pino-pretty'
-import type { LogFormat, LogLevel } from './settings.ts'
+import type { LogFormat, LogLevel } from './config/settings.ts'
 
 export type Log = Logger
 

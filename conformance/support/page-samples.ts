@@ -5,7 +5,7 @@ import type {
   MayOnPage,
   Pages,
   ScopeOnPage,
-} from '../../src/oidc/pages.ts'
+} from '../../src/ui/view-models.ts'
 import type { Sample } from './page-server.ts'
 
 export const SCRIPT = '<script>document.title = "harmed"</script><img src=x onerror=alert(1)>'

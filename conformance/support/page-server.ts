@@ -2,13 +2,13 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import { pino } from 'pino'
-import { parseConfig } from '../../src/config.ts'
+import { parseConfig } from '../../src/config/config.ts'
 import { createViews } from '../../src/http/pages/views.ts'
 import { setSecurityHeaders } from '../../src/http/transport/headers.ts'
-import { openInteractionFiles } from '../../src/interactions/files.ts'
-import { loadMessages } from '../../src/interactions/messages.ts'
-import { compileTemplates } from '../../src/interactions/templates.ts'
-import type { Pages } from '../../src/oidc/pages.ts'
+import { openInteractionFiles } from '../../src/ui/files.ts'
+import { loadMessages } from '../../src/ui/messages.ts'
+import { compileTemplates } from '../../src/ui/templates.ts'
+import type { Pages } from '../../src/ui/view-models.ts'
 
 /** A page with what it shows. */
 export type Sample = { [Name in keyof Pages]: { name: Name; values: Pages[Name] } }[keyof Pages]

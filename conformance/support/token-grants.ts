@@ -3,7 +3,7 @@ import { DEVICE_GRANT_TYPE, startDevice } from './device-flow.ts'
 import { EndUser } from './end-user.ts'
 import { PASSWORD, type TestServer } from './harness.ts'
 import { fromElsewhere } from './network.ts'
-import type { Oracle } from './oracle.ts'
+import type { Oracle } from './token-invariants.ts'
 import { type Answer, exchange, posting } from './wire.ts'
 
 /** Longer than any timeout of a server that answers 503 in time; a client would give up here. */

@@ -1,6 +1,6 @@
 import { tokensOf } from './code-flow.ts'
-import type { Mark, Oracle } from './oracle.ts'
-import type { Fault, Point, Road } from './road.ts'
+import type { Mark, Oracle } from './token-invariants.ts'
+import type { Fault, Point, Road } from './fault-proxy.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
 import { type Answer, exchange, INSIDE } from './wire.ts'
 

@@ -1,10 +1,10 @@
-import { ANOMALIES, EVENT_TYPES, type EventType } from '../../src/store/event-type.ts'
+import { ANOMALIES, EVENT_TYPES, type EventType } from '../../src/audit/event-type.ts'
 import { GENERATED, table } from './table.ts'
 
 const ANOMALY = 'anomaly: '
 
 const INTRODUCTION = `Every type of event that the audit log holds. [Reading the audit log](operations/audit-log.md) says how to list
-and follow them. Types come from [\`src/store/event-type.ts\`](../src/store/event-type.ts).
+and follow them. Types come from [\`src/audit/event-type.ts\`](../src/audit/event-type.ts).
 
 An **anomaly** is an event that honest use does not cause. \`sallyport events follow --anomalies\` shows anomalies alone.`
 

@@ -1,4 +1,4 @@
-import { SETTINGS } from '../../src/settings.ts'
+import { SETTINGS } from '../../src/config/settings.ts'
 import { GENERATED, table } from './table.ts'
 
 type Name = keyof typeof SETTINGS
@@ -56,7 +56,7 @@ const INTRODUCTION = `Sallyport is configured by environment variables alone. Th
 a change takes effect with a restart. Every fault is reported at once. A variable that is nearly a setting's name
 (\`TRUSTED_PROXY\`, \`SALLYPORT_PORT\`, \`DB_URL\`, \`ISSUER_FILE\`) is a fault, too, because the setting would keep its default silently; one of
 another program, such as \`POSTGRES_URL\`, does no harm once the setting that it resembles is set.
-An empty value counts as absent. Settings come from [\`src/settings.ts\`](../src/settings.ts).
+An empty value counts as absent. Settings come from [\`src/config/settings.ts\`](../src/config/settings.ts).
 
 - **Secrets from files.** A setting that holds a secret has a twin whose name ends in \`_FILE\`. It names a file with the
   value, for Docker and Kubernetes secrets. Set one of the two.

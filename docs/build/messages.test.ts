@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { LIMITS } from '../../src/accounts/limits.ts'
+import { LIMITS } from '../../src/rate-limiting/limits.ts'
 import { inlineCodeOf, ROOT, readPages } from './markdown.ts'
 
 const pages = new Map(readPages().map((page) => [page.path, page]))

@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream'
-import type { Terminal } from '../../src/cli/terminal.ts'
+import type { Terminal } from '../../src/cli/output/terminal.ts'
 
 /** A terminal without a process, whose output can be read. */
 export function createSilentTerminal(env: Terminal['env'] = {}, input = '') {

@@ -1,6 +1,6 @@
-import type { Account, AccountStore } from '../store/account.ts'
-import { newEvent, type Origin } from '../store/event.ts'
-import type { LinkUse, SelfServiceStore } from '../store/self-service.ts'
+import type { Account, AccountStore } from '../store/account/account.ts'
+import { newEvent, type Origin } from '../audit/event.ts'
+import type { LinkUse, SelfServiceStore } from '../store/account/self-service.ts'
 import type { MailLinks, OpenLink } from './mail-links.ts'
 
 export type EmailLink = Extract<OpenLink, { purpose: 'verification' | 'email_change' }>

@@ -1,5 +1,5 @@
-import type { Account } from '../store/account.ts'
-import type { NewMail } from '../store/mail.ts'
+import type { Account } from '../store/account/account.ts'
+import type { NewMail } from '../store/outbox/mail.ts'
 import type { MailLinks } from './mail-links.ts'
 
 /** The mail that tells a person of their new password, if they have an address. */

@@ -1,5 +1,5 @@
-import type { Account } from '../store/account.ts'
-import type { FindWeakness, Weakness } from './guessing.ts'
+import type { Account } from '../store/account/account.ts'
+import type { FindWeakness, Weakness } from './password-strength.ts'
 import { isPossiblePassword, MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
 
 /** Of a password that is all there is; where a second factor is enforced, NIST asks for 8. */
@@ -42,7 +42,7 @@ export function createPasswordRules({ names }: { names: readonly string[] }) {
 
   /** Loads the lists; the command line seldom needs them. */
   function load(): Promise<FindWeakness> {
-    guessing ??= import('./guessing.ts').then(({ createGuessing }) => createGuessing())
+    guessing ??= import('./password-strength.ts').then(({ createGuessing }) => createGuessing())
     return guessing
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { argon2id, hash, needsRehash, verify } from 'argon2'
 import pLimit from 'p-limit'
-import { createTurns } from './turns.ts'
+import { createTurns } from '../rate-limiting/keyed-queue.ts'
 
 export const MAX_PASSWORD_CHARACTERS = 1024
 /** Before they are composed, letters are several: this many for one in Hangul, and two marks on a Latin one. */

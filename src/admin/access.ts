@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import type { ConnectionStore } from '../store/connection.ts'
-import type { Cause, Ended, Ending } from '../store/ending.ts'
-import { newEvent } from '../store/event.ts'
-import type { RememberedBrowserStore } from '../store/remembered-browser.ts'
-import type { SessionStore } from '../store/session.ts'
+import type { ConnectionStore } from '../store/session/connection.ts'
+import type { Cause, Ended, Ending } from '../store/revocation/revocation.ts'
+import { newEvent } from '../audit/event.ts'
+import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
+import type { SessionStore } from '../store/session/session.ts'
 import { AdminError } from './admin-error.ts'
 
 /** One thing to end: at most one of these. */

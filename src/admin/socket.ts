@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import getRawBody from 'raw-body'
-import { askHolder } from '../store/data-folder.ts'
+import { askHolder } from '../data-folder/data-folder.ts'
 import type { Admin } from './admin.ts'
 import { AdminError } from './admin-error.ts'
 

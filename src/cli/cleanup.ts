@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { BacklogDocument } from '../admin/admin.ts'
-import { printResult, type Terminal, toFields } from './terminal.ts'
+import { printResult, type Terminal, toFields } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 export function cleanupCommand(terminal: Terminal): Command {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import { CLIENT_TYPES } from '../admin/client-presets.ts'
 import type { ClientDocument } from '../admin/clients.ts'
-import { confirm, printResult, type Terminal, toFields, toTable, UsageError } from './terminal.ts'
+import { confirm, printResult, type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 type SettingOptions = {

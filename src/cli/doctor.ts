@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { describeDistance, isRefusedAt } from '../clock.ts'
-import { type Config, ConfigError, parseConfig } from '../config.ts'
+import { type Config, ConfigError, parseConfig } from '../config/config.ts'
 import { createMailTransport } from '../mail/transport.ts'
 import { failedChecks, fetchReadiness } from './readiness.ts'
-import { print, type Terminal } from './terminal.ts'
+import { print, type Terminal } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 const ANSWER_MILLISECONDS = 5_000

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
 import { AdminError } from '../admin/admin-error.ts'
-import { createEventLines } from './event-line.ts'
+import { createEventLines } from './output/event-line.ts'
 import { type EventFilter, type EventLog, followEvents, type Position, positionNow } from './follow-events.ts'
-import { toPrintable } from './printable.ts'
-import { print, printResult, type Terminal, UsageError } from './terminal.ts'
+import { toPrintable } from './output/printable.ts'
+import { print, printResult, type Terminal, UsageError } from './output/terminal.ts'
 import { withAdmin, withLastingAdmin } from './with-admin.ts'
 
 type FilterOptions = {

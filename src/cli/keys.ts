@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { printResult, type Terminal, toTable } from './terminal.ts'
+import { printResult, type Terminal, toTable } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 export function keysCommand(terminal: Terminal): Command {

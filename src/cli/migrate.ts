@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
-import { parseConfig } from '../config.ts'
-import { claimDataFolder, DATABASE_FOLDER } from '../store/data-folder.ts'
-import type { MigrationReport } from '../store/migrate.ts'
-import { printResult, type Terminal } from './terminal.ts'
+import { parseConfig } from '../config/config.ts'
+import { claimDataFolder, DATABASE_FOLDER } from '../data-folder/data-folder.ts'
+import type { MigrationReport } from '../db/migrate.ts'
+import { printResult, type Terminal } from './output/terminal.ts'
 import { createCommandLog } from './with-admin.ts'
 
 export function migrateCommand(terminal: Terminal): Command {
@@ -35,8 +35,8 @@ async function migrateOrPlan(terminal: Terminal, plan: boolean): Promise<Migrati
   if (isEmbedded && (await isHeld(dataDir)))
     return { names: await createRemoteAdmin(dataDir).schema.pending(), newer: [] }
 
-  const { migrate, planMigrations } = await import('../store/migrate.ts')
-  const { openEmbeddedPostgres, openPostgresForMigrations } = await import('../store/database.ts')
+  const { migrate, planMigrations } = await import('../db/migrate.ts')
+  const { openEmbeddedPostgres, openPostgresForMigrations } = await import('../db/connections.ts')
   const folder = isEmbedded ? await claimDataFolder(dataDir, { log: createCommandLog() }) : undefined
   const opened = isEmbedded
     ? openEmbeddedPostgres(join(dataDir, DATABASE_FOLDER))

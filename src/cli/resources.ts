@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { confirm, printResult, type Terminal, toFields, toTable } from './terminal.ts'
+import { confirm, printResult, type Terminal, toFields, toTable } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 type OutputOptions = { json?: boolean }

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
-import { parseConfig } from '../config.ts'
-import { type Demo, seedDemo, welcome } from '../demo.ts'
+import { parseConfig } from '../config/config.ts'
+import { type Demo, seedDemo, welcome } from '../app/demo.ts'
 import { createLog } from '../log.ts'
-import type { Stopping } from '../server.ts'
-import { print, type Terminal } from './terminal.ts'
+import type { Stopping } from '../app/server.ts'
+import { print, type Terminal } from './output/terminal.ts'
 
 /**
  * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. Kept connections are told with
@@ -23,7 +23,7 @@ export function serveCommand(terminal: Terminal): Command {
       const config = parseConfig(terminal.env)
       const log = createLog(config.log)
       // The engine and the databases are loaded by the commands that need them alone.
-      const { startServer } = await import('../server.ts')
+      const { startServer } = await import('../app/server.ts')
       let seeded: Demo | undefined
       // Known names and a printed password are for this machine alone.
       const prepare = async (admin: Admin) => {

@@ -1,10 +1,10 @@
 import { pino } from 'pino'
 import type { Admin } from '../admin/admin.ts'
 import { createRemoteAdmin, HolderGoneError, isHeld } from '../admin/socket.ts'
-import { type Config, parseConfig } from '../config.ts'
+import { type Config, parseConfig } from '../config/config.ts'
 import { createLog, type Log } from '../log.ts'
-import { DataFolderInUseError } from '../store/data-folder.ts'
-import type { Terminal } from './terminal.ts'
+import { DataFolderInUseError } from '../data-folder/data-folder.ts'
+import type { Terminal } from './output/terminal.ts'
 
 const MOST_ATTEMPTS = 20
 
@@ -50,7 +50,7 @@ export function createCommandLog(): Log {
 async function withInstallation<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
   const log = createCommandLog()
   // The engine and the databases are loaded only when no server does the work.
-  const { openInstallation } = await import('../installation.ts')
+  const { openInstallation } = await import('../app/installation.ts')
   const installation = await openInstallation(config, { log })
   try {
     return await work(installation.admin)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Expiry } from '../store/expired.ts'
+import type { Expiry } from '../db/expired-rows.ts'
 import { createCleanup } from './cleanup.ts'
 
 /** A table with so many expired rows. */

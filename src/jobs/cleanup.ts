@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Expiry } from '../store/expired.ts'
-import type { RunAlone } from '../store/worker-lock.ts'
+import type { Expiry } from '../db/expired-rows.ts'
+import type { RunAlone } from '../db/worker-lock.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 
 /** Rows stay this long after they expired: the engine tells an expired code from an unknown one, and detects replays. */

@@ -1,6 +1,6 @@
-import type { UndeliveredAnswers } from '../oidc/undelivered-answers.ts'
-import { isUnavailable } from '../store/fault.ts'
-import type { Heartbeat, UptimeStore } from '../store/uptime.ts'
+import type { UndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
+import { isUnavailable } from '../db/database-error.ts'
+import type { Heartbeat, UptimeStore } from '../store/token/uptime.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 import type { Job } from './scheduler.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createVault, randomMasterKey, UnsealError } from '../vault.ts'
+import { createVault, randomMasterKey, UnsealError } from '../crypto/vault.ts'
 import { type MailContent, openMail, sealMail } from './content.ts'
 
 const vault = createVault([randomMasterKey()])

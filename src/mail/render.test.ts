@@ -1,8 +1,8 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { openInteractionFiles } from '../interactions/files.ts'
-import { loadMessages } from '../interactions/messages.ts'
-import { compileTemplates } from '../interactions/templates.ts'
+import { openInteractionFiles } from '../ui/files.ts'
+import { loadMessages } from '../ui/messages.ts'
+import { compileTemplates } from '../ui/templates.ts'
 import { createMailRenderer } from './render.ts'
 
 const files = openInteractionFiles(undefined)

@@ -1,7 +1,7 @@
-import { type Accents, mailAccentStyle } from '../brand/colors.ts'
-import type { Messages } from '../interactions/messages.ts'
-import type { Templates } from '../interactions/templates.ts'
-import type { Values, Words } from '../interactions/words.ts'
+import { type Accents, mailAccentStyle } from '../ui/brand/colors.ts'
+import type { Messages } from '../ui/messages.ts'
+import type { Templates } from '../ui/templates.ts'
+import type { Values, Words } from '../ui/words.ts'
 import type { MailContent } from './content.ts'
 import type { Message } from './transport.ts'
 

@@ -3,8 +3,8 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createTransport } from 'nodemailer'
-import type { MailConfig } from '../config.ts'
-import type { SmtpServer } from '../settings.ts'
+import type { MailConfig } from '../config/config.ts'
+import type { SmtpServer } from '../config/settings.ts'
 
 const CONNECT_MILLISECONDS = 4_000
 const SILENCE_MILLISECONDS = 6_000

@@ -1,16 +1,16 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
-import { nearnessOf } from '../accounts/network.ts'
-import { fromEngineSeconds } from './engine-time.ts'
-import { SessionNotFound } from './errors.ts'
+import { nearnessOf } from '../rate-limiting/network.ts'
+import { fromEngineSeconds } from './engine/engine-time.ts'
+import { SessionNotFound } from './engine/errors.ts'
 import {
   type DeviceError,
   describeClient,
   type RenderErrorPage,
   type RenderPage,
   type UserAgentOnPage,
-} from './pages.ts'
-import { faultOf, USER_CODE_LETTERS } from './user-code.ts'
-import { TooManyGuessesError } from './user-code-guesses.ts'
+} from '../ui/view-models.ts'
+import { faultOf, USER_CODE_LETTERS } from './device/user-code.ts'
+import { TooManyGuessesError } from './device/user-code-guesses.ts'
 
 const SHOWN_CHARACTERS = 32
 

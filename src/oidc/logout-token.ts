@@ -1,5 +1,5 @@
 import { type JWK, SignJWT } from 'jose'
-import type { DueLogout } from '../store/backchannel-logout.ts'
+import type { DueLogout } from '../store/outbox/backchannel-logout.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
 
 /** Long enough for clocks that differ; who gets hold of one later can do nothing with it. */

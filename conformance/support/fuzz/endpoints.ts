@@ -1,4 +1,4 @@
-import type { Ingredient } from './ingredients.ts'
+import type { Ingredient } from './fixtures.ts'
 
 /** A request that an endpoint was made for. `{name}` stands for an ingredient of that name. */
 export type Endpoint = Readonly<{

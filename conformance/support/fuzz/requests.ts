@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
-import { INGREDIENTS, type Larder } from './ingredients.ts'
+import { INGREDIENTS, type Larder } from './fixtures.ts'
 
 /** What never comes back unescaped: each special character of HTML between letters that nothing else has. */
 const MARKER = `zq1<zq2>zq3"zq4'zq5`

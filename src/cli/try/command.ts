@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
-import { DEMO } from '../../demo.ts'
-import { type Terminal, UsageError } from '../terminal.ts'
+import { DEMO } from '../../app/demo.ts'
+import { type Terminal, UsageError } from '../output/terminal.ts'
 import type { BrowserOptions } from './code.ts'
 import type { PartyOptions } from './relying-party.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as openid from 'openid-client'
 import { renderUnicodeCompact } from 'uqr'
-import { toPrintable } from '../printable.ts'
+import { toPrintable } from '../output/printable.ts'
 import { isLoopback, type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
 import type { Tokens } from './tokens.ts'
 

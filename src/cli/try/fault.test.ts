@@ -1,6 +1,6 @@
 import { AuthorizationResponseError, ClientError } from 'openid-client'
 import { expect, test } from 'vitest'
-import { UsageError } from '../terminal.ts'
+import { UsageError } from '../output/terminal.ts'
 import { explainFault } from './fault.ts'
 
 const going = new AbortController().signal

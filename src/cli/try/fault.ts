@@ -1,7 +1,7 @@
 import * as openid from 'openid-client'
-import { ConfigError } from '../../config.ts'
-import { toPrintable } from '../printable.ts'
-import { UsageError } from '../terminal.ts'
+import { ConfigError } from '../../config/config.ts'
+import { toPrintable } from '../output/printable.ts'
+import { UsageError } from '../output/terminal.ts'
 
 const STOPPED = 'Stopped.'
 

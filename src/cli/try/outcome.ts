@@ -1,5 +1,5 @@
-import { toPrintable } from '../printable.ts'
-import { print, toFields } from '../terminal.ts'
+import { toPrintable } from '../output/printable.ts'
+import { print, toFields } from '../output/terminal.ts'
 import type { RelyingParty } from './relying-party.ts'
 import { examineTokens, type Outcome, type Tokens } from './tokens.ts'
 

@@ -1,7 +1,7 @@
 import * as openid from 'openid-client'
-import { parseConfig } from '../../config.ts'
-import { DEMO } from '../../demo.ts'
-import { type Terminal, UsageError } from '../terminal.ts'
+import { parseConfig } from '../../config/config.ts'
+import { DEMO } from '../../app/demo.ts'
+import { type Terminal, UsageError } from '../output/terminal.ts'
 
 const ANSWER_SECONDS = 10
 const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])

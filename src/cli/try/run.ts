@@ -1,4 +1,4 @@
-import type { Terminal } from '../terminal.ts'
+import type { Terminal } from '../output/terminal.ts'
 import { type BrowserOptions, runCodeFlow } from './code.ts'
 import { runDeviceFlow } from './device.ts'
 import { explainFault } from './fault.ts'

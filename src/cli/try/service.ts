@@ -1,5 +1,5 @@
 import * as openid from 'openid-client'
-import { UsageError } from '../terminal.ts'
+import { UsageError } from '../output/terminal.ts'
 import { type PartyOptions, type RelyingParty, toAccessParameters } from './relying-party.ts'
 import type { Tokens } from './tokens.ts'
 

@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
-import { LIMITS } from '../../accounts/limits.ts'
-import { widestNetworkOf } from '../../accounts/network.ts'
-import { byNetworks } from '../../accounts/network-limits.ts'
+import { LIMITS } from '../../rate-limiting/limits.ts'
+import { widestNetworkOf } from '../../rate-limiting/network.ts'
+import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import { HashingBusyError, type PasswordHasher } from '../../accounts/password.ts'
 import {
   type PasswordFault,
@@ -9,8 +9,8 @@ import {
   PasswordRuleError,
   type PasswordRules,
 } from '../../accounts/password-rules.ts'
-import type { Throttle } from '../../accounts/throttle.ts'
-import { answerBusy } from '../sign-in/login-form.ts'
+import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
+import { answerBusy } from '../login/login-form.ts'
 import { formOf } from '../transport/form.ts'
 
 /** The rate limit of new passwords for this network or this link was reached. */

@@ -1,8 +1,8 @@
 import type { Context } from 'koa'
-import { LIMITS } from '../../accounts/limits.ts'
-import { byNetworks } from '../../accounts/network-limits.ts'
+import { LIMITS } from '../../rate-limiting/limits.ts'
+import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
-import type { Throttle } from '../../accounts/throttle.ts'
+import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
 import type { Views } from '../pages/views.ts'
 import { formOf } from '../transport/form.ts'
 

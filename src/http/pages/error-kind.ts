@@ -1,4 +1,4 @@
-import type { ErrorKind } from '../../oidc/pages.ts'
+import type { ErrorKind } from '../../ui/view-models.ts'
 
 /** What went wrong, for a person who cannot know what a redirect URI is: it names the messages of the error page. */
 export function errorKindOf(status: number, code: string | undefined): ErrorKind {

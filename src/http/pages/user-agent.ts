@@ -1,5 +1,5 @@
 import Bowser from 'bowser'
-import type { UserAgentOnPage } from '../../oidc/pages.ts'
+import type { UserAgentOnPage } from '../../ui/view-models.ts'
 
 const MAX_PROGRAM_CHARACTERS = 60
 

@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa'
-import { fromEngineSeconds } from '../../oidc/engine-time.ts'
+import { fromEngineSeconds } from '../../oidc/engine/engine-time.ts'
 
 const EXPIRES = /(?<=; expires=)[^;]+/i
 

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import type { Vault } from '../../vault.ts'
+import type { Vault } from '../../crypto/vault.ts'
 import { BadRequestError } from './form.ts'
 
 type FormPurpose = 'interaction csrf' | 'account csrf' | 'asking csrf' | 'mail link csrf'

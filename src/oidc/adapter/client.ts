@@ -1,8 +1,8 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider'
-import type { Client, ClientStore } from '../../store/client.ts'
+import type { Client, ClientStore } from '../../store/client/client.ts'
 import { type Clock, toEpochSeconds } from '../../time.ts'
-import { CLIENT_KEYS_SECONDS } from '../client-keys.ts'
-import { toEngineMetadata } from '../client-metadata.ts'
+import { CLIENT_KEYS_SECONDS } from '../client/client-keys.ts'
+import { toEngineMetadata } from '../client/client-metadata.ts'
 
 type Needs = { clients: ClientStore; now: Clock }
 

@@ -1,9 +1,9 @@
 import { decodeJwt, UnsecuredJWT } from 'jose'
 import { type AdapterPayload, errors } from 'oidc-provider'
-import { isForeignKeyViolation } from '../../store/fault.ts'
-import type { Payload } from '../../store/schema.ts'
+import { isForeignKeyViolation } from '../../db/database-error.ts'
+import type { Payload } from '../../db/schema.ts'
 import { toEpochSeconds } from '../../time.ts'
-import { engineAheadSeconds, engineNow, withMoved } from '../engine-time.ts'
+import { engineAheadSeconds, engineNow, withMoved } from '../engine/engine-time.ts'
 
 /** Members of the engine's models that hold instants, in epoch seconds. */
 const INSTANTS = ['iat', 'exp', 'iiat', 'loginTs']

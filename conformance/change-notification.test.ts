@@ -1,0 +1,150 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { RunningServer } from '../src/app/server.ts'
+import { listenForChanges } from '../src/db/change-notification.ts'
+import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { Road } from './support/fault-proxy.ts'
+import { basic, rows, send, sql } from './support/wire.ts'
+
+const API = 'https://tides.example.test'
+
+describe.skipIf(isPglite)('two instances', () => {
+  let server: TestServer
+  let other: RunningServer
+
+  beforeAll(async () => {
+    server = await startTestServer()
+    other = await server.startAnother()
+    // Both have heard their first notices.
+    await pause(1_500)
+  })
+  afterAll(() => server?.remove())
+
+  const tokenStatus = async (
+    client: { client_id: string; client_secret?: string },
+    form: Record<string, string> = {},
+  ) =>
+    (
+      await send(`${other.url}/token`, {
+        method: 'POST',
+        headers: { authorization: basic(client) },
+        body: new URLSearchParams({ grant_type: 'client_credentials', ...form }),
+      })
+    ).status
+
+  /** Everybody knows within a second. */
+  const soon = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 1_000, interval: 50 })
+
+  test('agree within a second on what a client is', async () => {
+    const client_id = 'robot'
+    // Known not to exist, and remembered as such.
+    expect(await tokenStatus({ client_id, client_secret: 'x' })).toBe(401)
+    const robot = await server.admin.clients.create({ type: 'service', client_name: 'Robot', client_id })
+    await soon(async () => expect(await tokenStatus(robot)).toBe(200))
+    await server.admin.clients.update({ client_id, disabled: true })
+    await soon(async () => expect(await tokenStatus(robot)).toBe(401))
+    await server.admin.clients.update({ client_id, disabled: false })
+    await soon(async () => expect(await tokenStatus(robot)).toBe(200))
+    const rotated = await server.admin.clients.rotateSecret({ client_id })
+    await soon(async () => expect(await tokenStatus(rotated)).toBe(200))
+    expect(await tokenStatus(robot)).toBe(401)
+    await server.admin.clients.delete({ client_id })
+    await soon(async () => expect(await tokenStatus(rotated)).toBe(401))
+  })
+
+  test('and on what a resource is', async () => {
+    await server.admin.resources.create({ identifier: API, scope: 'tides:read', format: 'opaque' })
+    const robot = await server.admin.clients.create({
+      type: 'service',
+      client_name: 'Robot',
+      resources: [API],
+    })
+    await soon(async () => expect(await tokenStatus(robot, { resource: API })).toBe(200))
+    await server.admin.resources.delete({ identifier: API })
+    await soon(async () => expect(await tokenStatus(robot, { resource: API })).toBe(400))
+  })
+
+  test('and on the keys, without a restart', async () => {
+    const keysAt = async ({ url }: { url: string }) => {
+      const { body } = await send(`${url}/jwks`)
+      return (body.keys as { kid: string }[]).map(({ kid }) => kid).toSorted()
+    }
+    const before = await keysAt(server)
+    const [key] = await rows<{ kid: string }>(
+      server,
+      `update signing_key set state = 'retired' where alg = 'EdDSA' and state = 'current' returning kid`,
+    )
+    expect(before).toContain(key?.kid)
+    // An algorithm without a current key gets one; whoever is first makes it, and the others take it over.
+    await soon(async () => {
+      expect(await keysAt(server)).toHaveLength(before.length + 1)
+      expect(await keysAt(other)).toEqual(await keysAt(server))
+    })
+  })
+
+  test('go on without notices, and agree again when their connections are back', async () => {
+    const robot = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+    await soon(async () => expect(await tokenStatus(robot)).toBe(200))
+    await sql(
+      server,
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sallyport (changes)' and datname = current_database()`,
+    )
+    await server.admin.clients.update({ client_id: robot.client_id, disabled: true })
+    await soon(async () => expect(await tokenStatus(robot)).toBe(401))
+    await pause(2_500)
+    await server.admin.clients.update({ client_id: robot.client_id, disabled: false })
+    await soon(async () => expect(await tokenStatus(robot)).toBe(200))
+  })
+})
+
+describe('an instance', () => {
+  test.skipIf(isPglite)(
+    'whose connection for notices died without a word trusts its memory for less than a second',
+    async () => {
+      const server = await startTestServer()
+      const surviveDeath = async (milliseconds: number) => {
+        const url = new URL(server.env.DATABASE_URL ?? '')
+        const road = new Road({ host: url.hostname, port: Number(url.port) })
+        url.port = String(await road.open())
+        const changes = listenForChanges(url.href)
+        const isTrusting = () => changes.maxAgeMilliseconds() > 1_000
+        const become = (trusting: boolean) =>
+          vi.waitFor(() => expect(isTrusting()).toBe(trusting), { timeout: 5_000, interval: 10 })
+        await become(true)
+        await pause(milliseconds)
+        road.blackhole()
+        const diedAt = performance.now()
+        await become(false)
+        expect(performance.now() - diedAt).toBeLessThan(1_000)
+        road.restore()
+        await become(true)
+        await changes.close()
+        road.close()
+      }
+      // Wherever between two heartbeats it dies.
+      await Promise.all([0, 150, 300, 450].map(surviveDeath))
+      await server.remove()
+    },
+  )
+
+  test('sees its own changes at once', async () => {
+    const server = await startTestServer()
+    const status = async (client: { client_id: string; client_secret?: string }) =>
+      (
+        await send(`${server.url}/token`, {
+          method: 'POST',
+          headers: { authorization: basic(client) },
+          body: new URLSearchParams({ grant_type: 'client_credentials' }),
+        })
+      ).status
+    const robot = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
+    expect(await status(robot)).toBe(200)
+    await server.admin.clients.update({ client_id: robot.client_id, disabled: true })
+    expect(await status(robot)).toBe(401)
+    await server.admin.clients.update({ client_id: robot.client_id, disabled: false })
+    expect(await status(robot)).toBe(200)
+    await server.admin.clients.delete({ client_id: robot.client_id })
+    expect(await status(robot)).toBe(401)
+    await server.remove()
+  })
+})

@@ -1,0 +1,103 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import {
+  createWireApp,
+  expectRefreshed,
+  expectTokenError,
+  tokensOf,
+  userinfoStatus,
+  type WireApp,
+} from './support/code-flow.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { Road } from './support/fault-proxy.ts'
+import { exchange, posting, rows } from './support/wire.ts'
+
+const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
+/** A short window of refresh replay, with room for a late heartbeat. */
+const WINDOW_SECONDS = 2
+const AFTER_WINDOW_MILLISECONDS = 6_000
+
+describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
+  let server: TestServer
+  let another: string
+  let road: Road
+  let app: WireApp
+
+  beforeAll(async () => {
+    const settings = { REFRESH_REPLAY_SECONDS: String(WINDOW_SECONDS) }
+    server = await startTestServer(settings, async (url) => {
+      const database = new URL(url)
+      road = new Road({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await road.open())
+      return database.href
+    })
+    another = (await server.startAnother()).url
+    await server.admin.users.create({ username: 'ada', password: PASSWORD })
+    app = await createWireApp(server, { first_party: true })
+  })
+  afterAll(async () => {
+    await server?.remove()
+    road?.close()
+  })
+
+  /** Refreshes, and disconnects before the answer. */
+  async function hangUp(refresh_token: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+      text.includes('/* token_commit */'),
+    )
+    const leaving = new AbortController()
+    const sent = exchange(`${server.url}/token`, {
+      ...posting({ grant_type: 'refresh_token', refresh_token }, { as: app.client }),
+      signal: leaving.signal,
+    }).catch(() => {})
+    await vi.waitFor(() => expect(trap.struck()).toHaveLength(1), { timeout: 10_000 })
+    leaving.abort()
+    await sent
+    // After this answer the instance has seen the disconnect.
+    await exchange(`${server.url}/jwks`)
+    resolve()
+  }
+
+  async function repeatSecondsOf(refreshToken: string): Promise<number | undefined> {
+    const [answer] = await rows<{ repeat_seconds: number }>(
+      server,
+      'select repeat_seconds from oidc_refresh_answer where id_hash = sha256($1::text::bytea)',
+      [refreshToken],
+    )
+    return answer?.repeat_seconds
+  }
+
+  test.for(['the same instance', 'another instance'])(
+    'is answered later by %s, and is a theft when its window is over once more',
+    async (where) => {
+      const at = where === 'another instance' ? another : server.url
+      const { refreshToken } = await app.getTokens(OFFLINE)
+      await hangUp(refreshToken)
+      await vi.waitFor(async () => expect(await repeatSecondsOf(refreshToken)).toBe(600), { timeout: 10_000 })
+      const next = expectRefreshed(await app.refresh(refreshToken, {}, { at }))
+      // The successor's own lost answer is repeated too.
+      expect(tokensOf(await app.refresh(refreshToken, {}, { at })).refreshToken).toBe(next.refreshToken)
+      await pause(AFTER_WINDOW_MILLISECONDS)
+      expectTokenError(await app.refresh(refreshToken))
+      expectTokenError(await app.refresh(next.refreshToken))
+      expect(await userinfoStatus(server, next.accessToken)).toBe(401)
+    },
+  )
+
+  test('is not recorded as undelivered once another instance has answered it', async () => {
+    const { refreshToken } = await app.getTokens(OFFLINE)
+    await hangUp(refreshToken)
+    await vi.waitFor(async () => expectRefreshed(await app.refresh(refreshToken, {}, { at: another })))
+    // Waits for a heartbeat of each instance.
+    const [now] = await rows<{ at: Date }>(server, 'select now() as at')
+    await vi.waitFor(
+      async () =>
+        expect(await rows(server, 'select from instance_uptime where beat_at > $1', [now?.at])).toHaveLength(
+          2,
+        ),
+      { timeout: 10_000 },
+    )
+    expect(await repeatSecondsOf(refreshToken)).toBeLessThan(60)
+  })
+})

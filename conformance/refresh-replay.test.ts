@@ -1,0 +1,63 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  createWireApp,
+  expectRefreshed,
+  expectTokenError,
+  tokensOf,
+  type WireApp,
+} from './support/code-flow.ts'
+import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { Road, type Statement } from './support/fault-proxy.ts'
+import { exchange, posting } from './support/wire.ts'
+
+const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
+
+describe('a refresh whose commit counted, though nobody heard of it', () => {
+  let server: TestServer
+  let road: Road
+  let app: WireApp
+
+  beforeAll(async () => {
+    server = await startTestServer({ REFRESH_REPLAY_SECONDS: '1' }, async (url) => {
+      const database = new URL(url)
+      road = new Road({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await road.open())
+      return database.href
+    })
+    await server.admin.users.create({ username: 'ada', password: PASSWORD })
+    app = await createWireApp(server, { first_party: true })
+  })
+  afterAll(async () => {
+    await server?.remove()
+    road?.close()
+  })
+
+  /** The database is gone for each try. */
+  async function loseAnswer(): Promise<string> {
+    const { refreshToken } = await app.getTokens()
+    const trap = road.onStatement('after', { kind: 'drop' }, { times: 3 }, isCommit)
+    const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
+    const answer = await exchange(`${server.url}/token`, posting(form, { as: app.client }))
+    expect(answer.status).toBe(503)
+    expect(trap.struck()).toHaveLength(3)
+    return refreshToken
+  }
+
+  test('is answered when the client comes again, however long the outage was (RFC 9700 §4.14.2)', async () => {
+    const refreshToken = await loseAnswer()
+    await pause(2_500)
+    const again = await app.refresh(refreshToken)
+    expect(again.status, again.text).toBe(200)
+    const next = tokensOf(again)
+    expectRefreshed(await app.refresh(next.refreshToken))
+  })
+
+  test('is answered to nobody else, and to no other request', async () => {
+    const refreshToken = await loseAnswer()
+    await pause(2_500)
+    expectTokenError(await app.refresh(refreshToken, { scope: 'openid profile' }), 'invalid_scope')
+    const other = await createWireApp(server, { first_party: true, client_name: 'Other' })
+    expectTokenError(await other.refresh(refreshToken))
+  })
+})

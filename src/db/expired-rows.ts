@@ -1,0 +1,59 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Database } from './connections.ts'
+import { defineStatement } from './prepared-statement.ts'
+
+/** Tables whose rows say when they end. */
+type ExpiringTable =
+  | 'oidc_grant'
+  | 'oidc_token'
+  | 'oidc_session'
+  | 'oidc_artifact'
+  | 'oidc_refresh_answer'
+  | 'remembered_browser'
+  | 'attempt'
+  | 'mail_link'
+
+export type Expiry = {
+  /**
+   * Deletes rows that expired at least `ageSeconds` ago, by the database's clock.
+   *
+   * @returns the number of deleted rows, at most `limit`. Locked rows are left for the next run.
+   */
+  deleteExpired(ageSeconds: number, limit: number): Promise<number>
+  /** Counts rows that expired at least `ageSeconds` ago, up to `most`. */
+  countExpired(ageSeconds: number, most: number): Promise<number>
+}
+
+/** SQL: the instant so many seconds ago, by the database's clock. */
+export const AGO = (parameter: string): string => `now() - make_interval(secs => ${parameter}::float8)`
+
+/** SQL: the instant so many seconds from now, by the database's clock. */
+export function secondsFromNow(seconds: number): RawBuilder<Date> {
+  return sql<Date>`now() + make_interval(secs => ${seconds}::float8)`
+}
+
+/** Creates the clean-up of a table with `expires_at`. */
+export function expiryOf(database: Database, table: ExpiringTable): Expiry {
+  const deleteRows = defineStatement<{ deleted: number }>(
+    `${table}_delete_expired`,
+    `with gone as (
+      delete from ${table} where ctid = any(array(
+        select ctid from ${table} where expires_at <= ${AGO('$1')} order by expires_at limit $2 for update skip locked
+      )) returning 1
+    ) select count(*)::int as deleted from gone`,
+  )
+  const countRows = defineStatement<{ count: number }>(
+    `${table}_count_expired`,
+    `select count(*)::int as count from (select from ${table} where expires_at <= ${AGO('$1')} limit $2) as counted`,
+  )
+  return {
+    async deleteExpired(ageSeconds, limit) {
+      const [row] = await deleteRows(database, [ageSeconds, limit])
+      return row?.deleted ?? 0
+    },
+    async countExpired(ageSeconds, most) {
+      const [row] = await countRows(database, [ageSeconds, most])
+      return row?.count ?? 0
+    },
+  }
+}

@@ -1,0 +1,85 @@
+import type { Context } from 'koa'
+import type { AskedMail, MailLimits } from '../../rate-limiting/mail-limits.ts'
+import type { Asker } from '../../accounts/mail-links.ts'
+import { cookieNames } from '../../oidc/session/cookies.ts'
+import { originOf } from '../../oidc/token/record.ts'
+import { type EventStore, newEvent } from '../../audit/event.ts'
+import { DAY_SECONDS } from '../../time.ts'
+import { randomSecret, sha256, type Vault } from '../../crypto/vault.ts'
+import { createCsrf } from '../transport/csrf.ts'
+import { formOf } from '../transport/form.ts'
+import { interactionOf } from '../login/sign-in-path.ts'
+
+export type Asking = ReturnType<typeof createAsking>
+
+/**
+ * Forms of people who have not signed in: keyed to a cookie, by which the browser is known again when it comes back
+ * with the link that was mailed.
+ */
+export function createAsking({
+  issuer,
+  vault,
+  mailLimits,
+  events,
+}: {
+  issuer: string
+  vault: Vault
+  mailLimits: MailLimits
+  events: EventStore
+}) {
+  const csrf = createCsrf(vault, 'asking csrf')
+  const name = cookieNames(issuer).asking
+  const options = { httpOnly: true, sameSite: 'lax', signed: true } as const
+  const read = (ctx: Context) => ctx.cookies.get(name, { signed: true })
+  const hashOf = (id: string) => sha256(id).toString('base64url')
+
+  return {
+    /** The CSRF token of a form that is shown; the cookie it is keyed to stays as long as links do. */
+    open(ctx: Context): string {
+      const id = read(ctx) ?? randomSecret()
+      ctx.cookies.set(name, id, { ...options, maxAge: DAY_SECONDS * 1000 })
+      return csrf.tokenFor(id)
+    },
+
+    /** @throws {BadRequestError} 403 */
+    verify(ctx: Context): void {
+      csrf.verify(read(ctx) ?? '', formOf(ctx).get('csrf'))
+    },
+
+    /** Who asks, for a form that was verified. */
+    askerOf: (ctx: Context): Asker => ({
+      browserHash: hashOf(read(ctx) ?? ''),
+      interaction: interactionOf(ctx),
+    }),
+
+    isSameBrowser(ctx: Context, { browserHash }: Asker): boolean {
+      const id = read(ctx)
+      return id !== undefined && hashOf(id) === browserHash
+    },
+
+    /** Whether this instance knows that the network is refused; sets the status of the response in that case. */
+    isRefused(ctx: Context): boolean {
+      const seconds = mailLimits.secondsClosed(ctx.ip)
+      if (seconds > 0) refuse(ctx, seconds)
+      return seconds > 0
+    },
+
+    /** Counts a mail; the status of the response is set for a refusal. */
+    async count(ctx: Context, mail: AskedMail): Promise<'allowed' | 'dropped' | 'refused'> {
+      const verdict = await mailLimits.count(mail, ctx.ip)
+      if (verdict.outcome === 'refused') refuse(ctx, verdict.retryAfterSeconds)
+      else if (verdict.outcome === 'dropped' && verdict.isFirst && verdict.by.isShared)
+        await events.record([
+          newEvent('mail.throttled', { detail: { limit: verdict.by.name } }, originOf(ctx)),
+        ])
+      return verdict.outcome
+    },
+
+    notAsked: mailLimits.notAsked,
+  }
+
+  function refuse(ctx: Context, retryAfterSeconds: number): void {
+    ctx.status = 429
+    ctx.set('Retry-After', String(retryAfterSeconds))
+  }
+}

@@ -1,0 +1,102 @@
+import type { Context, Middleware } from 'koa'
+import { provenEpoch } from '../../oidc/session/access-epoch.ts'
+import type { BrowserSession, BrowserSessions } from '../../oidc/session/browser-session.ts'
+import type { RenderPage } from '../../ui/view-models.ts'
+import { originOf } from '../../oidc/token/record.ts'
+import { isRemembered } from '../../oidc/session/session-use.ts'
+import type { Account, AccountStore } from '../../store/account/account.ts'
+import type { Cause } from '../../store/revocation/revocation.ts'
+import { MINUTE_SECONDS } from '../../time.ts'
+import type { Vault } from '../../crypto/vault.ts'
+import { seeOther } from '../transport/see-other.ts'
+import type { AnswerLogin } from '../login/login-form.ts'
+import { createCsrf } from '../transport/csrf.ts'
+import { formOf } from '../transport/form.ts'
+
+/** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */
+const FRESH_SECONDS = 5 * MINUTE_SECONDS
+const HOME = '/account'
+const SIGN_IN = `${HOME}/sign-in`
+
+/** Who looks at a page of their account, in which session. */
+export type Visitor = Readonly<{ account: Account; session: BrowserSession }>
+
+export type Visitors = ReturnType<typeof createVisitors>
+
+/** People on the pages of their account. */
+export function createVisitors({
+  accounts,
+  browserSessions,
+  checkLogin,
+  vault,
+  render,
+}: {
+  accounts: AccountStore
+  browserSessions: BrowserSessions
+  checkLogin: AnswerLogin
+  vault: Vault
+  render: RenderPage
+}) {
+  const csrf = createCsrf(vault, 'account csrf')
+
+  async function find(ctx: Context): Promise<Visitor | undefined> {
+    const session = await browserSessions.use(ctx)
+    const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
+    if (!session || account?.status !== 'active') return undefined
+    // The account was read after the session: a revocation in between would make this request count under the new
+    // epoch.
+    return account.accessEpoch === provenEpoch(account.sub) ? { account, session } : undefined
+  }
+
+  return {
+    find,
+    csrfTokenFor: ({ session }: Visitor): string => csrf.tokenFor(session.uid),
+
+    /** Who is not signed in any more signs in first; a form of theirs is not acted on afterwards. */
+    only(answer: (ctx: Context, visitor: Visitor) => Promise<void>): Middleware {
+      return async (ctx) => {
+        const visitor = await find(ctx)
+        // By way of the page itself, where a remembered browser is recognised.
+        if (!visitor) return seeOther(ctx, ctx.path === HOME ? SIGN_IN : HOME)
+        if (ctx.method === 'POST') csrf.verify(visitor.session.uid, formOf(ctx).get('csrf'))
+        return await answer(ctx, visitor)
+      }
+    },
+
+    /**
+     * Whether the visitor proved moments ago who they are; otherwise they are asked, and the form comes again.
+     *
+     * @param names fields of the form, which go along.
+     */
+    async confirm(
+      ctx: Context,
+      { account, session }: Visitor,
+      names: readonly string[] = [],
+    ): Promise<boolean> {
+      if (!session.past(FRESH_SECONDS) && !isRemembered(session)) return true
+      const form = formOf(ctx)
+      const isAnswered = form.has('password')
+      const answer = isAnswered ? await checkLogin(ctx, undefined, { username: account.username }) : undefined
+      if (answer?.outcome === 'accepted') {
+        await browserSessions.start(ctx, answer.account, { method: 'password', at: answer.at })
+        return true
+      }
+      render(ctx, 'account-confirm', {
+        csrf: csrf.tokenFor(session.uid),
+        username: account.username,
+        action: ctx.path,
+        fields: names.flatMap((name) => {
+          const value = form.get(name)
+          return value === null ? [] : [{ name, value }]
+        }),
+        error: answer?.error,
+      })
+      return false
+    },
+  }
+}
+
+/** Something that a person did themselves, as what it ends is on record. */
+export function causeOf(ctx: Context, reason: Cause['reason']): Cause {
+  return { reason, by: 'person', origin: originOf(ctx) }
+}

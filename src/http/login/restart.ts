@@ -1,0 +1,91 @@
+import type { Context, Middleware } from 'koa'
+import type { KoaContextWithOIDC } from 'oidc-provider'
+import { cookieNames } from '../../oidc/session/cookies.ts'
+import { ProofOutdatedError, SessionNotFound } from '../../oidc/engine/errors.ts'
+import { ROUTES } from '../../oidc/provider.ts'
+import { DAY_SECONDS } from '../../time.ts'
+import type { Vault } from '../../crypto/vault.ts'
+import { formOf } from '../transport/form.ts'
+
+/** A login page left open over night still leads somewhere in the morning. */
+const RESTART_SECONDS = DAY_SECONDS
+/** Browsers keep about 4 KB; a request that is longer cannot be started again. */
+const MAX_COOKIE_CHARACTERS = 3_800
+const PURPOSE = 'authorization request'
+
+type Interaction = NonNullable<KoaContextWithOIDC['oidc']['entities']['Interaction']>
+
+/**
+ * Starts a request again when its page is over: left open too long, finished, sent twice, come back to.
+ * The browser keeps the request, sealed, beside the interaction's cookie and longer than that, so it outlives restarts
+ * and clean-up, and nobody else can start it.
+ *
+ * Wraps whatever answers interactions and their resumption.
+ */
+export function restartRequests({ issuer, vault }: { issuer: string; vault: Vault }): Middleware {
+  const name = cookieNames(issuer).restart
+
+  return async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      const isOver = error instanceof SessionNotFound || error instanceof ProofOutdatedError
+      const url = isOver ? readRequest(ctx) : undefined
+      if (url === undefined) throw error
+      redirect(ctx, url)
+      return
+    }
+    if (ctx.state.isExpired) {
+      const url = readRequest(ctx)
+      if (url !== undefined) redirect(ctx, url)
+      return
+    }
+    const interaction = (ctx as unknown as KoaContextWithOIDC).oidc?.entities.Interaction
+    if (interaction && String(ctx.response.get('location') ?? '').includes('/interaction/'))
+      keepRequest(ctx, interaction)
+  }
+
+  function keepRequest(ctx: Context, { uid, params, returnTo }: Interaction): void {
+    const resumePath = new URL(returnTo).pathname
+    // A device's approval starts with the code that the person types.
+    const isDevice = resumePath.startsWith(`${ROUTES.code_verification}/`)
+    const url = isDevice ? ROUTES.code_verification : authorizationUrl(params)
+    const value = vault.seal(url, PURPOSE, [uid]).toString('base64url')
+    if (value.length > MAX_COOKIE_CHARACTERS) return
+    for (const path of [`/interaction/${uid}`, resumePath])
+      ctx.cookies.set(name, value, {
+        path,
+        httpOnly: true,
+        sameSite: 'lax',
+        // Sealing authenticates it.
+        signed: false,
+        maxAge: RESTART_SECONDS * 1000,
+      })
+  }
+
+  function readRequest(ctx: Context): string | undefined {
+    // A sign-out page carries its request itself: it leads nowhere but back to that page.
+    if (ctx.path === `${ROUTES.end_session}/confirm`)
+      return `${ROUTES.end_session}?${new URLSearchParams(formOf(ctx).get('request') ?? '')}`
+    const value = ctx.cookies.get(name, { signed: false })
+    if (!value) return undefined
+    // The cookie is bound to its page: it cannot restart another request.
+    return vault.find(Buffer.from(value, 'base64url'), PURPOSE, [ctx.path.split('/').at(-1) ?? ''])
+  }
+}
+
+function authorizationUrl(params: Record<string, unknown>): string {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(params)) {
+    // A pushed request is good once; what it held is here.
+    if (value === undefined || name === 'request_uri') continue
+    for (const item of [value].flat()) query.append(name, String(item))
+  }
+  return `${ROUTES.authorization}?${query}`
+}
+
+function redirect(ctx: Context, url: string): void {
+  ctx.body = null
+  ctx.status = 303
+  ctx.redirect(url)
+}

@@ -1,0 +1,37 @@
+import type { Context, Middleware } from 'koa'
+import { cookieNames } from '../../oidc/session/cookies.ts'
+import { currentUnit } from '../../oidc/engine/request-context.ts'
+
+/**
+ * Sets the session cookie only to an identifier that this request stored or extended. The engine sets it in every
+ * answer; an answer to a request that overlapped a change of identifier would replace the new identifier and sign the
+ * browser out.
+ */
+export function keepNewerSessions({ issuer }: { issuer: string }): Middleware {
+  const { session } = cookieNames(issuer)
+
+  return async (ctx, next) => {
+    try {
+      await next()
+    } finally {
+      const cookies = [ctx.response.headers['set-cookie'] ?? []].flat()
+      const kept = keep(cookies, (id) => id === '' || currentUnit()?.browser.sessionCookies.has(id) === true)
+      if (kept.length < cookies.length) setCookies(ctx, kept)
+    }
+  }
+
+  /** Each cookie is followed by its signature. */
+  function keep(cookies: readonly string[], mayBeSet: (id: string) => boolean): string[] {
+    let isKept = true
+    return cookies.filter((cookie) => {
+      const [, name, value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
+      if (name === session) isKept = mayBeSet(value)
+      return isKept || (name !== session && name !== `${session}.sig`)
+    })
+  }
+}
+
+function setCookies(ctx: Context, cookies: string[]): void {
+  if (cookies.length === 0) ctx.remove('Set-Cookie')
+  else ctx.set('Set-Cookie', cookies)
+}

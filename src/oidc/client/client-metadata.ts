@@ -1,0 +1,99 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Client } from '../../store/client/client.ts'
+import { sha256 } from '../../crypto/vault.ts'
+
+/** The scopes that the engine itself knows; every other scope belongs to a resource. */
+export const OIDC_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
+
+/** Metadata of our own that the engine keeps on a client, under these very names. */
+export const EXTRA_CLIENT_METADATA = [
+  'first_party',
+  'resources',
+  'allowed_scope',
+  'require_pkce',
+  'keep_offline_access',
+  'session_idle_seconds',
+  'session_absolute_seconds',
+  'max_sessions',
+  'remember_me',
+  'secret_hashes',
+  'keys_period',
+] as const
+
+/** The metadata of {@link EXTRA_CLIENT_METADATA} as it sits on the engine's Client. */
+export type ExtraClientMetadata = {
+  /** Trusted: consent is not asked for. */
+  first_party?: boolean
+  /** Identifiers of the resources the client may ask tokens for. */
+  resources?: string[]
+  /** Every scope the client may ask for, of the engine and of resources; space-separated. */
+  allowed_scope?: string
+  require_pkce?: boolean
+  /** Its `offline_access` tokens outlive the person's logout. */
+  keep_offline_access?: boolean
+  /** Sessions end for this client when unused so long … */
+  session_idle_seconds?: number
+  /** … and so long after the person signed in, where that is sooner than for others. */
+  session_absolute_seconds?: number
+  /** How many browsers a person may be signed in to this client with at once. */
+  max_sessions?: number
+  /** false: who was remembered must prove who they are. */
+  remember_me?: boolean
+  /** SHA-256 of each accepted secret in base64url, with its end in epoch seconds where it has one. */
+  secret_hashes?: { hash: string; until?: number }[]
+  /**
+   * Of a client with a `jwks_uri`: changes when its keys are due to be fetched again. The engine keeps them for as long
+   * as the metadata stays the same.
+   */
+  keys_period?: number
+}
+
+/** Translates a stored client into what the engine validates and runs on. No usable secret is in it. */
+export function toEngineMetadata({
+  clientId,
+  metadata,
+  secretHash,
+  previousSecret,
+}: Client): Record<string, unknown> {
+  const { scope, disabled, ...standard } = metadata
+  const allowedScope = typeof scope === 'string' ? scope : ''
+  // The engine knows its own scopes alone, and an empty list would allow all of them.
+  const engineScope = allowedScope.split(' ').filter(isOidcScope).join(' ') || 'openid'
+  const hashes: NonNullable<ExtraClientMetadata['secret_hashes']> = []
+  if (secretHash) hashes.push({ hash: base64url(secretHash) })
+  if (previousSecret)
+    hashes.push({ hash: base64url(previousSecret.hash), until: previousSecret.until.getTime() / 1000 })
+
+  return {
+    // An app that is told of a logout needs the `sid` in its ID tokens to know which session is meant (BCL §2.2).
+    ...('backchannel_logout_uri' in standard ? { backchannel_logout_session_required: true } : {}),
+    ...standard,
+    client_id: clientId,
+    scope: engineScope,
+    allowed_scope: allowedScope,
+    // The engine insists on a secret for these methods but never sees one: verifyClientSecret compares hashes.
+    ...(hashes[0] ? { client_secret: hashes[0].hash, secret_hashes: hashes } : {}),
+  }
+}
+
+/** Compares a presented secret with the hashes of those accepted, in constant time. */
+export function verifyClientSecret(
+  { secret_hashes = [] }: ExtraClientMetadata,
+  presented: string,
+  now: Date,
+): boolean {
+  const given = sha256(presented)
+  const matches = secret_hashes.map(({ hash, until }) => {
+    const equal = timingSafeEqual(given, Buffer.from(hash, 'base64url'))
+    return equal && (until === undefined || until * 1000 > now.getTime())
+  })
+  return matches.includes(true)
+}
+
+export function isOidcScope(scope: string): boolean {
+  return (OIDC_SCOPES as readonly string[]).includes(scope)
+}
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url')
+}

@@ -1,0 +1,81 @@
+import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider'
+import type { Resource, ResourceStore } from '../../store/client/resource.ts'
+import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
+import { withUnavailable } from '../engine/unavailable.ts'
+
+type EngineClient = Client & ExtraClientMetadata
+
+/**
+ * What the engine must know about a resource that a request names (RFC 8707).
+ *
+ * @returns a function that rejects with `invalid_target` when the resource is unknown or not for this client, and
+ *   with `invalid_scope` when the client asks for a scope of the resource that it may not have.
+ */
+export function createResourceServerInfo(resources: ResourceStore) {
+  return withUnavailable(
+    async (ctx: KoaContextWithOIDC, identifier: string, client: Client): Promise<ResourceServer> => {
+      const { resources: allowed = [] } = client as EngineClient
+      const resource = allowed.includes(identifier) ? await resources.find(identifier) : undefined
+      if (!resource) throw new errors.InvalidTarget('the resource is unknown or not available to this client')
+
+      const known = resource.scope.split(' ')
+      refuseForeignScopes(ctx, client, (scope) => known.includes(scope))
+      const mayHave = allowedScopes(client)
+      return toResourceServer(
+        resource,
+        known.filter((scope) => mayHave.has(scope)),
+      )
+    },
+  )
+}
+
+function toResourceServer(
+  { identifier, format, signingAlg, accessTokenSeconds }: Resource,
+  scopes: string[],
+): ResourceServer {
+  return {
+    audience: identifier,
+    scope: scopes.join(' '),
+    ...(accessTokenSeconds === undefined ? {} : { accessTokenTTL: accessTokenSeconds }),
+    ...(format === 'jwt'
+      ? { accessTokenFormat: 'jwt', jwt: { sign: { alg: signingAlg } } }
+      : { accessTokenFormat: 'opaque' }),
+  } as ResourceServer
+}
+
+/** For requests that name no resource: the engine's own scopes must be the client's too (RFC 6749 §3.3). */
+export function assertScopeAllowed(ctx: KoaContextWithOIDC, _scope: unknown, client: Client): void {
+  refuseForeignScopes(ctx, client, isOidcScope)
+}
+
+/** Called for every request that names no resource: none is assumed. */
+export async function defaultResource(
+  ctx: KoaContextWithOIDC,
+  client: Client,
+  oneOf?: readonly string[],
+): Promise<readonly string[] | undefined> {
+  if (oneOf) return oneOf
+  refuseForeignScopes(ctx, client, isOidcScope)
+  return undefined
+}
+
+/**
+ * Refuses a scope that the client's registration does not list. Services hear of every such scope (RFC 6749 §5.2);
+ * in front of a person only of those that `isKnown`, since apps ask for more than a server has (§3.3 lets us drop it).
+ */
+function refuseForeignScopes(
+  ctx: KoaContextWithOIDC,
+  client: Client,
+  isKnown: (scope: string) => boolean,
+): void {
+  const isService = ctx.oidc.params?.grant_type === 'client_credentials'
+  const mayHave = allowedScopes(client)
+  const refused = [...ctx.oidc.requestParamScopes].find(
+    (scope) => (isService || isKnown(scope)) && !mayHave.has(scope),
+  )
+  if (refused) throw new errors.InvalidScope('requested scope is not allowed', refused)
+}
+
+function allowedScopes(client: Client): Set<string> {
+  return new Set((client as EngineClient).allowed_scope?.split(' '))
+}

@@ -1,0 +1,89 @@
+import type { Context, Middleware } from 'koa'
+import { cookieNames } from '../session/cookies.ts'
+import { SessionNotFound } from '../engine/errors.ts'
+import { RESPONSE_MODES, ROUTES } from '../provider.ts'
+import { isForPrograms, normalPath, takesOnlyPost } from '../engine/endpoints.ts'
+import { BadRequestError, formOf, replayForm } from '../../http/transport/form.ts'
+
+/**
+ * Our pages speak one language (`action` is `approve` or `deny`), and apps may POST where the engine takes GET.
+ * Here both become what the engine understands.
+ */
+export function translateRequests({ issuer }: { issuer: string }): Middleware {
+  const cookies = cookieNames(issuer)
+  const approveOrDeny: Record<string, { approve: string; deny?: string }> = {
+    [ROUTES.code_verification]: { approve: 'confirm', deny: 'abort' },
+    [`${ROUTES.end_session}/confirm`]: { approve: 'logout' },
+  }
+  return (ctx, next) => {
+    const path = normalPath(ctx)
+    if (takesOnlyPost(ctx)) requirePost(ctx)
+    if (isForPrograms(ctx)) ctx.req.headers.accept = 'application/json'
+    if (ctx.method === 'POST' && (path === ROUTES.authorization || path === ROUTES.end_session))
+      return redirectToGet(ctx, path)
+    if (path === ROUTES.authorization || path === ROUTES.pushed_authorization_request)
+      renameResponseModes(ctx)
+    if (ctx.method === 'POST' && path === ROUTES.code_verification) requireCookies(ctx, [cookies.session])
+    const names = ctx.method === 'POST' ? approveOrDeny[path] : undefined
+    if (names) translateAction(ctx, names)
+    if (ctx.method === 'GET' && path === ROUTES.code_verification) prefillUserCode(ctx)
+    if (ctx.method !== 'POST' && path.startsWith(`${ROUTES.code_verification}/`))
+      requireCookies(ctx, [cookies.session, cookies.resume])
+    return next()
+  }
+}
+
+function requirePost(ctx: Context): void {
+  if (ctx.method === 'POST' || ctx.method === 'OPTIONS') return
+  ctx.set('Allow', 'POST, OPTIONS')
+  throw new BadRequestError(405, 'this endpoint takes POST')
+}
+
+/**
+ * OpenID Connect Core §3.1.2.1 and RP-Initiated Logout §2 ask for POST too. The session cookie is SameSite=Lax, so only the GET that the
+ * browser makes next carries it.
+ */
+function redirectToGet(ctx: Context, path: string): void {
+  ctx.status = 303
+  ctx.redirect(`${path}?${formOf(ctx).toString()}`)
+}
+
+/**
+ * The engine supports `response_mode=fragment` without a setting to forbid it. Unsupported modes are renamed to a value
+ * that the engine does not know, so it refuses them in the default mode.
+ */
+function renameResponseModes(ctx: Context): void {
+  const parameters = ctx.method === 'POST' ? formOf(ctx) : new URLSearchParams(ctx.querystring)
+  const modes = parameters.getAll('response_mode')
+  if (modes.every((mode) => mode === '' || RESPONSE_MODES.includes(mode))) return
+  parameters.delete('response_mode')
+  for (const mode of modes)
+    parameters.append('response_mode', RESPONSE_MODES.includes(mode) ? mode : 'unsupported')
+  if (ctx.method === 'POST') replayForm(ctx, parameters)
+  else ctx.querystring = parameters.toString()
+}
+
+/** `verification_uri_complete` fills the field; the person still presses the button (RFC 8628 §3.3.1, §5.4). */
+function prefillUserCode(ctx: Context): void {
+  const { user_code } = ctx.query
+  if (user_code === undefined) return
+  ctx.state.userCode = String(user_code).slice(0, 32)
+  ctx.querystring = ''
+}
+
+/** A device's approval that goes on without the browser it began in: the engine would fail to save a session it never had. */
+function requireCookies(ctx: Context, names: readonly string[]): void {
+  if (names.some((name) => !ctx.cookies.get(name, { signed: true })))
+    throw new SessionNotFound('the approval began in another browser')
+}
+
+function translateAction(ctx: Context, names: { approve: string; deny?: string }): void {
+  const form = formOf(ctx)
+  const action = form.get('action')
+  if (action === null) return
+  form.delete('action')
+  const name = action === 'approve' ? names.approve : action === 'deny' ? names.deny : undefined
+  for (const reserved of ['confirm', 'abort', 'logout']) form.delete(reserved)
+  if (name) form.set(name, 'yes')
+  replayForm(ctx, form)
+}

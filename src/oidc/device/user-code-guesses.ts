@@ -1,0 +1,80 @@
+import { errors, Provider } from 'oidc-provider'
+import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/device-cookie.ts'
+import { LIMITS } from '../../rate-limiting/limits.ts'
+import { byNetworks } from '../../rate-limiting/network-limits.ts'
+import type { Counted, Throttle } from '../../rate-limiting/rate-limiter.ts'
+import type { AccountStore } from '../../store/account/account.ts'
+import { type EventStore, NO_ORIGIN, newEvent } from '../../audit/event.ts'
+import { currentUnit } from '../engine/request-context.ts'
+
+/** Too many codes that do not exist. The device page says how long to wait. */
+export class TooManyGuessesError extends errors.CustomOIDCProviderError {
+  readonly retryAfterSeconds: number
+  constructor(retryAfterSeconds: number) {
+    super('slow_down', 'too many user codes that do not exist')
+    this.retryAfterSeconds = retryAfterSeconds
+    this.status = 429
+    this.statusCode = 429
+  }
+}
+
+/** Reads the device cookie of a request. */
+type FindDevices = (ctx: NonNullable<typeof Provider.ctx>) => readonly DeviceCookieEntry[]
+
+type Needs = { throttle: Throttle; accounts: AccountStore; findDevices: FindDevices; events: EventStore }
+
+/**
+ * Counts entered user codes before they are looked up (RFC 8628 §5.1): eight of twenty letters do not withstand
+ * unlimited guessing.
+ *
+ * The limit per browser session (five) protects honest people from mistakes only: without the cookie a browser gets a
+ * new session. The limit per network (thirty an hour) holds over all its sessions. A global limit stops an attacker
+ * with many networks. When it is reached, an event is recorded, since strangers cannot connect devices for a while;
+ * people who are signed in or have a device cookie have a separate share.
+ */
+export function createUserCodeGuesses({ throttle, accounts, findDevices, events }: Needs) {
+  return {
+    /**
+     * Counts a code that is about to be looked up.
+     *
+     * @returns what takes that back when it was no guess.
+     * @throws {TooManyGuessesError}
+     */
+    async count(): Promise<() => Promise<void>> {
+      const origin = currentUnit()?.origin ?? NO_ORIGIN
+      const sub = await findKnownPerson()
+      const stages = stagesOf(origin.address ?? '', sub)
+      const verdict = await throttle.count(...stages)
+      if (verdict.outcome === 'allowed') return () => throttle.settle({ giveBack: stages.flat() })
+      const { by, isFirst, retryAfterSeconds } = verdict
+      if (by.isShared && isFirst)
+        await events.record([newEvent('device.codes_guessed', { detail: { limit: by.name } }, origin)])
+      throw new TooManyGuessesError(retryAfterSeconds)
+    },
+  }
+
+  /** The account that is signed in, or that the device cookie names. */
+  async function findKnownPerson(): Promise<string | undefined> {
+    const { ctx } = Provider
+    if (!ctx || ctx.oidc.session?.accountId !== undefined) return ctx?.oidc.session?.accountId
+    const entries = findDevices(ctx)
+    const account = entries[0] && (await accounts.find(entries[0].sub))
+    return account?.status === 'active' && deviceOf(account, entries) ? account.sub : undefined
+  }
+}
+
+/** The shared limit is last, so that a network that is refused does not use it up. */
+function stagesOf(address: string, sub: string | undefined): Counted[][] {
+  const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
+  const limit = LIMITS.userCodeByNetwork
+  if (sub === undefined)
+    return [[browser], ...byNetworks(address, { limit }), [{ limit: LIMITS.userCodeByEverybody, of: '' }]]
+  return [
+    [browser],
+    ...byNetworks(address, { limit, of: 'known' }),
+    [{ limit: LIMITS.userCodeByAccount, of: sub }],
+    [{ limit: LIMITS.userCodeByKnown, of: '' }],
+  ]
+}
+
+export type UserCodeGuesses = ReturnType<typeof createUserCodeGuesses>

@@ -1,0 +1,50 @@
+import type { Context } from 'koa'
+import { ROUTES } from '../provider.ts'
+
+/** Where programs POST; the engine would say that nothing is there. */
+const POST_ONLY = new Set<string>([
+  ROUTES.token,
+  ROUTES.introspection,
+  ROUTES.revocation,
+  ROUTES.pushed_authorization_request,
+  ROUTES.device_authorization,
+])
+
+/** Nobody looks at these in a browser: errors are JSON, whatever the request accepts (RFC 6749 §5.2). */
+const PROGRAMS_ONLY = new Set<string>([...POST_ONLY, ROUTES.userinfo, ROUTES.jwks])
+
+/** The engine and our router match paths in any letter case and with a slash at the end. */
+export function normalPath(ctx: Pick<Context, 'path'>): string {
+  return ctx.path.toLowerCase().replace(/\/$/, '')
+}
+
+export function takesOnlyPost(ctx: Context): boolean {
+  return POST_ONLY.has(normalPath(ctx))
+}
+
+export function isForPrograms(ctx: Context): boolean {
+  return PROGRAMS_ONLY.has(normalPath(ctx))
+}
+
+/** Where browsers come; elsewhere programs call. */
+export function isForPeople(ctx: Context): boolean {
+  return !isForPrograms(ctx) && !ctx.path.toLowerCase().startsWith('/.well-known/')
+}
+
+/**
+ * What is sent where must come from our own pages: everything that people send, but for the requests of apps, which
+ * come from their sites and only ask.
+ */
+export function isOwnForm(ctx: Context): boolean {
+  const path = normalPath(ctx)
+  return isForPeople(ctx) && path !== ROUTES.authorization && path !== ROUTES.end_session
+}
+
+/** Where the engine goes on when a page of ours is answered: our own redirect leads there, and nothing else. */
+export function isResumption(ctx: Context): boolean {
+  const path = normalPath(ctx)
+  return (
+    isForPeople(ctx) &&
+    [ROUTES.authorization, ROUTES.code_verification].some((route) => path.startsWith(`${route}/`))
+  )
+}

@@ -1,0 +1,26 @@
+import { errors } from 'oidc-provider'
+import { mayPassLater } from '../../db/database-error.ts'
+
+/**
+ * Makes a function that the engine calls fail with 503 `temporarily_unavailable` when the database is unavailable or a
+ * concurrent request won: a client retries after 503, and gives up after 500.
+ */
+export function withUnavailable<Parameters extends unknown[], Result>(
+  work: (...parameters: Parameters) => Promise<Result>,
+) {
+  return async (...parameters: Parameters): Promise<Result> => {
+    try {
+      return await work(...parameters)
+    } catch (error) {
+      throw mayPassLater(error) ? unavailable(error) : error
+    }
+  }
+}
+
+export function unavailable(cause: unknown): errors.OIDCProviderError {
+  const error = new errors.TemporarilyUnavailable('the database cannot answer now')
+  error.statusCode = 503
+  error.status = 503
+  error.cause = cause
+  return error
+}

@@ -1,0 +1,118 @@
+import type { Context } from 'koa'
+import type { Provider } from 'oidc-provider'
+import type { Lifetimes } from '../../config/config.ts'
+import type { Account } from '../../store/account/account.ts'
+import type { SessionStore } from '../../store/session/session.ts'
+import type { Clock } from '../../time.ts'
+import { cookieNames } from './cookies.ts'
+import { engineNow, toEngineSeconds } from '../engine/engine-time.ts'
+import { sessionSeconds } from '../policy.ts'
+import type { SessionLimits } from './session-limits.ts'
+import { REMEMBERED_AMR } from './session-use.ts'
+import { ACR } from './step-up.ts'
+import { currentUnit } from '../engine/request-context.ts'
+
+const COOKIE = { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true } as const
+
+/** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
+export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
+
+/** The engine's session of a browser. */
+export type BrowserSession = InstanceType<Provider['Session']>
+
+/** The engine's claims about an authentication (`auth_time`, `amr`, `acr`). */
+export function describeAuthentication({ method, at }: Authentication): {
+  ts: number
+  amr: string[]
+  acr: string
+} {
+  return {
+    ts: toEngineSeconds(at),
+    amr: [method === 'password' ? 'pwd' : REMEMBERED_AMR],
+    acr: ACR[method],
+  }
+}
+
+/** Browser sessions, for our own pages: they are the engine's, outside of an authorization request. */
+export function createBrowserSessions({
+  engine,
+  issuer,
+  sessions,
+  lifetimes,
+  limits,
+  now,
+}: {
+  engine: () => Provider
+  issuer: string
+  sessions: SessionStore
+  lifetimes: Lifetimes
+  limits: SessionLimits
+  now: Clock
+}) {
+  return {
+    /** Whether the person has reached the session limit and no session is ended for this one. */
+    async isFull(ctx: Context, { sub }: Account): Promise<boolean> {
+      if (limits.maxSessions === 0 || limits.whenFull !== 'refuse') return false
+      const { uid } = await engine().Session.get(ctx as never)
+      return (await sessions.countOthers({ accountSub: sub, uid })) >= limits.maxSessions
+    },
+
+    /** The session that this browser is signed in with. */
+    async find(ctx: Context): Promise<BrowserSession | undefined> {
+      const session = await engine().Session.get(ctx as never)
+      return session.accountId === undefined ? undefined : session
+    },
+
+    /** The same, used: its idle time begins anew. */
+    async use(ctx: Context): Promise<BrowserSession | undefined> {
+      const session = await this.find(ctx)
+      if (session) await store(ctx, session)
+      return session
+    },
+
+    /** Whether the browser has a newer session than the one in this request. */
+    isOutdated: (): boolean => currentUnit()?.browser.isOutdated === true,
+
+    /** Clears the cookie of a session that was ended. */
+    forget(ctx: Context): void {
+      ctx.cookies.set(cookieNames(issuer).session, null, COOKIE)
+    },
+
+    /**
+     * Signs a browser in. A session of the same person continues under a new identifier (ASVS 7.2.4), an anonymous
+     * session ends, and a session of another person is replaced. Stores nothing when the access epoch was raised since
+     * the account was read with the proof.
+     */
+    async start(
+      ctx: Context,
+      { sub, accessEpoch }: Account,
+      { rememberedId, ...authentication }: Authentication & { rememberedId?: string | undefined },
+    ): Promise<void> {
+      const unit = currentUnit()
+      if (unit && rememberedId !== undefined) unit.browser.rememberedId = rememberedId
+      unit?.accessEpochs.set(sub, accessEpoch)
+      const { Session } = engine()
+      const current = await Session.get(ctx as never)
+      const isTheirs = current.accountId === sub
+      if (unit?.read.storedSessions.has(current.jti) && current.accountId === undefined)
+        unit.browser.replaces = current.jti
+      const session = isTheirs ? current : Object.assign(new Session(), { iat: toEngineSeconds(now()) })
+      const { ts, amr, acr } = describeAuthentication(authentication)
+      session.loginAccount({ accountId: sub, loginTs: ts, amr, acr })
+      if (isTheirs) session.resetIdentifier()
+      await store(ctx, session)
+    },
+  }
+
+  /** As the engine does at its own pages. */
+  async function store(ctx: Context, session: BrowserSession): Promise<void> {
+    const seconds = sessionSeconds(session, lifetimes, engineNow())
+    await session.save(seconds)
+    ctx.cookies.set(cookieNames(issuer).session, session.jti, {
+      ...COOKIE,
+      maxAge: seconds * 1000,
+    })
+  }
+}
+
+export type BrowserSessions = ReturnType<typeof createBrowserSessions>

@@ -1,0 +1,36 @@
+import type { Vault } from '../../crypto/vault.ts'
+
+const PURPOSE = 'cookie signature'
+
+/** Keys that sign cookies, newest first; the host app sets cookies for the engine and must use the same. */
+export function cookieKeys(vault: Vault): string[] {
+  return vault.deriveKeys(PURPOSE).map((key) => key.toString('base64url'))
+}
+
+/** Over https the prefixes make a browser enforce what we set; `__Host-` needs the path `/`. */
+export function cookieNames(issuer: string) {
+  const isSecure = issuer.startsWith('https:')
+  const [host, secure] = isSecure ? ['__Host-', '__Secure-'] : ['', '']
+  return {
+    session: `${host}sallyport_session`,
+    /** Signs a remembered browser in again. */
+    remember: `${host}sallyport_remember`,
+    /** The device cookie: accounts that signed in with this browser. Exempts it from lock-outs that strangers cause. */
+    device: `${host}sallyport_browser`,
+    /** Says that somebody was signed in here, so that they can be told when that ended. */
+    notice: `${host}sallyport_notice`,
+    /**
+     * Binds forms of people who are not signed in, and tells the browser again that asked for a mailed link: there the
+     * password counts that was chosen with it, so no neighbour's may be planted.
+     */
+    asking: `${host}sallyport_asking`,
+    /** Binds the account page's own sign-in form to the browser. */
+    signIn: `${secure}sallyport_sign_in`,
+    /** The mailed link that this browser opened. */
+    link: `${secure}sallyport_link`,
+    interaction: `${secure}sallyport_interaction`,
+    resume: `${secure}sallyport_resume`,
+    /** The authorization request behind an interaction, sealed, to start it again. */
+    restart: `${secure}sallyport_restart`,
+  }
+}

@@ -1,0 +1,78 @@
+import type { Log } from '../log.ts'
+import { type MailContent, openMail } from '../mail/content.ts'
+import { type Message, SendingError, type Transport } from '../mail/transport.ts'
+import type { Metrics } from '../metrics.ts'
+import type { DueMail, MailStore } from '../store/outbox/mail.ts'
+import type { Vault } from '../crypto/vault.ts'
+import { type Outbox, reasonOf } from './delivery.ts'
+
+const GIVE_UP_ROWS = 500
+const MOST_COUNTED = 100_000
+const MOST_AT_ONCE = 4
+/** There is one mail server: when it cannot be reached, nothing is sent. */
+const SERVER = 'mail server'
+
+type Needs = {
+  mail: MailStore
+  vault: Vault
+  transport: Transport
+  render: (content: MailContent) => Pick<Message, 'subject' | 'text' | 'html'>
+  metrics: Metrics
+  log: Log
+}
+
+/**
+ * Sends mail, at least once each: at once when a row was written anywhere, and again with growing pauses until the
+ * server takes it or it is too old to be worth sending.
+ */
+export function createMailDelivery(needs: Needs): Outbox<DueMail> {
+  const { mail, vault, transport, render, metrics, log } = needs
+
+  return {
+    name: 'mail',
+    table: 'mail',
+    mostAtOnce: MOST_AT_ONCE,
+    claim: async (most, { resting }) => (resting.length > 0 ? [] : await mail.claim(most)),
+    receiverOf: () => SERVER,
+
+    async deliver(due, rest) {
+      try {
+        const content = openMail(vault, due)
+        if (content) await send(due, content)
+        await mail.delete(due.id)
+      } catch (error) {
+        const isFinal = error instanceof SendingError && error.isFinal
+        if (error instanceof SendingError && !isFinal) rest()
+        metrics.mails.inc({ outcome: isFinal ? 'refused' : 'failed' })
+        log.warn({ event: 'mail.failed', mail: due.id, attempt: due.attempts, isFinal, ...reasonOf(error) })
+        // What cannot be deleted now is tried and refused once more.
+        if (isFinal) await mail.delete(due.id).catch(() => {})
+      }
+    },
+
+    async tidy() {
+      const givenUp = await mail.giveUp(GIVE_UP_ROWS)
+      if (givenUp > 0) {
+        metrics.mails.inc({ outcome: 'given_up' }, givenUp)
+        log.warn({ event: 'mail.given_up', mails: givenUp })
+      }
+      metrics.mailsPending.set(await mail.countPending(MOST_COUNTED))
+    },
+  }
+
+  async function send({ id, createdAt, attempts }: DueMail, content: MailContent): Promise<void> {
+    const { to, language, kind } = content
+    const rendered = render(content)
+    const { file } = await transport.send({ id, to, language, date: createdAt, ...rendered })
+    metrics.mails.inc({ outcome: 'sent' })
+    // The subject says what it is; the links are in the file alone.
+    const about = file === undefined ? {} : { subject: rendered.subject, file }
+    log.info({ event: 'mail.sent', mail: id, kind, to: maskAddress(to), attempt: attempts, ...about })
+  }
+}
+
+/** Enough to recognise one's own: `a…@example.com`. */
+export function maskAddress(address: string): string {
+  const at = address.lastIndexOf('@')
+  return `${[...address][0] ?? ''}…${address.slice(at)}`
+}

@@ -1,0 +1,244 @@
+import { type Selectable, sql } from 'kysely'
+import type { Database } from '../../db/connections.ts'
+import { type Cause, type Ended, endPerson } from '../revocation/revocation.ts'
+import { changeAndRecord, type NewEvent, recordEvents } from '../../audit/event.ts'
+import { isUniqueViolation } from '../../db/database-error.ts'
+import { insertMail, type NewMail } from '../outbox/mail.ts'
+import type { AccountTable } from '../../db/schema.ts'
+
+/** A person, as the rest of the house sees one: no password, no look-up keys. */
+export type Account = Readonly<{
+  sub: string
+  username: string
+  email: string | undefined
+  emailVerified: boolean
+  /** Standard claims of the profile scope, by their wire names. */
+  profile: Readonly<Record<string, unknown>>
+  status: 'active' | 'disabled'
+  /**
+   * Raised by every revocation of the whole account: a new password, a reset, sign-out everywhere, disabling. A proof
+   * of identity is valid while the account's epoch is the one it was made under.
+   */
+  accessEpoch: number
+  createdAt: Date
+  updatedAt: Date
+}>
+
+export type NewAccount = Pick<Account, 'sub' | 'username' | 'email' | 'emailVerified' | 'profile'> & {
+  passwordHash: string | undefined
+}
+
+export type AccountStore = ReturnType<typeof createAccountStore>
+
+export function createAccountStore(database: Database) {
+  return {
+    /**
+     * @returns `taken` when another account has the username or e-mail address, in any spelling, `client` when the `sub`
+     *   is a client_id.
+     */
+    async insert(account: NewAccount, event: NewEvent): Promise<'inserted' | 'taken' | 'client'> {
+      try {
+        await changeAndRecord(database, event, async (transaction) => {
+          await insertAccount(transaction, account)
+          return true
+        })
+        return 'inserted'
+      } catch (error) {
+        if (isNameTaken(error)) return 'taken'
+        if (isUniqueViolation(error, 'principal_kind')) return 'client'
+        throw error
+      }
+    },
+
+    async find(sub: string): Promise<Account | undefined> {
+      const row = await database.selectFrom('account').selectAll().where('sub', '=', sub).executeTakeFirst()
+      return row && toAccount(row)
+    },
+
+    /** By username or e-mail address, in any spelling; a username wins over another person's address. */
+    async findByLogin(
+      login: string,
+    ): Promise<{ account: Account; passwordHash: string | undefined } | undefined> {
+      const key = loginKey(login)
+      const row = await database
+        .selectFrom('account')
+        .selectAll()
+        .where((where) => where.or([where('username_key', '=', key), where('email_key', '=', key)]))
+        .orderBy(sql`username_key = ${key}`, 'desc')
+        .limit(1)
+        .executeTakeFirst()
+      return row && { account: toAccount(row), passwordHash: row.password_hash ?? undefined }
+    },
+
+    async list(): Promise<Account[]> {
+      const rows = await database.selectFrom('account').selectAll().orderBy('username_key').execute()
+      return rows.map(toAccount)
+    },
+
+    async isEmpty(): Promise<boolean> {
+      return (await database.selectFrom('account').select('sub').limit(1).executeTakeFirst()) === undefined
+    },
+
+    /**
+     * Replaces the password and revokes every session and grant, including those made with the old password.
+     *
+     * @returns the new access epoch; undefined when there is no such account, or its epoch was raised since the change
+     *   was requested.
+     */
+    async setPassword(
+      sub: string,
+      passwordHash: string,
+      change: PasswordChange,
+    ): Promise<number | undefined> {
+      return await database
+        .transaction()
+        .execute((transaction) => replacePassword(transaction, sub, passwordHash, change))
+    },
+
+    /** Replaces a hash made with outdated parameters by a new one of the same password, unless it changed meanwhile. */
+    async upgradePasswordHash(sub: string, from: string, to: string): Promise<void> {
+      await database
+        .updateTable('account')
+        .set({ password_hash: to })
+        .where('sub', '=', sub)
+        .where('password_hash', '=', from)
+        .execute()
+    },
+
+    /**
+     * Disabling ends every session and grant in the same transaction.
+     *
+     * @returns false when nobody has this sub.
+     */
+    async setStatus(sub: string, status: Account['status'], event: NewEvent): Promise<boolean> {
+      return await database.transaction().execute(async (transaction) => {
+        const { numUpdatedRows } = await transaction
+          .updateTable('account')
+          .set({ status, updated_at: sql<Date>`now()` })
+          .where('sub', '=', sub)
+          .executeTakeFirst()
+        if (numUpdatedRows === 0n) return false
+        if (status === 'disabled')
+          await endPerson(transaction, { sub, cause: { reason: 'account_disabled', by: 'operator' } })
+        await recordEvents(transaction, [event])
+        return true
+      })
+    },
+
+    /** Ends every session, remembered browser and grant, and with the grants every token; and tells the apps. */
+    async signOut(sub: string, cause: Cause): Promise<Ended> {
+      return await database.transaction().execute(async (transaction) => {
+        const { ended } = await endPerson(transaction, { sub, cause })
+        return ended
+      })
+    },
+
+    /** Sessions, grants and tokens go with the row. @returns false when nobody has this sub. */
+    async delete(sub: string, event: NewEvent): Promise<boolean> {
+      return await database.transaction().execute(async (transaction) => {
+        const cause = { reason: 'account_deleted', by: 'operator' } as const
+        await endPerson(transaction, { sub, cause })
+        const { numDeletedRows } = await transaction
+          .deleteFrom('account')
+          .where('sub', '=', sub)
+          .executeTakeFirst()
+        if (numDeletedRows > 0n) await recordEvents(transaction, [event])
+        return numDeletedRows > 0n
+      })
+    },
+  }
+}
+
+export type PasswordChange = Readonly<{
+  cause: Cause
+  event?: NewEvent
+  /** The session in which the person does it themselves; it goes on. */
+  exceptSessionUid?: string
+  /** What tells them. */
+  mail?: readonly NewMail[]
+  /** The access epoch under which the person requested it; undefined for an operator. */
+  accessEpoch?: number
+}>
+
+/** @see {@link createAccountStore} `setPassword`, here as part of a transaction. */
+export async function replacePassword(
+  transaction: Database,
+  sub: string,
+  passwordHash: string,
+  { cause, event, exceptSessionUid, mail = [], accessEpoch }: PasswordChange,
+): Promise<number | undefined> {
+  let update = transaction
+    .updateTable('account')
+    .set({ password_hash: passwordHash, updated_at: sql<Date>`now()` })
+    .where('sub', '=', sub)
+  if (accessEpoch !== undefined) update = update.where('access_epoch', '=', accessEpoch)
+  const { numUpdatedRows } = await update.executeTakeFirst()
+  if (numUpdatedRows === 0n) return undefined
+  const ending = await endPerson(transaction, { sub, cause, event, exceptSessionUid })
+  await insertMail(transaction, mail)
+  return ending.accessEpoch
+}
+
+/** Rejects with a unique violation when the username or address belongs to somebody else, in any spelling. */
+export async function insertAccount(
+  transaction: Database,
+  { sub, username, email, emailVerified, profile, passwordHash }: NewAccount,
+): Promise<void> {
+  await transaction
+    .insertInto('account')
+    .values({
+      sub,
+      username,
+      username_key: loginKey(username),
+      email: email ?? null,
+      email_key: email === undefined ? null : loginKey(email),
+      email_verified: emailVerified,
+      profile: JSON.stringify(profile),
+      password_hash: passwordHash ?? null,
+    })
+    .execute()
+}
+
+/** Whether {@link insertAccount}, or a change of an address, failed because the name or address is taken. */
+export function isNameTaken(error: unknown): boolean {
+  return isUniqueViolation(error, 'account_username_key_key', 'account_email_key_key')
+}
+
+/**
+ * The form in which two spellings of one login are equal: compatibility-normalised (full-width letters,
+ * ligatures), case folded.
+ */
+export function loginKey(login: string): string {
+  return login.normalize('NFKC').toLowerCase().normalize('NFKC')
+}
+
+/** What {@link toAccount} reads, for statements that bring an account along. */
+export type AccountRow = Pick<
+  Selectable<AccountTable>,
+  | 'sub'
+  | 'username'
+  | 'email'
+  | 'email_verified'
+  | 'profile'
+  | 'status'
+  | 'access_epoch'
+  | 'created_at'
+  | 'updated_at'
+>
+
+export const ACCOUNT_COLUMNS =
+  'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.access_epoch, account.created_at, account.updated_at'
+
+export function toAccount(row: AccountRow): Account {
+  return {
+    sub: row.sub,
+    username: row.username,
+    email: row.email ?? undefined,
+    emailVerified: row.email_verified,
+    profile: row.profile,
+    status: row.status,
+    accessEpoch: row.access_epoch,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  }
+}

@@ -1,0 +1,87 @@
+import type { Selectable } from 'kysely'
+import { createCache } from '../../db/row-cache.ts'
+import type { Changes } from '../../db/change-notification.ts'
+import type { Database } from '../../db/connections.ts'
+import { isUniqueViolation } from '../../db/database-error.ts'
+import type { ResourceTable } from '../../db/schema.ts'
+
+/** A protected API that access tokens may be meant for (RFC 8707). */
+export type Resource = Readonly<{
+  identifier: string
+  /** Space-separated scopes that the API knows. */
+  scope: string
+  format: 'jwt' | 'opaque'
+  signingAlg: 'RS256' | 'ES256' | 'EdDSA'
+  /** undefined: the server's default. */
+  accessTokenSeconds: number | undefined
+  introspectionClientIds: readonly string[]
+  createdAt: Date
+}>
+
+export type ResourceStore = ReturnType<typeof createResourceStore>
+
+export function createResourceStore(database: Database, changes: Changes) {
+  const cache = createCache(findResource, { table: 'resource', changes })
+  return {
+    /** From memory, where a change by any instance arrives within a second. */
+    find: cache.find,
+    insert: cache.changing(insert),
+    list,
+    delete: cache.changing(deleteResource),
+  }
+  /** @returns false when the identifier is taken. */
+  async function insert(resource: Omit<Resource, 'createdAt'>): Promise<boolean> {
+    try {
+      await database
+        .insertInto('resource')
+        .values({
+          identifier: resource.identifier,
+          scope: resource.scope,
+          format: resource.format,
+          signing_alg: resource.signingAlg,
+          access_token_seconds: resource.accessTokenSeconds ?? null,
+          introspection_client_ids: [...resource.introspectionClientIds],
+        })
+        .execute()
+      return true
+    } catch (error) {
+      if (isUniqueViolation(error)) return false
+      throw error
+    }
+  }
+
+  async function findResource(identifier: string): Promise<Resource | undefined> {
+    const row = await database
+      .selectFrom('resource')
+      .selectAll()
+      .where('identifier', '=', identifier)
+      .executeTakeFirst()
+    return row && toResource(row)
+  }
+
+  async function list(): Promise<Resource[]> {
+    const rows = await database.selectFrom('resource').selectAll().orderBy('identifier').execute()
+    return rows.map(toResource)
+  }
+
+  /** @returns false when there is no such resource. */
+  async function deleteResource(identifier: string): Promise<boolean> {
+    const { numDeletedRows } = await database
+      .deleteFrom('resource')
+      .where('identifier', '=', identifier)
+      .executeTakeFirst()
+    return numDeletedRows > 0n
+  }
+}
+
+function toResource(row: Selectable<ResourceTable>): Resource {
+  return {
+    identifier: row.identifier,
+    scope: row.scope,
+    format: row.format,
+    signingAlg: row.signing_alg,
+    accessTokenSeconds: row.access_token_seconds ?? undefined,
+    introspectionClientIds: row.introspection_client_ids,
+    createdAt: row.created_at,
+  }
+}

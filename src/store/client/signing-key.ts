@@ -1,0 +1,65 @@
+import { sql } from 'kysely'
+import type { Database } from '../../db/connections.ts'
+import { changeAndRecord, newEvent } from '../../audit/event.ts'
+
+export type SigningAlg = 'RS256' | 'ES256' | 'EdDSA'
+
+/** A key of the JWKS; the private part is sealed. */
+export type StoredSigningKey = Readonly<{
+  kid: string
+  alg: SigningAlg
+  state: 'next' | 'current' | 'retired'
+  publicJwk: Readonly<Record<string, unknown>>
+  sealedPrivateJwk: Uint8Array
+  createdAt: Date
+}>
+
+export type SigningKeyStore = ReturnType<typeof createSigningKeyStore>
+
+export function createSigningKeyStore(database: Database) {
+  return {
+    async list(): Promise<StoredSigningKey[]> {
+      const rows = await database
+        .selectFrom('signing_key')
+        .selectAll()
+        .orderBy('created_at')
+        .orderBy('kid')
+        .execute()
+      return rows.map((row) => ({
+        kid: row.kid,
+        alg: row.alg,
+        state: row.state,
+        publicJwk: row.public_jwk,
+        sealedPrivateJwk: row.sealed_private_jwk,
+        createdAt: row.created_at,
+      }))
+    },
+
+    /** Of any number of instances that add a first current key for an algorithm at once, one wins; the others' keys are dropped. */
+    async insertCurrentUnlessPresent(
+      key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>,
+    ): Promise<void> {
+      const { kid, alg } = key
+      await changeAndRecord(
+        database,
+        newEvent('key.created', { detail: { kid, alg } }),
+        async (transaction) => {
+          const { numInsertedOrUpdatedRows } = await transaction
+            .insertInto('signing_key')
+            .values({
+              kid,
+              alg,
+              state: 'current',
+              public_jwk: JSON.stringify(key.publicJwk),
+              sealed_private_jwk: key.sealedPrivateJwk,
+            })
+            .onConflict((conflict) =>
+              conflict.column('alg').where(sql<boolean>`state = 'current'`).doNothing(),
+            )
+            .executeTakeFirst()
+          return (numInsertedOrUpdatedRows ?? 0n) > 0n
+        },
+      )
+    },
+  }
+}

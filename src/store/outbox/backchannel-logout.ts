@@ -1,0 +1,107 @@
+import type { Database } from '../../db/connections.ts'
+import type { EventType } from '../../audit/event-type.ts'
+import { nextAttempt, pendingOf } from './outbox.ts'
+import type { SigningAlg } from '../client/signing-key.ts'
+import { defineStatement } from '../../db/prepared-statement.ts'
+
+/** A client that still has to be told that a person signed out, and that is ours to tell until the lease ends. */
+export type DueLogout = Readonly<{
+  /** Also the logout token's `jti`, the same at each attempt. */
+  id: string
+  clientId: string
+  /** The client's `backchannel_logout_uri`. */
+  uri: string
+  /** The client's `id_token_signed_response_alg`. */
+  alg: SigningAlg
+  accountSub: string
+  sid: string | undefined
+  /** How many there were, this one included. */
+  attempts: number
+}>
+
+export type BackchannelLogoutStore = ReturnType<typeof createBackchannelLogoutStore>
+
+/**
+ * The outbox of back-channel logout: rows are written by the statement that ends a session (`ending.ts`), and leave
+ * when the client has confirmed, or did not for too long.
+ */
+export function createBackchannelLogoutStore(database: Database) {
+  return {
+    /**
+     * Leases rows that are due. A lease is nothing but the time of the next attempt: whoever dies meanwhile leaves a
+     * row that is sent again, and of instances that ask at once each gets rows of its own. Rows of a disabled client
+     * wait.
+     *
+     * @param mostOfOne rows of one client, so that a long queue of one does not take every place.
+     * @param except clients that have enough to do.
+     */
+    async claim(most: number, mostOfOne: number, except: readonly string[]): Promise<DueLogout[]> {
+      const rows = await claimDue(database, [most, mostOfOne, except])
+      return rows.map(({ sid, ...row }) => ({ ...row, sid: sid ?? undefined }))
+    },
+
+    /** The client ended the session: the row goes, and that is recorded, both or neither. */
+    async confirm(id: string): Promise<void> {
+      await confirmOne(database, [id])
+    },
+
+    /** Deletes what was not confirmed for so long, recording that. @returns how many; at most `limit`. */
+    async giveUp(ageSeconds: number, limit: number): Promise<number> {
+      const [row] = await giveUpOldest(database, [ageSeconds, limit])
+      return row?.count ?? 0
+    },
+
+    countPending: pendingOf(database, 'backchannel_logout'),
+  }
+}
+
+/** Longer than a client may take to answer. */
+const FIRST_PAUSE_SECONDS = 5
+
+type DueRow = Omit<DueLogout, 'sid'> & { sid: string | null }
+
+const claimDue = defineStatement<DueRow>(
+  'backchannel_logout_claim',
+  `with due as materialized (
+      select row.id, client.metadata
+      from oidc_client as client cross join lateral (
+        select id, next_attempt_at from backchannel_logout
+        where client_id = client.client_id and next_attempt_at <= now()
+        order by next_attempt_at limit $2
+        for update skip locked
+      ) as row
+      where client.metadata ? 'backchannel_logout_uri' and client.metadata ->> 'disabled' is distinct from 'true'
+        and client.client_id <> all($3::text[])
+      order by row.next_attempt_at limit $1
+    )
+    update backchannel_logout as logout
+    set attempts = logout.attempts + 1, next_attempt_at = ${nextAttempt('logout.attempts', FIRST_PAUSE_SECONDS)}
+    from due where logout.id = due.id
+    returning logout.id, logout.client_id as "clientId", due.metadata ->> 'backchannel_logout_uri' as uri,
+      coalesce(due.metadata ->> 'id_token_signed_response_alg', 'RS256') as alg, logout.account_sub as "accountSub",
+      case when due.metadata ->> 'backchannel_logout_session_required' = 'false' then null else logout.sid end as sid,
+      logout.attempts`,
+)
+
+/** Records what became of the rows that are `gone`. */
+const recorded = (type: EventType) => `
+      insert into event (type, account_sub, client_id, detail)
+      select '${type}', account_sub, client_id, jsonb_build_object('jti', id, 'attempts', attempts) from gone`
+
+const confirmOne = defineStatement(
+  'backchannel_logout_confirm',
+  `with gone as (
+      delete from backchannel_logout where id = $1 returning id, account_sub, client_id, attempts
+    ) ${recorded('backchannel_logout.delivered')}`,
+)
+
+const giveUpOldest = defineStatement<{ count: number }>(
+  'backchannel_logout_give_up',
+  `with gone as (
+      delete from backchannel_logout where id in (
+        select id from backchannel_logout where created_at < now() - make_interval(secs => $1)
+        limit $2 for update skip locked
+      ) returning id, account_sub, client_id, attempts
+    ), recorded as (${recorded('backchannel_logout.given_up')}
+    ) select count(*)::int as count from gone`,
+)

@@ -1,0 +1,87 @@
+import type { Database } from '../../db/connections.ts'
+import { secondsFromNow } from '../../db/expired-rows.ts'
+import { nextAttempt, pendingOf } from './outbox.ts'
+import { defineStatement } from '../../db/prepared-statement.ts'
+
+/** A mail to be sent. */
+export type NewMail = Readonly<{
+  /** Also its Message-ID, the same at each attempt. */
+  id: string
+  accountSub: string | undefined
+  /** Whom it goes to and what it says; it may hold a link, so nobody reads it in the database. */
+  sealedContent: Uint8Array
+  /** How long the mail may still be sent, from now on. */
+  seconds: number
+}>
+
+/** A mail that is ours to send until the lease ends. */
+export type DueMail = Readonly<{
+  id: string
+  sealedContent: Uint8Array
+  createdAt: Date
+  /** How many there were, this one included. */
+  attempts: number
+}>
+
+export type MailStore = ReturnType<typeof createMailStore>
+
+/** The outbox of mail: rows are written in the transaction of what they tell of, and leave when they were sent. */
+export function createMailStore(database: Database) {
+  return {
+    /** Leases mail that is due, as {@link createBackchannelLogoutStore} does. */
+    claim: (most: number): Promise<DueMail[]> => claimDue(database, [most]),
+
+    /** It was sent, or never can be: nothing of it stays. */
+    async delete(id: string): Promise<void> {
+      await deleteOne(database, [id])
+    },
+
+    /** Deletes what was not sent in time. @returns how many; at most `limit`. */
+    async giveUp(limit: number): Promise<number> {
+      const [row] = await giveUpExpired(database, [limit])
+      return row?.count ?? 0
+    },
+
+    countPending: pendingOf(database, 'mail'),
+  }
+}
+
+/** Writes mail in the transaction of what it tells of. */
+export async function insertMail(transaction: Database, mail: readonly NewMail[]): Promise<void> {
+  if (mail.length === 0) return
+  const rows = mail.map(({ id, accountSub, sealedContent, seconds }) => ({
+    id,
+    account_sub: accountSub ?? null,
+    sealed_content: sealedContent,
+    expires_at: secondsFromNow(seconds),
+  }))
+  await transaction.insertInto('mail').values(rows).execute()
+}
+
+/** Longer than a mail server may take: nobody else begins while one of us is still at it. */
+const FIRST_PAUSE_SECONDS = 20
+
+const claimDue = defineStatement<DueMail>(
+  'mail_claim',
+  `with due as materialized (
+      select id from mail where next_attempt_at <= now() and expires_at > now()
+      order by next_attempt_at limit $1 for update skip locked
+    )
+    update mail set attempts = mail.attempts + 1, next_attempt_at = ${nextAttempt('mail.attempts', FIRST_PAUSE_SECONDS)}
+    from due where mail.id = due.id
+    returning mail.id, mail.sealed_content as "sealedContent", mail.created_at as "createdAt", mail.attempts`,
+)
+
+const deleteOne = defineStatement('mail_delete', `delete from mail where id = $1`)
+
+const giveUpExpired = defineStatement<{ count: number }>(
+  'mail_give_up',
+  `with gone as (
+      delete from mail where id in (
+        select id from mail where expires_at < now() order by expires_at limit $1 for update skip locked
+      ) returning account_sub, attempts
+    ), recorded as (
+      insert into event (type, account_sub, detail)
+      select 'mail.given_up', account_sub, jsonb_build_object('attempts', attempts) from gone where account_sub is not null
+    ) select count(*)::int as count from gone`,
+)

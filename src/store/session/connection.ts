@@ -1,0 +1,109 @@
+import type { Database } from '../../db/connections.ts'
+import type { Payload } from '../../db/schema.ts'
+import { defineStatement } from '../../db/prepared-statement.ts'
+
+/** What a client may do for a person just now. */
+export type Connection = Readonly<{
+  clientId: string
+  /** Of the client's registration. */
+  metadata: Readonly<Record<string, unknown>>
+  /** Of a device, which has a grant of its own; an app's are taken together. */
+  grantId: string | undefined
+  /** What the person answered, and what grants hold: in the words of the engine. */
+  grants: readonly Payload[]
+  since: Date
+  usedAt: Date | undefined
+  /** Where the person was who approved a device. */
+  address: string | undefined
+  userAgent: string | undefined
+}>
+
+export type Connections = Readonly<{
+  /** Latest first. */
+  connections: readonly Connection[]
+  deviceCount: number
+}>
+
+export type ConnectionStore = ReturnType<typeof createConnectionStore>
+
+export function createConnectionStore(database: Database) {
+  return {
+    /** Apps of a person, and the latest of their devices: those with living tokens, and those that were consented to. */
+    async listOf(accountSub: string, mostDevices: number): Promise<Connections> {
+      const rows = await listConnections(database, [accountSub, mostDevices])
+      const deviceCount = rows.find((row) => row.device_count !== null)?.device_count ?? 0
+      const connections = rows.map((row) => ({
+        clientId: row.client_id,
+        metadata: row.metadata,
+        grantId: row.grant_id ?? undefined,
+        grants: row.grants,
+        since: row.since,
+        usedAt: row.used_at ?? undefined,
+        address: row.address ?? undefined,
+        userAgent: row.user_agent ?? undefined,
+      }))
+      return { connections, deviceCount }
+    },
+
+    /** The client of a person's device, listed or not; undefined when there is none of theirs. */
+    async findDeviceClient(accountSub: string, grantId: string): Promise<string | undefined> {
+      const [row] = await findDevice(database, [accountSub, grantId])
+      return row?.client_id
+    },
+  }
+}
+
+const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
+
+const listConnections = defineStatement<{
+  client_id: string
+  metadata: Payload
+  grant_id: string | null
+  grants: Payload[]
+  since: Date
+  used_at: Date | null
+  address: string | null
+  user_agent: string | null
+  device_count: number | null
+}>(
+  'connection_list',
+  `with alive as (
+      select oidc_grant.id, oidc_grant.client_id, oidc_grant.payload, oidc_grant.address, oidc_grant.user_agent,
+        to_timestamp((oidc_grant.payload ->> 'iat')::float8) as since, to_timestamp(token.used_at) as used_at,
+        client.metadata, ${IS_DEVICE} as is_device
+      from oidc_grant
+        join oidc_client as client on client.client_id = oidc_grant.client_id
+        cross join lateral (
+          select max((oidc_token.payload ->> 'iat')::float8) as used_at,
+            bool_or(consumed_at is null and expires_at > now()) as is_alive
+          from oidc_token where oidc_token.grant_id = oidc_grant.id
+        ) as token
+      where oidc_grant.account_sub = $1::uuid and token.is_alive
+    ), app as (
+      select client_id, payload, since, used_at from alive where not is_device
+      union all
+      select client_id, jsonb_build_object(
+        'openid', jsonb_build_object('scope', scopes -> 'granted' ->> 'openid'), 'resources', scopes -> 'granted' -> 'resources'
+      ), created_at, null from consent where account_sub = $1::uuid
+        and exists (
+          select from oidc_client as client where client.client_id = consent.client_id
+            and not ${IS_DEVICE}
+        )
+    ), device as (
+      select client_id, metadata, id as grant_id, jsonb_build_array(payload) as grants, since, used_at, address, user_agent,
+        count(*) over ()::int as device_count
+      from alive where is_device order by since desc, id limit $2::int
+    )
+    select client_id, metadata, grant_id, grants, since, used_at, address, user_agent, device_count from device
+    union all
+    select app.client_id, client.metadata, null, jsonb_agg(app.payload), min(app.since), max(app.used_at), null, null, null
+    from app join oidc_client as client on client.client_id = app.client_id
+    group by app.client_id, client.metadata
+    order by since desc`,
+)
+
+const findDevice = defineStatement<{ client_id: string }>(
+  'connection_find_device',
+  `select oidc_grant.client_id from oidc_grant join oidc_client as client on client.client_id = oidc_grant.client_id
+    where oidc_grant.account_sub = $1::uuid and oidc_grant.id = $2 and ${IS_DEVICE}`,
+)

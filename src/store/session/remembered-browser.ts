@@ -1,0 +1,201 @@
+import { UNDER_EPOCH } from '../account/access-epoch.ts'
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
+import type { Database } from '../../db/connections.ts'
+import { type Cause, endNow } from '../revocation/revocation.ts'
+import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import { expiryOf } from '../../db/expired-rows.ts'
+import { defineStatement } from '../../db/prepared-statement.ts'
+
+/** A browser that signs a person in again when its session is gone. */
+export type RememberedBrowser = Readonly<{
+  id: string
+  address: string | undefined
+  userAgent: string | undefined
+  createdAt: Date
+  usedAt: Date
+  expiresAt: Date
+}>
+
+export type NewRememberedBrowser = Readonly<{
+  id: string
+  accountSub: string
+  /** The access epoch of the person's proof of identity. */
+  accessEpoch: number
+  secretHash: Uint8Array
+  /** How long the browser is remembered, from now on. */
+  seconds: number
+  address: string | undefined
+  userAgent: string | undefined
+}>
+
+/** What a presented cookie turned out to be. */
+export type Recognition =
+  /** The secret was current and has been replaced, or was replaced seconds ago: then by this sealed one. */
+  | {
+      outcome: 'recognised'
+      account: Account
+      authenticatedAt: Date
+      expiresAt: Date
+      sealedSecret: Uint8Array
+    }
+  /** The secret had been replaced: somebody holds a copy. */
+  | { outcome: 'reused'; accountSub: string }
+  | { outcome: 'unknown' }
+
+type Presented = Readonly<{
+  id: string
+  secretHash: Uint8Array
+  /** What takes its place. */
+  successor: Readonly<{ hash: Uint8Array; sealed: Uint8Array }>
+  address: string | undefined
+  userAgent: string | undefined
+}>
+
+export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserStore>
+
+export function createRememberedBrowserStore(database: Database) {
+  return {
+    /**
+     * Remembers a browser after a proof of identity, unless the access epoch was raised meanwhile.
+     *
+     * @param replaced the browser's previous identifier.
+     * @returns the expiry; undefined when nothing was stored.
+     */
+    async insert(
+      browser: NewRememberedBrowser,
+      { replaced, event }: { replaced: string | undefined; event: NewEvent },
+    ): Promise<Date | undefined> {
+      return await database.transaction().execute(async (transaction) => {
+        const [inserted] = await insertBrowser(transaction, [
+          browser.id,
+          browser.accountSub,
+          browser.accessEpoch,
+          browser.secretHash,
+          browser.seconds,
+          browser.address ?? null,
+          browser.userAgent ?? null,
+        ])
+        if (!inserted) return undefined
+        if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
+        await recordEvents(transaction, [event])
+        return inserted.expires_at
+      })
+    },
+
+    /**
+     * Recognises a browser by its cookie and replaces the secret. Of any number of requests that bring the same secret
+     * at once, over all instances, one replaces it; the others, for `graceSeconds`, are given the same successor.
+     */
+    async recognise(presented: Presented, graceSeconds: number): Promise<Recognition> {
+      const { id, secretHash, successor, address, userAgent } = presented
+      const [rotated] = await rotateSecret(database, [
+        id,
+        secretHash,
+        successor.hash,
+        successor.sealed,
+        address ?? null,
+        userAgent ?? null,
+      ])
+      // Whoever was overtaken sees here, after the winner's commit, what became of the secret.
+      const row = rotated ?? (await findBrowser(database, [id, secretHash]))[0]
+      if (!row) return { outcome: 'unknown' }
+      const isCurrent = rotated !== undefined
+      const isOvertaken = row.is_previous && row.rotated_seconds_ago <= graceSeconds && row.sealed_secret
+      if (!isCurrent && !isOvertaken) return { outcome: 'reused', accountSub: row.sub }
+      return {
+        outcome: 'recognised',
+        account: toAccount(row),
+        authenticatedAt: row.authenticated_at,
+        expiresAt: row.expires_at,
+        sealedSecret: row.sealed_secret ?? successor.sealed,
+      }
+    },
+
+    async listOf(accountSub: string): Promise<RememberedBrowser[]> {
+      const rows = await listBrowsers(database, [accountSub])
+      return rows.map((row) => ({
+        id: row.id,
+        address: row.address ?? undefined,
+        userAgent: row.user_agent ?? undefined,
+        createdAt: row.created_at,
+        usedAt: row.rotated_at,
+        expiresAt: row.expires_at,
+      }))
+    },
+
+    /** Forgets a browser; sessions go on. */
+    async delete(id: string): Promise<void> {
+      await deleteBrowser(database, [id])
+    },
+
+    /** Forgets a browser and ends the sessions that it was signed in to. */
+    async end(id: string, cause: Cause, event: NewEvent): Promise<void> {
+      await endNow(database, [{ what: 'browser', id, cause, event }])
+    },
+
+    /** Forgets every browser and ends the sessions that they were signed in to again: remembering was switched off. */
+    async endAll(cause: Cause): Promise<void> {
+      const browsers = await database.selectFrom('remembered_browser').select('id').execute()
+      await endNow(
+        database,
+        browsers.map(({ id }) => ({ what: 'browser', id, cause })),
+      )
+    },
+
+    ...expiryOf(database, 'remembered_browser'),
+  }
+}
+
+const insertBrowser = defineStatement<{ expires_at: Date }>(
+  'browser_insert',
+  `with ${UNDER_EPOCH('$2', '$3')}
+    insert into remembered_browser
+      (id, account_sub, access_epoch, secret_hash, authenticated_at, expires_at, address, user_agent)
+    select $1::uuid, $2::uuid, $3::int, $4::bytea, now(), now() + make_interval(secs => $5::float8), $6, $7
+    from person returning expires_at`,
+)
+
+const deleteBrowser = defineStatement('browser_delete', 'delete from remembered_browser where id = $1::uuid')
+
+const COLUMNS = `remembered.expires_at, remembered.authenticated_at, remembered.sealed_secret, ${ACCOUNT_COLUMNS}`
+
+type BrowserRow = AccountRow & {
+  expires_at: Date
+  authenticated_at: Date
+  sealed_secret: Uint8Array | null
+  is_previous: boolean
+  rotated_seconds_ago: number
+}
+
+const rotateSecret = defineStatement<BrowserRow>(
+  'browser_rotate',
+  `update remembered_browser as remembered
+    set previous_secret_hash = secret_hash, secret_hash = $3, sealed_secret = $4, rotated_at = now(),
+      address = $5, user_agent = $6
+    from account
+    where id = $1::uuid and secret_hash = $2 and expires_at > now()
+      and account.sub = remembered.account_sub and account.status = 'active'
+      and account.access_epoch = remembered.access_epoch
+    returning ${COLUMNS}, false as is_previous, 0::float8 as rotated_seconds_ago`,
+)
+
+const findBrowser = defineStatement<BrowserRow>(
+  'browser_find',
+  `select ${COLUMNS}, coalesce(previous_secret_hash = $2, false) as is_previous,
+      extract(epoch from now() - rotated_at)::float8 as rotated_seconds_ago
+    from remembered_browser as remembered join account on account.sub = remembered.account_sub
+    where id = $1::uuid and expires_at > now() and account.status = 'active' and account.access_epoch = remembered.access_epoch`,
+)
+
+const listBrowsers = defineStatement<{
+  id: string
+  address: string | null
+  user_agent: string | null
+  created_at: Date
+  rotated_at: Date
+  expires_at: Date
+}>(
+  'browser_list',
+  `select id, address, user_agent, created_at, rotated_at, expires_at from remembered_browser
+    where account_sub = $1::uuid and expires_at > now() order by rotated_at desc`,
+)
