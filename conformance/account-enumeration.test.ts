@@ -137,7 +137,7 @@ test('all of a password counts: its last character too, and what comes behind by
 describe('a hash made with outdated parameters', () => {
   test.each([
     ['fewer passes and less memory', { type: argon2id, memoryCost: 8192, timeCost: 1, parallelism: 1 }],
-    ['more lanes', { type: argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 4 }],
+    ['more proxied', { type: argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 4 }],
     ['Argon2i', { type: argon2i, memoryCost: 4096, timeCost: 3, parallelism: 1 }],
   ] as const)('(%s) is good for one more sign-in, which replaces it', async (_, parameters) => {
     const username = `old-${senders}`

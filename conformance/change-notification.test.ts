@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { RunningServer } from '../src/app/server.ts'
 import { listenForChanges } from '../src/db/change-notification.ts'
+import { FaultProxy } from './support/fault-proxy.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
-import { Road } from './support/fault-proxy.ts'
 import { basic, rows, send, sql } from './support/wire.ts'
 
 const API = 'https://tides.example.test'
@@ -104,22 +104,22 @@ describe('an instance', () => {
       const server = await startTestServer()
       const surviveDeath = async (milliseconds: number) => {
         const url = new URL(server.env.DATABASE_URL ?? '')
-        const road = new Road({ host: url.hostname, port: Number(url.port) })
-        url.port = String(await road.open())
+        const faultProxy = new FaultProxy({ host: url.hostname, port: Number(url.port) })
+        url.port = String(await faultProxy.open())
         const changes = listenForChanges(url.href)
         const isTrusting = () => changes.maxAgeMilliseconds() > 1_000
         const become = (trusting: boolean) =>
           vi.waitFor(() => expect(isTrusting()).toBe(trusting), { timeout: 5_000, interval: 10 })
         await become(true)
         await pause(milliseconds)
-        road.blackhole()
+        faultProxy.blackhole()
         const diedAt = performance.now()
         await become(false)
         expect(performance.now() - diedAt).toBeLessThan(1_000)
-        road.restore()
+        faultProxy.restore()
         await become(true)
         await changes.close()
-        road.close()
+        faultProxy.close()
       }
       // Wherever between two heartbeats it dies.
       await Promise.all([0, 150, 300, 450].map(surviveDeath))

@@ -8,8 +8,8 @@ import {
   userinfoStatus,
   type WireApp,
 } from './support/code-flow.ts'
+import { FaultProxy } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road } from './support/fault-proxy.ts'
 import { exchange, posting, rows } from './support/wire.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
@@ -20,15 +20,15 @@ const AFTER_WINDOW_MILLISECONDS = 6_000
 describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
   let server: TestServer
   let another: string
-  let road: Road
+  let faultProxy: FaultProxy
   let app: WireApp
 
   beforeAll(async () => {
     const settings = { REFRESH_REPLAY_SECONDS: String(WINDOW_SECONDS) }
     server = await startTestServer(settings, async (url) => {
       const database = new URL(url)
-      road = new Road({ host: database.hostname, port: Number(database.port) })
-      database.port = String(await road.open())
+      faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await faultProxy.open())
       return database.href
     })
     another = (await server.startAnother()).url
@@ -37,13 +37,13 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
   })
   afterAll(async () => {
     await server?.remove()
-    road?.close()
+    faultProxy?.close()
   })
 
   /** Refreshes, and disconnects before the answer. */
   async function hangUp(refresh_token: string): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+    const trap = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
       text.includes('/* token_commit */'),
     )
     const leaving = new AbortController()

@@ -9,9 +9,9 @@ import {
   type WireApp,
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
+import { FaultProxy } from './support/fault-proxy.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { Road } from './support/fault-proxy.ts'
 import { post, rows, sql } from './support/wire.ts'
 
 let server: TestServer
@@ -225,11 +225,11 @@ describe('a grant belongs to one browser', () => {
 test.skipIf(isPglite)(
   'a person signed out everywhere while their consent is under way gives the app no tokens (Postgres can be held up)',
   async () => {
-    let road: Road | undefined
+    let faultProxy: FaultProxy | undefined
     const slow = await startTestServer({}, async (url) => {
       const database = new URL(url)
-      road = new Road({ host: database.hostname, port: Number(database.port) })
-      database.port = String(await road.open())
+      faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await faultProxy.open())
       return database.href
     })
     await slow.admin.users.create({ username: 'ada', password: PASSWORD })
@@ -240,7 +240,7 @@ test.skipIf(isPglite)(
     const consent = await ada.submit(login, { username: 'ada', password: PASSWORD })
 
     // The engine has read the session, and goes on with it after the session has ended.
-    const trap = road?.onStatement('after', { kind: 'delay', milliseconds: 1_500 }, {}, ({ text }) =>
+    const trap = faultProxy?.onStatement('after', { kind: 'delay', milliseconds: 1_500 }, {}, ({ text }) =>
       text.includes('session_find'),
     )
     const answering = ada.submit(consent, {}, 'approve')
@@ -256,6 +256,6 @@ test.skipIf(isPglite)(
     // Under a new identifier, as a page leaves it, the session has ended all the same.
     expect((await slowApp.askSilently(ada)).get('error')).toBe('login_required')
     await slow.remove()
-    road?.close()
+    faultProxy?.close()
   },
 )

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
-import { createOracle, type Oracle } from './support/token-invariants.ts'
 import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
 import { createGrantsInUse, type GrantsInUse, type TokenRequest } from './support/token-grants.ts'
+import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
 
 const RECOVERY_MILLISECONDS = 5_000
 const WINDOW_SECONDS = 3
@@ -20,7 +20,7 @@ describe('a Postgres that is restarted', () => {
   let postgres: OwnPostgres
   let server: TestServer
   let children: ChildServer[]
-  let oracle: Oracle
+  let tokenInvariants: TokenInvariants
   let grants: GrantsInUse
 
   beforeAll(async () => {
@@ -31,13 +31,13 @@ describe('a Postgres that is restarted', () => {
     }
     server = await startTestServer(settings, async () => postgres.url)
     children = await Promise.all([startChildServer(server.env), startChildServer(server.env)])
-    oracle = createOracle(postgres.url)
-    grants = await createGrantsInUse(server, oracle)
+    tokenInvariants = createTokenInvariants(postgres.url)
+    grants = await createGrantsInUse(server, tokenInvariants)
   })
   afterAll(async () => {
     for (const child of children ?? []) await child.kill()
     await server?.remove()
-    await oracle?.close()
+    await tokenInvariants?.close()
     await postgres?.remove()
   })
 
@@ -48,7 +48,7 @@ describe('a Postgres that is restarted', () => {
     let startedAfresh = 0
     const inTurn = roundRobin(children.map(({ url }) => url))
     const longest = Math.max(...OUTAGE_MILLISECONDS)
-    const options = { at: inTurn, oracle, withinMilliseconds: longest + 2 * RECOVERY_MILLISECONDS }
+    const options = { at: inTurn, tokenInvariants, withinMilliseconds: longest + 2 * RECOVERY_MILLISECONDS }
     const get = async (name: keyof GrantsInUse, request: TokenRequest) => {
       const got = await getTokens(grants[name], request, options)
       succeeded++
@@ -77,7 +77,7 @@ describe('a Postgres that is restarted', () => {
       code: await prepare('code', REDEMPTIONS_EACH),
       device: await prepare('device', REDEMPTIONS_EACH),
     }
-    const mark = await oracle.mark()
+    const mark = await tokenInvariants.mark()
     const running = Promise.all([
       ...prepared.refresh.map(chain),
       redeemAll('code', prepared.code),
@@ -128,9 +128,9 @@ describe('a Postgres that is restarted', () => {
     const { families, startedAfresh } = await load.stop()
 
     for (const { isAlive } of children) expect(isAlive()).toBe(true)
-    expect(await oracle.lost()).toEqual([])
+    expect(await tokenInvariants.lost()).toEqual([])
     // One good refresh token a family; who started afresh left one, with its access token, that nobody has.
-    const { refresh, orphans } = await oracle.bornSince(load.mark)
+    const { refresh, orphans } = await tokenInvariants.bornSince(load.mark)
     expect(refresh).toBe(families + startedAfresh)
     expect(orphans).toBe(2 * startedAfresh)
   })

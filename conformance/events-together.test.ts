@@ -5,9 +5,9 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
 import { startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
+import { type Fault, FaultProxy, type Point } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { fromElsewhere } from './support/network.ts'
-import { type Fault, type Point, Road } from './support/fault-proxy.ts'
 import { atEveryStatement } from './support/trial.ts'
 import { exchange, posting, rows } from './support/wire.ts'
 
@@ -28,10 +28,10 @@ type Deed = Readonly<{
   values: readonly unknown[]
 }>
 
-// One server is well: there everything is prepared. The other one has its database at the end of a road.
+// One server is well: there everything is prepared. The other one has its database at the end of a fault proxy.
 describe('what happens and its event are both there or neither', () => {
   let server: TestServer
-  let road: Road
+  let faultProxy: FaultProxy
   let other: Awaited<ReturnType<TestServer['startAnother']>>
   let app: WireApp
   let third: WireApp
@@ -40,8 +40,8 @@ describe('what happens and its event are both there or neither', () => {
   beforeAll(async () => {
     server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
     const database = new URL(server.env.DATABASE_URL ?? '')
-    road = new Road({ host: database.hostname, port: Number(database.port) })
-    database.port = String(await road.open())
+    faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await faultProxy.open())
     other = await server.startAnother({ DATABASE_URL: database.href })
     app = await createWireApp(server, { first_party: true })
     third = await createWireApp(server)
@@ -51,7 +51,7 @@ describe('what happens and its event are both there or neither', () => {
   })
   afterAll(async () => {
     await server?.remove()
-    road?.close()
+    faultProxy?.close()
   })
 
   const count = async (from: string, values: readonly unknown[]) => {
@@ -260,16 +260,19 @@ describe('what happens and its event are both there or neither', () => {
   describe.for(FAULTS)('with $name any of the statements', ({ point, fault }) => {
     test.for(Object.keys(deeds))('%s (ASVS 16.2.1)', async (name) => {
       let happened = 0
-      const { statements, complaints } = await atEveryStatement({ road, point, fault }, async (strike) => {
-        const prepare = deeds[name]
-        if (!prepare) throw new Error(`nothing is called ${name}`)
-        const { act, done, type, about, values } = await prepare()
-        await strike(act)
-        const isDone = await count(done, values)
-        const recorded = await count(`event where type = '${type}' and ${about}`, values)
-        if (isDone > 0) happened++
-        return isDone === recorded ? [] : [`done ${isDone} times, recorded ${recorded} times`]
-      })
+      const { statements, complaints } = await atEveryStatement(
+        { faultProxy, point, fault },
+        async (strike) => {
+          const prepare = deeds[name]
+          if (!prepare) throw new Error(`nothing is called ${name}`)
+          const { act, done, type, about, values } = await prepare()
+          await strike(act)
+          const isDone = await count(done, values)
+          const recorded = await count(`event where type = '${type}' and ${about}`, values)
+          if (isDone > 0) happened++
+          return isDone === recorded ? [] : [`done ${isDone} times, recorded ${recorded} times`]
+        },
+      )
       expect(complaints).toEqual([])
       // Without a fault it happens; had it always happened, no fault would have struck what matters.
       expect(happened).toBeGreaterThan(0)

@@ -2,10 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { tokensOf } from './support/code-flow.ts'
+import { type Fault, FaultProxy, isHousekeeping, type Point } from './support/fault-proxy.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
-import { createOracle, type Oracle } from './support/token-invariants.ts'
-import { type Fault, isHousekeeping, type Point, Road } from './support/fault-proxy.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
+import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
 import { atEveryStatement, inWords, isRefusal, tryTokenRequest, whatIsWrongWith } from './support/trial.ts'
 import { type Answer, exchange } from './support/wire.ts'
 
@@ -22,11 +22,11 @@ const FAULTS: Record<string, Fault> = {
 }
 const POINTS: readonly Point[] = ['before', 'after']
 
-// One server is well: there people sign in, and the oracle looks. The other one has its database at the end of a road.
+// One server is well: there people sign in, and the token invariants looks. The other one has its database at the end of a fault proxy.
 describe('when the database fails', () => {
   let server: TestServer
-  let road: Road
-  let oracle: Oracle
+  let faultProxy: FaultProxy
+  let tokenInvariants: TokenInvariants
   let grants: GrantsInUse
   let env: Record<string, string>
   let at: string
@@ -34,10 +34,10 @@ describe('when the database fails', () => {
   beforeAll(async () => {
     server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
     const database = new URL(server.env.DATABASE_URL ?? '')
-    oracle = createOracle(database.href)
-    grants = await createGrantsInUse(server, oracle)
-    road = new Road({ host: database.hostname, port: Number(database.port) })
-    database.port = String(await road.open())
+    tokenInvariants = createTokenInvariants(database.href)
+    grants = await createGrantsInUse(server, tokenInvariants)
+    faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await faultProxy.open())
     env = { ...server.env, DATABASE_URL: database.href }
     at = (await server.startAnother({ DATABASE_URL: database.href })).url
     // Until a server hears of changes it remembers nothing for long; what it looks up once is no part of every request.
@@ -45,13 +45,13 @@ describe('when the database fails', () => {
     for (const name of GRANT_NAMES) await (await grants[name].prepare()).send(at)
   })
   afterAll(async () => {
-    await oracle?.close()
+    await tokenInvariants?.close()
     await server?.remove()
-    road?.close()
+    faultProxy?.close()
   })
 
   const statementsOf = (work: () => Promise<unknown>) =>
-    road.watch(work, (statement) => !isHousekeeping(statement))
+    faultProxy.watch(work, (statement) => !isHousekeeping(statement))
 
   describe.for(GRANT_NAMES)('at a token request of the %s grant', (name) => {
     test('there is one look and one commit that could', async () => {
@@ -66,8 +66,8 @@ describe('when the database fails', () => {
         async ([, fault]) => {
           const grant = grants[name]
           const isHarmless = fault.kind === 'delay'
-          const { statements, complaints } = await atEveryStatement({ road, point, fault }, (strike) =>
-            tryTokenRequest({ grant, oracle, at, strike, isHarmless }),
+          const { statements, complaints } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
+            tryTokenRequest({ grant, tokenInvariants, at, strike, isHarmless }),
           )
           expect(complaints).toEqual([])
           expect(statements).toBeGreaterThan(0)
@@ -82,22 +82,22 @@ describe('when the database fails', () => {
       const known = await grants[name].prepare()
       const { length: statements } = await statementsOf(() => known.send(at))
       const request = await grants[name].prepare()
-      const mark = await oracle.mark()
-      road.onStatement('after', LOST, { nth: statements })
+      const mark = await tokenInvariants.mark()
+      faultProxy.onStatement('after', LOST, { nth: statements })
       const first = await request.send(at)
       if (first.status === 200) {
         // Looked, and found its own commit.
-        oracle.record(first)
-        expect(await oracle.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 0 })
+        tokenInvariants.record(first)
+        expect(await tokenInvariants.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 0 })
         return
       }
       expect(whatIsWrongWith(first, { mayFail: true })).toBeUndefined()
       expect(await request.send(at)).toSatisfy(isRefusal)
-      expect(await oracle.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 2 })
-      await oracle.change(`update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
-      oracle.release()
+      expect(await tokenInvariants.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 2 })
+      await tokenInvariants.change(`update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
+      tokenInvariants.release()
       expect(await request.send(at)).toSatisfy(isRefusal)
-      expect(await oracle.bornSince(mark)).toEqual({ access: 0, refresh: 0, orphans: 0 })
+      expect(await tokenInvariants.bornSince(mark)).toEqual({ access: 0, refresh: 0, orphans: 0 })
     },
   )
 
@@ -107,28 +107,31 @@ describe('when the database fails', () => {
     test.for(faults)(
       '%s: a revocation is done, or 503 and then done (RFC 7009 §2.2.1)',
       async ([, fault]) => {
-        const { statements, complaints } = await atEveryStatement({ road, point, fault }, async (strike) => {
-          const mark = await oracle.mark()
-          const { spends: token } = await grants.refresh.prepare()
-          const said: string[] = []
-          const sayUnlessDead = async (when: string) => {
-            const { access, refresh } = await oracle.bornSince(mark)
-            // A refresh token takes the access tokens of its grant along (RFC 7009 §2.1).
-            if (access + refresh > 0)
-              said.push(`${when}, and ${access} access and ${refresh} refresh tokens live`)
-          }
-          const { result: first, isStruck } = await strike(() => grants.refresh.revoke(token, at))
-          const wrong = whatIsWrongWith(first, { mayFail: isStruck })
-          if (wrong) said.push(wrong)
-          if (isSuccess(first)) await sayUnlessDead('200')
-          else {
-            const second = await grants.refresh.revoke(token, at)
-            if (second.status !== 200) said.push(`the retry got ${inWords(second)}`)
-            await sayUnlessDead('200 for the retry')
-          }
-          oracle.release()
-          return said
-        })
+        const { statements, complaints } = await atEveryStatement(
+          { faultProxy, point, fault },
+          async (strike) => {
+            const mark = await tokenInvariants.mark()
+            const { spends: token } = await grants.refresh.prepare()
+            const said: string[] = []
+            const sayUnlessDead = async (when: string) => {
+              const { access, refresh } = await tokenInvariants.bornSince(mark)
+              // A refresh token takes the access tokens of its grant along (RFC 7009 §2.1).
+              if (access + refresh > 0)
+                said.push(`${when}, and ${access} access and ${refresh} refresh tokens live`)
+            }
+            const { result: first, isStruck } = await strike(() => grants.refresh.revoke(token, at))
+            const wrong = whatIsWrongWith(first, { mayFail: isStruck })
+            if (wrong) said.push(wrong)
+            if (isSuccess(first)) await sayUnlessDead('200')
+            else {
+              const second = await grants.refresh.revoke(token, at)
+              if (second.status !== 200) said.push(`the retry got ${inWords(second)}`)
+              await sayUnlessDead('200 for the retry')
+            }
+            tokenInvariants.release()
+            return said
+          },
+        )
         expect(complaints).toEqual([])
         expect(statements).toBeGreaterThan(0)
       },
@@ -146,7 +149,7 @@ describe('when the database fails', () => {
         }
         for (const [name, use] of Object.entries(uses)) {
           const { statements, complaints } = await atEveryStatement(
-            { road, point, fault },
+            { faultProxy, point, fault },
             async (strike) => {
               const { result, isStruck } = await strike(use)
               const wrong = whatIsWrongWith(result, { mayFail: isStruck })
@@ -175,8 +178,8 @@ describe('when the database fails', () => {
         async (point) => {
           const fault: Fault = { kind: 'drop', meanwhile: child.kill }
           const grant = grants[name]
-          const { statements, complaints } = await atEveryStatement({ road, point, fault }, (strike) =>
-            tryTokenRequest({ grant, oracle, at: child.url, strike, revive: child.start }),
+          const { statements, complaints } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
+            tryTokenRequest({ grant, tokenInvariants, at: child.url, strike, revive: child.start }),
           )
           expect(complaints).toEqual([])
           expect(statements).toBeGreaterThan(0)

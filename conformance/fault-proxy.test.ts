@@ -1,10 +1,10 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { Road } from './support/fault-proxy.ts'
+import { FaultProxy } from './support/fault-proxy.ts'
 
-// The proofs of other tests are worth what this road is: whether a fault is what it says, to both sides.
-describe('the road between a server and Postgres', () => {
-  let road: Road
+// The proofs of other tests are worth what this fault proxy is: whether a fault is what it says, to both sides.
+describe('the fault proxy between a server and Postgres', () => {
+  let faultProxy: FaultProxy
   let url: string
   let witness: pg.Client
   let client: pg.Client
@@ -13,14 +13,14 @@ describe('the road between a server and Postgres', () => {
     const to = new URL('/postgres', inject('postgresUrl'))
     witness = await connected(to.href)
     await witness.query('create table mark (text text)')
-    road = new Road({ host: to.hostname, port: Number(to.port) })
-    to.port = String(await road.open())
+    faultProxy = new FaultProxy({ host: to.hostname, port: Number(to.port) })
+    to.port = String(await faultProxy.open())
     url = to.href
   })
   afterAll(async () => {
     await witness.query('drop table mark')
     await witness.end()
-    road.close()
+    faultProxy.close()
   })
   beforeEach(async () => {
     await witness.query('truncate mark')
@@ -40,23 +40,23 @@ describe('the road between a server and Postgres', () => {
     client.query({ ...(name ? { name } : {}), text: 'insert into mark values ($1)', values: [text] })
 
   test('counts statements and knows the text of those that were prepared before', async () => {
-    const before = road.count
-    const texts = await road.watch(async () => {
+    const before = faultProxy.count
+    const texts = await faultProxy.watch(async () => {
       await client.query('select 1 as one')
       await insert('a', 'prepared')
       await insert('b', 'prepared')
     })
     expect(texts).toEqual(['select 1 as one', 'insert into mark values ($1)', 'insert into mark values ($1)'])
-    expect(road.count - before).toBe(3)
+    expect(faultProxy.count - before).toBe(3)
   })
 
   test.for([undefined, 'prepared'])(
     'an error before leaves nothing, one after leaves the work (%s)',
     async (name) => {
-      road.onStatement('before', { kind: 'error', sqlState: '40001' }, { nth: 2 })
+      faultProxy.onStatement('before', { kind: 'error', sqlState: '40001' }, { nth: 2 })
       await insert('a', name)
       await expect(insert('b', name)).rejects.toMatchObject({ code: '40001' })
-      road.onStatement('after', { kind: 'error', sqlState: '53100' })
+      faultProxy.onStatement('after', { kind: 'error', sqlState: '53100' })
       await expect(insert('c', name)).rejects.toMatchObject({ code: '53100' })
       await insert('d', name)
       expect(await marks()).toEqual([{ text: 'a' }, { text: 'c' }, { text: 'd' }])
@@ -67,7 +67,7 @@ describe('the road between a server and Postgres', () => {
     'an error %s a statement in a transaction undoes it all, even when the server commits',
     async (point) => {
       await client.query('begin')
-      road.onStatement(point, { kind: 'error', sqlState: '40P01' })
+      faultProxy.onStatement(point, { kind: 'error', sqlState: '40P01' })
       await expect(insert('a')).rejects.toMatchObject({ code: '40P01' })
       await expect(insert('b')).rejects.toMatchObject({ code: '25P02' })
       expect((await client.query('commit')).command).toBe('ROLLBACK')
@@ -77,16 +77,16 @@ describe('the road between a server and Postgres', () => {
   )
 
   test('an error after begin leaves no transaction, after commit leaves the work', async () => {
-    road.onStatement('after', { kind: 'error', sqlState: '57014' }, {}, ({ text }) => text === 'begin')
+    faultProxy.onStatement('after', { kind: 'error', sqlState: '57014' }, {}, ({ text }) => text === 'begin')
     await expect(client.query('begin')).rejects.toMatchObject({ code: '57014' })
     await insert('a')
     await client.query('begin')
     await insert('b')
-    road.onStatement('after', { kind: 'error', sqlState: '40001' })
+    faultProxy.onStatement('after', { kind: 'error', sqlState: '40001' })
     await expect(client.query('commit')).rejects.toMatchObject({ code: '40001' })
     await client.query('begin')
     await insert('c')
-    road.onStatement('before', { kind: 'error', sqlState: '40001' })
+    faultProxy.onStatement('before', { kind: 'error', sqlState: '40001' })
     await expect(client.query('commit')).rejects.toMatchObject({ code: '40001' })
     await insert('d')
     expect(await marks()).toEqual([{ text: 'a' }, { text: 'b' }, { text: 'd' }])
@@ -97,33 +97,33 @@ describe('the road between a server and Postgres', () => {
     ['after', [{ text: 'a' }]],
   ] as const)('a termination and a lost connection %s a statement', async ([point, left]) => {
     const ended = new Promise((done) => client.once('end', () => done(undefined)))
-    road.onStatement(point, { kind: 'error', sqlState: '57P01' })
+    faultProxy.onStatement(point, { kind: 'error', sqlState: '57P01' })
     await expect(insert('a')).rejects.toMatchObject({ code: '57P01' })
     await ended
     expect(await marks()).toEqual(left)
 
     await witness.query('truncate mark')
     client = await connected(url)
-    road.onStatement(point, { kind: 'drop' })
+    faultProxy.onStatement(point, { kind: 'drop' })
     await expect(insert('a')).rejects.toThrow('Connection terminated')
     expect(await marks()).toEqual(left)
     client = await connected(url)
   })
 
   test('a black hole answers nothing, and afterwards only new connections are heard', async () => {
-    road.blackhole()
+    faultProxy.blackhole()
     const lost = client.query('select 1')
     lost.catch(() => {})
     const isSilent = new Promise((done) => setTimeout(done, 200, 'silent'))
     expect(await Promise.race([lost, isSilent])).toBe('silent')
-    road.restore()
+    faultProxy.restore()
     const fresh = await connected(url)
     expect((await fresh.query('select 2 as two')).rows).toEqual([{ two: 2 }])
     await fresh.end()
     const stillSilent = new Promise((done) => setTimeout(done, 100, 'silent'))
     expect(await Promise.race([lost, stillSilent])).toBe('silent')
-    road.block()
-    road.unblock()
+    faultProxy.block()
+    faultProxy.unblock()
     client = await connected(url)
   })
 })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ENDPOINTS } from './support/fuzz/endpoints.ts'
-import { createKitchen, type Larder } from './support/fuzz/fixtures.ts'
+import { createFixtures, type Fixtures } from './support/fuzz/fixtures.ts'
 import {
   type FuzzedRequest,
   fuzzedRequest,
@@ -26,8 +26,8 @@ const SQL = /syntax error at|invalid byte sequence|violates|relation "|\bSQLSTAT
 
 let server: TestServer
 let mail: MailServer
-let makeFresh: () => Promise<Larder>
-let larder: Larder
+let makeFresh: () => Promise<Fixtures>
+let fixtures: Fixtures
 
 beforeAll(async () => {
   mail = await startMailServer()
@@ -36,7 +36,7 @@ beforeAll(async () => {
     SMTP_URL: mail.url,
     SELF_REGISTRATION: 'on',
   })
-  makeFresh = await createKitchen(server, mail)
+  makeFresh = await createFixtures(server, mail)
 })
 afterAll(async () => {
   await server?.remove()
@@ -63,7 +63,7 @@ function expectSound({ status, headers, body }: RawAnswer): void {
 }
 
 async function tryRequest(request: FuzzedRequest): Promise<number> {
-  const bytes = writeRequest(request, larder)
+  const bytes = writeRequest(request, fixtures)
   const send = () => sendRaw(server.url, bytes, { withinMilliseconds: 5_000 })
   let exchange = await send()
   // The machine may have been busy with something else: what is slow is slow again.
@@ -85,14 +85,14 @@ async function tryRequest(request: FuzzedRequest): Promise<number> {
 test(`whatever is sent to any endpoint, the answer is sound, discreet and quick (ASVS 16.5.1), seed ${SEED}`, {
   timeout: (SECONDS + 60) * 1_000,
 }, async () => {
-  larder = await makeFresh()
+  fixtures = await makeFresh()
   // Each as it is meant, first: were all refused at the gate, nothing behind it would be tried.
   const refused: string[] = []
   for (const [endpoint, { method, path }] of ENDPOINTS.entries()) {
     const plain: FuzzedRequest = { endpoint, accept: 'text/html', address: '192.0.2.1', mutations: [] }
     if (path === '/nowhere' || (await tryRequest(plain)) < 400) continue
     // One before it may have used up what it needs.
-    larder = await makeFresh()
+    fixtures = await makeFresh()
     const status = await tryRequest(plain)
     if (status >= 400) refused.push(`${status} ${method} ${path}`)
   }
@@ -101,7 +101,7 @@ test(`whatever is sent to any endpoint, the answer is sound, discreet and quick 
   await fc.assert(
     // Some come at once: they race for what can be used once.
     fc.asyncProperty(fc.array(fuzzedRequest, { minLength: 1, maxLength: 4 }), async (requests) => {
-      if (rounds++ % FRESH_EVERY === 0) larder = await makeFresh()
+      if (rounds++ % FRESH_EVERY === 0) fixtures = await makeFresh()
       await Promise.all(requests.map(tryRequest))
     }),
     {

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openPostgres } from '../src/db/connections.ts'
 import { newEventId } from '../src/audit/event.ts'
+import { openPostgres } from '../src/db/connections.ts'
 import { createTokenCommit } from '../src/store/token/token-commit.ts'
 import { tokensOf } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { createOracle, type Oracle } from './support/token-invariants.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
+import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
 import { rows, statuses } from './support/wire.ts'
 
 const ROUNDS = [1, 2, 3]
@@ -52,18 +52,18 @@ describe('two instances on one database', () => {
 
   describe('that get the same token request many times at once', () => {
     let server: TestServer
-    let oracle: Oracle
+    let tokenInvariants: TokenInvariants
     let grants: GrantsInUse
     let addresses: string[]
 
     beforeAll(async () => {
       server = await startTestServer()
-      oracle = createOracle(server.env.DATABASE_URL ?? '')
-      grants = await createGrantsInUse(server, oracle)
+      tokenInvariants = createTokenInvariants(server.env.DATABASE_URL ?? '')
+      grants = await createGrantsInUse(server, tokenInvariants)
       addresses = [server.url, (await server.startAnother()).url]
     })
     afterAll(async () => {
-      await oracle?.close()
+      await tokenInvariants?.close()
       await server?.remove()
     })
 
@@ -73,7 +73,7 @@ describe('two instances on one database', () => {
         const prepared = await Promise.all(
           GRANT_NAMES.map(async (name) => ({ name, request: await grants[name].prepare() })),
         )
-        const before = await oracle.mark()
+        const before = await tokenInvariants.mark()
         const storms = await Promise.all(
           prepared.map(async ({ name, request }) => {
             const sent = Array.from({ length: AT_ONCE }, (_, index) =>
@@ -83,7 +83,7 @@ describe('two instances on one database', () => {
           }),
         )
         for (const { name, answers } of storms) {
-          for (const answer of answers) oracle.record(answer)
+          for (const answer of answers) tokenInvariants.record(answer)
           const isRepeatable = grants[name].isRepeatable
           expect(statuses(answers), name).toEqual(
             isRepeatable ? { 200: AT_ONCE } : { 200: 1, 400: AT_ONCE - 1 },
@@ -92,13 +92,13 @@ describe('two instances on one database', () => {
           expect(new Set(winners.map((winner) => JSON.stringify(tokensOf(winner)))).size, name).toBe(1)
         }
         // One set each, in the database as in the answers, and all of them good.
-        expect(await oracle.bornSince(before)).toEqual({ access: 3, refresh: 3, orphans: 0 })
-        expect(await oracle.lost()).toEqual([])
+        expect(await tokenInvariants.bornSince(before)).toEqual({ access: 3, refresh: 3, orphans: 0 })
+        expect(await tokenInvariants.lost()).toEqual([])
         for (const { name, answers } of storms) {
           const winner = answers.find(({ status }) => status === 200)
           const refreshed = await grants[name].refresh(String(winner?.body.refresh_token), server.url)
           expect(refreshed.status, refreshed.text).toBe(200)
-          oracle.record(refreshed)
+          tokenInvariants.record(refreshed)
         }
       },
     )

@@ -8,8 +8,8 @@ import {
   userinfoStatus,
   type WireApp,
 } from './support/code-flow.ts'
+import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road, type Statement } from './support/fault-proxy.ts'
 import { type Answer, exchange, posting, rows, sql } from './support/wire.ts'
 
 const OUTAGE_SECONDS = 60
@@ -19,7 +19,7 @@ const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
 let server: TestServer
 /** Another instance behind the same proxy. */
 let another: string
-let road: Road
+let faultProxy: FaultProxy
 /** The same database without the proxy. */
 let behind: TestServer
 let app: WireApp
@@ -27,12 +27,12 @@ let app: WireApp
 beforeAll(async () => {
   server = await startTestServer({}, async (url) => {
     const database = new URL(url)
-    road = new Road({ host: database.hostname, port: Number(database.port) })
-    database.port = String(await road.open())
+    faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await faultProxy.open())
     return database.href
   })
   const databaseUrl = new URL(server.env.DATABASE_URL ?? '')
-  databaseUrl.port = String(road.leadsTo)
+  databaseUrl.port = String(faultProxy.leadsTo)
   behind = { ...server, env: { ...server.env, DATABASE_URL: databaseUrl.href } }
   another = (await server.startAnother()).url
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
@@ -40,9 +40,9 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await server?.remove()
-  road?.close()
+  faultProxy?.close()
 })
-afterEach(() => road.unblock())
+afterEach(() => faultProxy.unblock())
 
 /**
  * Moves all stored times of spent tokens, answers and heartbeats back by `seconds`.
@@ -63,9 +63,9 @@ async function letPass(
 
 /** Simulates time without a database: no heartbeat is recorded. */
 async function letOutagePass(seconds = OUTAGE_SECONDS): Promise<void> {
-  road.block()
+  faultProxy.block()
   await letPass(seconds)
-  road.unblock()
+  faultProxy.unblock()
 }
 
 /** Simulates time in which both instances are up. */
@@ -95,7 +95,7 @@ async function refreshUntilAnswered(refresh_token: string, at: string): Promise<
 
 /** Refreshes with a database connection that is lost after the commit, so that the answer is lost. */
 async function loseAnswer(refresh_token: string, at: string, meanwhile: () => Promise<void>): Promise<void> {
-  const trap = road.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
+  const trap = faultProxy.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
   const form = { grant_type: 'refresh_token', refresh_token }
   await exchange(`${at}/token`, posting(form, { as: app.client })).catch(() => {})
   expect(trap.struck()).toHaveLength(1)
@@ -176,7 +176,7 @@ test.for(['a refresh token', 'a code'])(
     const next = expectRefreshed(await app.refresh(tokens.refreshToken))
     await letUptimePass(11)
     const { promise, resolve } = Promise.withResolvers<void>()
-    const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+    const trap = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
       text.includes('/* token_find */'),
     )
     const duplicate =

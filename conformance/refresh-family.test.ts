@@ -12,14 +12,14 @@ import {
 } from './support/code-flow.ts'
 import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
+import { FaultProxy } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road } from './support/fault-proxy.ts'
 import { rows, sql } from './support/wire.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 
 let server: TestServer
-let road: Road
+let faultProxy: FaultProxy
 let app: WireApp
 let other: WireApp
 let tv: ClientDocument
@@ -28,8 +28,8 @@ let ada: EndUser
 beforeAll(async () => {
   server = await startTestServer({}, async (url) => {
     const database = new URL(url)
-    road = new Road({ host: database.hostname, port: Number(database.port) })
-    database.port = String(await road.open())
+    faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await faultProxy.open())
     return database.href
   })
   const { clients, users } = server.admin
@@ -40,7 +40,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await server?.remove()
-  road?.close()
+  faultProxy?.close()
 })
 // A separate session for every test.
 beforeEach(() => {
@@ -151,7 +151,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     const second = expectRefreshed(await app.refresh(first.refreshToken))
     await leaveReplayWindow()
     const { promise, resolve } = Promise.withResolvers<void>()
-    road.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+    faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
       text.includes('/* token_commit */'),
     )
     const rotating = app.refresh(second.refreshToken)

@@ -7,22 +7,22 @@ import {
   tokensOf,
   type WireApp,
 } from './support/code-flow.ts'
+import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road, type Statement } from './support/fault-proxy.ts'
 import { exchange, posting } from './support/wire.ts'
 
 const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
 
 describe('a refresh whose commit counted, though nobody heard of it', () => {
   let server: TestServer
-  let road: Road
+  let faultProxy: FaultProxy
   let app: WireApp
 
   beforeAll(async () => {
     server = await startTestServer({ REFRESH_REPLAY_SECONDS: '1' }, async (url) => {
       const database = new URL(url)
-      road = new Road({ host: database.hostname, port: Number(database.port) })
-      database.port = String(await road.open())
+      faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await faultProxy.open())
       return database.href
     })
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
@@ -30,13 +30,13 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
   })
   afterAll(async () => {
     await server?.remove()
-    road?.close()
+    faultProxy?.close()
   })
 
   /** The database is gone for each try. */
   async function loseAnswer(): Promise<string> {
     const { refreshToken } = await app.getTokens()
-    const trap = road.onStatement('after', { kind: 'drop' }, { times: 3 }, isCommit)
+    const trap = faultProxy.onStatement('after', { kind: 'drop' }, { times: 3 }, isCommit)
     const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
     const answer = await exchange(`${server.url}/token`, posting(form, { as: app.client }))
     expect(answer.status).toBe(503)

@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { parseConfig } from '../src/config/config.ts'
-import { createLog } from '../src/log.ts'
 import { startServer } from '../src/app/server.ts'
+import { parseConfig } from '../src/config/config.ts'
 import { type Database, openPostgresForMigrations } from '../src/db/connections.ts'
+import { createLog } from '../src/log.ts'
 import { runCommand } from './support/command-line.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
 

@@ -3,8 +3,8 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
 import { enterCode, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
+import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { Road, type Statement } from './support/fault-proxy.ts'
 import { type Answer, letPollIntervalPass, send, sql } from './support/wire.ts'
 
 const COOKIE = 'sallyport_session'
@@ -15,7 +15,7 @@ const isCode = ({ text }: Statement) => text.includes('/* token_insert */')
 let server: TestServer
 /** Another instance behind a proxy of its own. */
 let another: string
-let roads: { server: Road; another: Road }
+let faultProxies: { server: FaultProxy; another: FaultProxy }
 let app: WireApp
 let other: WireApp
 let tv: ClientDocument
@@ -23,22 +23,22 @@ let ada: EndUser
 let people = 0
 
 beforeAll(async () => {
-  const openRoad = async (url: string) => {
+  const openFaultProxy = async (url: string) => {
     const database = new URL(url)
-    const road = new Road({ host: database.hostname, port: Number(database.port) })
-    database.port = String(await road.open())
-    return { road, url: database.href }
+    const faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await faultProxy.open())
+    return { faultProxy, url: database.href }
   }
   let databaseUrl = ''
-  let road: Road | undefined
+  let faultProxy: FaultProxy | undefined
   server = await startTestServer({}, async (url) => {
     databaseUrl = url
-    const opened = await openRoad(url)
-    road = opened.road
+    const opened = await openFaultProxy(url)
+    faultProxy = opened.faultProxy
     return opened.url
   })
-  const second = await openRoad(databaseUrl)
-  if (road) roads = { server: road, another: second.road }
+  const second = await openFaultProxy(databaseUrl)
+  if (faultProxy) faultProxies = { server: faultProxy, another: second.faultProxy }
   another = (await server.startAnother({ DATABASE_URL: second.url })).url
   app = await createWireApp(server, { first_party: true })
   other = await createWireApp(server, { client_name: 'Other App', first_party: true })
@@ -46,7 +46,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await server?.remove()
-  for (const road of Object.values(roads ?? {})) road.close()
+  for (const faultProxy of Object.values(faultProxies ?? {})) faultProxy.close()
 })
 
 /** A person who is signed in with a new browser. */
@@ -70,11 +70,11 @@ async function openTabs(
   opens: readonly ((user: EndUser) => Promise<Page>)[],
   { where = 'another instance', at = isLook, browser = ada } = {},
 ): Promise<{ tabs: Tab[]; release: () => void }> {
-  const road = isHere(where) ? roads.server : roads.another
+  const faultProxy = isHere(where) ? faultProxies.server : faultProxies.another
   const { promise, resolve } = Promise.withResolvers<void>()
   const tabs: Tab[] = []
   for (const open of opens) {
-    const trap = road.onStatement('before', { kind: 'hold', until: promise }, {}, at)
+    const trap = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, at)
     const user = cloneBrowser(browser, isHere(where) ? server.url : another)
     user.cookiesSet.length = 0
     tabs.push({ user, answer: open(user) })

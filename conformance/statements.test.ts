@@ -4,8 +4,8 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { later } from './support/clock.ts'
 import { createWireApp, type WireApp } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
+import { FaultProxy, isHousekeeping } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { isHousekeeping, Road } from './support/fault-proxy.ts'
 import { type Answer, post, send, statuses } from './support/wire.ts'
 
 const API = 'https://tides.example.test'
@@ -13,7 +13,7 @@ const API = 'https://tides.example.test'
 /** What a request costs the database. A number that grows here is paid for by every request of every installation. */
 describe('the statements of a request', () => {
   let server: TestServer
-  let road: Road
+  let faultProxy: FaultProxy
   let app: WireApp
   let service: ClientDocument
   let tv: ClientDocument
@@ -22,8 +22,8 @@ describe('the statements of a request', () => {
   beforeAll(async () => {
     server = await startTestServer({}, async (url) => {
       const database = new URL(url)
-      road = new Road({ host: database.hostname, port: Number(database.port) })
-      database.port = String(await road.open())
+      faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await faultProxy.open())
       return database.href
     })
     const { clients, resources, users } = server.admin
@@ -45,7 +45,7 @@ describe('the statements of a request', () => {
   })
   afterAll(async () => {
     await server?.remove()
-    road?.close()
+    faultProxy?.close()
   })
 
   const credentials = (more: Record<string, string> = {}) =>
@@ -55,7 +55,7 @@ describe('the statements of a request', () => {
 
   /** @returns the names of the statements that something took. */
   async function statementsOf(work: () => Promise<Answer | URLSearchParams>): Promise<string[]> {
-    const statements = await road.watch(
+    const statements = await faultProxy.watch(
       async () => {
         const answer = await work()
         if ('status' in answer) expect(answer.status, answer.text).toBeLessThan(400)
@@ -148,7 +148,7 @@ describe('the statements of a request', () => {
   test('of many at once are shared: each costs a fraction', async () => {
     const answers: Answer[] = []
     // As many as may be in flight are slow; meanwhile everybody else gathers, on a busy machine too.
-    road.onStatement('before', { kind: 'delay', milliseconds: 1_000 }, { times: 4 }, ({ text }) =>
+    faultProxy.onStatement('before', { kind: 'delay', milliseconds: 1_000 }, { times: 4 }, ({ text }) =>
       text.includes('token_insert'),
     )
     const statements = await statementsOf(async () => {

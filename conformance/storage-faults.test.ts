@@ -1,17 +1,17 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
+import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { getTokens } from './support/honest-client.ts'
-import { createOracle, type Oracle } from './support/token-invariants.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
-import { Road, type Statement } from './support/fault-proxy.ts'
 import {
   createGrantsInUse,
   GRANT_NAMES,
   type GrantsInUse,
   type TokenRequest,
 } from './support/token-grants.ts'
+import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
 import { whatIsWrongWith } from './support/trial.ts'
 import { type Answer, post } from './support/wire.ts'
 
@@ -23,28 +23,28 @@ type Request = TokenRequest & { name: (typeof GRANT_NAMES)[number] }
 
 describe('a database that', () => {
   let server: TestServer
-  let road: Road
+  let faultProxy: FaultProxy
   let directUrl: string
-  let oracle: Oracle
+  let tokenInvariants: TokenInvariants
   let grants: GrantsInUse
-  /** An administrator of the database, who takes no road. */
+  /** An administrator of the database, who takes no fault proxy. */
   let witness: pg.Client
 
   beforeAll(async () => {
     server = await startTestServer({}, async (url) => {
       directUrl = url
       const database = new URL(url)
-      road = new Road({ host: database.hostname, port: Number(database.port) })
-      database.port = String(await road.open())
+      faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+      database.port = String(await faultProxy.open())
       return database.href
     })
-    oracle = createOracle(directUrl)
-    grants = await createGrantsInUse(server, oracle)
+    tokenInvariants = createTokenInvariants(directUrl)
+    grants = await createGrantsInUse(server, tokenInvariants)
   })
   afterAll(async () => {
-    await oracle?.close()
+    await tokenInvariants?.close()
     await server?.remove()
-    road?.close()
+    faultProxy?.close()
   })
   beforeEach(async () => {
     witness = new pg.Client(directUrl)
@@ -53,8 +53,8 @@ describe('a database that', () => {
   afterEach(async () => {
     await witness.end()
     // What a server did not recover from is no fault of the next test.
-    road.block()
-    road.unblock()
+    faultProxy.block()
+    faultProxy.unblock()
   })
 
   /** Token requests of every grant, prepared while all is well. */
@@ -86,11 +86,11 @@ describe('a database that', () => {
 
   /** Every honest client has tokens, and each of its requests made one set. */
   async function expectRecovered(requests: readonly Request[]): Promise<void> {
-    const before = await oracle.mark()
+    const before = await tokenInvariants.mark()
     const all = requests.map(async ({ name, ...request }) => {
       const { startedAfresh } = await getTokens(grants[name], request, {
         at: server.url,
-        oracle,
+        tokenInvariants,
         withinMilliseconds: RECOVERY_MILLISECONDS,
       })
       return startedAfresh
@@ -98,8 +98,8 @@ describe('a database that', () => {
     // Nothing of theirs was done before, so nobody has to start afresh.
     expect(await Promise.all(all)).toEqual(requests.map(() => 0))
     const { length } = requests
-    expect(await oracle.bornSince(before)).toEqual({ access: length, refresh: length, orphans: 0 })
-    expect(await oracle.lost()).toEqual([])
+    expect(await tokenInvariants.bornSince(before)).toEqual({ access: length, refresh: length, orphans: 0 })
+    expect(await tokenInvariants.lost()).toEqual([])
     await expectReady()
   }
 
@@ -121,7 +121,7 @@ describe('a database that', () => {
     const login = await user.open((await app.request()).url)
     const requests = await prepare()
 
-    road.block()
+    faultProxy.block()
     expectUnavailable(await sendAll(requests))
     const page = await user.submit(login, { username: 'ada', password: PASSWORD })
     expect(page.status).toBe(503)
@@ -129,7 +129,7 @@ describe('a database that', () => {
     await expectServedMeanwhile()
     expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(503)
 
-    road.unblock()
+    faultProxy.unblock()
     await expectRecovered(requests)
     expect(
       (await user.signInAndAgree((await app.request()).url)).leftTo?.searchParams.get('code'),
@@ -138,7 +138,7 @@ describe('a database that', () => {
 
   test('terminates every connection, again and again, is 503 at worst', async () => {
     const requests = await prepare(4)
-    const before = await oracle.mark()
+    const before = await tokenInvariants.mark()
     let isOver = false
     const terminating = (async () => {
       while (!isOver) {
@@ -150,21 +150,21 @@ describe('a database that', () => {
       }
     })()
     const storm = requests.map(({ name, ...request }) =>
-      getTokens(grants[name], request, { at: server.url, oracle, withinMilliseconds: 10_000 }),
+      getTokens(grants[name], request, { at: server.url, tokenInvariants, withinMilliseconds: 10_000 }),
     )
     setTimeout(() => {
       isOver = true
     }, 1_000)
     const done = await Promise.all([...storm, terminating.then(() => undefined)])
     const afresh = done.reduce((sum, one) => sum + (one?.startedAfresh ?? 0), 0)
-    const { access, refresh, orphans } = await oracle.bornSince(before)
+    const { access, refresh, orphans } = await tokenInvariants.bornSince(before)
     // Who started afresh left a set that nobody has.
     expect({ access, refresh }).toEqual({
       access: requests.length + afresh,
       refresh: requests.length + afresh,
     })
     expect(orphans).toBe(2 * afresh)
-    expect(await oracle.lost()).toEqual([])
+    expect(await tokenInvariants.lost()).toEqual([])
     await expectReady()
   })
 
@@ -200,7 +200,7 @@ describe('a database that', () => {
 
   test('is never heard of again is 503 within 8 s; its connections are given up for new ones', async () => {
     const requests = await prepare(5)
-    road.blackhole()
+    faultProxy.blackhole()
     try {
       // Whoever comes later does not queue behind the dead.
       for (const _attempt of ['at once', 'later']) {
@@ -211,7 +211,7 @@ describe('a database that', () => {
         expect(Date.now() - start).toBeLessThan(8_000)
       }
     } finally {
-      road.restore()
+      faultProxy.restore()
     }
     await expectRecovered(requests)
   })
@@ -224,7 +224,7 @@ describe('a database that', () => {
     ['cannot serialize', '40001'],
   ] as const)('%s (%s at every write) is 503 until it has', async ([, sqlState]) => {
     const requests = await prepare()
-    const trap = road.onStatement(
+    const trap = faultProxy.onStatement(
       'before',
       { kind: 'error', sqlState },
       { times: Number.POSITIVE_INFINITY },
@@ -258,7 +258,7 @@ describe('a database that', () => {
     }
     const isDecision = ({ text }: Statement) => /^update "oidc_token" set .*"payload" = /.test(text)
     // First it is noted that the person is at it.
-    road.onStatement('before', { kind: 'error', sqlState: '57P01' }, { nth: 2 }, isDecision)
+    faultProxy.onStatement('before', { kind: 'error', sqlState: '57P01' }, { nth: 2 }, isDecision)
     expect(await approve()).toBe(503)
     expect(await approve()).toBe(200)
     const form = {
@@ -273,8 +273,8 @@ describe('a database that', () => {
     const requests = await prepare(4)
     // Fills the pool.
     await sendAll(await prepare(4))
-    const last = road.connections
-    const trap = road.onStatement(
+    const last = faultProxy.connections
+    const trap = faultProxy.onStatement(
       'before',
       { kind: 'error', sqlState: '25006' },
       { times: Number.POSITIVE_INFINITY },

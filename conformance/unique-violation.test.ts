@@ -4,9 +4,9 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { createWireApp, type WireApp } from './support/code-flow.ts'
 import { enterCode, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
+import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { Road, type Statement } from './support/fault-proxy.ts'
 import { type Answer, exchange, posting } from './support/wire.ts'
 
 /** An upper bound of the inserts of a request. */
@@ -15,7 +15,7 @@ const UNIQUE_VIOLATION = { kind: 'error', sqlState: '23505' } as const
 
 let server: TestServer
 let mail: MailServer
-let road: Road
+let faultProxy: FaultProxy
 let app: WireApp
 let tv: ClientDocument
 let signer: ClientDocument
@@ -27,8 +27,8 @@ beforeAll(async () => {
   const settings = { SMTP_URL: mail.url, SELF_REGISTRATION: 'on', TRUSTED_PROXIES: '127.0.0.1' }
   server = await startTestServer(settings, async (url) => {
     const database = new URL(url)
-    road = new Road({ host: database.hostname, port: Number(database.port) })
-    database.port = String(await road.open())
+    faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
+    database.port = String(await faultProxy.open())
     return database.href
   })
   app = await createWireApp(server)
@@ -45,7 +45,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server?.remove()
   await mail?.close()
-  road?.close()
+  faultProxy?.close()
 })
 
 type Outcome = Pick<Answer, 'status' | 'headers'> & { text: string; leftTo?: URL | undefined }
@@ -248,7 +248,7 @@ describe('a key that is taken at an insert', () => {
     let struck = 0
     for (let nth = 1; nth <= MOST_INSERTS; nth++) {
       const act = await prepare()
-      const trap = road.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
+      const trap = faultProxy.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
       const { status, headers, text, leftTo } = await act()
       trap.disarm()
       const [statement] = trap.struck()

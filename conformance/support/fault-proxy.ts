@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { type Fault, Lane, type Point, type Statement } from './proxied-connection.ts'
+import { type Fault, type Point, ProxiedConnection, type Statement } from './proxied-connection.ts'
 
 export type { Fault, Point, Statement } from './proxied-connection.ts'
 
@@ -10,7 +10,7 @@ type When = Readonly<{
   times?: number
 }>
 
-export type Trap = Readonly<{
+export type InjectedFault = Readonly<{
   /** The statements that it struck so far. */
   struck: () => readonly string[]
   disarm: () => void
@@ -35,12 +35,12 @@ export const isHousekeeping: Filter = ({ text }) =>
   )
 
 /**
- * The road between a server and Postgres, on which everything can happen that happens between the two. It carries one
+ * The fault proxy between a server and Postgres, on which everything can happen that happens between the two. It carries one
  * statement of a connection after the other, so that a fault can strike a certain one.
  */
-export class Road {
+export class FaultProxy {
   readonly #to: { host: string; port: number }
-  readonly #lanes = new Set<Lane>()
+  readonly #proxied = new Set<ProxiedConnection>()
   readonly #server: Server
   readonly #armed = new Set<Armed>()
   readonly #watchers = new Set<(statement: Statement) => void>()
@@ -54,7 +54,7 @@ export class Road {
     this.#server = createServer((incoming) => this.#accept(incoming))
   }
 
-  /** @returns the port at which the road starts. */
+  /** @returns the port at which the fault proxy starts. */
   async open(): Promise<number> {
     await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done))
     const address = this.#server.address()
@@ -89,7 +89,7 @@ export class Road {
   /** Packets are dropped: connections stay open, new ones open, and nothing is ever heard on any of them. */
   blackhole(): void {
     this.#isBlackHole = true
-    for (const lane of this.#lanes) lane.swallow()
+    for (const connection of this.#proxied) connection.swallow()
   }
 
   /** New connections work. The others stay dead without a word, as when a firewall between forgot them. */
@@ -99,7 +99,7 @@ export class Road {
 
   /** Tells every connection what Postgres tells it when an administrator shuts it down. */
   terminateAll(): void {
-    for (const lane of this.#lanes) lane.terminate('57P01')
+    for (const connection of this.#proxied) connection.terminate('57P01')
   }
 
   /**
@@ -107,7 +107,12 @@ export class Road {
    *
    * @returns how to see whether it struck, and to take it away when it did not.
    */
-  onStatement(point: Point, fault: Fault, { nth = 1, times = 1 }: When = {}, matches?: Filter): Trap {
+  onStatement(
+    point: Point,
+    fault: Fault,
+    { nth = 1, times = 1 }: When = {},
+    matches?: Filter,
+  ): InjectedFault {
     const armed: Armed = {
       matches: matches ?? ((statement) => !isHousekeeping(statement)),
       point,
@@ -145,16 +150,16 @@ export class Road {
       incoming.destroy()
       return
     }
-    const lane = new Lane(++this.#connections, incoming, connect(this.#to), (statement) =>
+    const connection = new ProxiedConnection(++this.#connections, incoming, connect(this.#to), (statement) =>
       this.#faultOf(statement),
     )
-    this.#lanes.add(lane)
-    lane.whenClosed(() => this.#lanes.delete(lane))
-    if (this.#isBlackHole) lane.swallow()
+    this.#proxied.add(connection)
+    connection.whenClosed(() => this.#proxied.delete(connection))
+    if (this.#isBlackHole) connection.swallow()
   }
 
   #cutAll(): void {
-    for (const lane of this.#lanes) lane.cut()
+    for (const connection of this.#proxied) connection.cut()
   }
 
   #faultOf(statement: Statement): Armed | undefined {

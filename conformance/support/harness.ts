@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { pino } from 'pino'
 import { inject } from 'vitest'
+import { type RunningServer, startServer } from '../../src/app/server.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { createLog } from '../../src/log.ts'
-import { type RunningServer, startServer } from '../../src/app/server.ts'
 import { addMovableClock, removeMovableClock, useMovableClock } from './clock.ts'
 import { freePort, TEMPLATE_DATABASE } from './database-server.ts'
 
@@ -32,7 +32,7 @@ export type TestServer = RunningServer &
 /** Starts a real server on a database of its own. */
 export async function startTestServer(
   settings: Record<string, string> = {},
-  /** Leads the server to its database by another road. */
+  /** Leads the server to its database by another fault proxy. */
   reroute: (databaseUrl: string) => Promise<string> = async (url) => url,
 ): Promise<TestServer> {
   const database = isPglite ? await clonePglite() : await clonePostgres()

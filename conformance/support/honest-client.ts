@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Oracle } from './token-invariants.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
+import type { TokenInvariants } from './token-invariants.ts'
 import { inWords, isRefusal, whatIsWrongWith } from './trial.ts'
 import type { Answer } from './wire.ts'
 
@@ -17,12 +17,12 @@ export async function getTokens(
   first: TokenRequest,
   {
     at,
-    oracle,
+    tokenInvariants,
     withinMilliseconds,
   }: {
     /** The URL of the server; a function acts as a load balancer over several instances. */
     at: string | (() => string)
-    oracle: Oracle
+    tokenInvariants: TokenInvariants
     withinMilliseconds: number
   },
 ): Promise<{ answer: Answer; startedAfresh: number }> {
@@ -31,7 +31,7 @@ export async function getTokens(
   for (let startedAfresh = 0; ; ) {
     const answer = await request.send(typeof at === 'string' ? at : at())
     if (answer.status === 200) {
-      oracle.record(answer)
+      tokenInvariants.record(answer)
       return { answer, startedAfresh }
     }
     if (Date.now() > deadline) throw new Error(`no tokens in time, at last ${inWords(answer)}`)

@@ -40,7 +40,7 @@ const ENDS_TRANSACTION = /^\s*(commit|end|rollback|abort)\b(?!\s+to\b)/i
 const BEFORE_EXECUTION = ['1', '2', '3', 't', 'T', 'n']
 
 /** One connection of a server to Postgres. */
-export class Lane {
+export class ProxiedConnection {
   readonly #incoming: Socket
   readonly #outgoing: Socket
   readonly #number: number

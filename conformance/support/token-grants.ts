@@ -3,7 +3,7 @@ import { DEVICE_GRANT_TYPE, startDevice } from './device-flow.ts'
 import { EndUser } from './end-user.ts'
 import { PASSWORD, type TestServer } from './harness.ts'
 import { fromElsewhere } from './network.ts'
-import type { Oracle } from './token-invariants.ts'
+import type { TokenInvariants } from './token-invariants.ts'
 import { type Answer, exchange, posting } from './wire.ts'
 
 /** Longer than any timeout of a server that answers 503 in time; a client would give up here. */
@@ -35,7 +35,10 @@ export type GrantsInUse = Readonly<Record<(typeof GRANT_NAMES)[number], GrantInU
 type Caller = NonNullable<Parameters<typeof posting>[1]>['as']
 
 /** The three grants, each used by a client of its own and by a person who stays signed in. */
-export async function createGrantsInUse(server: TestServer, oracle: Oracle): Promise<GrantsInUse> {
+export async function createGrantsInUse(
+  server: TestServer,
+  tokenInvariants: TokenInvariants,
+): Promise<GrantsInUse> {
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
   const app = await createWireApp(server, { first_party: true })
   const tv = await server.admin.clients.create({
@@ -51,7 +54,7 @@ export async function createGrantsInUse(server: TestServer, oracle: Oracle): Pro
   /** What every client does with its tokens. */
   const useOf = (as: Caller) => ({
     async refresh(refresh_token: string, at: string) {
-      oracle.present(refresh_token)
+      tokenInvariants.present(refresh_token)
       return await send(`${at}/token`, { grant_type: 'refresh_token', refresh_token }, as)
     },
     revoke: (token: string, at: string) => send(`${at}/revoke`, { token }, as),
@@ -68,7 +71,7 @@ export async function createGrantsInUse(server: TestServer, oracle: Oracle): Pro
   async function prepareRefresh(): Promise<TokenRequest> {
     const { form } = await app.getCode({}, ada)
     const answer = await app.token(form)
-    const { refreshToken } = oracle.record(answer)
+    const { refreshToken } = tokenInvariants.record(answer)
     return { spends: refreshToken, send: (at) => ofApp.refresh(refreshToken, at) }
   }
 
@@ -92,7 +95,7 @@ export async function createGrantsInUse(server: TestServer, oracle: Oracle): Pro
         const answer = await poll()
         if (answer.body.error !== 'slow_down') return answer
         // It would wait and poll again (RFC 8628 §3.5); here the time is let pass.
-        await oracle.change(`update oidc_token set polled_at = polled_at - interval '1 hour'`)
+        await tokenInvariants.change(`update oidc_token set polled_at = polled_at - interval '1 hour'`)
         return await poll()
       },
     }

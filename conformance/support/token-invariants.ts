@@ -12,7 +12,7 @@ type Row = Readonly<{ hash: string; kind: Kind; isLive: boolean; isSpent: boolea
 /** The moment from which tokens are new. */
 export type Mark = Readonly<{ known: ReadonlySet<string> }>
 
-export type Oracle = ReturnType<typeof createOracle>
+export type TokenInvariants = ReturnType<typeof createTokenInvariants>
 
 /**
  * Knows every token that any answer ever carried, and what the database must therefore hold: what the clients hold is
@@ -20,7 +20,7 @@ export type Oracle = ReturnType<typeof createOracle>
  *
  * @param databaseUrl leads straight to Postgres, past every fault.
  */
-export function createOracle(databaseUrl: string) {
+export function createTokenInvariants(databaseUrl: string) {
   // A pool, for it connects anew when Postgres was restarted.
   const client = new pg.Pool({ connectionString: databaseUrl, max: 1 })
   client.on('error', () => {})

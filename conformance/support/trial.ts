@@ -1,7 +1,7 @@
 import { tokensOf } from './code-flow.ts'
-import type { Mark, Oracle } from './token-invariants.ts'
-import type { Fault, Point, Road } from './fault-proxy.ts'
+import type { Fault, FaultProxy, Point } from './fault-proxy.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
+import type { Mark, TokenInvariants } from './token-invariants.ts'
 import { type Answer, exchange, INSIDE } from './wire.ts'
 
 const MOST_STATEMENTS = 50
@@ -16,14 +16,14 @@ type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result 
  * @param attempt returns what went against the promise, in words.
  */
 export async function atEveryStatement(
-  { road, point, fault }: { road: Road; point: Point; fault: Fault },
+  { faultProxy, point, fault }: { faultProxy: FaultProxy; point: Point; fault: Fault },
   attempt: (strike: Strike) => Promise<readonly string[]>,
 ): Promise<{ statements: number; complaints: string[] }> {
   const complaints: string[] = []
   for (let nth = 1; nth <= MOST_STATEMENTS; nth++) {
     let struck: string | undefined
     const said = await attempt(async (work) => {
-      const trap = road.onStatement(point, fault, { nth })
+      const trap = faultProxy.onStatement(point, fault, { nth })
       const result = await work().catch((error: unknown) => error as Error)
       trap.disarm()
       struck = trap.struck()[0]
@@ -38,8 +38,8 @@ export async function atEveryStatement(
 
 type Trial = Readonly<{
   grant: GrantInUse
-  oracle: Oracle
-  /** The server that the request is sent to, on the other side of the road. */
+  tokenInvariants: TokenInvariants
+  /** The server that the request is sent to, on the other side of the fault proxy. */
   at: string
   strike: Strike
   /** The fault is none that a client should notice. */
@@ -56,7 +56,7 @@ type Trial = Readonly<{
  */
 export async function tryTokenRequest({
   grant,
-  oracle,
+  tokenInvariants,
   at,
   strike,
   isHarmless = false,
@@ -67,16 +67,16 @@ export async function tryTokenRequest({
     if (text !== undefined) complaints.push(text)
   }
   const request = await grant.prepare()
-  const mark = await oracle.mark()
+  const mark = await tokenInvariants.mark()
   const { result: first, isStruck } = await strike(() => request.send(at))
   if (revive && isStruck) await revive()
   else complain(whatIsWrongWith(first, { mayFail: isStruck && !isHarmless }))
 
   const judge = async (answer: Answer | Error, when: string) => {
     const winner = success(answer)
-    if (winner) oracle.record(winner)
-    complain(await halfDone(oracle, mark, request, when))
-    if (winner) complain(await orphans(oracle, mark))
+    if (winner) tokenInvariants.record(winner)
+    complain(await halfDone(tokenInvariants, mark, request, when))
+    if (winner) complain(await orphans(tokenInvariants, mark))
     return winner
   }
   let winner = await judge(first, 'at once')
@@ -87,12 +87,12 @@ export async function tryTokenRequest({
       if (grant.isRepeatable || !isRefusal(second)) complain(`the retry got ${inWords(second)}`)
       const third = await answerTo(await grant.prepare(), at)
       winner = success(third)
-      if (winner) oracle.record(winner)
+      if (winner) tokenInvariants.record(winner)
       else complain(`a fresh start got ${inWords(third)}`)
     }
   }
-  if (winner) complain(await whatIsDeadOf(winner, grant, oracle, at))
-  for (const lost of await oracle.lost()) complain(`a client's ${lost} is gone`)
+  if (winner) complain(await whatIsDeadOf(winner, grant, tokenInvariants, at))
+  for (const lost of await tokenInvariants.lost()) complain(`a client's ${lost} is gone`)
   return complaints
 }
 
@@ -133,29 +133,29 @@ export function whatIsWrongWith(
 }
 
 async function halfDone(
-  oracle: Oracle,
+  tokenInvariants: TokenInvariants,
   mark: Mark,
   { spends }: TokenRequest,
   when: string,
 ): Promise<string | undefined> {
-  const { access, refresh } = await oracle.bornSince(mark)
+  const { access, refresh } = await tokenInvariants.bornSince(mark)
   if (access !== refresh) return `${when} half a set: ${access} access and ${refresh} refresh tokens`
   if (refresh > 1) return `${when} ${refresh} token sets`
-  const isSpent = await oracle.isSpent(spends)
+  const isSpent = await tokenInvariants.isSpent(spends)
   if (isSpent && refresh === 0) return `${when} spent, and there are no tokens`
   if (!isSpent && refresh === 1) return `${when} tokens, and what they were given for can be used again`
   return undefined
 }
 
-async function orphans(oracle: Oracle, mark: Mark): Promise<string | undefined> {
-  const { orphans } = await oracle.bornSince(mark)
+async function orphans(tokenInvariants: TokenInvariants, mark: Mark): Promise<string | undefined> {
+  const { orphans } = await tokenInvariants.bornSince(mark)
   return orphans > 0 ? `${orphans} good tokens that no answer carried` : undefined
 }
 
 async function whatIsDeadOf(
   winner: Answer,
   grant: GrantInUse,
-  oracle: Oracle,
+  tokenInvariants: TokenInvariants,
   at: string,
 ): Promise<string | undefined> {
   const { accessToken, refreshToken } = tokensOf(winner)
@@ -163,6 +163,6 @@ async function whatIsDeadOf(
   if (userinfo.status !== 200) return `the access token is worth ${inWords(userinfo)}`
   const refreshed = await grant.refresh(refreshToken, at)
   if (refreshed.status !== 200) return `the refresh token is worth ${inWords(refreshed)}`
-  oracle.record(refreshed)
+  tokenInvariants.record(refreshed)
   return undefined
 }

@@ -1,5 +1,5 @@
-import type { Account, AccountStore } from '../store/account/account.ts'
 import { newEvent, type Origin } from '../audit/event.ts'
+import type { Account, AccountStore } from '../store/account/account.ts'
 import type { LinkUse, SelfServiceStore } from '../store/account/self-service.ts'
 import type { MailLinks, OpenLink } from './mail-links.ts'
 

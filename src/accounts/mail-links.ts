@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { type MailContent, sealMail } from '../mail/content.ts'
 import type { NewEvent } from '../audit/event.ts'
-import type { NewMail } from '../store/outbox/mail.ts'
-import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/account/mail-link.ts'
-import { DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import { type Identity, randomSecret, sha256, type Vault } from '../crypto/vault.ts'
+import { type MailContent, sealMail } from '../mail/content.ts'
+import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/account/mail-link.ts'
+import type { NewMail } from '../store/outbox/mail.ts'
+import { DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
 
 /** Where every mailed link leads; behind it is the secret. */
 export const LINK_PATH = '/account/link'

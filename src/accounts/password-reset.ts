@@ -1,9 +1,9 @@
-import type { Account, AccountStore } from '../store/account/account.ts'
 import { newEvent, type Origin } from '../audit/event.ts'
+import type { SignInLimits } from '../rate-limiting/sign-in-limits.ts'
+import type { Account, AccountStore } from '../store/account/account.ts'
 import type { SelfServiceStore } from '../store/account/self-service.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
 import { passwordNotice } from './password-notice.ts'
-import type { SignInLimits } from '../rate-limiting/sign-in-limits.ts'
 
 export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 

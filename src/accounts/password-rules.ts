@@ -1,6 +1,6 @@
 import type { Account } from '../store/account/account.ts'
-import type { FindWeakness, Weakness } from './password-strength.ts'
 import { isPossiblePassword, MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
+import type { FindWeakness, Weakness } from './password-strength.ts'
 
 /** Of a password that is all there is; where a second factor is enforced, NIST asks for 8. */
 export const LEAST_PASSWORD_CHARACTERS = 15

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { type AccountStore, loginKey } from '../store/account/account.ts'
 import { newEvent, type Origin } from '../audit/event.ts'
+import { type AccountStore, loginKey } from '../store/account/account.ts'
 import type { LinkUse, SelfServiceStore } from '../store/account/self-service.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
 

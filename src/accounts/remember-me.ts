@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { newEvent, type Origin } from '../audit/event.ts'
+import { randomSecret, sha256, type Vault } from '../crypto/vault.ts'
 import type { Account } from '../store/account/account.ts'
 import type { Cause } from '../store/revocation/revocation.ts'
-import { newEvent, type Origin } from '../audit/event.ts'
 import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
-import { randomSecret, sha256, type Vault } from '../crypto/vault.ts'
 
 /** Two tabs that open at once bring the same secret: for this long the second is given what the first was given. */
 const GRACE_SECONDS = 10

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { hash } from 'argon2'
 import { expect, test } from 'vitest'
-import type { Account } from '../store/account/account.ts'
 import { LIMITS } from '../rate-limiting/limits.ts'
+import type { Refusal } from '../rate-limiting/sign-in-limits.ts'
+import type { Account } from '../store/account/account.ts'
 import { createPasswordHasher, HashingBusyError } from './password.ts'
 import { createSignIn } from './sign-in.ts'
-import type { Refusal } from '../rate-limiting/sign-in-limits.ts'
 
 type Needs = Parameters<typeof createSignIn>[0]
 type Accounts = Needs['accounts']

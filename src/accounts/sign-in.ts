@@ -1,12 +1,12 @@
 import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
-import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
 import { type DeviceCookieEntry, deviceOf } from '../rate-limiting/device-cookie.ts'
-import { widestNetworkOf } from '../rate-limiting/network.ts'
-import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
-import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from '../rate-limiting/sign-in-limits.ts'
 import { createTurns } from '../rate-limiting/keyed-queue.ts'
+import { widestNetworkOf } from '../rate-limiting/network.ts'
+import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from '../rate-limiting/sign-in-limits.ts'
+import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
+import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
 
 /** More tries of one name at once than any person makes. */
 const WAITING_FOR_ONE_NAME = 50

@@ -1,8 +1,8 @@
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
-import type { AccountStore } from '../store/account/account.ts'
 import type { EventStore, RecordedEvent } from '../audit/event.ts'
 import { EVENT_TYPES, type EventType } from '../audit/event-type.ts'
+import type { AccountStore } from '../store/account/account.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 
 const MOST = 1000

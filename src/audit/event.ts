@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import { v7 as timeOrderedId } from 'uuid'
-import type { Clock } from '../time.ts'
 import type { Database } from '../db/connections.ts'
-import { ANOMALIES, type EventType } from './event-type.ts'
 import { AGO } from '../db/expired-rows.ts'
 import { columnsOf, defineStatement } from '../db/prepared-statement.ts'
+import type { Clock } from '../time.ts'
+import { ANOMALIES, type EventType } from './event-type.ts'
 
 /** Where a request came from. */
 export type Origin = Readonly<{

@@ -3,8 +3,8 @@ import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { describeDistance, isRefusedAt } from '../clock.ts'
 import { type Config, ConfigError, parseConfig } from '../config/config.ts'
 import { createMailTransport } from '../mail/transport.ts'
-import { failedChecks, fetchReadiness } from './readiness.ts'
 import { print, type Terminal } from './output/terminal.ts'
+import { failedChecks, fetchReadiness } from './readiness.ts'
 import { withAdmin } from './with-admin.ts'
 
 const ANSWER_MILLISECONDS = 5_000

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { parseConfig } from '../config/config.ts'
-import { failedChecks, fetchReadiness } from './readiness.ts'
 import { print, type Terminal } from './output/terminal.ts'
+import { failedChecks, fetchReadiness } from './readiness.ts'
 
 export function healthcheckCommand(terminal: Terminal): Command {
   return new Command('healthcheck')

@@ -1,9 +1,9 @@
 import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
-import { parseConfig } from '../config/config.ts'
 import { type Demo, seedDemo, welcome } from '../app/demo.ts'
-import { createLog } from '../log.ts'
 import type { Stopping } from '../app/server.ts'
+import { parseConfig } from '../config/config.ts'
+import { createLog } from '../log.ts'
 import { print, type Terminal } from './output/terminal.ts'
 
 /**

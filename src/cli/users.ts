@@ -2,7 +2,15 @@ import { Command } from 'commander'
 import type { AccessDocument } from '../admin/access.ts'
 import type { PersonDocument } from '../admin/people.ts'
 import { toPrintable } from './output/printable.ts'
-import { confirm, printResult, readSecret, type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
+import {
+  confirm,
+  printResult,
+  readSecret,
+  type Terminal,
+  toFields,
+  toTable,
+  UsageError,
+} from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 type OutputOptions = { json?: boolean }

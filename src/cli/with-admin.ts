@@ -2,8 +2,8 @@ import { pino } from 'pino'
 import type { Admin } from '../admin/admin.ts'
 import { createRemoteAdmin, HolderGoneError, isHeld } from '../admin/socket.ts'
 import { type Config, parseConfig } from '../config/config.ts'
-import { createLog, type Log } from '../log.ts'
 import { DataFolderInUseError } from '../data-folder/data-folder.ts'
+import { createLog, type Log } from '../log.ts'
 import type { Terminal } from './output/terminal.ts'
 
 const MOST_ATTEMPTS = 20

@@ -1,10 +1,10 @@
 import { readFileSync, statSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { z } from 'zod'
+import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import { accentFault, type Scheme } from '../ui/brand/colors.ts'
 import type { Color } from '../ui/brand/contrast.ts'
 import { type Logo, parseLogo } from '../ui/brand/logo.ts'
-import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 
 export const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 const MASTER_KEY_BYTES = 32

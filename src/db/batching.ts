@@ -1,5 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { isConflict, isConnectionLost, isUnavailable, mayBeOneRow, WaitedTooLongError } from './database-error.ts'
+import {
+  isConflict,
+  isConnectionLost,
+  isUnavailable,
+  mayBeOneRow,
+  WaitedTooLongError,
+} from './database-error.ts'
 
 /** Rows that share a statement at most: a bound on how long it holds its locks. */
 const MOST_ITEMS = 200

@@ -1,11 +1,11 @@
 import type { Context, Middleware } from 'koa'
 import { HashingBusyError } from '../accounts/password.ts'
+import { mayPassLater } from '../db/database-error.ts'
 import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/engine/errors.ts'
 import type { RenderErrorPage } from '../ui/view-models.ts'
-import { mayPassLater } from '../db/database-error.ts'
-import { TooManyRequestsError } from './transport/request-rate-limit.ts'
 import { BadRequestError } from './transport/form.ts'
+import { TooManyRequestsError } from './transport/request-rate-limit.ts'
 
 const RETRY_AFTER_SECONDS = 2
 

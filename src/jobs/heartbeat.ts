@@ -1,5 +1,5 @@
-import type { UndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
 import { isUnavailable } from '../db/database-error.ts'
+import type { UndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
 import type { Heartbeat, UptimeStore } from '../store/token/uptime.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 import type { Job } from './scheduler.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { NewMail } from '../store/outbox/mail.ts'
 import type { Vault } from '../crypto/vault.ts'
+import type { NewMail } from '../store/outbox/mail.ts'
 
 const PURPOSE = 'mail'
 

@@ -1,10 +1,10 @@
 import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
-import type { Consent, ConsentStore, ScopeSet } from '../store/session/consent.ts'
 import { sha256 } from '../crypto/vault.ts'
-import { provenEpoch } from './session/access-epoch.ts'
+import type { Consent, ConsentStore, ScopeSet } from '../store/session/consent.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client/client-metadata.ts'
 import { describeScopes, type MissingConsent, words } from './client/scopes.ts'
 import { withUnavailable } from './engine/unavailable.ts'
+import { provenEpoch } from './session/access-epoch.ts'
 
 /**
  * The grant that a request goes on with, if there is one. A grant belongs to one browser session or device, so that

@@ -1,7 +1,5 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
 import { nearnessOf } from '../rate-limiting/network.ts'
-import { fromEngineSeconds } from './engine/engine-time.ts'
-import { SessionNotFound } from './engine/errors.ts'
 import {
   type DeviceError,
   describeClient,
@@ -11,6 +9,8 @@ import {
 } from '../ui/view-models.ts'
 import { faultOf, USER_CODE_LETTERS } from './device/user-code.ts'
 import { TooManyGuessesError } from './device/user-code-guesses.ts'
+import { fromEngineSeconds } from './engine/engine-time.ts'
+import { SessionNotFound } from './engine/errors.ts'
 
 const SHOWN_CHARACTERS = 32
 

@@ -1,7 +1,7 @@
 import type { JWK } from 'jose'
 import type { Provider } from 'oidc-provider'
-import type { Log } from '../log.ts'
 import type { Changes } from '../db/change-notification.ts'
+import type { Log } from '../log.ts'
 import type { Keyring } from './keyring.ts'
 
 type Jwks = { keys: JWK[] }

@@ -1,6 +1,6 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
-import type { SigningAlg, SigningKeyStore, StoredSigningKey } from '../store/client/signing-key.ts'
 import { UnsealError, type Vault } from '../crypto/vault.ts'
+import type { SigningAlg, SigningKeyStore, StoredSigningKey } from '../store/client/signing-key.ts'
 
 /** What Sallyport signs with. RS256 first: OpenID Connect makes it the default for ID tokens. */
 export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const satisfies SigningAlg[]

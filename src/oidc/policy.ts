@@ -3,10 +3,10 @@ import type { Lifetimes } from '../config/config.ts'
 import { HOUR_SECONDS, MINUTE_SECONDS, toEpochSeconds } from '../time.ts'
 import type { ExtraClientMetadata } from './client/client-metadata.ts'
 import { engineAheadSeconds, engineNow } from './engine/engine-time.ts'
+import { storedSession } from './engine/request-context.ts'
 import { isOverFor, type SessionLimits } from './session/session-limits.ts'
 import { isRemembered, startOf } from './session/session-use.ts'
 import { isSatisfied, requestedAcrs } from './session/step-up.ts'
-import { storedSession } from './engine/request-context.ts'
 
 /** Authorization codes: FAPI 2.0 §5.3.2.1, OWASP ASVS 10.4.3. */
 const AUTHORIZATION_CODE_SECONDS = 60

@@ -1,6 +1,6 @@
-import type { Log } from '../log.ts'
 import type { Changes, WatchedTable } from '../db/change-notification.ts'
 import type { Job } from '../jobs/scheduler.ts'
+import type { Log } from '../log.ts'
 
 /** For what nobody woke us for: an attempt that is due again, a notice that was lost. */
 const LOOK_SECONDS = 3

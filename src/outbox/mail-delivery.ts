@@ -1,9 +1,9 @@
+import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import { type MailContent, openMail } from '../mail/content.ts'
 import { type Message, SendingError, type Transport } from '../mail/transport.ts'
 import type { Metrics } from '../metrics.ts'
 import type { DueMail, MailStore } from '../store/outbox/mail.ts'
-import type { Vault } from '../crypto/vault.ts'
 import { type Outbox, reasonOf } from './delivery.ts'
 
 const GIVE_UP_ROWS = 500

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
+import type { Vault } from '../crypto/vault.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Attempt, AttemptStore, Count } from '../store/attempt-counter.ts'
-import type { Vault } from '../crypto/vault.ts'
 
 /** How often something may be tried. */
 export type Limit = Readonly<{

@@ -1,5 +1,5 @@
-import { type Account, loginKey } from '../store/account/account.ts'
 import type { EventType } from '../audit/event-type.ts'
+import { type Account, loginKey } from '../store/account/account.ts'
 import type { DeviceCookieEntry } from './device-cookie.ts'
 import { LIMITS } from './limits.ts'
 import { byNetworks } from './network-limits.ts'

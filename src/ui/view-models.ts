@@ -1,7 +1,7 @@
 import type { Client as EngineClient, KoaContextWithOIDC } from 'oidc-provider'
-import type { Nearness } from '../rate-limiting/network.ts'
 import type { PasswordFault } from '../accounts/password-rules.ts'
 import type { UserCodeFault } from '../oidc/device/user-code.ts'
+import type { Nearness } from '../rate-limiting/network.ts'
 
 /** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
 export type Pages = {

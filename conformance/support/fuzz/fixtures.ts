@@ -71,13 +71,13 @@ export type Ingredient = (typeof NAMES)[number]
 export const INGREDIENTS: readonly Ingredient[] = NAMES
 
 /** What the ingredients are just now: requests use them up, so they are made again from time to time. */
-export type Larder = Readonly<Record<Ingredient, string>>
+export type Fixtures = Readonly<Record<Ingredient, string>>
 
 const NEW_PASSWORD = 'an entirely different horse'
 export const POST_LOGOUT = 'https://app.example.test/bye'
 
 /** Registers whom the requests speak for. @returns what makes fresh ingredients. */
-export async function createKitchen(server: TestServer, mail: MailServer): Promise<() => Promise<Larder>> {
+export async function createFixtures(server: TestServer, mail: MailServer): Promise<() => Promise<Fixtures>> {
   const { clients } = server.admin
   const registration = { post_logout_redirect_uris: [POST_LOGOUT], client_name: `Da "sh" & <b>'Board'</b>` }
   const app = await createWireApp(server, registration)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
-import { INGREDIENTS, type Larder } from './fixtures.ts'
+import { type Fixtures, INGREDIENTS } from './fixtures.ts'
 
 /** What never comes back unescaped: each special character of HTML between letters that nothing else has. */
 const MARKER = `zq1<zq2>zq3"zq4'zq5`
@@ -222,7 +222,7 @@ type Draft = {
 /** Writes a request as bytes, in which the ingredients are what they are just now. */
 export function writeRequest(
   { endpoint, accept, address, mutations }: FuzzedRequest,
-  larder: Larder,
+  fixtures: Fixtures,
 ): Buffer {
   const draft = draftOf(ENDPOINTS[endpoint] as Endpoint)
   draft.headers.unshift(
@@ -232,7 +232,7 @@ export function writeRequest(
     ['Accept', accept],
   )
   for (const one of mutations) mutate(draft, one)
-  const fill = (text: string) => fillIn(text, larder)
+  const fill = (text: string) => fillIn(text, fixtures)
   const encode = (pairs: readonly [string, string][]) =>
     pairs.map((pair) => pair.map((part) => encodeLoosely(fill(part))).join('=')).join('&')
 
@@ -336,9 +336,9 @@ function encodeLoosely(text: string): string {
     .join('')
 }
 
-function fillIn(text: string, larder: Larder): string {
+function fillIn(text: string, fixtures: Fixtures): string {
   return text.replace(/\{(\w+)(:upper|:cut)?\}/g, (whole, key: string, how?: string) => {
-    const found = Object.hasOwn(larder, key) ? larder[key as keyof Larder] : whole
+    const found = Object.hasOwn(fixtures, key) ? fixtures[key as keyof Fixtures] : whole
     if (how === ':upper') return found.toUpperCase()
     return how === ':cut' ? found.slice(0, -1) : found
   })

@@ -1,6 +1,6 @@
 import * as openid from 'openid-client'
-import { parseConfig } from '../../config/config.ts'
 import { DEMO } from '../../app/demo.ts'
+import { parseConfig } from '../../config/config.ts'
 import { type Terminal, UsageError } from '../output/terminal.ts'
 
 const ANSWER_SECONDS = 10

@@ -1,9 +1,9 @@
-import type { Pages } from '../../ui/view-models.ts'
 import { describeGranted, words } from '../../oidc/client/scopes.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { Connection, ConnectionStore } from '../../store/session/connection.ts'
 import type { RememberedBrowserStore } from '../../store/session/remembered-browser.ts'
 import type { SessionStore } from '../../store/session/session.ts'
+import type { Pages } from '../../ui/view-models.ts'
 import { parseUserAgent } from '../pages/user-agent.ts'
 
 type Needs = {

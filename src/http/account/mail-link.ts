@@ -1,14 +1,14 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import { LINK_PATH, type MailLinks, type OpenLink } from '../../accounts/mail-links.ts'
+import type { Vault } from '../../crypto/vault.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
-import type { RenderPage } from '../../ui/view-models.ts'
 import type { LinkPurpose } from '../../store/account/mail-link.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
-import type { Vault } from '../../crypto/vault.ts'
-import { seeOther } from '../transport/see-other.ts'
+import type { RenderPage } from '../../ui/view-models.ts'
 import { createCsrf } from '../transport/csrf.ts'
 import { formOf } from '../transport/form.ts'
+import { seeOther } from '../transport/see-other.ts'
 
 const SECRET = /^[\w-]{43}$/
 /** How long somebody may look at the page that a link leads to. */

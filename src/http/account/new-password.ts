@@ -1,7 +1,4 @@
 import type { Context } from 'koa'
-import { LIMITS } from '../../rate-limiting/limits.ts'
-import { widestNetworkOf } from '../../rate-limiting/network.ts'
-import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import { HashingBusyError, type PasswordHasher } from '../../accounts/password.ts'
 import {
   type PasswordFault,
@@ -9,6 +6,9 @@ import {
   PasswordRuleError,
   type PasswordRules,
 } from '../../accounts/password-rules.ts'
+import { LIMITS } from '../../rate-limiting/limits.ts'
+import { widestNetworkOf } from '../../rate-limiting/network.ts'
+import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
 import { answerBusy } from '../login/login-form.ts'
 import { formOf } from '../transport/form.ts'

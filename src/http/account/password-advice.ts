@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
+import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { byNetworks } from '../../rate-limiting/network-limits.ts'
-import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
 import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
 import type { Views } from '../pages/views.ts'
 import { formOf } from '../transport/form.ts'

@@ -1,6 +1,5 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
-import type { AskedMail } from '../../rate-limiting/mail-limits.ts'
 import {
   chosenUsername,
   displayName,
@@ -8,16 +7,17 @@ import {
   type Registration,
   type RegistrationLink,
 } from '../../accounts/registration.ts'
-import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
 import { originOf } from '../../oidc/token/record.ts'
+import type { AskedMail } from '../../rate-limiting/mail-limits.ts'
+import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
+import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import type { Views } from '../pages/views.ts'
-import { seeOther } from '../transport/see-other.ts'
 import { formOf } from '../transport/form.ts'
+import { seeOther } from '../transport/see-other.ts'
 import type { Asking } from './form-binding.ts'
 import { keyOf, type OpenedLinks } from './mail-link.ts'
 import { type AdmitNewPassword, answerRefused, isRefused, type RefusedPassword } from './new-password.ts'
 import type { AdviseOnPassword } from './password-advice.ts'
-import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 
 const REGISTER = '/account/register'
 /** What a form shows again of what was typed. */

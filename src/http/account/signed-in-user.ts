@@ -1,17 +1,17 @@
 import type { Context, Middleware } from 'koa'
+import type { Vault } from '../../crypto/vault.ts'
 import { provenEpoch } from '../../oidc/session/access-epoch.ts'
 import type { BrowserSession, BrowserSessions } from '../../oidc/session/browser-session.ts'
-import type { RenderPage } from '../../ui/view-models.ts'
-import { originOf } from '../../oidc/token/record.ts'
 import { isRemembered } from '../../oidc/session/session-use.ts'
+import { originOf } from '../../oidc/token/record.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { Cause } from '../../store/revocation/revocation.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
-import type { Vault } from '../../crypto/vault.ts'
-import { seeOther } from '../transport/see-other.ts'
+import type { RenderPage } from '../../ui/view-models.ts'
 import type { AnswerLogin } from '../login/login-form.ts'
 import { createCsrf } from '../transport/csrf.ts'
 import { formOf } from '../transport/form.ts'
+import { seeOther } from '../transport/see-other.ts'
 
 /** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */
 const FRESH_SECONDS = 5 * MINUTE_SECONDS

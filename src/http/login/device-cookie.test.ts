@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
 import { expect, test } from 'vitest'
-import { DAY_SECONDS } from '../../time.ts'
 import { createVault, randomMasterKey } from '../../crypto/vault.ts'
+import { DAY_SECONDS } from '../../time.ts'
 import { createDeviceCookies } from './device-cookie.ts'
 
 const ADA = { sub: '7c1a2f0e-93a1-4c55-8f0e-2b9d6f1f0a01', accessEpoch: 3 }

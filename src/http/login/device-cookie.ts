@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import { z } from 'zod'
-import type { DeviceCookieEntry } from '../../rate-limiting/device-cookie.ts'
+import type { Vault } from '../../crypto/vault.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
+import type { DeviceCookieEntry } from '../../rate-limiting/device-cookie.ts'
 import type { Account } from '../../store/account/account.ts'
 import { type Clock, DAY_SECONDS, toEpochSeconds } from '../../time.ts'
-import type { Vault } from '../../crypto/vault.ts'
 
 /** Counted from each sign-in. Browsers limit cookies to 400 days. */
 const LIFETIME_SECONDS = 180 * DAY_SECONDS

@@ -1,10 +1,10 @@
 import type { Context, Middleware } from 'koa'
 import { type RememberCookie, type RememberMe, rememberedIdIn } from '../../accounts/remember-me.ts'
 import type { Log } from '../../log.ts'
-import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
 import { toEngineSeconds } from '../../oidc/engine/engine-time.ts'
 import { ROUTES } from '../../oidc/provider.ts'
+import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
+import { cookieNames } from '../../oidc/session/cookies.ts'
 import { originOf } from '../../oidc/token/record.ts'
 import type { Account } from '../../store/account/account.ts'
 

@@ -1,10 +1,10 @@
 import type { Context, Middleware } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import type { Vault } from '../../crypto/vault.ts'
 import { ProofOutdatedError, SessionNotFound } from '../../oidc/engine/errors.ts'
 import { ROUTES } from '../../oidc/provider.ts'
+import { cookieNames } from '../../oidc/session/cookies.ts'
 import { DAY_SECONDS } from '../../time.ts'
-import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../transport/form.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */

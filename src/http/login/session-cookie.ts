@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa'
-import { cookieNames } from '../../oidc/session/cookies.ts'
 import { currentUnit } from '../../oidc/engine/request-context.ts'
+import { cookieNames } from '../../oidc/session/cookies.ts'
 
 /**
  * Sets the session cookie only to an identifier that this request stored or extended. The engine sets it in every

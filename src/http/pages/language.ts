@@ -1,7 +1,7 @@
 import { parseAcceptLanguage, parseUiLocales } from '../../ui/language.ts'
 import type { Messages } from '../../ui/messages.ts'
-import type { Words } from '../../ui/words.ts'
 import type { PageContext } from '../../ui/view-models.ts'
+import type { Words } from '../../ui/words.ts'
 
 /**
  * The words that a request is answered in, the same for all that it shows: the language that the app asked for

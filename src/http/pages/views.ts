@@ -1,7 +1,7 @@
 import { LEAST_PASSWORD_CHARACTERS } from '../../accounts/password-rules.ts'
+import type { Brand } from '../../config/config.ts'
 import { accentStyle } from '../../ui/brand/colors.ts'
 import type { Logo } from '../../ui/brand/logo.ts'
-import type { Brand } from '../../config/config.ts'
 import type { InteractionFiles } from '../../ui/files.ts'
 import type { Messages } from '../../ui/messages.ts'
 import type { Templates } from '../../ui/templates.ts'

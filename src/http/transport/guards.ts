@@ -1,7 +1,7 @@
 import type { Context, Middleware } from 'koa'
 import { isForPeople } from '../../oidc/engine/endpoints.ts'
-import { BadRequestError, isForm, isOtherBody, readForm, refuseUnreadable, replayForm } from './form.ts'
 import { MAX_URL_CHARACTERS } from '../listener/request-target.ts'
+import { BadRequestError, isForm, isOtherBody, readForm, refuseUnreadable, replayForm } from './form.ts'
 
 const MAX_HEADER_CHARACTERS = 16 * 1024
 const MAX_HEADERS = 100

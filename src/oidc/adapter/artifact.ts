@@ -1,6 +1,6 @@
 import { type Adapter, errors } from 'oidc-provider'
-import type { ArtifactKind, ArtifactStore } from '../../store/token/artifact.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
+import type { ArtifactKind, ArtifactStore } from '../../store/token/artifact.ts'
 import { expiryOf, fromStored, toStored } from './payload.ts'
 
 /**

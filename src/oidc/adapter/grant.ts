@@ -1,12 +1,12 @@
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import type { Ending } from '../../store/revocation/revocation.ts'
 import { NO_ORIGIN } from '../../audit/event.ts'
+import type { Ending } from '../../store/revocation/revocation.ts'
 import type { GrantStore } from '../../store/token/grant.ts'
-import { provenEpoch } from '../session/access-epoch.ts'
-import { ProofOutdatedError } from '../engine/errors.ts'
-import { reuseIn } from '../token/record.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
+import { ProofOutdatedError } from '../engine/errors.ts'
 import { currentUnit } from '../engine/request-context.ts'
+import { provenEpoch } from '../session/access-epoch.ts'
+import { reuseIn } from '../token/record.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 type Needs = {

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { type Adapter, errors, Provider } from 'oidc-provider'
-import type { ArtifactStore } from '../../store/token/artifact.ts'
 import { sha256 } from '../../crypto/vault.ts'
+import type { ArtifactStore } from '../../store/token/artifact.ts'
 import { DPOP_PROOF_SECONDS } from '../policy.ts'
 import { expiryOf } from './payload.ts'
 

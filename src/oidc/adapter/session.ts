@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import type { Ending } from '../../store/revocation/revocation.ts'
 import { type NewEvent, NO_ORIGIN, newEvent } from '../../audit/event.ts'
+import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
+import type { Ending } from '../../store/revocation/revocation.ts'
 import type { FoundSession, Session, SessionStore } from '../../store/session/session.ts'
 import { TooManySessionsError } from '../../store/session/session-count.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
-import { sha256, type Vault } from '../../crypto/vault.ts'
+import { currentUnit, rememberSession, storedSession, type UnitOfWork } from '../engine/request-context.ts'
 import { provenEpoch } from '../session/access-epoch.ts'
 import {
   countsFor,
@@ -17,7 +18,6 @@ import {
   tooManySessions,
 } from '../session/session-limits.ts'
 import { isRemembered, oddityOf, startOf } from '../session/session-use.ts'
-import { currentUnit, rememberSession, storedSession, type UnitOfWork } from '../engine/request-context.ts'
 import { expiryOf, fromStored, toStored } from './payload.ts'
 
 /** Each use extends a session; the new expiry is stored at most this often … */

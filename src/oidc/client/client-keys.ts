@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import { type Clock, HOUR_SECONDS, MINUTE_SECONDS } from '../../time.ts'
 import type { Outbound } from '../../outbound/client.ts'
+import { type Clock, HOUR_SECONDS, MINUTE_SECONDS } from '../../time.ts'
 
 /** How long the keys behind a `jwks_uri` are used before they are fetched again: what is gone from there is over. */
 export const CLIENT_KEYS_SECONDS = HOUR_SECONDS

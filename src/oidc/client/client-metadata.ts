@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
-import type { Client } from '../../store/client/client.ts'
 import { sha256 } from '../../crypto/vault.ts'
+import type { Client } from '../../store/client/client.ts'
 
 /** The scopes that the engine itself knows; every other scope belongs to a resource. */
 export const OIDC_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const

@@ -1,6 +1,6 @@
+import type { Payload } from '../../db/schema.ts'
 import type { Client, ClientStore } from '../../store/client/client.ts'
 import type { ResourceStore } from '../../store/client/resource.ts'
-import type { Payload } from '../../db/schema.ts'
 import type { TokenKind } from '../../store/token-kind.ts'
 import { OIDC_SCOPES } from './client-metadata.ts'
 import { words } from './scopes.ts'

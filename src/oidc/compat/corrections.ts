@@ -1,8 +1,8 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+import { allowFormTargets } from '../../http/transport/headers.ts'
 import { withDatabaseTimes } from '../engine/engine-time.ts'
 import { RESPONSE_MODES } from '../provider.ts'
-import { allowFormTargets } from '../../http/transport/headers.ts'
 
 type Oidc = KoaContextWithOIDC['oidc']
 

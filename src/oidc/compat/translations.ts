@@ -1,9 +1,9 @@
 import type { Context, Middleware } from 'koa'
-import { cookieNames } from '../session/cookies.ts'
+import { BadRequestError, formOf, replayForm } from '../../http/transport/form.ts'
+import { isForPrograms, normalPath, takesOnlyPost } from '../engine/endpoints.ts'
 import { SessionNotFound } from '../engine/errors.ts'
 import { RESPONSE_MODES, ROUTES } from '../provider.ts'
-import { isForPrograms, normalPath, takesOnlyPost } from '../engine/endpoints.ts'
-import { BadRequestError, formOf, replayForm } from '../../http/transport/form.ts'
+import { cookieNames } from '../session/cookies.ts'
 
 /**
  * Our pages speak one language (`action` is `approve` or `deny`), and apps may POST where the engine takes GET.

@@ -1,10 +1,10 @@
 import { errors, Provider } from 'oidc-provider'
+import { type EventStore, NO_ORIGIN, newEvent } from '../../audit/event.ts'
 import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/device-cookie.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import type { Counted, Throttle } from '../../rate-limiting/rate-limiter.ts'
 import type { AccountStore } from '../../store/account/account.ts'
-import { type EventStore, NO_ORIGIN, newEvent } from '../../audit/event.ts'
 import { currentUnit } from '../engine/request-context.ts'
 
 /** Too many codes that do not exist. The device page says how long to wait. */

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Account } from '../../store/account/account.ts'
 import type { NewEvent, Origin } from '../../audit/event.ts'
 import type { Payload } from '../../db/schema.ts'
+import type { Account } from '../../store/account/account.ts'
 import type { FoundSession, SessionState } from '../../store/session/session.ts'
 import type { FoundToken, Token } from '../../store/token/token.ts'
 import type { TokenKind } from '../../store/token-kind.ts'

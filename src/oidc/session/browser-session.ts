@@ -4,13 +4,13 @@ import type { Lifetimes } from '../../config/config.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { Clock } from '../../time.ts'
-import { cookieNames } from './cookies.ts'
 import { engineNow, toEngineSeconds } from '../engine/engine-time.ts'
+import { currentUnit } from '../engine/request-context.ts'
 import { sessionSeconds } from '../policy.ts'
+import { cookieNames } from './cookies.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { REMEMBERED_AMR } from './session-use.ts'
 import { ACR } from './step-up.ts'
-import { currentUnit } from '../engine/request-context.ts'
 
 const COOKIE = { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true } as const
 

@@ -1,6 +1,6 @@
-import { siteOf } from '../../rate-limiting/network.ts'
 import type { Origin } from '../../audit/event.ts'
 import type { EventType } from '../../audit/event-type.ts'
+import { siteOf } from '../../rate-limiting/network.ts'
 import type { FoundSession } from '../../store/session/session.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 

@@ -1,10 +1,10 @@
 import { type Selectable, sql } from 'kysely'
-import type { Database } from '../../db/connections.ts'
-import { type Cause, type Ended, endPerson } from '../revocation/revocation.ts'
 import { changeAndRecord, type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
-import { insertMail, type NewMail } from '../outbox/mail.ts'
 import type { AccountTable } from '../../db/schema.ts'
+import { insertMail, type NewMail } from '../outbox/mail.ts'
+import { type Cause, type Ended, endPerson } from '../revocation/revocation.ts'
 
 /** A person, as the rest of the house sees one: no password, no look-up keys. */
 export type Account = Readonly<{

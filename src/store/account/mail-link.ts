@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
-import type { Account } from './account.ts'
-import type { Database } from '../../db/connections.ts'
 import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
 import { expiryOf, secondsFromNow } from '../../db/expired-rows.ts'
-import { insertMail, type NewMail } from '../outbox/mail.ts'
-import type { MailLinkTable } from '../../db/schema.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import type { MailLinkTable } from '../../db/schema.ts'
+import { insertMail, type NewMail } from '../outbox/mail.ts'
+import type { Account } from './account.ts'
 
 /** What a link in a mail is for. */
 export type LinkPurpose = MailLinkTable['purpose']

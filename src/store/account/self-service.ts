@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
+import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
+import { insertMail, type NewMail } from '../outbox/mail.ts'
+import type { Cause } from '../revocation/revocation.ts'
 import { lockUnderEpoch } from './access-epoch.ts'
 import { insertAccount, isNameTaken, loginKey, type NewAccount, replacePassword } from './account.ts'
-import type { Database } from '../../db/connections.ts'
-import type { Cause } from '../revocation/revocation.ts'
-import { type NewEvent, recordEvents } from '../../audit/event.ts'
-import { insertMail, type NewMail } from '../outbox/mail.ts'
 import { consumeLink, endLinksOf } from './mail-link.ts'
 
 /** What uses a link up: `over` when it was used, replaced or out of date, `taken` when what it asks for belongs to another. */

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Selectable, sql } from 'kysely'
-import { createCache } from '../../db/row-cache.ts'
+import { changeAndRecord, newEvent, recordEvents } from '../../audit/event.ts'
 import type { Changes } from '../../db/change-notification.ts'
 import type { Database } from '../../db/connections.ts'
-import { changeAndRecord, newEvent, recordEvents } from '../../audit/event.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
+import { createCache } from '../../db/row-cache.ts'
 import type { ClientTable } from '../../db/schema.ts'
 
 /** A registered client. Its secret is known by hash alone. */

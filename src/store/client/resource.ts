@@ -1,8 +1,8 @@
 import type { Selectable } from 'kysely'
-import { createCache } from '../../db/row-cache.ts'
 import type { Changes } from '../../db/change-notification.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
+import { createCache } from '../../db/row-cache.ts'
 import type { ResourceTable } from '../../db/schema.ts'
 
 /** A protected API that access tokens may be meant for (RFC 8707). */

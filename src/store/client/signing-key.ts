@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
-import type { Database } from '../../db/connections.ts'
 import { changeAndRecord, newEvent } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
 
 export type SigningAlg = 'RS256' | 'ES256' | 'EdDSA'
 

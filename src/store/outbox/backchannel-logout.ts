@@ -1,8 +1,8 @@
-import type { Database } from '../../db/connections.ts'
 import type { EventType } from '../../audit/event-type.ts'
-import { nextAttempt, pendingOf } from './outbox.ts'
-import type { SigningAlg } from '../client/signing-key.ts'
+import type { Database } from '../../db/connections.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import type { SigningAlg } from '../client/signing-key.ts'
+import { nextAttempt, pendingOf } from './outbox.ts'
 
 /** A client that still has to be told that a person signed out, and that is ours to tell until the lease ends. */
 export type DueLogout = Readonly<{

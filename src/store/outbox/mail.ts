@@ -1,7 +1,7 @@
 import type { Database } from '../../db/connections.ts'
 import { secondsFromNow } from '../../db/expired-rows.ts'
-import { nextAttempt, pendingOf } from './outbox.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import { nextAttempt, pendingOf } from './outbox.ts'
 
 /** A mail to be sent. */
 export type NewMail = Readonly<{

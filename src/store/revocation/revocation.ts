@@ -1,6 +1,6 @@
+import { eventParameters, insertEvents, type NewEvent, NO_ORIGIN, type Origin } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { eventParameters, insertEvents, type NewEvent, NO_ORIGIN, type Origin } from '../../audit/event.ts'
 import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
 import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
 

@@ -1,6 +1,6 @@
 import type { Database } from '../../db/connections.ts'
-import type { Payload } from '../../db/schema.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import type { Payload } from '../../db/schema.ts'
 
 /** What a client may do for a person just now. */
 export type Connection = Readonly<{

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { lockUnderEpoch } from '../account/access-epoch.ts'
-import type { Database } from '../../db/connections.ts'
 import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
+import { lockUnderEpoch } from '../account/access-epoch.ts'
 
 /** Space-separated scopes, of OpenID Connect and of each resource. */
 export type ScopeSet = Readonly<{ openid: string; resources: Readonly<Record<string, string>> }>

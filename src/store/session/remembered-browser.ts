@@ -1,10 +1,10 @@
-import { UNDER_EPOCH } from '../account/access-epoch.ts'
-import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
-import type { Database } from '../../db/connections.ts'
-import { type Cause, endNow } from '../revocation/revocation.ts'
 import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
 import { expiryOf } from '../../db/expired-rows.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import { UNDER_EPOCH } from '../account/access-epoch.ts'
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
+import { type Cause, endNow } from '../revocation/revocation.ts'
 
 /** A browser that signs a person in again when its session is gone. */
 export type RememberedBrowser = Readonly<{

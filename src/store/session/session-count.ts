@@ -1,6 +1,6 @@
 import type { Database } from '../../db/connections.ts'
-import { type Cause, endNow } from '../revocation/revocation.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import { type Cause, endNow } from '../revocation/revocation.ts'
 
 /** How many browsers one person may be signed in with at once: at all, or to one client. */
 export type SessionCount = Readonly<{ most: number; clientId?: string }>

@@ -1,13 +1,13 @@
 import { sql } from 'kysely'
-import { UNDER_EPOCH } from '../account/access-epoch.ts'
-import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
+import { eventParameters, insertEvents, type NewEvent } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { eventParameters, insertEvents, type NewEvent } from '../../audit/event.ts'
+import { defineStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
+import { UNDER_EPOCH } from '../account/access-epoch.ts'
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 import { countOthers, makeRoom, type NewSession } from './session-count.ts'
 import { sessionExpiry } from './session-expiry.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
 
 /** A browser's session with us, signed in or not. Known by the hash of its cookie. */
 export type Session = Readonly<{

@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
+import { changeAndRecord, type NewEvent } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { changeAndRecord, type NewEvent } from '../../audit/event.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
-import type { Payload } from '../../db/schema.ts'
 import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
-import { hex, type Token } from './token.ts'
+import type { Payload } from '../../db/schema.ts'
 import { TOKEN_KINDS } from '../token-kind.ts'
+import { hex, type Token } from './token.ts'
 
 /** A device code with the fingerprint of its user code, and itself sealed: devices are told it once, people never. */
 export type NewDeviceCode = Pick<Token, 'idHash' | 'clientId' | 'payload' | 'expiresAt'> &

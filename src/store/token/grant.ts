@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
-import { UNDER_EPOCH } from '../account/access-epoch.ts'
-import type { Database } from '../../db/connections.ts'
 import type { Origin } from '../../audit/event.ts'
+import type { Database } from '../../db/connections.ts'
 import { expiryOf } from '../../db/expired-rows.ts'
-import type { Payload } from '../../db/schema.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import type { Payload } from '../../db/schema.ts'
+import { UNDER_EPOCH } from '../account/access-epoch.ts'
 
 /** What a person let a client do (the engine's Grant). Tokens hang on it: deleting it deletes them. */
 export type Grant = Readonly<{

@@ -1,7 +1,7 @@
-import { DAY_SECONDS } from '../../time.ts'
 import type { Database } from '../../db/connections.ts'
 import { AGO, type Expiry, expiryOf } from '../../db/expired-rows.ts'
 import { defineStatement } from '../../db/prepared-statement.ts'
+import { DAY_SECONDS } from '../../time.ts'
 import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
 
 /** The longest time that an answer is kept, however long an outage lasts. */

@@ -1,10 +1,10 @@
-import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiryOf } from '../../db/expired-rows.ts'
-import type { Payload } from '../../db/schema.ts'
-import type { SessionState } from '../session/session.ts'
 import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import type { Payload } from '../../db/schema.ts'
+import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
+import type { SessionState } from '../session/session.ts'
 import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
 
 export type Token = Readonly<{
