@@ -4,54 +4,79 @@ import { describe, expect, test } from 'vitest'
 
 const SOURCE = import.meta.dirname
 
-/** Rooms from the bottom up: a file imports from its own room and from rooms before it. */
+/**
+ * Rooms and sub-rooms from the bottom up: a file imports from its own room and from rooms that stand before it. A file
+ * beside sub-rooms belongs to the room itself.
+ */
 const ROOMS = [
   'time',
-  'clock',
-  'brand',
-  'settings',
-  'near-miss',
-  'config',
   'log',
   'metrics',
-  'vault',
-  'interactions',
+  'clock',
+  'data-folder',
+  'ui/brand',
+  'ui',
+  'config',
+  'crypto',
+  'db',
+  'audit',
   'store',
+  'store/client',
+  'store/outbox',
+  'store/revocation',
+  'store/account',
+  'store/session',
+  'store/token',
+  'rate-limiting',
   'mail',
   'accounts',
-  'oidc',
+  'outbound',
   'jobs',
+  'outbox',
+  'oidc/engine',
+  'oidc/client',
+  'oidc/token',
+  'oidc/session',
+  'oidc/device',
+  'oidc/adapter',
+  'oidc/compat',
+  'oidc',
   'admin',
+  'http/listener',
+  'http/transport',
+  'http/pages',
+  'http/login',
+  'http/account',
   'http',
-  'master-key',
-  'installation',
-  'server',
-  'demo',
+  'app',
+  'cli/output',
+  'cli/try',
   'cli',
   'main',
 ]
+const MOST_FILES_IN_A_ROOM = 14
 
 /** Packages that one room alone may import values from. */
 const PACKAGE_ROOMS: Record<string, string[]> = {
   'oidc-provider': ['oidc/'],
-  kysely: ['store/'],
-  'kysely/migration': ['store/'],
-  pg: ['store/'],
-  '@electric-sql/pglite': ['store/'],
+  kysely: ['db/', 'audit/', 'store/'],
+  'kysely/migration': ['db/'],
+  pg: ['db/'],
+  '@electric-sql/pglite': ['db/'],
   argon2: ['accounts/password.ts'],
-  '@zxcvbn-ts/core': ['accounts/guessing.ts'],
-  '@zxcvbn-ts/language-common': ['accounts/guessing.ts'],
+  '@zxcvbn-ts/core': ['accounts/password-strength.ts'],
+  '@zxcvbn-ts/language-common': ['accounts/password-strength.ts'],
   commander: ['cli/'],
   'openid-client': ['cli/'],
-  eta: ['interactions/'],
-  'intl-messageformat': ['interactions/'],
+  eta: ['ui/'],
+  'intl-messageformat': ['ui/'],
   nodemailer: ['mail/transport.ts'],
-  '@formatjs/intl-localematcher': ['interactions/'],
-  undici: ['oidc/'],
-  'lru-cache': ['store/', 'accounts/', 'oidc/', 'http/'],
-  'ipaddr.js': ['accounts/network.ts', 'http/transport/client-address.ts'],
+  '@formatjs/intl-localematcher': ['ui/'],
+  undici: ['outbound/'],
+  'lru-cache': ['db/', 'rate-limiting/', 'accounts/', 'oidc/', 'http/'],
+  'ipaddr.js': ['rate-limiting/network.ts', 'http/transport/client-address.ts'],
   bowser: ['http/'],
-  uuid: ['store/'],
+  uuid: ['audit/', 'store/'],
   'prom-client': ['metrics.ts'],
 }
 
@@ -61,20 +86,27 @@ const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter(
   (file) => file.endsWith('.ts') && !file.endsWith('.test.ts'),
 )
 const imports = files.flatMap(importsOf)
+const internal = imports
+  .filter(({ from }) => from.startsWith('.'))
+  .map(({ file, from }) => ({ file, target: relative(SOURCE, resolve(SOURCE, dirname(file), from)) }))
 
 describe('the house', () => {
-  test('imports point down only', () => {
-    const upwards = imports.filter(({ file, from, isType }) => {
-      if (!from.startsWith('.')) return false
-      const target = roomOf(relative(SOURCE, resolve(SOURCE, dirname(file), from)))
-      // Types of a setting may be named anywhere; only the edges read the settings themselves.
-      return ROOMS.indexOf(target) > ROOMS.indexOf(roomOf(file)) && !(isType && target === 'config')
-    })
+  test('imports point down only, between rooms and between sub-rooms', () => {
+    const upwards = internal.filter(({ file, target }) => floorOf(target) > floorOf(file))
     expect(upwards).toEqual([])
   })
 
   test('every file is in a room that the order names', () => {
-    expect(files.filter((file) => !ROOMS.includes(roomOf(file)))).toEqual([])
+    expect(files.filter((file) => floorOf(file) === -1)).toEqual([])
+  })
+
+  test('no room has too many files', () => {
+    const sizes = Map.groupBy(files, roomOf)
+    expect([...sizes].filter(([, { length }]) => length > MOST_FILES_IN_A_ROOM)).toEqual([])
+  })
+
+  test('no imports form a cycle', () => {
+    expect(cycles(internal)).toEqual([])
   })
 
   test('a package is imported by its room alone', () => {
@@ -109,7 +141,23 @@ function importsOf(file: string): Import[] {
   )
 }
 
+/** `store/token/token.ts` is in the room `store/token`; a file of the top level is a room of its own. */
 function roomOf(file: string): string {
-  const [first = ''] = file.split('/')
-  return first.replace(/\.ts$/, '')
+  const folder = dirname(file)
+  return folder === '.' ? file.replace(/\.ts$/, '') : folder
+}
+
+function floorOf(file: string): number {
+  return ROOMS.indexOf(roomOf(file))
+}
+
+/** The files that are left when files whose imports are all resolved are removed again and again. */
+function cycles(edges: readonly { file: string; target: string }[]): string[] {
+  let left = edges
+  for (;;) {
+    const importers = new Set(left.map(({ file }) => file))
+    const rest = left.filter(({ target }) => importers.has(target))
+    if (rest.length === left.length) return [...importers]
+    left = rest
+  }
 }

@@ -1,6 +1,7 @@
 import type { Account } from '../store/account/account.ts'
+import type { PasswordFault } from '../ui/view-models.ts'
 import { isPossiblePassword, MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
-import type { FindWeakness, Weakness } from './password-strength.ts'
+import type { FindWeakness } from './password-strength.ts'
 
 /** Of a password that is all there is; where a second factor is enforced, NIST asks for 8. */
 export const LEAST_PASSWORD_CHARACTERS = 15
@@ -8,13 +9,6 @@ export const LEAST_PASSWORD_CHARACTERS = 15
 const LEAST_WORD_CHARACTERS = 3
 const MOST_WORD_CHARACTERS = 40
 const MOST_WORDS = 40
-
-/** Why a password may not be chosen: a code, for whoever puts it into words. */
-export type PasswordFault =
-  | { code: 'too-short'; least: number; length: number }
-  | { code: 'too-long'; most: number; length: number }
-  | { code: 'unprintable' }
-  | { code: Weakness }
 
 /** A password that may not be chosen. Its message is for programmers. */
 export class PasswordRuleError extends Error {

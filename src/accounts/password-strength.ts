@@ -1,5 +1,6 @@
 import { type Match, ZxcvbnFactory } from '@zxcvbn-ts/core'
 import { adjacencyGraphs, dictionary } from '@zxcvbn-ts/language-common'
+import type { Weakness } from '../ui/view-models.ts'
 import { COMMON_PASSPHRASES, lettersOf, squeeze } from './common-passphrases.ts'
 
 /** Guesses that a password must withstand: with Argon2id, years of a thousand tries a second. */
@@ -13,9 +14,6 @@ const JUDGED_CHARACTERS = 40
 const SIGNS = 20
 /** How many readings of `p4$$w0rd` are tried. */
 const READINGS = 5
-
-/** What makes a password easy to guess, the largest part of it first. */
-export type Weakness = 'common' | 'context' | 'repeated' | 'sequence' | 'date'
 
 /**
  * Estimates how many guesses a password withstands: common passwords and passphrases, keyboard walks, sequences,

@@ -1,4 +1,4 @@
-import type { PasswordFault } from '../accounts/password-rules.ts'
+import type { PasswordFault } from '../ui/view-models.ts'
 
 /** Why a password was refused, for an operator. */
 export function describePasswordFault(fault: PasswordFault): string {

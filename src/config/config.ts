@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import type { LogFormat, LogLevel } from '../log.ts'
 import { type Accents, toAccents } from '../ui/brand/colors.ts'
 import type { Logo } from '../ui/brand/logo.ts'
 import { nearMisses } from './misspelled-settings.ts'
 import {
   LOOPBACK_HOSTS,
-  type LogFormat,
-  type LogLevel,
   SECRET_NAMES,
   SETTING_NAMES,
   SETTINGS,

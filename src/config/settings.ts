@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { z } from 'zod'
+import { LOG_FORMATS, LOG_LEVELS } from '../log.ts'
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import { accentFault, type Scheme } from '../ui/brand/colors.ts'
 import type { Color } from '../ui/brand/contrast.ts'
@@ -9,12 +10,8 @@ import { type Logo, parseLogo } from '../ui/brand/logo.ts'
 export const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 const MASTER_KEY_BYTES = 32
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const WHEN_FULL = ['end-oldest', 'refuse'] as const
 export type WhenFull = (typeof WHEN_FULL)[number]
-const LOG_FORMATS = ['json', 'pretty'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
-export type LogFormat = (typeof LOG_FORMATS)[number]
 
 const port = z.coerce
   .number('must be a number')

@@ -12,10 +12,10 @@ import type { EventStore } from '../audit/event.ts'
 import type { Lifetimes, Offers } from '../config/config.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
-import { mendEngineAnswers } from '../oidc/compat/corrections.ts'
+import { correctAnswers } from '../oidc/compat/corrections.ts'
 import { translateRequests } from '../oidc/compat/translations.ts'
+import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/device/polling.ts'
 import { isForPeople, isOwnForm, isResumption } from '../oidc/engine/endpoints.ts'
-import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/policy.ts'
 import type { BrowserSessions } from '../oidc/session/browser-session.ts'
 import { cookieKeys } from '../oidc/session/cookies.ts'
 import type { MailLimits } from '../rate-limiting/mail-limits.ts'
@@ -48,7 +48,7 @@ import { createSessionNotices } from './login/session-notice.ts'
 import type { Views } from './pages/views.ts'
 import { correctCookieExpiry } from './transport/cookie-expiry.ts'
 import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './transport/guards.ts'
-import { setSecurityHeaders } from './transport/headers.ts'
+import { allowFormTargets, setSecurityHeaders } from './transport/headers.ts'
 import { pinOrigin } from './transport/origin.ts'
 import { paceRequests } from './transport/pace.ts'
 import type { ProxyNotices } from './transport/proxy-notices.ts'
@@ -146,7 +146,7 @@ export function createApp(needs: Needs): Koa {
     ),
   )
   app.use(translateRequests(needs))
-  app.use(mendEngineAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS }))
+  app.use(correctAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS, allowFormTargets }))
   app.use(mount(engine)) //                                everything else
   return app
 }

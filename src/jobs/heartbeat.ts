@@ -1,6 +1,5 @@
 import { isUnavailable } from '../db/database-error.ts'
-import type { UndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
-import type { Heartbeat, UptimeStore } from '../store/token/uptime.ts'
+import type { Heartbeat, Undelivered, UptimeStore } from '../store/token/uptime.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 import type { Job } from './scheduler.ts'
 
@@ -8,6 +7,12 @@ import type { Job } from './scheduler.ts'
 const PAUSE_PART = 0.75
 /** How long an undelivered answer stays available for a retry. */
 const UNDELIVERED_SECONDS = 10 * MINUTE_SECONDS
+
+/** The answers that this instance could not send: see oidc/token/undelivered-answers.ts. */
+type UndeliveredAnswers = Readonly<{
+  list: () => readonly Undelivered[]
+  settle: (reported: readonly Undelivered[], found: readonly Uint8Array[]) => void
+}>
 
 /** Records the uptime of this instance (running and connected to the database) and its undelivered answers. */
 export function createHeartbeatJob({

@@ -22,6 +22,7 @@ import type { Clock } from '../time.ts'
 import type { RenderErrorPage, RenderPage, UserAgentOnPage } from '../ui/view-models.ts'
 import { createAdapterFactory } from './adapter/factory.ts'
 import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
+import { assertClientAssertion } from './client/client-assertion.ts'
 import {
   EXTRA_CLIENT_METADATA,
   type ExtraClientMetadata,
@@ -32,36 +33,17 @@ import { assertScopeAllowed, createResourceServerInfo, defaultResource } from '.
 import { createLoadExistingGrant } from './consent.ts'
 import { USER_CODE_MASK } from './device/user-code.ts'
 import { createUserCodeGuesses } from './device/user-code-guesses.ts'
+import { ROUTES } from './engine/endpoints.ts'
 import { logEngineEvents } from './engine/engine-log.ts'
 import { withDatabaseTimes } from './engine/engine-time.ts'
 import { withUnavailable } from './engine/unavailable.ts'
 import { createEnginePages } from './engine-pages.ts'
-import {
-  assertClientAssertion,
-  createInteractionPolicy,
-  createLifetimePolicy,
-  createRotationPolicy,
-} from './policy.ts'
+import { createLifetimePolicy } from './lifetimes.ts'
 import { cookieKeys, cookieNames } from './session/cookies.ts'
+import { createInteractionPolicy } from './session/interaction-policy.ts'
 import { createRefusal, type SessionLimits } from './session/session-limits.ts'
 import { ACR_VALUES, authenticationClaims, narrowClaims } from './session/step-up.ts'
-
-/** Where the engine answers. Clients find these through discovery; people type `/device`. */
-export const ROUTES = {
-  authorization: '/authorize',
-  token: '/token',
-  userinfo: '/userinfo',
-  jwks: '/jwks',
-  introspection: '/introspect',
-  revocation: '/revoke',
-  pushed_authorization_request: '/par',
-  code_verification: '/device',
-  device_authorization: '/device/authorize',
-  end_session: '/logout',
-} as const
-
-/** The supported response modes. A fragment would expose the code to every script of the page (RFC 9700 §4.3.1). */
-export const RESPONSE_MODES: readonly string[] = ['query', 'form_post']
+import { createRotationPolicy } from './token/rotation.ts'
 
 const OUTBOUND_BODY_BYTES = 64 * 1024
 const USER_AGENT_CHARACTERS = 200

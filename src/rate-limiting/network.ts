@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
+import type { Nearness } from '../ui/view-models.ts'
 
 /** A network in canonical form. `budget` multiplies the limit of a single subscriber. */
 export type Network = Readonly<{ prefix: string; budget: number }>
@@ -47,9 +48,6 @@ export function siteOf(address: string): string {
   if (!bytes) return UNKNOWN.prefix
   return prefixOf(bytes, bytes.length === IPV4_BYTES ? 3 : 6)
 }
-
-/** Whether two requests came from one network. `unknown` when the address families differ: a home may have both. */
-export type Nearness = 'near' | 'far' | 'unknown'
 
 /** Ranges of proxies and container gateways: clients behind such an address may be anywhere. */
 const INNER_RANGES = ['loopback', 'private', 'linkLocal', 'uniqueLocal', 'unspecified']

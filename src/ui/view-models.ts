@@ -1,7 +1,23 @@
-import type { Client as EngineClient, KoaContextWithOIDC } from 'oidc-provider'
-import type { PasswordFault } from '../accounts/password-rules.ts'
-import type { UserCodeFault } from '../oidc/device/user-code.ts'
-import type { Nearness } from '../rate-limiting/network.ts'
+import type { KoaContextWithOIDC } from 'oidc-provider'
+
+/** What makes a password easy to guess, the largest part of it first. */
+export type Weakness = 'common' | 'context' | 'repeated' | 'sequence' | 'date'
+
+/** Why a password may not be chosen: a code, for whoever puts it into words. */
+export type PasswordFault =
+  | { code: 'too-short'; least: number; length: number }
+  | { code: 'too-long'; most: number; length: number }
+  | { code: 'unprintable' }
+  | { code: Weakness }
+
+/**
+ * Why an entry cannot be a user code. `characters`: it holds others than letters from A to Z, digits, spaces and
+ * dashes.
+ */
+export type UserCodeFault = 'characters' | 'letters' | 'length'
+
+/** Whether two requests came from one network. `unknown` when the address families differ: a home may have both. */
+export type Nearness = 'near' | 'far' | 'unknown'
 
 /** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
 export type Pages = {
@@ -250,14 +266,3 @@ export type PageContext = Pick<
   KoaContextWithOIDC,
   'state' | 'get' | 'query' | 'set' | 'vary' | 'status' | 'type' | 'body' | 'response'
 > & { oidc?: Pick<KoaContextWithOIDC['oidc'], 'params'> }
-
-/** How a page names a client. Everything in it was registered by an operator, and is escaped all the same. */
-export function describeClient(client: EngineClient): ClientOnPage {
-  return {
-    name: client.clientName ?? client.clientId,
-    host: client.clientUri === undefined ? undefined : URL.parse(client.clientUri)?.host,
-    uri: client.clientUri,
-    policyUri: client.policyUri,
-    tosUri: client.tosUri,
-  }
-}

@@ -2,13 +2,13 @@ import type { Context } from 'koa'
 import type { Asker } from '../../accounts/mail-links.ts'
 import { type EventStore, newEvent } from '../../audit/event.ts'
 import { randomSecret, sha256, type Vault } from '../../crypto/vault.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
 import { originOf } from '../../oidc/token/record.ts'
 import type { AskedMail, MailLimits } from '../../rate-limiting/mail-limits.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { interactionOf } from '../login/sign-in-path.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import { formOf } from '../transport/form.ts'
 
 export type Asking = ReturnType<typeof createAsking>
 

@@ -2,12 +2,12 @@ import Router from '@koa/router'
 import type { Context } from 'koa'
 import { LINK_PATH, type MailLinks, type OpenLink } from '../../accounts/mail-links.ts'
 import type { Vault } from '../../crypto/vault.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
 import type { LinkPurpose } from '../../store/account/mail-link.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import { formOf } from '../transport/form.ts'
 import { seeOther } from '../transport/see-other.ts'
 
 const SECRET = /^[\w-]{43}$/

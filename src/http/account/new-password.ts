@@ -1,17 +1,13 @@
 import type { Context } from 'koa'
 import { HashingBusyError, type PasswordHasher } from '../../accounts/password.ts'
-import {
-  type PasswordFault,
-  type PasswordOwner,
-  PasswordRuleError,
-  type PasswordRules,
-} from '../../accounts/password-rules.ts'
+import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../../accounts/password-rules.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { widestNetworkOf } from '../../rate-limiting/network.ts'
 import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
+import type { PasswordFault } from '../../ui/view-models.ts'
 import { answerBusy } from '../login/login-form.ts'
-import { formOf } from '../transport/form.ts'
 
 /** The rate limit of new passwords for this network or this link was reached. */
 class TooManyNewPasswordsError extends Error {

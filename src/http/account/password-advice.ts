@@ -1,10 +1,10 @@
 import type { Context } from 'koa'
 import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
 import type { Views } from '../pages/views.ts'
-import { formOf } from '../transport/form.ts'
 
 type Needs = { passwordRules: PasswordRules; throttle: Throttle; views: Pick<Views, 'words'> }
 

@@ -7,12 +7,12 @@ import {
   type Registration,
   type RegistrationLink,
 } from '../../accounts/registration.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/token/record.ts'
 import type { AskedMail } from '../../rate-limiting/mail-limits.ts'
 import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import type { Views } from '../pages/views.ts'
-import { formOf } from '../transport/form.ts'
 import { seeOther } from '../transport/see-other.ts'
 import type { Asking } from './form-binding.ts'
 import { keyOf, type OpenedLinks } from './mail-link.ts'

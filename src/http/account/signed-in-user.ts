@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { Vault } from '../../crypto/vault.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { provenEpoch } from '../../oidc/session/access-epoch.ts'
 import type { BrowserSession, BrowserSessions } from '../../oidc/session/browser-session.ts'
 import { isRemembered } from '../../oidc/session/session-use.ts'
@@ -10,7 +11,6 @@ import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
 import type { AnswerLogin } from '../login/login-form.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import { formOf } from '../transport/form.ts'
 import { seeOther } from '../transport/see-other.ts'
 
 /** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */

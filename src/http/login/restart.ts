@@ -1,11 +1,11 @@
 import type { Context, Middleware } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
+import { ROUTES } from '../../oidc/engine/endpoints.ts'
 import { ProofOutdatedError, SessionNotFound } from '../../oidc/engine/errors.ts'
-import { ROUTES } from '../../oidc/provider.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
 import { DAY_SECONDS } from '../../time.ts'
-import { formOf } from '../transport/form.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */
 const RESTART_SECONDS = DAY_SECONDS

@@ -1,11 +1,6 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import { Readable } from 'node:stream'
 import type { Context } from 'koa'
 import getRawBody from 'raw-body'
-
-/** As much as the engine reads; what it would call a bad request is 413 here. */
-const MAX_FORM_BYTES = 56 * 1024
-const FORM_TYPE = 'application/x-www-form-urlencoded'
+import { FORM_TYPE, MAX_FORM_BYTES } from '../../oidc/engine/form.ts'
 
 /** A request that is refused before anybody looks at what it asks for. */
 export class BadRequestError extends Error {
@@ -63,42 +58,6 @@ export function refuseUnreadable(encoded: string): void {
       throw new BadRequestError(400, 'the request is not UTF-8')
     }
   }
-}
-
-/**
- * Lets the engine, which reads the body by itself, read this form: the request goes on as a stream of it. Written again
- * it may have become too long for the engine; then it goes on as one that was read before.
- */
-export function replayForm(ctx: Context, form: URLSearchParams): void {
-  const body = Buffer.from(form.toString())
-  const { req } = ctx
-  const headers: IncomingHttpHeaders = {
-    ...req.headers,
-    // Whatever charset it came in, it was decoded as UTF-8 (RFC 6749 appendix B).
-    'content-type': FORM_TYPE,
-    'content-length': String(body.length),
-  }
-  delete headers['transfer-encoding']
-  const { method, url, socket, httpVersion } = req
-  const source = body.length > MAX_FORM_BYTES ? { readable: false, body } : streamOf(body)
-  const replayed = Object.assign(source, { headers, method, url, socket, httpVersion, originalUrl: req.url })
-  // Koa's accessors read these four properties and the stream, nothing else of an IncomingMessage.
-  ctx.req = replayed as unknown as Context['req']
-  ctx.request.req = ctx.req
-}
-
-function streamOf(body: Buffer): Readable {
-  return new Readable({
-    read() {
-      this.push(body)
-      this.push(null)
-    },
-  })
-}
-
-/** The form of a POST, as it was read before anything else looked at the request. */
-export function formOf(ctx: Context): URLSearchParams {
-  return ctx.state.form instanceof URLSearchParams ? ctx.state.form : new URLSearchParams()
 }
 
 function decode(bytes: Buffer): string {

@@ -1,7 +1,8 @@
 import type { Context, Middleware } from 'koa'
-import { isForPeople } from '../../oidc/engine/endpoints.ts'
+import { isForPeople, takesOnlyPost } from '../../oidc/engine/endpoints.ts'
+import { replayForm } from '../../oidc/engine/form.ts'
 import { MAX_URL_CHARACTERS } from '../listener/request-target.ts'
-import { BadRequestError, isForm, isOtherBody, readForm, refuseUnreadable, replayForm } from './form.ts'
+import { BadRequestError, isForm, isOtherBody, readForm, refuseUnreadable } from './form.ts'
 
 const MAX_HEADER_CHARACTERS = 16 * 1024
 const MAX_HEADERS = 100
@@ -17,6 +18,7 @@ export const refuseHostileRequests: Middleware = async (ctx, next) => {
   if (ctx.url.length > MAX_URL_CHARACTERS) throw new BadRequestError(414, 'the URL is too long')
   refuseHeaders(ctx)
   refuseMethod(ctx)
+  if (takesOnlyPost(ctx)) requirePost(ctx)
   refuseUnreadable(ctx.url)
   if (ctx.querystring) refuseParameters(new URLSearchParams(ctx.querystring))
   if (ctx.method === 'POST') {
@@ -49,6 +51,12 @@ function refuseMethod(ctx: Context): void {
   if (METHODS.includes(ctx.method)) return
   ctx.set('Allow', METHODS.join(', '))
   throw new BadRequestError(405, 'this method is not accepted anywhere here')
+}
+
+function requirePost(ctx: Context): void {
+  if (ctx.method === 'POST' || ctx.method === 'OPTIONS') return
+  ctx.set('Allow', 'POST, OPTIONS')
+  throw new BadRequestError(405, 'this endpoint takes POST')
 }
 
 function refuseParameters(parameters: URLSearchParams): void {

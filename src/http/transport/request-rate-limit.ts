@@ -1,15 +1,14 @@
 import type { Context, Middleware, Next } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { type EventStore, newEvent } from '../../audit/event.ts'
-import { normalPath } from '../../oidc/engine/endpoints.ts'
-import { ROUTES } from '../../oidc/provider.ts'
+import { normalPath, ROUTES } from '../../oidc/engine/endpoints.ts'
+import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/token/record.ts'
 import { createTurns } from '../../rate-limiting/keyed-queue.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { networkOf, widestNetworkOf } from '../../rate-limiting/network.ts'
 import { byNetworks } from '../../rate-limiting/network-limits.ts'
 import type { Counted, Limit, Throttle, Verdict } from '../../rate-limiting/rate-limiter.ts'
-import { formOf } from './form.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
 /** Of one network, for each thing that it may create; and of the widest one around it. */

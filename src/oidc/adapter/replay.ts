@@ -2,8 +2,11 @@ import { decodeJwt } from 'jose'
 import { type Adapter, errors, Provider } from 'oidc-provider'
 import { sha256 } from '../../crypto/vault.ts'
 import type { ArtifactStore } from '../../store/token/artifact.ts'
-import { DPOP_PROOF_SECONDS } from '../policy.ts'
+import { MINUTE_SECONDS } from '../../time.ts'
 import { expiryOf } from './payload.ts'
+
+/** A DPoP proof is accepted for this long before and after its `iat`. */
+export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
 
 /**
  * Spent assertion and proof identifiers: a second insert is the replay (RFC 7523 §3, RFC 9449 §11.1). Each is kept

@@ -9,8 +9,10 @@ import { TOKEN_KINDS, type TokenKind } from '../../store/token-kind.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import { AnsweredBefore } from '../engine/errors.ts'
 import { currentUnit, rememberToken, type TokenRequest } from '../engine/request-context.ts'
-import { CONSUMED_GRACE_SECONDS } from '../policy.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
+
+/** A duplicate of a code's redemption this soon is a double click: it loses, and harms nobody. */
+const CONSUMED_GRACE_SECONDS = 10
 
 export type TokenNeeds = {
   tokens: TokenStore

@@ -1,10 +1,12 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
-import { allowFormTargets } from '../../http/transport/headers.ts'
+import { RESPONSE_MODES } from '../engine/endpoints.ts'
 import { withDatabaseTimes } from '../engine/engine-time.ts'
-import { RESPONSE_MODES } from '../provider.ts'
 
 type Oidc = KoaContextWithOIDC['oidc']
+
+/** Allows the forms of the rendered page to lead to these URLs (CSP `form-action`). */
+type AllowFormTargets = (ctx: Context, targets: readonly (string | undefined)[]) => void
 
 /** Where clients authenticate. */
 const CLIENT_ROUTES = new Set([
@@ -21,12 +23,18 @@ const CLIENT_ROUTES = new Set([
  * `unauthorized_client` for a grant type outside a client's registration and 401 `invalid_client` for missing
  * authentication (RFC 6749 §5.2), where the engine answers `invalid_request`.
  */
-export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds: number }): Middleware {
+export function correctAnswers({
+  pollIntervalSeconds,
+  allowFormTargets,
+}: {
+  pollIntervalSeconds: number
+  allowFormTargets: AllowFormTargets
+}): Middleware {
   return async (ctx, next) => {
     await next()
     const { oidc } = ctx as Context & { oidc?: Oidc }
     if (!oidc) return
-    if (ctx.type === 'text/html' && ctx.status === 200) widenFormTargets(ctx, oidc)
+    if (ctx.type === 'text/html' && ctx.status === 200) allowFormTargets(ctx, formTargetsOf(oidc))
     if (oidc.route === 'discovery' && ctx.status === 200)
       addToBody(ctx, { response_modes_supported: RESPONSE_MODES })
     if (!CLIENT_ROUTES.has(oidc.route)) return
@@ -44,13 +52,13 @@ export function mendEngineAnswers({ pollIntervalSeconds }: { pollIntervalSeconds
  * The engine has pages of its own that only submit a form: `response_mode=form_post` to the app, and signing out
  * before it goes on. Ours have named their targets already.
  */
-function widenFormTargets(ctx: Context, { params, entities, session, client }: Oidc): void {
+function formTargetsOf({ params, entities, session, client }: Oidc): (string | undefined)[] {
   const request = params?.response_mode === 'form_post' ? params : entities.Interaction?.params
   const { postLogoutRedirectUri } = session?.state ?? {}
   const targets = [request?.redirect_uri, postLogoutRedirectUri].filter(
     (target) => typeof target === 'string',
   )
-  if (targets.length > 0) allowFormTargets(ctx, [...targets, client?.clientUri])
+  return targets.length > 0 ? [...targets, client?.clientUri] : []
 }
 
 function isOutsideRegistration(client: Client, { route, params }: Oidc): boolean {

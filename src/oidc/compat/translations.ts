@@ -1,8 +1,7 @@
 import type { Context, Middleware } from 'koa'
-import { BadRequestError, formOf, replayForm } from '../../http/transport/form.ts'
-import { isForPrograms, normalPath, takesOnlyPost } from '../engine/endpoints.ts'
+import { isForPrograms, normalPath, RESPONSE_MODES, ROUTES } from '../engine/endpoints.ts'
 import { SessionNotFound } from '../engine/errors.ts'
-import { RESPONSE_MODES, ROUTES } from '../provider.ts'
+import { formOf, replayForm } from '../engine/form.ts'
 import { cookieNames } from '../session/cookies.ts'
 
 /**
@@ -17,7 +16,6 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
   }
   return (ctx, next) => {
     const path = normalPath(ctx)
-    if (takesOnlyPost(ctx)) requirePost(ctx)
     if (isForPrograms(ctx)) ctx.req.headers.accept = 'application/json'
     if (ctx.method === 'POST' && (path === ROUTES.authorization || path === ROUTES.end_session))
       return redirectToGet(ctx, path)
@@ -31,12 +29,6 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
       requireCookies(ctx, [cookies.session, cookies.resume])
     return next()
   }
-}
-
-function requirePost(ctx: Context): void {
-  if (ctx.method === 'POST' || ctx.method === 'OPTIONS') return
-  ctx.set('Allow', 'POST, OPTIONS')
-  throw new BadRequestError(405, 'this endpoint takes POST')
 }
 
 /**

@@ -1,14 +1,10 @@
+import type { UserCodeFault } from '../../ui/view-models.ts'
+
 /** No vowels, so that no code is a word, and nothing that reads like something else (RFC 8628 §6.1). */
 const LETTERS = /^[BCDFGHJKLMNPQRSTVWXZ]*$/
 /** The engine's mask of a user code: a star for each letter. */
 export const USER_CODE_MASK = '****-****'
 export const USER_CODE_LETTERS = 8
-
-/**
- * Why an entry cannot be a user code. `characters`: it holds others than letters from A to Z, digits, spaces and
- * dashes.
- */
-export type UserCodeFault = 'characters' | 'letters' | 'length'
 
 /** Normalizes an entry: ignores letter case, spaces and dashes (RFC 8628 §6.1). */
 function fold(entered: string): string {

@@ -1,5 +1,21 @@
 import type { Context } from 'koa'
-import { ROUTES } from '../provider.ts'
+
+/** Where the engine answers. Clients find these through discovery; people type `/device`. */
+export const ROUTES = {
+  authorization: '/authorize',
+  token: '/token',
+  userinfo: '/userinfo',
+  jwks: '/jwks',
+  introspection: '/introspect',
+  revocation: '/revoke',
+  pushed_authorization_request: '/par',
+  code_verification: '/device',
+  device_authorization: '/device/authorize',
+  end_session: '/logout',
+} as const
+
+/** The supported response modes. A fragment would expose the code to every script of the page (RFC 9700 §4.3.1). */
+export const RESPONSE_MODES: readonly string[] = ['query', 'form_post']
 
 /** Where programs POST; the engine would say that nothing is there. */
 const POST_ONLY = new Set<string>([

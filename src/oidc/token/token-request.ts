@@ -13,9 +13,11 @@ import { REPEATED } from '../engine/engine-log.ts'
 import { measureEngineAhead } from '../engine/engine-time.ts'
 import { type TokenRequest, withUnitOfWork } from '../engine/request-context.ts'
 import { unavailable } from '../engine/unavailable.ts'
-import { CODE_MOST_MISSES } from '../policy.ts'
 import { originOf, tokenEvent } from './record.ts'
 import type { UndeliveredAnswers } from './undelivered-answers.ts'
+
+/** So often a client may be wrong about a code of its own before the code ends: who is wrong that often does not own it. */
+const CODE_MOST_MISSES = 5
 
 const PURPOSE = 'refresh answer'
 

@@ -34,7 +34,7 @@ test('there is text for every accent, and an accent for the dark from every one 
 })
 
 test('accents are measured on the pages of the style sheet', () => {
-  const style = readFileSync(new URL('../../interactions/style.css', import.meta.url), 'utf8')
+  const style = readFileSync(new URL('../../../interactions/style.css', import.meta.url), 'utf8')
   const pages = [...style.matchAll(/--page: (#\w+); --card: (#\w+)/g)].map(([, page = '', card = '']) =>
     [page, card].map((color) => (color.length === 4 ? color.replace(/\w/g, '$&$&') : color)),
   )

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { assertClientAssertion } from './policy.ts'
+import { assertClientAssertion } from './client-assertion.ts'
 
 const ISSUER = 'https://login.example.test'
 const TOKEN = `${ISSUER}/token`

@@ -1,0 +1,42 @@
+import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
+import type { ExtraClientMetadata } from '../client/client-metadata.ts'
+import { storedSession } from '../engine/request-context.ts'
+import { isOverFor, type SessionLimits } from './session-limits.ts'
+import { isRemembered } from './session-use.ts'
+import { isSatisfied, requestedAcrs } from './step-up.ts'
+
+/** When a person must be asked: the engine's prompts, with checks of ours. */
+export function createInteractionPolicy(limits: SessionLimits): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base()
+  const login = policy.get('login')
+  const { Check } = interactionPolicy
+  // Ours knows which level includes which; the engine's would ask for ever for one that a better one includes.
+  for (const replaced of ['essential_acr', 'essential_acrs']) login?.checks.remove(replaced)
+
+  const checks: Record<string, (oidc: KoaContextWithOIDC['oidc']) => boolean> = {
+    // Disabled or deleted while signed in: the engine would go on without an account and fail.
+    account_unavailable: ({ session, account }) => Boolean(session?.accountId && !account),
+    // The person was signed out everywhere after this sign-in page was answered.
+    signed_out: ({ result, account }) =>
+      result?.login !== undefined &&
+      account !== undefined &&
+      result.login.accessEpoch !== account.accessEpoch,
+    // Signing in answers the others, whatever the session was before.
+    session_limit: ({ session, client, result }) => {
+      const stored = session && storedSession(session.uid)
+      return !result?.login && stored !== undefined && isOverFor(client, stored, limits)
+    },
+    remembered_refused: ({ session, client, result }) =>
+      !result?.login &&
+      isRemembered(session) &&
+      (client as ExtraClientMetadata | undefined)?.remember_me === false,
+    step_up: (oidc) => !oidc.result?.login && !isSatisfied(requestedAcrs(oidc), oidc.acr),
+  }
+  for (const [reason, mustAsk] of Object.entries(checks))
+    login?.checks.add(
+      new Check(reason, 'End-User authentication is required', 'login_required', ({ oidc }) =>
+        mustAsk(oidc) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
+      ),
+    )
+  return policy
+}
