@@ -21,7 +21,7 @@ afterAll(async () => {
   await Promise.all([closed.close(), open.close()])
 })
 
-describe('URLs that clients register', () => {
+describe('the check of a registered URL', () => {
   test.each([
     'http://app.example.test/jwks',
     'https://127.0.0.1/',
@@ -53,35 +53,35 @@ describe('URLs that clients register', () => {
     'https://100.64.0.1/',
     'ftp://app.example.test/',
     'javascript:alert(1)',
-  ])('%s is refused', (uri) => {
+  ])('rejects %s', (uri) => {
     expect(closed.fault(uri)).toBeTypeOf('string')
   })
 
-  test('public https is fine', () => {
+  test('accepts public https URLs', () => {
     expect(closed.fault('https://app.example.test/jwks')).toBeUndefined()
     expect(closed.fault('https://8.8.8.8/jwks')).toBeUndefined()
   })
 
-  test('an allowed private network is fine, over http too', () => {
+  test('accepts an allowed private network, also over http', () => {
     expect(open.fault('http://127.0.0.1:3000/jwks')).toBeUndefined()
     expect(open.fault('https://10.0.0.1/jwks')).toBeTypeOf('string')
   })
 })
 
-describe('fetching them', () => {
-  test('a private address is not connected to, by number or by name', async () => {
+describe('fetch', () => {
+  test('rejects a private address, given as an address or a name', async () => {
     await expect(closed.fetch(url)).rejects.toThrow()
     await expect(
       closed.fetch(url.replace('127.0.0.1', 'localhost').replace('http:', 'https:')),
     ).rejects.toThrow()
   })
 
-  test('an allowed network is', async () => {
+  test('connects to an allowed network', async () => {
     expect(await (await open.fetch(url)).json()).toEqual({ keys: [] })
     expect((await open.fetch(url.replace('127.0.0.1', 'localhost'))).status).toBe(200)
   })
 
-  test('redirects are not followed', async () => {
+  test('returns redirects instead of following them', async () => {
     expect((await open.fetch(`${url}/redirect`)).status).toBe(302)
   })
 })

@@ -1,34 +1,33 @@
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import { fetch } from 'undici'
 import { createGuardedAgent } from './guarded-agent.ts'
-import { contains, PRIVATE_NETWORKS, toBlockList } from './networks.ts'
+import { isPublicAddress } from './public-address.ts'
 
 const TIMEOUT_MILLISECONDS = 2_500
 
 /**
- * Requests to URLs that clients registered (keys, back-channel logout), kept from reaching inside: https and public
- * addresses only, judged on the address that is connected to; no redirects; 2.5 s in all.
+ * The HTTP client for URLs that clients registered (keys, back-channel logout), with SSRF protection (CWE-918): https
+ * and public addresses only, checked again on the connected socket; no redirects; 2.5 s in all.
  *
- * @param allowedNetworks CIDR networks that are reachable although private, also over http.
+ * @param allowedNetworks private CIDR networks that requests may reach, also over http.
  */
 export function createOutbound(allowedNetworks: readonly string[]) {
-  const privateNetworks = toBlockList(PRIVATE_NETWORKS)
-  const allowed = toBlockList(allowedNetworks)
+  const isAllowed = createNetworkCheck(allowedNetworks)
   const acceptedBy: Record<string, (address: string) => boolean> = {
-    'https:': (address) => contains(allowed, address) || !contains(privateNetworks, address),
-    'http:': (address) => contains(allowed, address),
+    'https:': (address) => isAllowed(address) || isPublicAddress(address),
+    'http:': isAllowed,
   }
   const agents = Object.fromEntries(
     Object.entries(acceptedBy).map(([protocol, accepts]) => [protocol, createGuardedAgent(accepts)]),
   )
 
-  /** Why a URL cannot be registered: what is certain before any look-up. undefined when nothing speaks against it. */
+  /** Why a URL cannot be registered, as far as it shows without DNS; undefined for an acceptable URL. */
   function fault(uri: string): string | undefined {
     const url = URL.parse(uri)
     const accepts = url && acceptedBy[url.protocol]
     if (!accepts) return 'must be an https URL'
     if (url.username || url.password) return 'must not have credentials'
-    // A literal address is never looked up.
+    // DNS is not asked for an address, so the agent's lookup never sees one.
     const address = url.hostname === 'localhost' ? '127.0.0.1' : url.hostname.replace(/^\[|\]$/g, '')
     if (isIP(address))
       return accepts(address)
@@ -40,7 +39,7 @@ export function createOutbound(allowedNetworks: readonly string[]) {
   return {
     fault,
 
-    /** A `fetch` that rejects when the address is refused. */
+    /** A `fetch` that rejects a URL whose address is not allowed. */
     async fetch(
       input: string | URL | Request,
       { method = 'GET', headers, body }: RequestInit = {},
@@ -57,7 +56,7 @@ export function createOutbound(allowedNetworks: readonly string[]) {
         signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
         dispatcher,
       })
-      // undici's Response and the global one are the same class in two versions.
+      // Node bundles its own undici: its Response is another version of this class.
       return response as unknown as Response
     },
 
@@ -65,6 +64,20 @@ export function createOutbound(allowedNetworks: readonly string[]) {
       await Promise.all(Object.values(agents).map((agent) => agent.close()))
     },
   }
+}
+
+/** Whether an address is in one of the networks. An IPv4-mapped address counts as its IPv4 address. */
+function createNetworkCheck(networks: readonly string[]): (address: string) => boolean {
+  const list = new BlockList()
+  for (const network of networks) {
+    const [address = '', prefix = isIP(address) === 6 ? 128 : 32] = network.split('/')
+    list.addSubnet(address, Number(prefix), familyOf(address))
+  }
+  return (address) => isIP(address) !== 0 && list.check(address, familyOf(address))
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4'
 }
 
 export type Outbound = ReturnType<typeof createOutbound>

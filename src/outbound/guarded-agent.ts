@@ -11,9 +11,9 @@ type Resolve = (
 ) => void
 
 /**
- * Connects to accepted addresses alone. A name is looked up once, and what it leads to is what is connected to, so a
- * name that leads elsewhere the next time gains nothing (DNS rebinding). The connection is judged once more: what is
- * no name is never looked up.
+ * An undici agent that connects to accepted addresses only. It pins the resolved address, so a second DNS answer cannot
+ * redirect the request (DNS rebinding). It checks the connected socket as well, because an address in a URL is not
+ * resolved.
  */
 export function createGuardedAgent(accepts: Accepts, resolve: Resolve = lookup): Agent {
   const connect = buildConnector({ lookup: guardedLookup(accepts, resolve) })
@@ -24,17 +24,17 @@ export function createGuardedAgent(accepts: Accepts, resolve: Resolve = lookup):
         const { remoteAddress } = socket
         if (remoteAddress !== undefined && accepts(remoteAddress)) return callback(null, socket)
         socket.destroy()
-        callback(refusal(options.hostname), null)
+        callback(addressError(options.hostname), null)
       })
     },
   })
 }
 
 /**
- * Tries the guard on this machine. An upgrade of Node or of the HTTP client could leave its hooks unused, which nobody
- * would notice.
+ * Sends four requests through an agent to a server on this machine. An upgrade of Node or undici could stop calling the
+ * agent's hooks, and no other sign would show it.
  *
- * @throws when a request reaches what is not accepted, or does not reach what is.
+ * @throws when a request reaches an address that is not accepted, or cannot reach an accepted one.
  */
 export async function verifyGuard(createAgent = createGuardedAgent): Promise<void> {
   let requests = 0
@@ -57,7 +57,7 @@ export async function verifyGuard(createAgent = createGuardedAgent): Promise<voi
         await fetch(`http://${host}:${port}`, { dispatcher: agent }).catch(() => {})
       await agent.close()
       if (requests !== expected)
-        throw new Error('the guard of outgoing requests does not work with this version of Node or undici')
+        throw new Error('the SSRF protection does not work with this version of Node or undici')
     }
   } finally {
     target.closeAllConnections()
@@ -70,12 +70,12 @@ function guardedLookup(accepts: Accepts, resolve: Resolve): LookupFunction {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, [])
       const reachable = addresses.filter(({ address }) => accepts(address))
-      if (reachable.length === 0) return callback(refusal(hostname), [])
+      if (reachable.length === 0) return callback(addressError(hostname), [])
       callback(null, reachable)
     })
   }
 }
 
-function refusal(hostname: string): Error {
+function addressError(hostname: string): Error {
   return new Error(`${hostname} leads to an address that is not allowed`)
 }
