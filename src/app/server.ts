@@ -32,7 +32,6 @@ import { createEngine } from '../oidc/provider.ts'
 import { createBrowserSessions } from '../oidc/session/browser-session.ts'
 import { createUnitOfWork } from '../oidc/token/token-request.ts'
 import { createUndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
-import { verifyGuard } from '../outbound/guarded-agent.ts'
 import { createBackchannelLogout } from '../outbox/backchannel-logout-delivery.ts'
 import { createDeliveries } from '../outbox/delivery.ts'
 import { createMailDelivery } from '../outbox/mail-delivery.ts'
@@ -94,7 +93,6 @@ export async function startServer(
   const views = createViews({ ...config, files, messages, templates })
   let isPrepared = false
   let stopped: Promise<void> | undefined
-  await verifyGuard()
   // Orchestrators start everything at once: the database may need a moment longer than we do.
   const installation = await openInstallation(config, {
     log,

@@ -3,6 +3,7 @@ import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
 import { describeDistance, isRefusedAt } from '../clock.ts'
 import { type Config, ConfigError, parseConfig } from '../config/config.ts'
 import { createMailTransport } from '../mail/transport.ts'
+import { verifyGuard } from '../outbound/guarded-agent.ts'
 import { print, type Terminal } from './output/terminal.ts'
 import { failedChecks, fetchReadiness } from './readiness.ts'
 import { withAdmin } from './with-admin.ts'
@@ -46,6 +47,7 @@ async function examine(terminal: Terminal): Promise<Check[]> {
     await check('database', 'schema up to date, master key fits', () => examineDatabase(terminal, config)),
     await examineClock(terminal),
     await examineMail(config),
+    await check('outbound', 'requests to private addresses are blocked', verifyGuard),
     await check('server', 'discovery answers with this issuer', () => examineServer(config)),
     ...(await examineReadiness(config)),
   ]
