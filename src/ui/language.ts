@@ -1,47 +1,26 @@
 import { match } from '@formatjs/intl-localematcher'
 
-/** More than any browser sends; the rest of a longer list is not looked at. */
-const MAX_CHARACTERS = 500
-const MAX_TAGS = 10
+/** Enough for every browser; matching takes time for each tag. */
+const MAX_TAGS = 20
 
-/** The languages of `ui_locales`, the best first (OpenID Connect Core §3.1.2.1). What is no language tag is left out. */
-export function parseUiLocales(value: unknown): string[] {
-  return typeof value === 'string' ? toTags(value.slice(0, MAX_CHARACTERS).split(/\s+/)) : []
-}
-
-/** The languages of an `Accept-Language` header, the best first (RFC 9110 §12.5.4). */
-export function parseAcceptLanguage(header: string): string[] {
-  const ranges = header
-    .slice(0, MAX_CHARACTERS)
-    .split(',')
-    .map((range) => {
-      const [tag = '', ...parameters] = range.split(';').map((part) => part.trim())
-      const quality = parameters.find((parameter) => parameter.startsWith('q='))
-      return { tag, quality: quality === undefined ? 1 : Number(quality.slice(2)) }
-    })
-    .filter(({ quality }) => quality > 0)
-  return toTags(ranges.toSorted((a, b) => b.quality - a.quality).map(({ tag }) => tag))
-}
-
-/** @returns the one of the available languages that people who prefer these read best. */
+/**
+ * Finds the available language that suits a reader best.
+ *
+ * @param preferred language tags, the best first. Invalid tags are ignored.
+ */
 export function chooseLanguage(
   preferred: readonly string[],
   available: readonly string[],
   otherwise: string,
 ): string {
-  return preferred.length === 0
-    ? otherwise
-    : match(preferred, available, otherwise, { algorithm: 'best fit' })
+  const tags = preferred.slice(0, MAX_TAGS).flatMap((tag) => canonicalTag(tag) ?? [])
+  return tags.length === 0 ? otherwise : match(tags, available, otherwise, { algorithm: 'best fit' })
 }
 
-function toTags(words: readonly string[]): string[] {
-  return words.slice(0, MAX_TAGS).flatMap((word) => canonicalTag(word) ?? [])
-}
-
-function canonicalTag(word: string): string | undefined {
+function canonicalTag(tag: string): string | undefined {
   try {
-    // Without extensions: they would choose calendars and digits.
-    return word === '' ? undefined : new Intl.Locale(word).baseName
+    // Extensions select calendars and digits, not a language.
+    return new Intl.Locale(tag).baseName
   } catch {
     return undefined
   }

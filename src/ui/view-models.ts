@@ -264,5 +264,5 @@ export type RenderErrorPage = (
 /** The part of Koa's context that pages need, whichever room the request is in. */
 export type PageContext = Pick<
   KoaContextWithOIDC,
-  'state' | 'get' | 'query' | 'set' | 'vary' | 'status' | 'type' | 'body' | 'response'
+  'state' | 'acceptsLanguages' | 'query' | 'set' | 'vary' | 'status' | 'type' | 'body' | 'response'
 > & { oidc?: Pick<KoaContextWithOIDC['oidc'], 'params'> }
