@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { RunningServer } from '../src/app/server.ts'
-import { listenForChanges } from '../src/db/change-notification.ts'
+import { listenForNotifications } from '../src/db/change-notification.ts'
 import { FaultProxy } from './support/fault-proxy.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
 import { basic, rows, send, sql } from './support/wire.ts'
@@ -106,8 +106,8 @@ describe('an instance', () => {
         const url = new URL(server.env.DATABASE_URL ?? '')
         const faultProxy = new FaultProxy({ host: url.hostname, port: Number(url.port) })
         url.port = String(await faultProxy.open())
-        const changes = listenForChanges(url.href)
-        const isTrusting = () => changes.maxAgeMilliseconds() > 1_000
+        const notifications = listenForNotifications(url.href)
+        const isTrusting = () => notifications.maxAgeMilliseconds() > 1_000
         const become = (trusting: boolean) =>
           vi.waitFor(() => expect(isTrusting()).toBe(trusting), { timeout: 5_000, interval: 10 })
         await become(true)
@@ -118,7 +118,7 @@ describe('an instance', () => {
         expect(performance.now() - diedAt).toBeLessThan(1_000)
         faultProxy.restore()
         await become(true)
-        await changes.close()
+        await notifications.close()
         faultProxy.close()
       }
       // Wherever between two heartbeats it dies.

@@ -10,7 +10,11 @@ import type { Config } from '../config/config.ts'
 import { loadMasterKeys } from '../crypto/master-key.ts'
 import { createVault } from '../crypto/vault.ts'
 import { claimDataFolder, DATABASE_FOLDER, type DataFolder } from '../data-folder/data-folder.ts'
-import { type Changes, createLocalChanges, listenForChanges } from '../db/change-notification.ts'
+import {
+  type ChangeNotifications,
+  createLocalNotifications,
+  listenForNotifications,
+} from '../db/change-notification.ts'
 import {
   type Database,
   openEmbeddedPostgres,
@@ -76,20 +80,20 @@ export async function openInstallation(
   const folder =
     config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir, { log }) : undefined
   let database: Database | undefined
-  let changes: Changes | undefined
+  let notifications: ChangeNotifications | undefined
   try {
     const vault = createVault(await loadMasterKeys(config))
     const opened = await openDatabase(config, { folder, log, attempts, signal })
     database = opened.database
-    changes = opened.changes
+    notifications = opened.notifications
     const clock = await measureClock({ readTime: () => readDatabaseTime(opened.database), wallClock })
     const { now } = clock
     dateEventsBy(now)
     const heartbeat = createHeartbeat(config.lifetimes.refreshReplaySeconds)
     const stores = {
       accounts: createAccountStore(database),
-      clients: createClientStore(database, changes),
-      resources: createResourceStore(database, changes),
+      clients: createClientStore(database, notifications),
+      resources: createResourceStore(database, notifications),
       tokens: createTokenStore(database),
       deviceCodes: createDeviceCodeStore(database),
       grants: createGrantStore(database),
@@ -145,7 +149,7 @@ export async function openInstallation(
       vault,
       stores,
       heartbeat,
-      changes,
+      notifications,
       keyring,
       jwks,
       cleanup,
@@ -159,14 +163,14 @@ export async function openInstallation(
       async close() {
         await folder?.finishAnswering()
         await outbound.close()
-        await opened.changes.close()
+        await opened.notifications.close()
         await opened.database.destroy()
         // Last: whoever gets the folder next finds the database closed.
         await folder?.release()
       },
     }
   } catch (error) {
-    await changes?.close()
+    await notifications?.close()
     await database?.destroy()
     await folder?.release()
     throw error
@@ -179,19 +183,26 @@ type Opening = Waiting & { folder: DataFolder | undefined }
 async function openDatabase(
   { database, dataDir }: Config,
   { folder, log, attempts, signal }: Opening,
-): Promise<{ database: Database; changes: Changes; runAlone: RunAlone }> {
+): Promise<{ database: Database; notifications: ChangeNotifications; runAlone: RunAlone }> {
   if (database.kind === 'embedded') {
-    const changes = createLocalChanges()
-    const embedded = openEmbeddedPostgres(join(folder?.path ?? dataDir, DATABASE_FOLDER), changes.hear)
+    const notifications = createLocalNotifications()
+    const embedded = openEmbeddedPostgres(
+      join(folder?.path ?? dataDir, DATABASE_FOLDER),
+      notifications.receive,
+    )
     logMigrations(await migrate(embedded), log)
     folder?.secure()
-    return { database: embedded, changes, runAlone: createLocalWorkerLock() }
+    return { database: embedded, notifications, runAlone: createLocalWorkerLock() }
   }
   await migratePostgres(database.url, { log, attempts, signal })
   const pool = openPostgres(database.url, {
     onConnectionError: (error) => log.warn({ event: 'database.connection_lost', error: error.message }),
   })
-  return { database: pool, changes: listenForChanges(database.url), runAlone: createWorkerLock(pool) }
+  return {
+    database: pool,
+    notifications: listenForNotifications(database.url),
+    runAlone: createWorkerLock(pool),
+  }
 }
 
 async function migratePostgres(url: string, { log, attempts, signal }: Waiting): Promise<void> {

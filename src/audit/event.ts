@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { v7 as timeOrderedId } from 'uuid'
 import type { Database } from '../db/connections.ts'
-import { AGO } from '../db/expired-rows.ts'
-import { columnsOf, defineStatement } from '../db/prepared-statement.ts'
+import { secondsAgo } from '../db/expired-rows.ts'
+import { columnsOf, prepareStatement } from '../db/prepared-statement.ts'
 import type { Clock } from '../time.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
 
@@ -123,7 +123,7 @@ export async function changeAndRecord(
   })
 }
 
-const record = defineStatement('event_insert', insertEvents(1))
+const record = prepareStatement('event_insert', insertEvents(1))
 
 /** An event as it was recorded. */
 export type RecordedEvent = Omit<NewEvent, 'type'> &
@@ -212,16 +212,16 @@ export function createEventStore(database: Database) {
 }
 
 /** The smallest identifier of an event of that age (UUID version 7: milliseconds come first). */
-const FIRST_ID_AGO = `(lpad(to_hex((extract(epoch from ${AGO('$1')}) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
+const FIRST_ID_AGO = `(lpad(to_hex((extract(epoch from ${secondsAgo('$1')}) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
 
-const deleteOldest = defineStatement<{ deleted: number }>(
+const deleteOldest = prepareStatement<{ deleted: number }>(
   'event_delete_expired',
   `with gone as (
     delete from event where id = any(array(select id from event where id < ${FIRST_ID_AGO} order by id limit $2)) returning 1
   ) select count(*)::int as deleted from gone`,
 )
 
-const countOldest = defineStatement<{ count: number }>(
+const countOldest = prepareStatement<{ count: number }>(
   'event_count_expired',
   `select count(*)::int as count from (select from event where id < ${FIRST_ID_AGO} limit $2) as counted`,
 )

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { createBatcher } from './batching.ts'
 import { isUnavailable } from './database-error.ts'
 
-const fault = (code: string) => Object.assign(new Error('a fault'), { code })
+const databaseError = (code: string) => Object.assign(new Error('a database error'), { code })
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-/** A statement that notes what it was given and ends when told. */
+/** A fake statement: it records its batches, and can be held and released. */
 function createStatement(answer: (items: readonly string[]) => readonly string[] = (items) => items) {
   const batches: string[][] = []
   const open: (() => void)[] = []
@@ -29,15 +29,15 @@ function createStatement(answer: (items: readonly string[]) => readonly string[]
   }
 }
 
-describe('items that come together', () => {
-  test('share a statement, and each gets its own result', async () => {
+describe('a batcher', () => {
+  test('sends the items of one turn in one statement, and returns to each its own result', async () => {
     const { batches, run } = createStatement((items) => items.map((item) => item.toUpperCase()))
     const load = createBatcher(run)
     expect(await Promise.all(['a', 'b', 'a'].map(load))).toEqual(['A', 'B', 'A'])
     expect(batches).toEqual([['a', 'b', 'a']])
   })
 
-  test('gather while a statement is in flight, and leave when it is back', async () => {
+  test('queues items while a statement is in flight, and sends them after it', async () => {
     const { batches, run, hold, release } = createStatement()
     const load = createBatcher(run)
     hold()
@@ -52,7 +52,7 @@ describe('items that come together', () => {
     expect(batches.slice(1)).toEqual([['b', 'c', 'd']])
   })
 
-  test('do not wait behind a statement that is slow, until four are', async () => {
+  test('sends the next statement beside a slow one, up to four', async () => {
     const { batches, run, hold, release } = createStatement()
     const load = createBatcher(run)
     hold()
@@ -67,7 +67,7 @@ describe('items that come together', () => {
     expect(batches.slice(4)).toEqual([['e', 'f']])
   })
 
-  test('give up their place after two seconds of waiting', async () => {
+  test('rejects an item that waited two seconds in the queue', async () => {
     const { run, hold, release } = createStatement()
     const load = createBatcher(run)
     hold()
@@ -85,7 +85,7 @@ describe('items that come together', () => {
     expect(await load('f')).toBe('f')
   })
 
-  test('give up their place after two seconds when more came at once than can leave', async () => {
+  test('rejects after two seconds the items that exceed four full batches', async () => {
     const { batches, run, hold, release } = createStatement()
     const load = createBatcher(run)
     hold()
@@ -98,67 +98,69 @@ describe('items that come together', () => {
     expect(batches).toHaveLength(4)
   })
 
-  test('are two hundred a statement at most', async () => {
+  test('sends at most two hundred items in one statement', async () => {
     const { batches, run } = createStatement()
     await Promise.all(Array.from({ length: 450 }, (_, index) => String(index)).map(createBatcher(run)))
     expect(batches.map(({ length }) => length)).toEqual([200, 200, 50])
   })
 })
 
-describe('a statement that fails', () => {
-  test('for one bad item fails that item alone', async () => {
+describe('a batcher whose statement fails', () => {
+  test('rejects only the item with bad data', async () => {
     const { run } = createStatement((items) => {
-      if (items.includes('bad')) throw fault('22021')
+      if (items.includes('bad')) throw databaseError('22021')
       return items
     })
     const results = await Promise.allSettled(['a', 'bad', 'b'].map(createBatcher(run)))
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
   })
 
-  test('for a row that somebody holds fails that item alone', async () => {
+  test('rejects only the item whose row is locked', async () => {
     const { run } = createStatement((items) => {
-      if (items.includes('held')) throw fault('55P03')
+      if (items.includes('held')) throw databaseError('55P03')
       return items
     })
     const results = await Promise.allSettled(['a', 'held', 'b'].map(createBatcher(run)))
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
   })
 
-  test.for(['40001', '40P01'])('because it lost to another transaction (%s) is sent again', async (code) => {
+  test.for(['40001', '40P01'])('retries after a lost conflict (%s)', async (code) => {
     let failures = 2
     const { run } = createStatement((items) => {
-      if (failures-- > 0) throw fault(code)
+      if (failures-- > 0) throw databaseError(code)
       return items
     })
-    expect(await createBatcher(run, { isRepeatable: false })('a')).toBe('a')
+    expect(await createBatcher(run, { isIdempotent: false })('a')).toBe('a')
   })
 
-  test('with its connection is sent again only if twice is the same as once', async () => {
+  test('retries after a lost connection only an idempotent statement', async () => {
     const failOnce = () => {
       let isFirst = true
       return createStatement((items) => {
         if (!isFirst) return items
         isFirst = false
-        throw fault('57P01')
+        throw databaseError('57P01')
       })
     }
     expect(await createBatcher(failOnce().run)('a')).toBe('a')
-    await expect(createBatcher(failOnce().run, { isRepeatable: false })('a')).rejects.toThrow('a fault')
+    await expect(createBatcher(failOnce().run, { isIdempotent: false })('a')).rejects.toThrow(
+      'a database error',
+    )
   })
 
-  test('because the database is away fails everybody at once, and is not tried for each', async () => {
+  test('rejects every item at once when the database is unavailable', async () => {
     const statement = createStatement(() => {
-      throw fault('ECONNREFUSED')
+      throw databaseError('ECONNREFUSED')
     })
     const results = await Promise.allSettled(['a', 'b', 'c'].map(createBatcher(statement.run)))
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
     expect(statement.batches).toHaveLength(1)
   })
 
-  test('leaves the way free for those who come after', async () => {
+  test('executes later items after a failure', async () => {
     let isAway = true
     const { run } = createStatement((items) => {
-      if (isAway) throw fault('ECONNREFUSED')
+      if (isAway) throw databaseError('ECONNREFUSED')
       return items
     })
     const load = createBatcher(run)

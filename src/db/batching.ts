@@ -3,20 +3,19 @@ import {
   isConflict,
   isConnectionLost,
   isUnavailable,
-  mayBeOneRow,
-  WaitedTooLongError,
+  mayConcernOneRow,
+  QueueTimeoutError,
 } from './database-error.ts'
 
-/** Rows that share a statement at most: a bound on how long it holds its locks. */
+/** The largest batch. It bounds how long one statement holds its locks. */
 const MOST_ITEMS = 200
 /**
- * One statement at a time makes the largest batches, which cost both sides least. One that is slow, because it waits
- * for a lock, lets the next one go after this time …
+ * One statement at a time makes the largest batches, which cost client and server least. After this time a statement
+ * counts as slow, usually because it waits for a lock, and the next one is sent beside it.
  */
 const SLOW_MILLISECONDS = 20
-/** … until so many are slow. */
 const MOST_IN_FLIGHT = 4
-/** Whoever has waited this long for their turn is told so: the client's next try finds a shorter queue. */
+/** Items that waited this long are rejected, so that the queue stays short for a retry. */
 const LONGEST_WAIT_MILLISECONDS = 2_000
 const TRIES = 3
 const JITTER_MILLISECONDS = 25
@@ -29,95 +28,97 @@ type Waiting<Item, Result> = {
 }
 
 /**
- * Lets concurrent requests share statements. While nothing is in flight an item leaves in the same turn of the event
- * loop, with whatever else that turn brought; while statements are in flight, items gather. Everybody waits for the
- * statement that carries their own item.
+ * Lets concurrent requests share statements. While no statement is in flight, an item is sent at the end of the current
+ * turn of the event loop, together with the other items of that turn. While statements are in flight, items queue. Each
+ * caller waits for the statement that carries its own item.
  *
- * (DataLoader gathers by the turn too, but bounds neither what is in flight nor what one bad key does to the others.)
+ * (DataLoader batches by the turn, too, but it bounds neither the number in flight nor the effect of one bad key.)
  *
- * @param run one statement for several items; gives a result for each, in order. A statement that lost to another
- *   transaction is sent again. With `isRepeatable` one whose connection was lost is, too: its outcome is not known, so
- *   doing it twice must be the same as doing it once.
- * @returns a function that rejects with the fault of its own item: when a statement fails for a reason that may lie
- *   in one item, each is tried alone.
+ * @param run executes one statement for several items and returns a result for each, in order. It is executed again
+ *   after a deadlock or a serialization failure, and after a lost connection if `isIdempotent`: the outcome of the first
+ *   execution is unknown then.
+ * @returns a function that rejects with the error of its own item: when a statement fails for a reason that may lie in
+ *   one item, each item is tried alone.
  */
 export function createBatcher<Item, Result>(
   run: (items: readonly Item[]) => Promise<readonly Result[]>,
-  { isRepeatable = true }: { isRepeatable?: boolean } = {},
+  { isIdempotent = true }: { isIdempotent?: boolean } = {},
 ): (item: Item) => Promise<Result> {
   const waiting: Waiting<Item, Result>[] = []
   let inFlight = 0
-  let isWayFree = true
-  let isDue = false
-  let isWatched = false
+  let maySend = true
+  let isScheduled = false
+  let hasTimer = false
 
   return (item) =>
     new Promise((resolve, reject) => {
       waiting.push({ item, since: performance.now(), resolve, reject })
-      if (isDue) return
-      if (!isWayFree || inFlight >= MOST_IN_FLIGHT) {
-        watchQueue(LONGEST_WAIT_MILLISECONDS)
+      if (isScheduled) return
+      if (!maySend || inFlight >= MOST_IN_FLIGHT) {
+        scheduleRejection(LONGEST_WAIT_MILLISECONDS)
         return
       }
-      isDue = true
-      setImmediate(depart)
+      isScheduled = true
+      setImmediate(sendNext)
     })
 
-  function depart(): void {
-    isDue = false
-    if (waiting.length === 0 || !isWayFree || inFlight >= MOST_IN_FLIGHT) return
+  function sendNext(): void {
+    isScheduled = false
+    if (waiting.length === 0 || !maySend || inFlight >= MOST_IN_FLIGHT) return
     inFlight++
-    isWayFree = false
+    maySend = false
     let isSlow = false
     const slow = setTimeout(() => {
       isSlow = true
-      isWayFree = true
-      depart()
+      maySend = true
+      sendNext()
     }, SLOW_MILLISECONDS)
     const batch = waiting.splice(0, MOST_ITEMS)
-    if (waiting.length > 0) watchQueue(LONGEST_WAIT_MILLISECONDS)
-    void fly(batch).finally(() => {
+    if (waiting.length > 0) scheduleRejection(LONGEST_WAIT_MILLISECONDS)
+    void send(batch).finally(() => {
       clearTimeout(slow)
       inFlight--
-      if (!isSlow) isWayFree = true
-      depart()
+      if (!isSlow) maySend = true
+      sendNext()
     })
   }
 
-  /** The first in the queue have waited longest. */
-  function giveUp(): void {
-    isWatched = false
+  /** Rejects the items that have waited too long; the first in the queue has waited longest. */
+  function rejectOverdue(): void {
+    hasTimer = false
     const latest = performance.now() - LONGEST_WAIT_MILLISECONDS
     while (waiting[0] && waiting[0].since <= latest)
-      waiting.shift()?.reject(new WaitedTooLongError('the database is too slow for the queue before it'))
+      waiting
+        .shift()
+        ?.reject(new QueueTimeoutError('waited too long for a statement: the database is too slow'))
     const next = waiting[0]
-    if (next) watchQueue(next.since - latest)
+    if (next) scheduleRejection(next.since - latest)
   }
 
-  function watchQueue(milliseconds: number): void {
-    if (isWatched) return
-    isWatched = true
-    setTimeout(giveUp, milliseconds)
+  function scheduleRejection(milliseconds: number): void {
+    if (hasTimer) return
+    hasTimer = true
+    setTimeout(rejectOverdue, milliseconds)
   }
 
-  async function fly(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+  async function send(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     try {
-      const results = await persist(batch.map(({ item }) => item))
+      const results = await runWithRetry(batch.map(({ item }) => item))
       batch.forEach(({ resolve }, index) => {
         resolve(results[index] as Result)
       })
     } catch (error) {
-      if (batch.length > 1 && mayBeOneRow(error)) await Promise.all(batch.map((one) => fly([one])))
+      if (batch.length > 1 && mayConcernOneRow(error)) await Promise.all(batch.map((one) => send([one])))
       else for (const { reject } of batch) reject(error)
     }
   }
 
-  async function persist(items: readonly Item[]): Promise<readonly Result[]> {
+  async function runWithRetry(items: readonly Item[]): Promise<readonly Result[]> {
     for (let tries = 1; ; tries++) {
       try {
         return await run(items)
       } catch (error) {
-        const mayTryAgain = isConflict(error) || (isRepeatable && isConnectionLost(error))
+        const mayTryAgain = isConflict(error) || (isIdempotent && isConnectionLost(error))
         if (!mayTryAgain || tries >= TRIES || !isUnavailable(error)) throw error
         await pause(tries * JITTER_MILLISECONDS * (0.5 + Math.random()))
       }

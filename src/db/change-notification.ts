@@ -1,54 +1,55 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 
-/** The tables that instances keep in memory, and those that bring them work. */
+/**
+ * Change notification: how a process learns that another instance, or this one, changed a table that it keeps in memory
+ * or takes work from. Triggers of the watched tables send `NOTIFY` with the commit of the change.
+ */
+
+/** Tables that instances cache, and outbox tables that bring them work. */
 export type WatchedTable = 'oidc_client' | 'resource' | 'signing_key' | 'backchannel_logout' | 'mail'
 
-/**
- * How this process learns that a table which it keeps in memory was changed, here or by another instance.
- */
-export type Changes = {
-  /** Called on each change; may be called without one, when changes may have been missed. */
+export type ChangeNotifications = {
+  /** Calls the listener on each change, and without one when notifications may have been lost. */
   subscribe(table: WatchedTable, listener: () => void): void
-  /** A change of our own: nobody here may read the old state after it. */
-  announce(table: WatchedTable): void
-  /** For how long what was read may be kept without hearing of a change. */
+  /** Notifies the listeners of this process of its own change, before the database's notification arrives. */
+  notifyLocally(table: WatchedTable): void
+  /** How long a row may be cached while no notification arrives. */
   maxAgeMilliseconds(): number
   close(): Promise<void>
 }
 
-/** While the database tells us of changes, memory is a copy; the limit is for what nobody foresaw. */
+/** While notifications arrive, this limits the damage of an unforeseen loss. */
 const LISTENING_MAX_AGE_MILLISECONDS = 60_000
-/** While it does not (connection lost, a pooler that drops notices), nothing is older than this. */
+/** While they do not arrive (connection lost, a pooler without LISTEN), this is the age of the oldest cached row. */
 const DEAF_MAX_AGE_MILLISECONDS = 500
 const HEARTBEAT_MILLISECONDS = 500
-/** Who heard no heartbeat for this long may have missed a change: it is noticed within a second of it. */
+/** No heartbeat for this long: assume lost notifications. Together with the maximum age this stays within a second. */
 const SILENCE_MILLISECONDS = 900
 const ANSWER_MILLISECONDS = 1_000
 const CONNECT_MILLISECONDS = 2_000
 const RETRY_MILLISECONDS = 1_000
-/** Where the triggers of the watched tables tell of changes. */
+/** The channel to which the triggers of the watched tables send notifications. */
 export const CHANNEL = 'sallyport_change'
 
-/** Changes of one process alone: the embedded database has no other, and calls `hear` with its notices. */
-export function createLocalChanges(): Changes & { hear: (payload: string) => void } {
-  const { subscribe, announce } = createSubscriptions()
+/** Notifications of the embedded database, which serves one process. It passes each to `receive`. */
+export function createLocalNotifications(): ChangeNotifications & { receive: (table: string) => void } {
+  const { subscribe, notify } = createSubscriptions()
   return {
     subscribe,
-    announce,
-    hear: announce,
+    notifyLocally: notify,
+    receive: notify,
     maxAgeMilliseconds: () => LISTENING_MAX_AGE_MILLISECONDS,
     close: async () => {},
   }
 }
 
 /**
- * Changes that a Postgres server tells of (`NOTIFY` by triggers, with the commit of the change). A notice to
- * ourselves twice a second proves that notices arrive: without it memory is short-lived, and is emptied when they are
- * back.
+ * Listens for the notifications of a Postgres server. A heartbeat, sent to itself twice a second, proves that
+ * notifications arrive. Without it cached rows are short-lived, and they are dropped when notifications arrive again.
  */
-export function listenForChanges(url: string): Changes {
-  const { subscribe, announce, announceAll } = createSubscriptions()
+export function listenForNotifications(url: string): ChangeNotifications {
+  const { subscribe, notify, notifyAll } = createSubscriptions()
   const closing = new AbortController()
   let isListening = false
   let heardAt = 0
@@ -56,7 +57,7 @@ export function listenForChanges(url: string): Changes {
 
   return {
     subscribe,
-    announce,
+    notifyLocally: notify,
     maxAgeMilliseconds() {
       const isDeaf = !isListening || performance.now() - heardAt > SILENCE_MILLISECONDS
       return isDeaf ? DEAF_MAX_AGE_MILLISECONDS : LISTENING_MAX_AGE_MILLISECONDS
@@ -71,12 +72,12 @@ export function listenForChanges(url: string): Changes {
     while (!closing.signal.aborted) {
       await listen().catch(() => {})
       isListening = false
-      announceAll()
+      notifyAll()
       await pause(RETRY_MILLISECONDS, undefined, { signal: closing.signal }).catch(() => {})
     }
   }
 
-  /** Rejects when notices do not arrive. */
+  /** Rejects when notifications do not arrive. */
   async function listen(): Promise<void> {
     const client = new pg.Client({
       connectionString: url,
@@ -85,15 +86,15 @@ export function listenForChanges(url: string): Changes {
       query_timeout: ANSWER_MILLISECONDS,
       keepAlive: true,
     })
-    // Its loss shows in the next heartbeat; without a listener it would end the process.
+    // The next heartbeat detects a lost connection; an `error` event without a listener would end the process.
     client.on('error', () => {})
     try {
       await client.connect()
       client.on('notification', ({ payload = '' }) => {
         if (payload === '') heardAt = performance.now()
-        else announce(payload)
+        else notify(payload)
       })
-      // A channel of our own for the heartbeat: other instances need not hear it.
+      // A channel for this process alone, so that other instances do not receive its heartbeat.
       const heartbeat = `sallyport_heartbeat_${crypto.randomUUID().replaceAll('-', '')}`
       await client.query(`listen ${CHANNEL}`)
       await client.query(`listen ${heartbeat}`)
@@ -102,8 +103,8 @@ export function listenForChanges(url: string): Changes {
         await client.query(`notify ${heartbeat}`)
         await pause(HEARTBEAT_MILLISECONDS, undefined, { signal: closing.signal }).catch(() => {})
         if (closing.signal.aborted) return
-        if (heardAt < beatAt) throw new Error('notices do not arrive')
-        if (!isListening) announceAll()
+        if (heardAt < beatAt) throw new Error('notifications do not arrive')
+        if (!isListening) notifyAll()
         isListening = true
       }
     } finally {
@@ -118,10 +119,10 @@ function createSubscriptions() {
     subscribe(table: WatchedTable, listener: () => void): void {
       listeners.set(table, [...(listeners.get(table) ?? []), listener])
     },
-    announce(table: string): void {
+    notify(table: string): void {
       for (const listener of listeners.get(table) ?? []) listener()
     },
-    announceAll(): void {
+    notifyAll(): void {
       for (const listener of [...listeners.values()].flat()) listener()
     },
   }

@@ -12,6 +12,10 @@ import { CHANNEL } from './change-notification.ts'
 import { DatabaseConnectionError, isConnectionUseless } from './database-error.ts'
 import type { Schema } from './schema.ts'
 
+/**
+ * Connections to Postgres: a pool to a server, or the embedded PGlite. This room also holds migrations, batching, prepared
+ * statements, change notification and locks; only `db/`, `store/` and `audit/` write SQL.
+ */
 export type Database = Kysely<Schema>
 
 const POOL_SIZE = 10
@@ -26,8 +30,8 @@ const IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
 /**
  * Opens a pool to a Postgres server. Connects with the first statement.
  *
- * @param onConnectionError told when an idle connection is lost; the pool replaces it by itself. Without a
- *   listener the loss would end the process.
+ * @param onConnectionError called when an idle connection is lost; the pool replaces it. Without a listener the
+ *   loss would end the process.
  */
 export function openPostgres(
   url: string,
@@ -60,26 +64,26 @@ function openPool({
 }: pg.PoolConfig & { onConnectionError: (error: Error) => void }): Database {
   const pool = new pg.Pool({
     application_name: 'sallyport',
-    // Statements look rows up by key, so one plan fits all parameters; made anew each time it cost more than the look-up.
+    // Statements find rows by key, so one plan fits all parameters; planning each time costs more than the look-up.
     options: '-c plan_cache_mode=force_generic_plan',
     connectionTimeoutMillis: WAIT_MILLISECONDS,
     keepAlive: true,
     ...options,
   })
   pool.on('error', onConnectionError)
-  // The pool listens to idle connections only: one that is lost while somebody holds it would end the process.
+  // The pool handles errors of idle connections only: losing one in use would end the process.
   pool.on('connect', (client) => client.on('error', onConnectionError))
-  return new Kysely({ dialect: new PostgresDialect({ pool: preparing(pool) }) })
+  return new Kysely({ dialect: new PostgresDialect({ pool: withPreparedStatements(pool) }) })
 }
 
 type Pool = Exclude<PostgresDialectConfig['pool'], (...parameters: never) => unknown>
 
 /**
- * A pool whose clients prepare the statements that begin with a comment, under the name in it: those run in nearly
- * every request, so that the server does not parse and plan them each time. A broken client is not returned to the
- * pool. Connecting rejects with {@link DatabaseConnectionError}.
+ * A pool whose clients prepare the statements that begin with a comment, under the name in that comment (see
+ * `prepareStatement`). A broken client is not returned to the pool. Connecting rejects with
+ * {@link DatabaseConnectionError}.
  */
-function preparing(pool: pg.Pool): Pool {
+function withPreparedStatements(pool: pg.Pool): Pool {
   // The client resolves the host from the URL or PGHOST.
   const target = new pg.Client(pool.options)
   return {
@@ -107,10 +111,10 @@ function preparing(pool: pg.Pool): Pool {
 }
 
 /**
- * Opens the embedded Postgres in a folder of its own. One process at a time: the caller holds the lock.
+ * Opens the embedded Postgres in a folder. The caller holds the folder's lock: one process at a time.
  *
- * @param folder created when missing; undefined keeps everything in memory (tests).
- * @param onChange told of the table whenever a change to a watched one was committed.
+ * @param folder created when missing; undefined keeps the data in memory (tests).
+ * @param onChange called with the name of a watched table after the commit of a change to it.
  */
 export function openEmbeddedPostgres(
   folder: string | undefined,
@@ -125,9 +129,8 @@ export function openEmbeddedPostgres(
 }
 
 /**
- * PGlite is one connection, and kysely's driver hands that same connection to everybody: a statement of another
- * request would run inside whichever transaction is open, and be lost with it. So a connection is handed to one
- * caller at a time.
+ * PGlite has one connection, and kysely's driver gives it to every caller: a statement of one request would run inside
+ * the open transaction of another, and be rolled back with it. This driver gives the connection to one caller at a time.
  */
 class ExclusivePGliteDialect extends PGliteDialect {
   override createDriver(): Driver {

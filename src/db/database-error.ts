@@ -1,4 +1,4 @@
-/** What a failed statement means. The only place that reads Postgres error codes. */
+/** Database errors: what a failed statement means. This is the only file that reads Postgres error codes. */
 
 const FOREIGN_KEY_VIOLATION = '23503'
 const UNIQUE_VIOLATION = '23505'
@@ -10,9 +10,9 @@ const UNAVAILABLE =
 const UNAVAILABLE_MESSAGE =
   /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error|PGlite is closed)/
 
-/** Too many wait for a database that is slow. */
-export class WaitedTooLongError extends Error {
-  override name = 'WaitedTooLongError'
+/** A statement waited too long in the queue of a batch, because the database is slow. */
+export class QueueTimeoutError extends Error {
+  override name = 'QueueTimeoutError'
 }
 
 /** No connection to the database. The message names the address and the reason, for operators, without credentials. */
@@ -45,9 +45,9 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-/** The database cannot answer now: down, full, restarting, too slow, or the statement lost to another. */
+/** The database cannot answer now: down, full, restarting or too slow, or the statement lost a conflict. */
 export function isUnavailable(error: unknown): boolean {
-  if (error instanceof WaitedTooLongError) return true
+  if (error instanceof QueueTimeoutError) return true
   if (error instanceof DatabaseConnectionError) return isUnavailable(error.cause)
   if (error instanceof AggregateError) return error.errors.some(isUnavailable)
   const code = codeOf(error)
@@ -60,7 +60,7 @@ export function isConflict(error: unknown): boolean {
   return /^(40001|40P01)$/.test(codeOf(error) ?? '')
 }
 
-/** The connection broke or was ended, so that nobody knows what became of the statement. */
+/** The connection broke or was ended: the outcome of the statement is unknown. */
 export function isConnectionLost(error: unknown): boolean {
   if (error instanceof DatabaseConnectionError) return isConnectionLost(error.cause)
   if (/^(08...|25006|57P0[1-3]|ECONNRESET|EPIPE)$/.test(codeOf(error) ?? '')) return true
@@ -75,21 +75,21 @@ export function isConnectionUseless(error: unknown): boolean {
   return isConnectionLost(error) || (error instanceof Error && error.message === 'Query read timeout')
 }
 
-/** Of several rows in one statement, one may be to blame: bad data, a broken constraint, a row that another holds. */
-export function mayBeOneRow(error: unknown): boolean {
+/** One row of a batch may have caused the error: bad data, a violated constraint, a locked row. */
+export function mayConcernOneRow(error: unknown): boolean {
   return !isUnavailable(error) || /^(55P03|57014)$/.test(codeOf(error) ?? '')
 }
 
-/** A row that this one refers to is gone. */
+/** The referenced row does not exist, or was deleted concurrently. */
 export function isForeignKeyViolation(error: unknown): boolean {
   return codeOf(error) === FOREIGN_KEY_VIOLATION
 }
 
 /**
  * Whether the same request may succeed on a retry: the database is unavailable, or a concurrent request took a unique
- * key or deleted a referenced row. Callers that expect such a conflict handle it before.
+ * key or deleted a referenced row. Callers that expect such a conflict handle it first.
  */
-export function mayPassLater(error: unknown): boolean {
+export function isRetryable(error: unknown): boolean {
   return isUnavailable(error) || isUniqueViolation(error) || isForeignKeyViolation(error)
 }
 

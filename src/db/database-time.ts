@@ -1,5 +1,5 @@
 import type { Database } from './connections.ts'
-import { defineStatement } from './prepared-statement.ts'
+import { prepareStatement } from './prepared-statement.ts'
 
 /** Reads the database's clock, in milliseconds since the epoch. */
 export async function readDatabaseTime(database: Database): Promise<number> {
@@ -7,7 +7,7 @@ export async function readDatabaseTime(database: Database): Promise<number> {
   return row?.milliseconds ?? Number.NaN
 }
 
-const readTime = defineStatement<{ milliseconds: number }>(
+const readTime = prepareStatement<{ milliseconds: number }>(
   'clock_read',
   'select extract(epoch from clock_timestamp())::float8 * 1000 as milliseconds',
 )

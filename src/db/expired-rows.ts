@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Database } from './connections.ts'
-import { defineStatement } from './prepared-statement.ts'
+import { prepareStatement } from './prepared-statement.ts'
 
-/** Tables whose rows say when they end. */
+/** Tables with a column `expires_at`. */
 type ExpiringTable =
   | 'oidc_grant'
   | 'oidc_token'
@@ -13,7 +13,7 @@ type ExpiringTable =
   | 'attempt'
   | 'mail_link'
 
-export type Expiry = {
+export type ExpiredRows = {
   /**
    * Deletes rows that expired at least `ageSeconds` ago, by the database's clock.
    *
@@ -25,26 +25,26 @@ export type Expiry = {
 }
 
 /** SQL: the instant so many seconds ago, by the database's clock. */
-export const AGO = (parameter: string): string => `now() - make_interval(secs => ${parameter}::float8)`
+export const secondsAgo = (parameter: string): string => `now() - make_interval(secs => ${parameter}::float8)`
 
 /** SQL: the instant so many seconds from now, by the database's clock. */
 export function secondsFromNow(seconds: number): RawBuilder<Date> {
   return sql<Date>`now() + make_interval(secs => ${seconds}::float8)`
 }
 
-/** Creates the clean-up of a table with `expires_at`. */
-export function expiryOf(database: Database, table: ExpiringTable): Expiry {
-  const deleteRows = defineStatement<{ deleted: number }>(
+/** Creates the clean-up of a table, by its column `expires_at`. */
+export function expiredRowsOf(database: Database, table: ExpiringTable): ExpiredRows {
+  const deleteRows = prepareStatement<{ deleted: number }>(
     `${table}_delete_expired`,
     `with gone as (
       delete from ${table} where ctid = any(array(
-        select ctid from ${table} where expires_at <= ${AGO('$1')} order by expires_at limit $2 for update skip locked
+        select ctid from ${table} where expires_at <= ${secondsAgo('$1')} order by expires_at limit $2 for update skip locked
       )) returning 1
     ) select count(*)::int as deleted from gone`,
   )
-  const countRows = defineStatement<{ count: number }>(
+  const countRows = prepareStatement<{ count: number }>(
     `${table}_count_expired`,
-    `select count(*)::int as count from (select from ${table} where expires_at <= ${AGO('$1')} limit $2) as counted`,
+    `select count(*)::int as count from (select from ${table} where expires_at <= ${secondsAgo('$1')} limit $2) as counted`,
   )
   return {
     async deleteExpired(ageSeconds, limit) {

@@ -2,12 +2,13 @@ import { CompiledQuery } from 'kysely'
 import type { Database } from './connections.ts'
 
 /**
- * A statement of the request path, written as SQL. It is compiled once here and prepared once a connection there.
- * Columns are named, never `*`: a prepared statement must not change its shape when a migration adds one.
+ * Defines a prepared statement for the request path, written as SQL. Postgres parses and plans it once per connection.
+ * The SQL names its columns, never `*`: a prepared statement must keep its result type when a migration adds a column.
  *
- * @param name unique; also what statistics and the server's log know it by.
+ * @param name unique; the server's log and its statistics show it.
+ * @returns a function that executes the statement on a database or in a transaction.
  */
-export function defineStatement<Row>(name: string, text: string) {
+export function prepareStatement<Row>(name: string, text: string) {
   const prepared = `/* ${name} */ ${text.trim()}`
   return async (database: Database, parameters: readonly unknown[]): Promise<Row[]> => {
     const { rows } = await database.executeQuery<Row>(CompiledQuery.raw(prepared, [...parameters]))
@@ -15,7 +16,7 @@ export function defineStatement<Row>(name: string, text: string) {
   }
 }
 
-/** Turns rows into columns, for `unnest`. */
+/** Turns items into one array per column, the parameters of `unnest`. */
 export function columnsOf<Item>(
   items: readonly Item[],
   ...columns: readonly ((item: Item) => unknown)[]

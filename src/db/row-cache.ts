@@ -1,34 +1,34 @@
 import { LRUCache } from 'lru-cache'
-import type { Changes, WatchedTable } from './change-notification.ts'
+import type { ChangeNotifications, WatchedTable } from './change-notification.ts'
 
-/** Rows kept at most, and as many identifiers that were looked for and not found. */
+/** The largest number of cached rows, and of cached misses. */
 const MOST_ENTRIES = 1_000
 
 type Entry<Row> = { row: Promise<Row | undefined>; readAt: number }
 
 /**
- * Keeps rows of a watched table in memory. What was not found is kept, too, apart from what was: whoever asks for
- * names that do not exist drives nobody else's out.
+ * Caches rows of a watched table. Misses use a separate LRU and cannot evict hits.
  *
- * @returns a look-up in memory, and a way to make a change through the store: after it, this process reads anew.
+ * @returns `find`, which reads through the cache, and `invalidateAfter`, which wraps a change made by this process so
+ *   that the next `find` reads the new row.
  */
-export function createCache<Row extends object>(
+export function createRowCache<Row extends object>(
   find: (id: string) => Promise<Row | undefined>,
-  { table, changes }: { table: WatchedTable; changes: Changes },
+  { table, notifications }: { table: WatchedTable; notifications: ChangeNotifications },
 ) {
   const found = new LRUCache<string, Entry<Row>>({ max: MOST_ENTRIES })
   const missing = new LRUCache<string, Entry<Row>>({ max: MOST_ENTRIES })
-  const forget = () => {
+  const clear = () => {
     found.clear()
     missing.clear()
   }
-  changes.subscribe(table, forget)
+  notifications.subscribe(table, clear)
 
   return {
     find(id: string): Promise<Row | undefined> {
-      const kept = found.get(id) ?? missing.get(id)
-      if (kept && performance.now() - kept.readAt < changes.maxAgeMilliseconds()) return kept.row
-      // Kept while it is being read: a change that comes meanwhile drops it, and whoever asks next reads anew.
+      const cached = found.get(id) ?? missing.get(id)
+      if (cached && performance.now() - cached.readAt < notifications.maxAgeMilliseconds()) return cached.row
+      // Cached while it is being read: a change during the read drops the entry, so the next call reads again.
       const entry = { row: find(id), readAt: performance.now() }
       found.delete(id)
       missing.set(id, entry)
@@ -45,12 +45,14 @@ export function createCache<Row extends object>(
       return entry.row
     },
 
-    changing<Parameters extends unknown[], Result>(change: (...parameters: Parameters) => Promise<Result>) {
+    invalidateAfter<Parameters extends unknown[], Result>(
+      change: (...parameters: Parameters) => Promise<Result>,
+    ) {
       return async (...parameters: Parameters): Promise<Result> => {
         try {
           return await change(...parameters)
         } finally {
-          changes.announce(table)
+          notifications.notifyLocally(table)
         }
       }
     },

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Database } from './connections.ts'
 import { numberOf, readMigrationFiles } from './migration-files.ts'
-import { defineStatement } from './prepared-statement.ts'
+import { prepareStatement } from './prepared-statement.ts'
 
 /** How the schema differs from the migrations of this version. */
 export type SchemaDifference = Readonly<{
@@ -59,7 +59,7 @@ async function readRan(database: Database): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-const selectServedFrom = defineStatement<{ served_from: number }>(
+const selectServedFrom = prepareStatement<{ served_from: number }>(
   'schema_served_from',
   'select served_from from schema_compatibility',
 )

@@ -1,6 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 
-/** The tables that kysely builds statements for, as it sees them: column spelling stays in this room. */
+/** The tables for which kysely builds statements. Only `db/` and `store/` know column names. */
 export type Schema = {
   account: AccountTable
   oidc_client: ClientTable
@@ -17,7 +17,7 @@ export type Schema = {
   mail_link: MailLinkTable
 }
 
-/** JSON as the engine hands it over; written as text. */
+/** A JSON document of the engine; written as text. */
 export type Payload = Record<string, unknown>
 type Json<T extends object> = JSONColumnType<T, string, string>
 type Instant = ColumnType<Date, Date | string, Date | string>

@@ -1,13 +1,13 @@
 import { sql } from 'kysely'
 import type { Database } from './connections.ts'
 
-/** Runs something unless another instance is running it: gives undefined then, at once. */
+/** Runs a job, unless another instance is running it; then it resolves to undefined at once. */
 export type RunAlone = <Result>(work: () => Promise<Result>) => Promise<Result | undefined>
 
-/** Any number that nobody else takes for a lock in this database. */
+/** The key of the advisory lock: arbitrary, and unused by anything else in this database. */
 const LOCK_KEY = 0x5a11_9047
 
-/** One worker over all instances on a Postgres server: an advisory lock, which ends with its connection at the latest. */
+/** Allows one worker over all instances by an advisory lock of Postgres, which ends with its connection at the latest. */
 export function createWorkerLock(database: Database): RunAlone {
   return async (work) =>
     await database.connection().execute(async (connection) => {
@@ -23,7 +23,7 @@ export function createWorkerLock(database: Database): RunAlone {
     })
 }
 
-/** The embedded database has one process: it need only wait for itself. */
+/** The lock for the embedded database, which serves one process. */
 export function createLocalWorkerLock(): RunAlone {
   let isRunning = false
   return async (work) => {

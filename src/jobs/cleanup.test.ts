@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import type { Expiry } from '../db/expired-rows.ts'
+import type { ExpiredRows } from '../db/expired-rows.ts'
 import { createCleanup } from './cleanup.ts'
 
 /** A table with so many expired rows. */
-const tableOf = (rows: number): Expiry => ({
+const tableOf = (rows: number): ExpiredRows => ({
   deleteExpired: async () => 0,
   countExpired: async (_ageSeconds, most) => Math.min(rows, most),
 })

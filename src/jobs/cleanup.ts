@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Expiry } from '../db/expired-rows.ts'
+import type { ExpiredRows } from '../db/expired-rows.ts'
 import type { RunAlone } from '../db/worker-lock.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 
@@ -30,8 +30,8 @@ export type CleanupReport = Record<Table, number>
 /** Expired rows. Tables in `capped` hold more than the number says. */
 export type Backlog = { rows: CleanupReport; capped: Table[] }
 
-type Needs = Record<Exclude<Table, 'events'>, Expiry> & {
-  events: Expiry
+type Needs = Record<Exclude<Table, 'events'>, ExpiredRows> & {
+  events: ExpiredRows
   runAlone: RunAlone
   /** What happened stays on record this long. */
   eventRetentionSeconds: number

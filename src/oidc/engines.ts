@@ -1,11 +1,11 @@
 import type { JWK } from 'jose'
 import type { Provider } from 'oidc-provider'
-import type { Changes } from '../db/change-notification.ts'
+import type { ChangeNotifications } from '../db/change-notification.ts'
 import type { Log } from '../log.ts'
 import type { Keyring } from './keyring.ts'
 
 type Jwks = { keys: JWK[] }
-type Needs = { jwks: Jwks; keyring: Keyring; changes: Changes; log: Log }
+type Needs = { jwks: Jwks; keyring: Keyring; notifications: ChangeNotifications; log: Log }
 
 /**
  * The engine of this moment. Its keys are fixed when it is made, so when an instance changes the signing keys, all
@@ -13,7 +13,7 @@ type Needs = { jwks: Jwks; keyring: Keyring; changes: Changes; log: Log }
  * for what is signed outside the engine.
  */
 export function createEngines(
-  { jwks, keyring, changes, log }: Needs,
+  { jwks, keyring, notifications, log }: Needs,
   create: (jwks: Jwks) => Provider,
 ): { current: () => Provider; jwks: () => Jwks } {
   let keys = jwks
@@ -35,7 +35,7 @@ export function createEngines(
     }
   }
 
-  changes.subscribe('signing_key', () => {
+  notifications.subscribe('signing_key', () => {
     reloading = reloading.then(reload)
   })
   return { current: () => engine, jwks: () => keys }

@@ -1,4 +1,4 @@
-import type { Changes, WatchedTable } from '../db/change-notification.ts'
+import type { ChangeNotifications, WatchedTable } from '../db/change-notification.ts'
 import type { Job } from '../jobs/scheduler.ts'
 import type { Log } from '../log.ts'
 
@@ -37,7 +37,7 @@ export type Outbox<Due> = Readonly<{
  */
 export function createDeliveries<Due>(
   outbox: Outbox<Due>,
-  { changes, log }: { changes: Pick<Changes, 'subscribe'>; log: Log },
+  { notifications, log }: { notifications: Pick<ChangeNotifications, 'subscribe'>; log: Log },
 ): { jobs: Job[]; stop: () => Promise<void> } {
   const running = new Map<Promise<void>, string>()
   const restsUntil = new Map<string, number>()
@@ -45,7 +45,7 @@ export function createDeliveries<Due>(
   let isWoken = false
   let isStopping = false
 
-  changes.subscribe(outbox.table, wake)
+  notifications.subscribe(outbox.table, wake)
 
   return {
     jobs: [

@@ -1,6 +1,6 @@
 import type { Database } from '../db/connections.ts'
-import { expiryOf } from '../db/expired-rows.ts'
-import { columnsOf, defineStatement } from '../db/prepared-statement.ts'
+import { expiredRowsOf } from '../db/expired-rows.ts'
+import { columnsOf, prepareStatement } from '../db/prepared-statement.ts'
 
 /** One attempt, as one limit counts it. */
 export type Attempt = Readonly<{
@@ -71,7 +71,7 @@ export function createAttemptStore(database: Database) {
       await settleAttempts(database, [giveBack, forget])
     },
 
-    ...expiryOf(database, 'attempt'),
+    ...expiredRowsOf(database, 'attempt'),
   }
 }
 
@@ -124,14 +124,14 @@ const countIn = (stages: readonly number[]): string => {
 
 /** One statement per number of stages. */
 const countAttempts = Array.from({ length: MOST_STAGES }, (_, index) =>
-  defineStatement<Count>(
+  prepareStatement<Count>(
     `attempt_count_${index + 1}`,
     countIn(Array.from({ length: index + 1 }, (_stage, before) => before + 1)),
   ),
 )
 
 /** Updates the locked, latest count, so that concurrent attempts are not lost. */
-const settleAttempts = defineStatement(
+const settleAttempts = prepareStatement(
   'attempt_settle',
   `with kept as materialized (
       select key, count from attempt

@@ -1,5 +1,5 @@
 import { errors } from 'oidc-provider'
-import { mayPassLater } from '../../db/database-error.ts'
+import { isRetryable } from '../../db/database-error.ts'
 
 /**
  * Makes a function that the engine calls fail with 503 `temporarily_unavailable` when the database is unavailable or a
@@ -12,7 +12,7 @@ export function withUnavailable<Parameters extends unknown[], Result>(
     try {
       return await work(...parameters)
     } catch (error) {
-      throw mayPassLater(error) ? unavailable(error) : error
+      throw isRetryable(error) ? unavailable(error) : error
     }
   }
 }

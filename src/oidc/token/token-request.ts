@@ -3,7 +3,7 @@ import type { Context, Middleware } from 'koa'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { type EventStore, newEventId } from '../../audit/event.ts'
 import type { Vault } from '../../crypto/vault.ts'
-import { isUnavailable, mayPassLater } from '../../db/database-error.ts'
+import { isRetryable, isUnavailable } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
 import type { RefreshAnswerStore } from '../../store/token/refresh-answer.ts'
 import type { TokenStore } from '../../store/token/token.ts'
@@ -73,7 +73,7 @@ export function createUnitOfWork(needs: Needs): Middleware {
       try {
         await finish(ctx as unknown as KoaContextWithOIDC, tokenRequest)
       } catch (error) {
-        if (!mayPassLater(error)) throw error
+        if (!isRetryable(error)) throw error
         refuse(ctx as unknown as KoaContextWithOIDC, unavailable(error))
       }
     })

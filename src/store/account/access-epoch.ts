@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 
 /**
  * A CTE for statements that store what a proof of identity allows: `person` has a row while the account's access epoch
@@ -27,7 +27,7 @@ export async function lockUnderEpoch(
   return (await lockAccount(transaction, [sub, accessEpoch])).length > 0
 }
 
-const lockAccount = defineStatement(
+const lockAccount = prepareStatement(
   'access_epoch_lock',
   'select 1 from account where sub = $1::uuid and access_epoch = $2::int for no key update',
 )

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { type NewEvent, recordEvents } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
-import { expiryOf, secondsFromNow } from '../../db/expired-rows.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { expiredRowsOf, secondsFromNow } from '../../db/expired-rows.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { MailLinkTable } from '../../db/schema.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
 import type { Account } from './account.ts'
@@ -68,7 +68,7 @@ export function createMailLinkStore(database: Database) {
       return row && toLink(row)
     },
 
-    ...expiryOf(database, 'mail_link'),
+    ...expiredRowsOf(database, 'mail_link'),
   }
 }
 
@@ -99,12 +99,12 @@ const WORKS = `link.secret_hash = $1 and link.expires_at > now() and (link.accou
     ))`
 const COLUMNS = `link.purpose, link.account_sub as sub, link.access_epoch as "accessEpoch", link.sealed_request as "sealedRequest"`
 
-const findLink = defineStatement<LinkRow>(
+const findLink = prepareStatement<LinkRow>(
   'mail_link_find',
   `select ${COLUMNS} from mail_link as link where ${WORKS}`,
 )
 
-const deleteLink = defineStatement<LinkRow>(
+const deleteLink = prepareStatement<LinkRow>(
   'mail_link_delete',
   `delete from mail_link as link where ${WORKS} returning ${COLUMNS}`,
 )

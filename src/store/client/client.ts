@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Selectable, sql } from 'kysely'
 import { changeAndRecord, newEvent, recordEvents } from '../../audit/event.ts'
-import type { Changes } from '../../db/change-notification.ts'
+import type { ChangeNotifications } from '../../db/change-notification.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
-import { createCache } from '../../db/row-cache.ts'
+import { createRowCache } from '../../db/row-cache.ts'
 import type { ClientTable } from '../../db/schema.ts'
 
 /** A registered client. Its secret is known by hash alone. */
@@ -23,16 +23,16 @@ const BY_OPERATOR = { by: 'operator' }
 
 export type ClientStore = ReturnType<typeof createClientStore>
 
-export function createClientStore(database: Database, changes: Changes) {
-  const cache = createCache(findClient, { table: 'oidc_client', changes })
+export function createClientStore(database: Database, notifications: ChangeNotifications) {
+  const cache = createRowCache(findClient, { table: 'oidc_client', notifications })
   return {
     /** From memory, where a change by any instance arrives within a second. */
     find: cache.find,
-    insert: cache.changing(insert),
+    insert: cache.invalidateAfter(insert),
     list,
-    update: cache.changing(update),
-    rotateSecret: cache.changing(rotateSecret),
-    delete: cache.changing(deleteClient),
+    update: cache.invalidateAfter(update),
+    rotateSecret: cache.invalidateAfter(rotateSecret),
+    delete: cache.invalidateAfter(deleteClient),
   }
   /** @returns `taken` when another client has the client_id, `subject` when it is or was the `sub` of a person. */
   async function insert({

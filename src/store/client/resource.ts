@@ -1,8 +1,8 @@
 import type { Selectable } from 'kysely'
-import type { Changes } from '../../db/change-notification.ts'
+import type { ChangeNotifications } from '../../db/change-notification.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
-import { createCache } from '../../db/row-cache.ts'
+import { createRowCache } from '../../db/row-cache.ts'
 import type { ResourceTable } from '../../db/schema.ts'
 
 /** A protected API that access tokens may be meant for (RFC 8707). */
@@ -20,14 +20,14 @@ export type Resource = Readonly<{
 
 export type ResourceStore = ReturnType<typeof createResourceStore>
 
-export function createResourceStore(database: Database, changes: Changes) {
-  const cache = createCache(findResource, { table: 'resource', changes })
+export function createResourceStore(database: Database, notifications: ChangeNotifications) {
+  const cache = createRowCache(findResource, { table: 'resource', notifications })
   return {
     /** From memory, where a change by any instance arrives within a second. */
     find: cache.find,
-    insert: cache.changing(insert),
+    insert: cache.invalidateAfter(insert),
     list,
-    delete: cache.changing(deleteResource),
+    delete: cache.invalidateAfter(deleteResource),
   }
   /** @returns false when the identifier is taken. */
   async function insert(resource: Omit<Resource, 'createdAt'>): Promise<boolean> {

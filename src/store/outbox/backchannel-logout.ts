@@ -1,8 +1,8 @@
 import type { EventType } from '../../audit/event-type.ts'
 import type { Database } from '../../db/connections.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { SigningAlg } from '../client/signing-key.ts'
-import { nextAttempt, pendingOf } from './outbox.ts'
+import { createPendingCount, nextAttempt } from './outbox.ts'
 
 /** A client that still has to be told that a person signed out, and that is ours to tell until the lease ends. */
 export type DueLogout = Readonly<{
@@ -51,7 +51,7 @@ export function createBackchannelLogoutStore(database: Database) {
       return row?.count ?? 0
     },
 
-    countPending: pendingOf(database, 'backchannel_logout'),
+    countPending: createPendingCount(database, 'backchannel_logout'),
   }
 }
 
@@ -60,7 +60,7 @@ const FIRST_PAUSE_SECONDS = 5
 
 type DueRow = Omit<DueLogout, 'sid'> & { sid: string | null }
 
-const claimDue = defineStatement<DueRow>(
+const claimDue = prepareStatement<DueRow>(
   'backchannel_logout_claim',
   `with due as materialized (
       select row.id, client.metadata
@@ -88,14 +88,14 @@ const recorded = (type: EventType) => `
       insert into event (type, account_sub, client_id, detail)
       select '${type}', account_sub, client_id, jsonb_build_object('jti', id, 'attempts', attempts) from gone`
 
-const confirmOne = defineStatement(
+const confirmOne = prepareStatement(
   'backchannel_logout_confirm',
   `with gone as (
       delete from backchannel_logout where id = $1 returning id, account_sub, client_id, attempts
     ) ${recorded('backchannel_logout.delivered')}`,
 )
 
-const giveUpOldest = defineStatement<{ count: number }>(
+const giveUpOldest = prepareStatement<{ count: number }>(
   'backchannel_logout_give_up',
   `with gone as (
       delete from backchannel_logout where id in (

@@ -1,7 +1,7 @@
 import type { Database } from '../../db/connections.ts'
 import { secondsFromNow } from '../../db/expired-rows.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
-import { nextAttempt, pendingOf } from './outbox.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
+import { createPendingCount, nextAttempt } from './outbox.ts'
 
 /** A mail to be sent. */
 export type NewMail = Readonly<{
@@ -42,7 +42,7 @@ export function createMailStore(database: Database) {
       return row?.count ?? 0
     },
 
-    countPending: pendingOf(database, 'mail'),
+    countPending: createPendingCount(database, 'mail'),
   }
 }
 
@@ -61,7 +61,7 @@ export async function insertMail(transaction: Database, mail: readonly NewMail[]
 /** Longer than a mail server may take: nobody else begins while one of us is still at it. */
 const FIRST_PAUSE_SECONDS = 20
 
-const claimDue = defineStatement<DueMail>(
+const claimDue = prepareStatement<DueMail>(
   'mail_claim',
   `with due as materialized (
       select id from mail where next_attempt_at <= now() and expires_at > now()
@@ -72,9 +72,9 @@ const claimDue = defineStatement<DueMail>(
     returning mail.id, mail.sealed_content as "sealedContent", mail.created_at as "createdAt", mail.attempts`,
 )
 
-const deleteOne = defineStatement('mail_delete', `delete from mail where id = $1`)
+const deleteOne = prepareStatement('mail_delete', `delete from mail where id = $1`)
 
-const giveUpExpired = defineStatement<{ count: number }>(
+const giveUpExpired = prepareStatement<{ count: number }>(
   'mail_give_up',
   `with gone as (
       delete from mail where id in (

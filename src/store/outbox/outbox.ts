@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 
 /** Tables of what somebody still has to be told. */
 type OutboxTable = 'backchannel_logout' | 'mail'
@@ -12,8 +12,11 @@ export const nextAttempt = (attempts: string, seconds: number): string =>
   `now() + make_interval(secs => least(3600, ${seconds} * 3 ^ least(${attempts}, 6) * (1 + random() / 5)))`
 
 /** Counts what has not left yet, up to `most`. */
-export function pendingOf(database: Database, table: OutboxTable): (most: number) => Promise<number> {
-  const countPending = defineStatement<{ count: number }>(
+export function createPendingCount(
+  database: Database,
+  table: OutboxTable,
+): (most: number) => Promise<number> {
+  const countPending = prepareStatement<{ count: number }>(
     `${table}_count`,
     `select count(*)::int as count from (select from ${table} limit $1) as counted`,
   )

@@ -1,7 +1,7 @@
 import { eventParameters, insertEvents, type NewEvent, NO_ORIGIN, type Origin } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
 
 /** Why sessions end before their time, and by whose will. */
@@ -167,14 +167,14 @@ const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:gra
 const IS_OF_FAMILY = `(ending.id is null or token.family = ending.id or token.consumed_by = ending.id
           or (token.family is null and token.kind in (${TOKEN_KINDS.AccessToken}, ${TOKEN_KINDS.RefreshToken})))`
 
-const raiseAccessEpoch = defineStatement<{ accessEpoch: number }>(
+const raiseAccessEpoch = prepareStatement<{ accessEpoch: number }>(
   'access_epoch_raise',
   `update account set access_epoch = access_epoch + 1, signed_out_at = now() where sub = $1::uuid
     returning access_epoch as "accessEpoch"`,
 )
 
 /** Moves the excepted session to the new epoch: after the revocation it is all that the person has. */
-const carryOver = defineStatement(
+const carryOver = prepareStatement(
   'access_epoch_carry_over',
   `with session as (
       update oidc_session set access_epoch = $2 where account_sub = $1::uuid and ended_at is null
@@ -184,7 +184,7 @@ const carryOver = defineStatement(
     update oidc_grant set access_epoch = $2 where account_sub = $1::uuid`,
 )
 
-const findAlive = defineStatement(
+const findAlive = prepareStatement(
   'end_missed',
   `select from unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::text[], $6::uuid[])
       as ending (what, grant_id, kind, id_hash, uid, id)
@@ -196,7 +196,7 @@ const findAlive = defineStatement(
     limit 1`,
 )
 
-const end = defineStatement<Ended>(
+const end = prepareStatement<Ended>(
   'end',
   `with ending as (
       select * from unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::text[], $6::uuid[], $7::text[],

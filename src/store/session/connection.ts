@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 
 /** What a client may do for a person just now. */
@@ -55,7 +55,7 @@ export function createConnectionStore(database: Database) {
 
 const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
 
-const listConnections = defineStatement<{
+const listConnections = prepareStatement<{
   client_id: string
   metadata: Payload
   grant_id: string | null
@@ -102,7 +102,7 @@ const listConnections = defineStatement<{
     order by since desc`,
 )
 
-const findDevice = defineStatement<{ client_id: string }>(
+const findDevice = prepareStatement<{ client_id: string }>(
   'connection_find_device',
   `select oidc_grant.client_id from oidc_grant join oidc_client as client on client.client_id = oidc_grant.client_id
     where oidc_grant.account_sub = $1::uuid and oidc_grant.id = $2 and ${IS_DEVICE}`,

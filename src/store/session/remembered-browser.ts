@@ -1,7 +1,7 @@
 import { type NewEvent, recordEvents } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
-import { expiryOf } from '../../db/expired-rows.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { expiredRowsOf } from '../../db/expired-rows.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import { UNDER_EPOCH } from '../account/access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 import { type Cause, endNow } from '../revocation/revocation.ts'
@@ -142,11 +142,11 @@ export function createRememberedBrowserStore(database: Database) {
       )
     },
 
-    ...expiryOf(database, 'remembered_browser'),
+    ...expiredRowsOf(database, 'remembered_browser'),
   }
 }
 
-const insertBrowser = defineStatement<{ expires_at: Date }>(
+const insertBrowser = prepareStatement<{ expires_at: Date }>(
   'browser_insert',
   `with ${UNDER_EPOCH('$2', '$3')}
     insert into remembered_browser
@@ -155,7 +155,7 @@ const insertBrowser = defineStatement<{ expires_at: Date }>(
     from person returning expires_at`,
 )
 
-const deleteBrowser = defineStatement('browser_delete', 'delete from remembered_browser where id = $1::uuid')
+const deleteBrowser = prepareStatement('browser_delete', 'delete from remembered_browser where id = $1::uuid')
 
 const COLUMNS = `remembered.expires_at, remembered.authenticated_at, remembered.sealed_secret, ${ACCOUNT_COLUMNS}`
 
@@ -167,7 +167,7 @@ type BrowserRow = AccountRow & {
   rotated_seconds_ago: number
 }
 
-const rotateSecret = defineStatement<BrowserRow>(
+const rotateSecret = prepareStatement<BrowserRow>(
   'browser_rotate',
   `update remembered_browser as remembered
     set previous_secret_hash = secret_hash, secret_hash = $3, sealed_secret = $4, rotated_at = now(),
@@ -179,7 +179,7 @@ const rotateSecret = defineStatement<BrowserRow>(
     returning ${COLUMNS}, false as is_previous, 0::float8 as rotated_seconds_ago`,
 )
 
-const findBrowser = defineStatement<BrowserRow>(
+const findBrowser = prepareStatement<BrowserRow>(
   'browser_find',
   `select ${COLUMNS}, coalesce(previous_secret_hash = $2, false) as is_previous,
       extract(epoch from now() - rotated_at)::float8 as rotated_seconds_ago
@@ -187,7 +187,7 @@ const findBrowser = defineStatement<BrowserRow>(
     where id = $1::uuid and expires_at > now() and account.status = 'active' and account.access_epoch = remembered.access_epoch`,
 )
 
-const listBrowsers = defineStatement<{
+const listBrowsers = prepareStatement<{
   id: string
   address: string | null
   user_agent: string | null

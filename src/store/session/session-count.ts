@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import { type Cause, endNow } from '../revocation/revocation.ts'
 
 /** How many browsers one person may be signed in with at once: at all, or to one client. */
@@ -50,13 +50,13 @@ export async function countOthers(
   return (await findOthers(database, [accountSub, uid, clientId ?? null])).length
 }
 
-const lockAccount = defineStatement(
+const lockAccount = prepareStatement(
   'account_lock',
   'select from account where sub = $1::uuid for no key update',
 )
 
 /** Newest first. To a client a browser counts while it has a grant for it. */
-const findOthers = defineStatement<{ uid: string }>(
+const findOthers = prepareStatement<{ uid: string }>(
   'session_others',
   `select uid from (
       select uid, max((payload ->> 'loginTs')::float8) as signed_in_at, max(seen_at) as seen_at

@@ -1,11 +1,11 @@
 import type { Database } from '../../db/connections.ts'
-import { AGO, type Expiry, expiryOf } from '../../db/expired-rows.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { type ExpiredRows, expiredRowsOf, secondsAgo } from '../../db/expired-rows.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 
 /** How sessions leave that expired: those that nobody ended are recorded as expired. */
-export function sessionExpiry(database: Database): Expiry {
+export function sessionExpiry(database: Database): ExpiredRows {
   return {
-    ...expiryOf(database, 'oidc_session'),
+    ...expiredRowsOf(database, 'oidc_session'),
     async deleteExpired(ageSeconds, limit) {
       const [row] = await deleteExpiredSessions(database, [ageSeconds, limit])
       return row?.deleted ?? 0
@@ -13,11 +13,11 @@ export function sessionExpiry(database: Database): Expiry {
   }
 }
 
-const deleteExpiredSessions = defineStatement<{ deleted: number }>(
+const deleteExpiredSessions = prepareStatement<{ deleted: number }>(
   'session_delete_expired',
   `with gone as (
       delete from oidc_session where ctid = any(array(
-        select ctid from oidc_session where expires_at <= ${AGO('$1')}
+        select ctid from oidc_session where expires_at <= ${secondsAgo('$1')}
         order by expires_at limit $2 for update skip locked
       )) returning uid, account_sub, ended_at, expires_at
     ), recorded as (

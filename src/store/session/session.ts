@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { eventParameters, insertEvents, type NewEvent } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { UNDER_EPOCH } from '../account/access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
@@ -218,7 +218,7 @@ async function upsert(database: Database, session: Session, events: readonly New
   return row?.is_stored === true
 }
 
-const upsertSession = defineStatement<{ is_stored: boolean }>(
+const upsertSession = prepareStatement<{ is_stored: boolean }>(
   'session_upsert',
   `with ${UNDER_EPOCH('$3', '$10')}, live as materialized (
       -- Serializes with a concurrent revocation of this session. Both lock the account first.
@@ -266,19 +266,19 @@ const upsertSession = defineStatement<{ is_stored: boolean }>(
     ) select exists (select from stored) as is_stored`,
 )
 
-const addAuthorizations = defineStatement(
+const addAuthorizations = prepareStatement(
   'session_add_authorizations',
   `update oidc_session
     set payload = payload || jsonb_build_object('authorizations', $4::jsonb || coalesce(payload -> 'authorizations', '{}'))
     where uid = $1 and account_sub = $2::uuid and access_epoch = $3::int and ended_at is null`,
 )
 
-const retireSession = defineStatement(
+const retireSession = prepareStatement(
   'session_retire',
   `update oidc_session set ended_at = now() where id_hash = $1 and ended_at is null`,
 )
 
-const recordMisuse = defineStatement(
+const recordMisuse = prepareStatement(
   'session_misuse',
   `with misused as (
       update oidc_session set misused_at = now()
@@ -287,7 +287,7 @@ const recordMisuse = defineStatement(
     ) select`,
 )
 
-const listSessions = defineStatement<{
+const listSessions = prepareStatement<{
   uid: string
   remembered_id: string | null
   address: string | null
@@ -305,7 +305,7 @@ const listSessions = defineStatement<{
     ) as browser order by seen_at desc`,
 )
 
-const findSessions = defineStatement<SessionRow>(
+const findSessions = prepareStatement<SessionRow>(
   'session_find',
   `select session.id_hash, session.uid, session.payload::text as payload, session.access_epoch as session_access_epoch,
       session.ended_at is not null or session.access_epoch <> coalesce(account.access_epoch, 0) as is_ended,

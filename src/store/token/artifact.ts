@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { expiryOf } from '../../db/expired-rows.ts'
-import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import { expiredRowsOf } from '../../db/expired-rows.ts'
+import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 
 /** What lives for minutes, by the engine's model names. The numbers are stored: never reuse one. */
 export const ARTIFACT_KINDS = { Interaction: 1, PushedAuthorizationRequest: 2, ReplayDetection: 3 } as const
@@ -63,7 +63,7 @@ export function createArtifactStore(database: Database) {
           unseen.delete(`${ARTIFACT_KINDS[kind]} ${Buffer.from(idHash).toString('hex')}`),
         )
       },
-      { isRepeatable: false },
+      { isIdempotent: false },
     ),
 
     /** Finds an artifact, also an expired one. */
@@ -94,11 +94,11 @@ export function createArtifactStore(database: Database) {
       return numUpdatedRows > 0n
     },
 
-    ...expiryOf(database, 'oidc_artifact'),
+    ...expiredRowsOf(database, 'oidc_artifact'),
   }
 }
 
-const insertUnseen = defineStatement<{ kind: number; id_hash: Uint8Array }>(
+const insertUnseen = prepareStatement<{ kind: number; id_hash: Uint8Array }>(
   'artifact_insert_once',
   `insert into oidc_artifact as seen (kind, id_hash, expires_at)
     select distinct on (kind, id_hash) kind, id_hash, to_timestamp(expires_at)

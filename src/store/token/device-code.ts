@@ -3,7 +3,7 @@ import { changeAndRecord, type NewEvent } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
-import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { TOKEN_KINDS } from '../token-kind.ts'
 import { hex, type Token } from './token.ts'
@@ -142,7 +142,7 @@ export function createDeviceCodeStore(database: Database) {
           return answer
         })
       },
-      { isRepeatable: false },
+      { isIdempotent: false },
     ),
   }
 }
@@ -150,7 +150,7 @@ export function createDeviceCodeStore(database: Database) {
 const IS_UNDECIDED = sql<boolean>`grant_id is null and not payload ? 'error' and not payload ? 'accountId'`
 
 /** Every poll that came too soon counts, also of several in one statement. */
-const notePolls = defineStatement<{ id_hash: Uint8Array; too_soon: boolean }>(
+const notePolls = prepareStatement<{ id_hash: Uint8Array; too_soon: boolean }>(
   'device_poll',
   `with poll as (
       select id_hash, min(interval) as interval, min(step) as step, count(*)::int as times

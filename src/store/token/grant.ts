@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import type { Origin } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
-import { expiryOf } from '../../db/expired-rows.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { expiredRowsOf } from '../../db/expired-rows.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { UNDER_EPOCH } from '../account/access-epoch.ts'
 
@@ -54,11 +54,11 @@ export function createGrantStore(database: Database) {
       return row?.payload
     },
 
-    ...expiryOf(database, 'oidc_grant'),
+    ...expiredRowsOf(database, 'oidc_grant'),
   }
 }
 
-const upsertGrant = defineStatement(
+const upsertGrant = prepareStatement(
   'grant_upsert',
   `with ${UNDER_EPOCH('$2', '$3')}
     insert into oidc_grant (id, account_sub, access_epoch, client_id, payload, address, user_agent, expires_at)

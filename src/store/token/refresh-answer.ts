@@ -1,6 +1,6 @@
 import type { Database } from '../../db/connections.ts'
-import { AGO, type Expiry, expiryOf } from '../../db/expired-rows.ts'
-import { defineStatement } from '../../db/prepared-statement.ts'
+import { type ExpiredRows, expiredRowsOf, secondsAgo } from '../../db/expired-rows.ts'
+import { prepareStatement } from '../../db/prepared-statement.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
 
@@ -48,9 +48,9 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
 }
 
 /** Deletes answers that may no longer be repeated. */
-function answerExpiry(database: Database, toleranceSeconds: number): Expiry {
+function answerExpiry(database: Database, toleranceSeconds: number): ExpiredRows {
   return {
-    ...expiryOf(database, 'oidc_refresh_answer'),
+    ...expiredRowsOf(database, 'oidc_refresh_answer'),
     async deleteExpired(ageSeconds, limit) {
       const parameters = [ageSeconds, limit, toleranceSeconds, LONGEST_SECONDS]
       const [row] = await deleteAnswers(database, parameters)
@@ -59,12 +59,12 @@ function answerExpiry(database: Database, toleranceSeconds: number): Expiry {
   }
 }
 
-const findAnswer = defineStatement<{ sealed_answer: Uint8Array }>(
+const findAnswer = prepareStatement<{ sealed_answer: Uint8Array }>(
   'refresh_answer_find',
   'select sealed_answer from oidc_refresh_answer where id_hash = $1 and expires_at > now()',
 )
 
-const findLateAnswer = defineStatement<{ sealed_answer: Uint8Array }>(
+const findLateAnswer = prepareStatement<{ sealed_answer: Uint8Array }>(
   'refresh_answer_find_late',
   `select answer.sealed_answer from oidc_refresh_answer as answer
       join oidc_token as token on token.id_hash = answer.id_hash
@@ -72,7 +72,7 @@ const findLateAnswer = defineStatement<{ sealed_answer: Uint8Array }>(
       and ${secondsUpSince('answer.made_by', 'token.consumed_at', '$2')} < answer.repeat_seconds`,
 )
 
-const noteRepeat = defineStatement<{ consumed_by: string }>(
+const noteRepeat = prepareStatement<{ consumed_by: string }>(
   'refresh_answer_note_repeat',
   `with noted as (
       select answer.id_hash, token.consumed_by, answer.repeat_seconds > $3::int as was_undelivered,
@@ -93,14 +93,14 @@ const noteRepeat = defineStatement<{ consumed_by: string }>(
 /**
  * First those whose instance was up all the time, which is the common case; measuring the uptime of others is slower.
  */
-const deleteAnswers = defineStatement<{ deleted: number }>(
+const deleteAnswers = prepareStatement<{ deleted: number }>(
   'refresh_answer_delete_expired',
   `with gone as (
       delete from oidc_refresh_answer where ctid = any(array(
         select answer.ctid
         from oidc_refresh_answer as answer
           cross join lateral (select answer.expires_at - make_interval(secs => answer.repeat_seconds) as made_at) as moment
-        where answer.expires_at <= ${AGO('$1')} and (
+        where answer.expires_at <= ${secondsAgo('$1')} and (
           exists (
             select from instance_uptime where instance = answer.made_by and began_at <= made_at
               and beat_at > now() - make_interval(secs => $3::float8)

@@ -1,7 +1,7 @@
 import { eventParameters, insertEvents, type NewEvent } from '../../audit/event.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import { type Token, tokenColumns } from './token.ts'
 
 /** All that a token request changes: what it spends, what it issues instead, and what is recorded of it. */
@@ -60,7 +60,7 @@ export function createTokenCommit(database: Database): (commit: TokenCommit) => 
 const SESSION_LIVES = `(given.session_uid is null
           or exists (select from oidc_session where uid = given.session_uid and ended_at is null))`
 
-const commitTokens = defineStatement<{ id: string; outcome: CommitOutcome }>(
+const commitTokens = prepareStatement<{ id: string; outcome: CommitOutcome }>(
   'token_commit',
   `with given as (
       select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::int[], $6::uuid[], $7::text[])

@@ -1,7 +1,7 @@
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { expiryOf } from '../../db/expired-rows.ts'
-import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import { expiredRowsOf } from '../../db/expired-rows.ts'
+import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 import type { SessionState } from '../session/session.ts'
@@ -67,7 +67,7 @@ export function createTokenStore(database: Database) {
       return row?.ended === true
     },
 
-    ...expiryOf(database, 'oidc_token'),
+    ...expiredRowsOf(database, 'oidc_token'),
   }
 }
 
@@ -84,7 +84,7 @@ export function tokenColumns(tokens: readonly Token[]): unknown[][] {
   )
 }
 
-const findTokens = defineStatement<FoundRow>(
+const findTokens = prepareStatement<FoundRow>(
   'token_find',
   `select token.id_hash, token.kind, token.payload::text as payload, token.expires_at <= now() as is_expired,
       extract(epoch from now() - token.consumed_at)::float8 as spent_seconds_ago, token.consumed_by, token.family,
@@ -106,7 +106,7 @@ const findTokens = defineStatement<FoundRow>(
       and (token.grant_id is null or oidc_grant.access_epoch = account.access_epoch)`,
 )
 
-const insertTokens = defineStatement(
+const insertTokens = prepareStatement(
   'token_insert',
   `insert into oidc_token (id_hash, kind, grant_id, client_id, payload, expires_at)
     select id_hash, kind, grant_id, client_id, payload::jsonb, to_timestamp(expires_at)
@@ -115,7 +115,7 @@ const insertTokens = defineStatement(
     on conflict (id_hash) do nothing`,
 )
 
-const noteMiss = defineStatement<{ ended: boolean }>(
+const noteMiss = prepareStatement<{ ended: boolean }>(
   'token_miss',
   `with missed as (
       update oidc_token set misses = coalesce(misses, 0) + 1

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Database } from '../../db/connections.ts'
-import { columnsOf, defineStatement } from '../../db/prepared-statement.ts'
+import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 
 /** An instance was away when it missed this many beats. */
 const MOST_MISSED_BEATS = 2
@@ -78,7 +78,7 @@ export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
   }
 }
 
-const beat = defineStatement<{ id_hash: Uint8Array }>(
+const beat = prepareStatement<{ id_hash: Uint8Array }>(
   'uptime_beat',
   `with going_on as (
       update instance_uptime set beat_at = now(), has_left = $3::boolean
@@ -102,7 +102,7 @@ const beat = defineStatement<{ id_hash: Uint8Array }>(
     returning answer.id_hash`,
 )
 
-const findSecondsUp = defineStatement<{ seconds: number }>(
+const findSecondsUp = prepareStatement<{ seconds: number }>(
   'uptime_seconds',
   `select ${secondsIn(
     `select ${beganAt()} as began_at, ${endedAt('$2')} as ended_at from instance_uptime`,
