@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { NewEvent } from '../audit/event.ts'
 import { type Identity, randomSecret, sha256, type Vault } from '../crypto/vault.ts'
 import { type MailContent, sealMail } from '../mail/content.ts'
+import type { Account } from '../store/account/account.ts'
 import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/account/mail-link.ts'
 import type { NewMail } from '../store/outbox/mail.ts'
 import { DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
@@ -97,13 +98,19 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
       return { purpose, secretHash, accountSub: account?.sub, request: JSON.parse(opened) } as OpenLink
     },
 
-    /** Mail that only tells something; worth sending for a day. */
-    tell(content: MailContent, accountSub: string | undefined): NewMail {
-      return sealMail(vault, content, {
-        accountSub,
-        seconds: DAY_SECONDS,
-      })
+    tell,
+
+    /** The mails that tell a person of a new password: one, or none without an address. */
+    tellPasswordChanged({ sub, username, email }: Account, language: string): NewMail[] {
+      if (email === undefined) return []
+      const content: MailContent = { kind: 'password-changed', to: email, language, values: { username } }
+      return [tell(content, sub)]
     },
+  }
+
+  /** Mail that only tells something; worth sending for a day. */
+  function tell(content: MailContent, accountSub: string | undefined): NewMail {
+    return sealMail(vault, content, { accountSub, seconds: DAY_SECONDS })
   }
 }
 

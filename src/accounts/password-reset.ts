@@ -1,9 +1,8 @@
 import { newEvent, type Origin } from '../audit/event.ts'
-import type { SignInLimits } from '../rate-limiting/sign-in-limits.ts'
+import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import type { SelfServiceStore } from '../store/account/self-service.ts'
 import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
-import { passwordNotice } from './password-notice.ts'
 
 export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 
@@ -20,7 +19,7 @@ type Needs = {
   accounts: AccountStore
   selfService: SelfServiceStore
   links: MailLinks
-  limits: Pick<SignInLimits, 'unlock'>
+  limits: Pick<SignInRateLimit, 'unlock'>
 }
 
 export type PasswordReset = ReturnType<typeof createPasswordReset>
@@ -71,7 +70,7 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
       { language, origin }: { language: string; origin: Origin },
     ): Promise<Account | undefined> {
       const { sub } = account
-      const mail = passwordNotice(links, account, language)
+      const mail = links.tellPasswordChanged(account, language)
       const { use, accessEpoch } = await selfService.resetPassword(
         {
           secretHash,

@@ -36,7 +36,9 @@ export function createPasswordRules({ names }: { names: readonly string[] }) {
 
   /** Loads the lists; the command line seldom needs them. */
   function load(): Promise<FindWeakness> {
-    guessing ??= import('./password-strength.ts').then(({ createGuessing }) => createGuessing())
+    guessing ??= import('./password-strength.ts').then(({ createPasswordStrength }) =>
+      createPasswordStrength(),
+    )
     return guessing
   }
 

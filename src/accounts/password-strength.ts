@@ -21,7 +21,7 @@ const READINGS = 5
  *
  * @see NIST SP 800-63B-4 §3.1.1.2
  */
-export function createGuessing() {
+export function createPasswordStrength() {
   const limits = { maxLength: JUDGED_CHARACTERS, l33tMaxSubstitutions: READINGS }
   const passwords = new ZxcvbnFactory({
     ...limits,
@@ -60,7 +60,7 @@ const cut = (phrase: string): string => phrase.slice(0, JUDGED_CHARACTERS)
 /** A phrase repeated up to the number of characters that the estimator reads. */
 const fill = (phrase: string): string => phrase.padEnd(JUDGED_CHARACTERS, phrase)
 
-export type FindWeakness = ReturnType<typeof createGuessing>
+export type FindWeakness = ReturnType<typeof createPasswordStrength>
 
 function weaknessOf(matches: readonly Match[]): Weakness {
   const [largest] = matches

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { argon2id, hash, needsRehash, verify } from 'argon2'
 import pLimit from 'p-limit'
-import { createTurns } from '../rate-limiting/keyed-queue.ts'
+import { createKeyedQueue } from '../rate-limiting/keyed-queue.ts'
 
 export const MAX_PASSWORD_CHARACTERS = 1024
 /** Before they are composed, letters are several: this many for one in Hangul, and two marks on a Latin one. */
@@ -73,7 +73,7 @@ export function createPasswordHasher({
   const pool = pLimit(atOnce)
   // Strangers queue here first: whoever is known finds no more of them before themselves than are hashed at once.
   const strangers = pLimit(atOnce)
-  const createQueue = () => createTurns({ atOnce, waitingAtMost: Math.ceil(waitingAtMost / 2) })
+  const createQueue = () => createKeyedQueue({ atOnce, waitingAtMost: Math.ceil(waitingAtMost / 2) })
   const queues = { known: createQueue(), strangers: createQueue() }
   const decoy = createDecoy()
 

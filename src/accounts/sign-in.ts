@@ -1,10 +1,16 @@
 import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
-import { type DeviceCookieEntry, deviceOf } from '../rate-limiting/device-cookie.ts'
-import { createTurns } from '../rate-limiting/keyed-queue.ts'
+import { createKeyedQueue } from '../rate-limiting/keyed-queue.ts'
 import { widestNetworkOf } from '../rate-limiting/network.ts'
-import type { Refusal, SignInAttempt, SignInLimits, SignInVerdict } from '../rate-limiting/sign-in-limits.ts'
+import {
+  type DeviceCookieEntry,
+  deviceOf,
+  type Refusal,
+  type SignInAttempt,
+  type SignInRateLimit,
+  type SignInVerdict,
+} from '../rate-limiting/sign-in-rate-limit.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
 import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
 
@@ -47,7 +53,7 @@ export type SignIn =
 type Needs = {
   accounts: AccountStore
   hasher: PasswordHasher
-  limits: SignInLimits
+  limits: SignInRateLimit
   log: Pick<Log, 'warn'>
   waitAtMostMilliseconds?: number
 }
@@ -67,11 +73,11 @@ export function createSignIn({
 }: Needs) {
   // Keyed queues. Requests without a device cookie are keyed by name: keyed by account, the wait would reveal which
   // address belongs to which username. Requests with a device cookie are keyed by account.
-  const strangers = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
-  const accountsOfDevices = createTurns({ waitingAtMost: WAITING_FOR_ONE_NAME })
-  const devices = createTurns({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
+  const strangers = createKeyedQueue({ waitingAtMost: WAITING_FOR_ONE_NAME })
+  const accountsOfDevices = createKeyedQueue({ waitingAtMost: WAITING_FOR_ONE_NAME })
+  const devices = createKeyedQueue({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
   const connections = pLimit(AT_THE_DATABASE)
-  const networks = createTurns({
+  const networks = createKeyedQueue({
     atOnce: AT_THE_DATABASE_OF_ONE_NETWORK,
     waitingAtMost: Number.POSITIVE_INFINITY,
   })

@@ -5,7 +5,7 @@ import type { DatabaseClock } from '../clock.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../outbound/client.ts'
-import type { SignInLimits } from '../rate-limiting/sign-in-limits.ts'
+import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { AccountStore } from '../store/account/account.ts'
 import type { ClientStore } from '../store/client/client.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
@@ -31,7 +31,7 @@ type Needs = {
   resources: ResourceStore
   hasher: PasswordHasher
   passwordRules: PasswordRules
-  signInLimits: SignInLimits
+  signInRateLimit: SignInRateLimit
   keyring: Keyring
   cleanup: Cleanup
   outbound: Pick<Outbound, 'fault'>

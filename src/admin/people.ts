@@ -4,7 +4,7 @@ import { HashingBusyError, type PasswordHasher } from '../accounts/password.ts'
 import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../accounts/password-rules.ts'
 import { newEvent } from '../audit/event.ts'
 import { randomSecret } from '../crypto/vault.ts'
-import type { SignInLimits } from '../rate-limiting/sign-in-limits.ts'
+import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
 import type { Ended } from '../store/revocation/revocation.ts'
 import { type AccessDocument, type AccessNeeds, accessPart, createAccessAdmin } from './access.ts'
@@ -62,12 +62,12 @@ type Needs = AccessNeeds & {
   accounts: AccountStore
   hasher: PasswordHasher
   passwordRules: PasswordRules
-  signInLimits: SignInLimits
+  signInRateLimit: SignInRateLimit
 }
 
 /** What operators do with people. Every function takes parsed JSON and gives JSON. */
 export function createPeopleAdmin(needs: Needs) {
-  const { accounts, hasher, passwordRules, signInLimits } = needs
+  const { accounts, hasher, passwordRules, signInRateLimit } = needs
   const access = createAccessAdmin(needs)
 
   async function getOrThrow(login: string): Promise<Account> {
@@ -133,7 +133,7 @@ export function createPeopleAdmin(needs: Needs) {
         cause: { reason: 'password_changed', by: 'operator' },
         event: newEvent('account.password_changed', { accountSub: account.sub, detail: BY_OPERATOR }),
       })
-      await signInLimits.unlock(account)
+      await signInRateLimit.unlock(account)
       return toDocument(await getOrThrow(username))
     },
 
@@ -172,7 +172,7 @@ export function createPeopleAdmin(needs: Needs) {
       status,
       newEvent(type, { accountSub: account.sub, detail: BY_OPERATOR }),
     )
-    if (status === 'active') await signInLimits.unlock(account)
+    if (status === 'active') await signInRateLimit.unlock(account)
     return { ...toDocument(account), status }
   }
 }

@@ -30,12 +30,12 @@ import type { Log } from '../log.ts'
 import { createMetrics } from '../metrics.ts'
 import { createKeyring } from '../oidc/keyring.ts'
 import { createOutbound } from '../outbound/client.ts'
-import { createThrottle } from '../rate-limiting/rate-limiter.ts'
-import { createSignInLimits } from '../rate-limiting/sign-in-limits.ts'
+import { createRateLimiter } from '../rate-limiting/rate-limiter.ts'
+import { createSignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import { createAccountStore } from '../store/account/account.ts'
 import { createMailLinkStore } from '../store/account/mail-link.ts'
 import { createSelfServiceStore } from '../store/account/self-service.ts'
-import { createAttemptStore } from '../store/attempt-counter.ts'
+import { createAttemptCounter } from '../store/attempt-counter.ts'
 import { createClientStore } from '../store/client/client.ts'
 import { createResourceStore } from '../store/client/resource.ts'
 import { createSigningKeyStore } from '../store/client/signing-key.ts'
@@ -99,7 +99,7 @@ export async function openInstallation(
       grants: createGrantStore(database),
       sessions: createSessionStore(database),
       artifacts: createArtifactStore(database),
-      attempts: createAttemptStore(database),
+      attempts: createAttemptCounter(database),
       connections: createConnectionStore(database),
       consents: createConsentStore(database),
       rememberedBrowsers: createRememberedBrowserStore(database),
@@ -120,8 +120,8 @@ export async function openInstallation(
       names: ['Sallyport', config.brand.name, new URL(config.issuer).hostname],
     })
     const metrics = createMetrics()
-    const throttle = createThrottle({ ...stores, vault, metrics })
-    const signInLimits = createSignInLimits({ throttle })
+    const rateLimiter = createRateLimiter({ ...stores, vault, metrics })
+    const signInRateLimit = createSignInRateLimit({ rateLimiter })
     const outbound = createOutbound(config.outboundAllowedNetworks)
     const cleanup = createCleanup({
       ...stores,
@@ -135,7 +135,7 @@ export async function openInstallation(
       ...stores,
       hasher,
       passwordRules,
-      signInLimits,
+      signInRateLimit,
       keyring,
       cleanup,
       outbound,
@@ -156,8 +156,8 @@ export async function openInstallation(
       hasher,
       passwordRules,
       metrics,
-      throttle,
-      signInLimits,
+      rateLimiter,
+      signInRateLimit,
       outbound,
       admin,
       async close() {

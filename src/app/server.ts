@@ -35,7 +35,7 @@ import { createUndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
 import { createBackchannelLogout } from '../outbox/backchannel-logout-delivery.ts'
 import { createDeliveries } from '../outbox/delivery.ts'
 import { createMailDelivery } from '../outbox/mail-delivery.ts'
-import { createMailLimits } from '../rate-limiting/mail-limits.ts'
+import { createMailRateLimit } from '../rate-limiting/mail-rate-limit.ts'
 import type { Clock } from '../time.ts'
 import { openInteractionFiles } from '../ui/files.ts'
 import { loadMessages } from '../ui/messages.ts'
@@ -108,8 +108,8 @@ export async function startServer(
     hasher,
     passwordRules,
     metrics,
-    throttle,
-    signInLimits,
+    rateLimiter,
+    signInRateLimit,
     outbound,
     admin,
   } = installation
@@ -130,7 +130,7 @@ export async function startServer(
       jwks,
       vault,
       clientKeyFetch,
-      throttle,
+      rateLimiter,
       findDevices: deviceCookies.find,
       parseUserAgent,
       log,
@@ -144,15 +144,15 @@ export async function startServer(
     ...config,
     proxyNotices,
     engine: engines.current,
-    signIn: createSignIn({ ...stores, hasher, limits: signInLimits, log }),
+    signIn: createSignIn({ ...stores, hasher, limits: signInRateLimit, log }),
     ...stores,
     hasher,
     passwordRules,
-    throttle,
-    signInLimits,
+    rateLimiter,
+    signInRateLimit,
     canMail: transport !== undefined,
     links: createMailLinks({ ...stores, vault }),
-    mailLimits: createMailLimits({ throttle }),
+    mailRateLimit: createMailRateLimit({ rateLimiter }),
     rememberMe,
     deviceCookies,
     browserSessions: createBrowserSessions({

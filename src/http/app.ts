@@ -4,7 +4,6 @@ import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
 import type { MailLinks } from '../accounts/mail-links.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
-import { passwordNotice } from '../accounts/password-notice.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
 import type { VerifySignIn } from '../accounts/sign-in.ts'
@@ -18,9 +17,9 @@ import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/device/polling.ts'
 import { isForPeople, isOwnForm, isResumption } from '../oidc/engine/endpoints.ts'
 import type { BrowserSessions } from '../oidc/session/browser-session.ts'
 import { cookieKeys } from '../oidc/session/cookies.ts'
-import type { MailLimits } from '../rate-limiting/mail-limits.ts'
-import type { Throttle } from '../rate-limiting/rate-limiter.ts'
-import type { SignInLimits } from '../rate-limiting/sign-in-limits.ts'
+import type { MailRateLimit } from '../rate-limiting/mail-rate-limit.ts'
+import type { RateLimiter } from '../rate-limiting/rate-limiter.ts'
+import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import type { SelfServiceStore } from '../store/account/self-service.ts'
 import type { Ending } from '../store/revocation/revocation.ts'
@@ -50,10 +49,10 @@ import { correctCookieExpiry } from './transport/cookie-expiry.ts'
 import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './transport/guards.ts'
 import { allowFormTargets, setSecurityHeaders } from './transport/headers.ts'
 import { pinOrigin } from './transport/origin.ts'
-import { paceRequests } from './transport/pace.ts'
+import { startOnePageAtATime } from './transport/pace.ts'
 import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
-import { limitFloods } from './transport/request-rate-limit.ts'
+import { limitRequestRate } from './transport/request-rate-limit.ts'
 
 type Needs = {
   issuer: string
@@ -71,13 +70,13 @@ type Needs = {
   end: (ending: Ending) => Promise<void>
   hasher: PasswordHasher
   passwordRules: PasswordRules
-  throttle: Throttle
-  signInLimits: SignInLimits
+  rateLimiter: RateLimiter
+  signInRateLimit: SignInRateLimit
   offers: Offers
   /** Whether people can be told anything by mail. */
   canMail: boolean
   links: MailLinks
-  mailLimits: MailLimits
+  mailRateLimit: MailRateLimit
   selfService: SelfServiceStore
   lifetimes: Lifetimes
   rememberMe: RememberMe
@@ -105,7 +104,7 @@ export function createApp(needs: Needs): Koa {
     admitNewPassword: createNewPasswordForm(needs),
     advisePassword: createPasswordAdvice(needs),
     tellPasswordChanged: (ctx: Koa.Context, account: Account) =>
-      needs.canMail ? passwordNotice(needs.links, account, views.words(ctx).lang) : [],
+      needs.canMail ? needs.links.tellPasswordChanged(account, views.words(ctx).lang) : [],
   }
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
@@ -124,8 +123,8 @@ export function createApp(needs: Needs): Koa {
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(onlyFor(isResumption, refuseForeignNavigation))
   app.use(views.serveAssets)
-  app.use(onlyFor(isForPeople, paceRequests()))
-  app.use(limitFloods(needs))
+  app.use(onlyFor(isForPeople, startOnePageAtATime()))
+  app.use(limitRequestRate(needs))
   app.use(needs.unitOfWork)
   app.use(correctCookieExpiry)
   app.use(keepNewerSessions(needs))

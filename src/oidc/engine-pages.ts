@@ -3,7 +3,7 @@ import { nearnessOf } from '../rate-limiting/network.ts'
 import type { DeviceError, RenderErrorPage, RenderPage, UserAgentOnPage } from '../ui/view-models.ts'
 import { describeClient } from './client/client-on-page.ts'
 import { faultOf, USER_CODE_LETTERS } from './device/user-code.ts'
-import { TooManyGuessesError } from './device/user-code-guesses.ts'
+import { TooManyUserCodesError } from './device/user-code-rate-limit.ts'
 import { fromEngineSeconds } from './engine/engine-time.ts'
 import { SessionNotFound } from './engine/errors.ts'
 
@@ -47,7 +47,7 @@ export function createEnginePages({
         render(ctx, 'device-denied', { by: isRefusedByPerson(ctx) ? 'person' : 'server' })
         return
       }
-      if (error instanceof TooManyGuessesError) ctx.set('Retry-After', String(error.retryAfterSeconds))
+      if (error instanceof TooManyUserCodesError) ctx.set('Retry-After', String(error.retryAfterSeconds))
       // The engine calls a code that it does not know a success.
       if (error && ctx.status === 200) ctx.status = 400
       const userCode = enteredIn(ctx)
@@ -59,7 +59,7 @@ export function createEnginePages({
         fault: faultOf(userCode),
         letters: USER_CODE_LETTERS,
         waitMinutes:
-          error instanceof TooManyGuessesError ? Math.ceil(error.retryAfterSeconds / 60) : undefined,
+          error instanceof TooManyUserCodesError ? Math.ceil(error.retryAfterSeconds / 60) : undefined,
       })
     },
 
@@ -126,7 +126,7 @@ const DEVICE_ERRORS: Record<string, DeviceError> = {
   // The page after signing in was answered before.
   SessionNotFound: 'used',
   NoCodeError: 'missing',
-  TooManyGuessesError: 'throttled',
+  TooManyUserCodesError: 'throttled',
   // The page was open too long, or another one took its place; or the database was away.
   InvalidRequest: 'failed',
   TemporarilyUnavailable: 'failed',

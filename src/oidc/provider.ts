@@ -5,7 +5,7 @@ import type { Lifetimes } from '../config/config.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import type { Outbound } from '../outbound/client.ts'
-import type { Throttle } from '../rate-limiting/rate-limiter.ts'
+import type { RateLimiter } from '../rate-limiting/rate-limiter.ts'
 import type { AccountStore } from '../store/account/account.ts'
 import type { ClientStore } from '../store/client/client.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
@@ -32,7 +32,7 @@ import { createRegisteredScope } from './client/registered-scope.ts'
 import { assertScopeAllowed, createResourceServerInfo, defaultResource } from './client/resource-servers.ts'
 import { createLoadExistingGrant } from './consent.ts'
 import { USER_CODE_MASK } from './device/user-code.ts'
-import { createUserCodeGuesses } from './device/user-code-guesses.ts'
+import { createUserCodeRateLimit } from './device/user-code-rate-limit.ts'
 import { ROUTES } from './engine/endpoints.ts'
 import { logEngineEvents } from './engine/engine-log.ts'
 import { withDatabaseTimes } from './engine/engine-time.ts'
@@ -69,9 +69,9 @@ type Needs = {
   uptimes: UptimeStore
   consents: ConsentStore
   events: EventStore
-  throttle: Throttle
+  rateLimiter: RateLimiter
   /** Reads the device cookie of a request. */
-  findDevices: Parameters<typeof createUserCodeGuesses>[0]['findDevices']
+  findDevices: Parameters<typeof createUserCodeRateLimit>[0]['findDevices']
   end: (ending: Ending) => Promise<void>
   parseUserAgent: (userAgent: string) => UserAgentOnPage
   render: RenderPage
@@ -103,7 +103,7 @@ function createConfiguration(needs: Needs): Configuration {
     adapter: createAdapterFactory({
       ...needs,
       refreshReplaySeconds: lifetimes.refreshReplaySeconds,
-      guesses: createUserCodeGuesses(needs),
+      userCodeRateLimit: createUserCodeRateLimit(needs),
       registeredScope: createRegisteredScope(needs),
       limits: needs.sessionLimits,
     }),

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createTurns } from './keyed-queue.ts'
+import { createKeyedQueue } from './keyed-queue.ts'
 
 test('those of one key go one after another, those of another do not wait', async () => {
-  const { take: takeTurn } = createTurns({ waitingAtMost: 5 })
+  const { take: takeTurn } = createKeyedQueue({ waitingAtMost: 5 })
   const order: string[] = []
   const slow = async (name: string) => {
     order.push(`${name} begins`)
@@ -22,7 +22,7 @@ test('those of one key go one after another, those of another do not wait', asyn
 })
 
 test('who comes to a full line is not let in; a fault lets the next one in', async () => {
-  const { take: takeTurn, countWaiting } = createTurns({ waitingAtMost: 1 })
+  const { take: takeTurn, countWaiting } = createKeyedQueue({ waitingAtMost: 1 })
   const failing = takeTurn('ada', () => Promise.reject(new Error('a fault of the test')))
   const waiting = takeTurn('ada', async () => 'waited')
   expect(await takeTurn('ada', async () => 'too many')).toBeUndefined()

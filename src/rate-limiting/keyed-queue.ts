@@ -5,7 +5,7 @@ import pLimit, { type LimitFunction } from 'p-limit'
  *
  * @param waitingAtMost for one key. Who comes then is not let in: `undefined`.
  */
-export function createTurns({ atOnce = 1, waitingAtMost }: { atOnce?: number; waitingAtMost: number }) {
+export function createKeyedQueue({ atOnce = 1, waitingAtMost }: { atOnce?: number; waitingAtMost: number }) {
   const lines = new Map<string, LimitFunction>()
   const isFull = (key: string): boolean => (lines.get(key)?.pendingCount ?? 0) >= waitingAtMost
 

@@ -1,5 +1,5 @@
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
-import type { Limit } from './rate-limiter.ts'
+import type { RateLimit } from './rate-limiter.ts'
 
 /**
  * All rate limits. The limit of a network applies to an IPv4 address or a /64; `byNetworks` adds the wider IPv6
@@ -70,13 +70,13 @@ export const LIMITS = {
   /** … and in total: by strangers, and in a reserved share by accounts that are signed in or have a device cookie. */
   userCodeByEverybody: limit('user_code.everybody', 8_000, HOUR_SECONDS, { isShared: true }),
   userCodeByKnown: limit('user_code.known', 2_000, HOUR_SECONDS, { isShared: true }),
-} as const satisfies Record<string, Limit>
+} as const satisfies Record<string, RateLimit>
 
 function limit(
   name: string,
   most: number,
   windowSeconds: number,
-  options: Pick<Limit, 'isDelayed' | 'isShared' | 'isAlwaysCounted'> = {},
-): Limit {
+  options: Pick<RateLimit, 'isDelayed' | 'isShared' | 'isAlwaysCounted'> = {},
+): RateLimit {
   return { name, most, windowSeconds, ...options }
 }

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache'
 import type { Vault } from '../crypto/vault.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Attempt, AttemptStore, Count } from '../store/attempt-counter.ts'
+import type { Attempt, AttemptCounter, Count } from '../store/attempt-counter.ts'
+import { networksOf } from './network.ts'
 
 /** How often something may be tried. */
-export type Limit = Readonly<{
+export type RateLimit = Readonly<{
   /** Unique; metrics and events name it. */
   name: string
   most: number
@@ -21,13 +22,13 @@ export type Limit = Readonly<{
 }>
 
 /** A limit and the key it counts by: an address, a name, a client. `times` multiplies it for a wide network. */
-export type Counted = Readonly<{ limit: Limit; of: string; times?: number }>
+export type RateLimitKey = Readonly<{ limit: RateLimit; of: string; times?: number }>
 
 export type Verdict =
   | { outcome: 'allowed' }
   | {
       outcome: 'refused'
-      by: Limit
+      by: RateLimit
       /** Too many in this window, or too soon after the one before. */
       reason: 'used up' | 'too soon'
       retryAfterSeconds: number
@@ -35,7 +36,7 @@ export type Verdict =
       isFirst: boolean
     }
 
-export type Throttle = ReturnType<typeof createThrottle>
+export type RateLimiter = ReturnType<typeof createRateLimiter>
 
 const MOST_REMEMBERED = 10_000
 /** Long enough that a flood is cheap, short enough that what another instance gave back is noticed. */
@@ -45,12 +46,12 @@ const MOST_CLOSED_SECONDS = 60
  * Counts attempts against limits, over all instances, before anything else is done for them: an attempt that is being
  * looked at counts like one that failed, so the number cannot be outrun by many at once.
  */
-export function createThrottle({
+export function createRateLimiter({
   attempts,
   vault,
   metrics,
 }: {
-  attempts: AttemptStore
+  attempts: AttemptCounter
   vault: Vault
   metrics: Pick<Metrics, 'throttled' | 'sharedLimitsReached'>
 }) {
@@ -62,11 +63,11 @@ export function createThrottle({
      * Counts an attempt, stage after stage: a refusal leaves the limits of later stages uncounted. Rejects with the
      * database error, because an attempt that cannot be counted must not proceed.
      */
-    async count(...stages: readonly (readonly Counted[])[]): Promise<Verdict> {
+    async count(...stages: readonly (readonly RateLimitKey[])[]): Promise<Verdict> {
       const all = stages.flat()
-      const known = all.find((counted) => secondsClosed(counted) > 0)
+      const known = all.find((counted) => secondsRefused(counted) > 0)
       if (known)
-        return refused(known, { count: mostOf(known), refused: 2, waitSeconds: secondsClosed(known) })
+        return refused(known, { count: mostOf(known), refused: 2, waitSeconds: secondsRefused(known) })
       const counts = await attempts.count(stages.map((stage) => stage.map(toAttempt)))
       for (const counted of all) {
         const count = counts.find(({ key }) => keyOf(counted).equals(key))
@@ -76,19 +77,19 @@ export function createThrottle({
     },
 
     /** How long a limit refuses, as far as this instance knows; 0 when it would have to ask. Costs no statement. */
-    secondsClosed,
+    secondsRefused,
 
     /** Attempts turned out to be none: one is given back to those who share a limit, whoever succeeded starts afresh. */
     settle: ({
       giveBack = [],
       forget = [],
     }: {
-      giveBack?: readonly Counted[]
-      forget?: readonly Counted[]
+      giveBack?: readonly RateLimitKey[]
+      forget?: readonly RateLimitKey[]
     }) => attempts.settle({ giveBack: giveBack.map(keyOf), forget: forget.map(keyOf) }),
   }
 
-  function refused(counted: Counted, { count, refused, waitSeconds }: Omit<Count, 'key'>): Verdict {
+  function refused(counted: RateLimitKey, { count, refused, waitSeconds }: Omit<Count, 'key'>): Verdict {
     const { limit } = counted
     metrics.throttled.inc({ limit: limit.name })
     const isUsedUp = count >= mostOf(counted)
@@ -108,21 +109,40 @@ export function createThrottle({
     }
   }
 
-  function secondsClosed(counted: Counted): number {
+  function secondsRefused(counted: RateLimitKey): number {
     const until = closedUntil.get(idOf(counted))
     return until === undefined ? 0 : Math.max(0, Math.ceil((until - performance.now()) / 1000))
   }
 
-  function toAttempt(counted: Counted): Attempt {
+  function toAttempt(counted: RateLimitKey): Attempt {
     const { windowSeconds, isDelayed = false } = counted.limit
     return { key: keyOf(counted), most: mostOf(counted), windowSeconds, isDelayed }
   }
 
-  function keyOf(counted: Counted): Buffer {
+  function keyOf(counted: RateLimitKey): Buffer {
     return vault.fingerprint(idOf(counted), 'attempt')
   }
 }
 
-const mostOf = ({ limit, times = 1 }: Counted): number => limit.most * times
+const mostOf = ({ limit, times = 1 }: RateLimitKey): number => limit.most * times
 
-const idOf = ({ limit, of }: Counted): string => `${limit.name}\n${of}`
+const idOf = ({ limit, of }: RateLimitKey): string => `${limit.name}\n${of}`
+
+/** A limit per network; `of` divides it further, by name or by client. */
+type NetworkLimit = Readonly<{ limit: RateLimit; of?: string }>
+
+/**
+ * Counts an address in each of its networks, so that rotating through an IPv6 prefix does not evade a limit. Wider
+ * networks have larger budgets.
+ *
+ * @returns one stage per network, narrowest first: a refused stage uses up nothing of the wider networks.
+ */
+export function byNetworks(address: string, ...limits: readonly NetworkLimit[]): RateLimitKey[][] {
+  return networksOf(address).map(({ prefix, budget }) =>
+    limits.map(({ limit, of }) => ({
+      limit,
+      of: of === undefined ? prefix : `${prefix} ${of}`,
+      times: budget,
+    })),
+  )
+}

@@ -30,10 +30,10 @@ export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: r
 /** The most stages of an attempt: for a mail three networks of IPv6, the address, the account, and the total. */
 const MOST_STAGES = 6
 
-export type AttemptStore = ReturnType<typeof createAttemptStore>
+export type AttemptCounter = ReturnType<typeof createAttemptCounter>
 
 /** Counters in the database, by its clock: however many ask at once, wherever they ask, none is lost. */
-export function createAttemptStore(database: Database) {
+export function createAttemptCounter(database: Database) {
   return {
     /**
      * Counts an attempt in one statement, stage after stage. A refusal at one stage leaves later stages uncounted, so a

@@ -5,7 +5,7 @@ import { randomSecret, sha256, type Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
 import { originOf } from '../../oidc/token/record.ts'
-import type { AskedMail, MailLimits } from '../../rate-limiting/mail-limits.ts'
+import type { AskedMail, MailRateLimit } from '../../rate-limiting/mail-rate-limit.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { interactionOf } from '../login/sign-in-path.ts'
 import { createCsrf } from '../transport/csrf.ts'
@@ -19,12 +19,12 @@ export type Asking = ReturnType<typeof createAsking>
 export function createAsking({
   issuer,
   vault,
-  mailLimits,
+  mailRateLimit,
   events,
 }: {
   issuer: string
   vault: Vault
-  mailLimits: MailLimits
+  mailRateLimit: MailRateLimit
   events: EventStore
 }) {
   const csrf = createCsrf(vault, 'asking csrf')
@@ -59,14 +59,14 @@ export function createAsking({
 
     /** Whether this instance knows that the network is refused; sets the status of the response in that case. */
     isRefused(ctx: Context): boolean {
-      const seconds = mailLimits.secondsClosed(ctx.ip)
+      const seconds = mailRateLimit.secondsRefused(ctx.ip)
       if (seconds > 0) refuse(ctx, seconds)
       return seconds > 0
     },
 
     /** Counts a mail; the status of the response is set for a refusal. */
     async count(ctx: Context, mail: AskedMail): Promise<'allowed' | 'dropped' | 'refused'> {
-      const verdict = await mailLimits.count(mail, ctx.ip)
+      const verdict = await mailRateLimit.count(mail, ctx.ip)
       if (verdict.outcome === 'refused') refuse(ctx, verdict.retryAfterSeconds)
       else if (verdict.outcome === 'dropped' && verdict.isFirst && verdict.by.isShared)
         await events.record([
@@ -75,7 +75,7 @@ export function createAsking({
       return verdict.outcome
     },
 
-    notAsked: mailLimits.notAsked,
+    notAsked: mailRateLimit.notAsked,
   }
 
   function refuse(ctx: Context, retryAfterSeconds: number): void {

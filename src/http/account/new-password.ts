@@ -4,8 +4,7 @@ import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../..
 import { formOf } from '../../oidc/engine/form.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { widestNetworkOf } from '../../rate-limiting/network.ts'
-import { byNetworks } from '../../rate-limiting/network-limits.ts'
-import type { Throttle } from '../../rate-limiting/rate-limiter.ts'
+import { byNetworks, type RateLimiter } from '../../rate-limiting/rate-limiter.ts'
 import type { PasswordFault } from '../../ui/view-models.ts'
 import { answerBusy } from '../login/login-form.ts'
 
@@ -30,11 +29,11 @@ export type AdmitNewPassword = ReturnType<typeof createNewPasswordForm>
 export function createNewPasswordForm({
   passwordRules,
   hasher,
-  throttle,
+  rateLimiter,
 }: {
   passwordRules: PasswordRules
   hasher: PasswordHasher
-  throttle: Throttle
+  rateLimiter: RateLimiter
 }) {
   /**
    * Counts a form that sets a password.
@@ -45,7 +44,7 @@ export function createNewPasswordForm({
   return async (ctx: Context, of: string | undefined): Promise<Hash | TooManyNewPasswordsError> => {
     const networks = byNetworks(ctx.ip, { limit: LIMITS.newPasswordByNetwork })
     const link = of === undefined ? [] : [{ limit: LIMITS.newPasswordByLink, of }]
-    const verdict = await throttle.count(...networks, link)
+    const verdict = await rateLimiter.count(...networks, link)
     if (verdict.outcome === 'refused') return new TooManyNewPasswordsError(verdict.retryAfterSeconds)
     return async (owner) => {
       try {

@@ -9,7 +9,7 @@ import {
 } from '../../accounts/registration.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/token/record.ts'
-import type { AskedMail } from '../../rate-limiting/mail-limits.ts'
+import type { AskedMail } from '../../rate-limiting/mail-rate-limit.ts'
 import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import type { Views } from '../pages/views.ts'

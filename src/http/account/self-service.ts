@@ -8,8 +8,8 @@ import type { EventStore } from '../../audit/event.ts'
 import type { Offers } from '../../config/config.ts'
 import type { Vault } from '../../crypto/vault.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
-import type { MailLimits } from '../../rate-limiting/mail-limits.ts'
-import type { SignInLimits } from '../../rate-limiting/sign-in-limits.ts'
+import type { MailRateLimit } from '../../rate-limiting/mail-rate-limit.ts'
+import type { SignInRateLimit } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { AccountStore } from '../../store/account/account.ts'
 import type { SelfServiceStore } from '../../store/account/self-service.ts'
 import type { Clock } from '../../time.ts'
@@ -30,8 +30,8 @@ type Needs = {
   issuer: string
   offers: Offers
   links: MailLinks
-  mailLimits: MailLimits
-  signInLimits: SignInLimits
+  mailRateLimit: MailRateLimit
+  signInRateLimit: SignInRateLimit
   accounts: AccountStore
   selfService: SelfServiceStore
   admitNewPassword: AdmitNewPassword
@@ -52,7 +52,7 @@ export function createSelfServiceRoutes(needs: Needs): Middleware {
   const openedLinks = createOpenedLinks({ ...needs, render: views.render })
   const remembering = createRememberCookies(issuer)
   const pages = { ...needs, asking: createAsking(needs), openedLinks, remembering }
-  const passwordReset = createPasswordReset({ ...needs, limits: needs.signInLimits })
+  const passwordReset = createPasswordReset({ ...needs, limits: needs.signInRateLimit })
   return compose(
     [
       createLinkRoutes(pages),

@@ -3,7 +3,7 @@ import type { Context } from 'koa'
 import { z } from 'zod'
 import type { Vault } from '../../crypto/vault.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
-import type { DeviceCookieEntry } from '../../rate-limiting/device-cookie.ts'
+import type { DeviceCookieEntry } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { Account } from '../../store/account/account.ts'
 import { type Clock, DAY_SECONDS, toEpochSeconds } from '../../time.ts'
 

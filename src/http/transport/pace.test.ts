@@ -1,12 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Context, Next } from 'koa'
 import { expect, test } from 'vitest'
-import { paceRequests } from './pace.ts'
+import { startOnePageAtATime } from './pace.ts'
 
 const NO_CONTEXT = {} as Context
 
 test('of requests that come at once one begins each turn of the loop, in the order they came', async () => {
-  const pace = paceRequests()
+  const pace = startOnePageAtATime()
   const begun: number[] = []
   const never = new Promise<void>(() => {})
   for (const index of [0, 1, 2])
@@ -23,7 +23,7 @@ test('of requests that come at once one begins each turn of the loop, in the ord
 })
 
 test('one that fails is the fault of nobody else', async () => {
-  const pace = paceRequests()
+  const pace = startOnePageAtATime()
   const failing: Next = () => Promise.reject(new Error('a fault of the test'))
   const failed = pace(NO_CONTEXT, failing)
   const fine = pace(NO_CONTEXT, async () => {})

@@ -4,7 +4,7 @@ import type { Middleware } from 'koa'
  * Lets these requests begin one by one, each in a turn of the event loop of its own: however many come at once, others
  * find the loop and the database's connections free. Nobody waits for a request before theirs to end.
  */
-export function paceRequests(): Middleware {
+export function startOnePageAtATime(): Middleware {
   const waiting: (() => void)[] = []
   let isMoving = false
 

@@ -4,11 +4,16 @@ import { type EventStore, newEvent } from '../../audit/event.ts'
 import { normalPath, ROUTES } from '../../oidc/engine/endpoints.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/token/record.ts'
-import { createTurns } from '../../rate-limiting/keyed-queue.ts'
+import { createKeyedQueue } from '../../rate-limiting/keyed-queue.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { networkOf, widestNetworkOf } from '../../rate-limiting/network.ts'
-import { byNetworks } from '../../rate-limiting/network-limits.ts'
-import type { Counted, Limit, Throttle, Verdict } from '../../rate-limiting/rate-limiter.ts'
+import {
+  byNetworks,
+  type RateLimit,
+  type RateLimiter,
+  type RateLimitKey,
+  type Verdict,
+} from '../../rate-limiting/rate-limiter.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
 /** Of one network, for each thing that it may create; and of the widest one around it. */
@@ -20,35 +25,37 @@ const WAITING_AT_MOST = 1_000
 export class TooManyRequestsError extends Error {
   override name = 'TooManyRequestsError'
   readonly retryAfterSeconds: number
-  constructor({ name }: Limit, retryAfterSeconds: number) {
+  constructor({ name }: RateLimit, retryAfterSeconds: number) {
     super(`the limit ${name} was reached`)
     this.retryAfterSeconds = retryAfterSeconds
   }
 }
 
 type Oidc = KoaContextWithOIDC['oidc']
-type Creation = { limit: Limit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }
+type Creation = { limit: RateLimit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }
 
 const oidcOf = (ctx: Context) => (ctx as Context & { oidc?: Oidc }).oidc
 
 /** What leaves a row behind for nothing, by the path that it is asked for at: a network that did it too often is not let in. */
-const CREATIONS: Record<string, { limit: Limit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }> =
-  {
-    [ROUTES.authorization]: {
-      limit: LIMITS.authorizationByNetwork,
-      isDone: (ctx) => String(ctx.response.get('location') ?? '').includes('/interaction/'),
-    },
-    [ROUTES.pushed_authorization_request]: {
-      limit: LIMITS.pushedRequestByNetwork,
-      isDone: (ctx) => ctx.status === 201,
-    },
-    [ROUTES.device_authorization]: {
-      limit: LIMITS.deviceAuthorizationByNetwork,
-      isDone: (ctx) => ctx.status === 200,
-    },
-    [ROUTES.code_verification]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
-    [ROUTES.end_session]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
-  }
+const CREATIONS: Record<
+  string,
+  { limit: RateLimit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }
+> = {
+  [ROUTES.authorization]: {
+    limit: LIMITS.authorizationByNetwork,
+    isDone: (ctx) => String(ctx.response.get('location') ?? '').includes('/interaction/'),
+  },
+  [ROUTES.pushed_authorization_request]: {
+    limit: LIMITS.pushedRequestByNetwork,
+    isDone: (ctx) => ctx.status === 201,
+  },
+  [ROUTES.device_authorization]: {
+    limit: LIMITS.deviceAuthorizationByNetwork,
+    isDone: (ctx) => ctx.status === 200,
+  },
+  [ROUTES.code_verification]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
+  [ROUTES.end_session]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
+}
 
 /** Where clients authenticate and tokens are presented: guesses are counted, and whoever is right is let in all the same. */
 const GUESSED_AT = new Set<string>([
@@ -64,9 +71,15 @@ const GUESSED_AT = new Set<string>([
  * Counts what floods would do: what they create and what they guess at. Nothing is asked of the database for requests
  * that do neither, nor for a network of which this instance knows that it has reached its limit.
  */
-export function limitFloods({ throttle, events }: { throttle: Throttle; events: EventStore }): Middleware {
-  const lines = createTurns({ atOnce: AT_ONCE, waitingAtMost: WAITING_AT_MOST })
-  const wideLines = createTurns({ atOnce: AT_ONCE_OF_THE_WIDEST, waitingAtMost: WAITING_AT_MOST })
+export function limitRequestRate({
+  rateLimiter,
+  events,
+}: {
+  rateLimiter: RateLimiter
+  events: EventStore
+}): Middleware {
+  const lines = createKeyedQueue({ atOnce: AT_ONCE, waitingAtMost: WAITING_AT_MOST })
+  const wideLines = createKeyedQueue({ atOnce: AT_ONCE_OF_THE_WIDEST, waitingAtMost: WAITING_AT_MOST })
 
   return async (ctx, next) => {
     const path = normalPath(ctx)
@@ -81,7 +94,7 @@ export function limitFloods({ throttle, events }: { throttle: Throttle; events: 
     const networks = byNetworks(ctx.ip, { limit })
     const isAnswered = await lines.take(`${limit.name} ${networkOf(ctx.ip)}`, () =>
       wideLines.take(`${limit.name} ${widestNetworkOf(ctx.ip)}`, async () => {
-        const seconds = Math.max(...networks.flat().map(throttle.secondsClosed))
+        const seconds = Math.max(...networks.flat().map(rateLimiter.secondsRefused))
         if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
         await next()
         if (isDone(ctx, oidcOf(ctx))) await count(ctx, networks)
@@ -102,8 +115,8 @@ export function limitFloods({ throttle, events }: { throttle: Throttle; events: 
     await count(ctx, [...byNetworks(ctx.ip, guess, ofClient), [everywhere]], clientId)
   }
 
-  async function count(ctx: Context, stages: readonly Counted[][], clientId?: string): Promise<void> {
-    const verdict = await throttle.count(...stages)
+  async function count(ctx: Context, stages: readonly RateLimitKey[][], clientId?: string): Promise<void> {
+    const verdict = await rateLimiter.count(...stages)
     if (verdict.outcome === 'allowed') return
     if (verdict.isFirst) await record(ctx, verdict, clientId)
     // The answer that was made already leads on: to a page, with a cookie.

@@ -5,7 +5,7 @@ import type { DeviceCodeStore } from '../../store/token/device-code.ts'
 import { toEpochSeconds } from '../../time.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../device/polling.ts'
 import { isEntryOf } from '../device/user-code.ts'
-import type { UserCodeGuesses } from '../device/user-code-guesses.ts'
+import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
 import { engineNow } from '../engine/engine-time.ts'
 import { AlreadyUsedError } from '../engine/errors.ts'
 import { currentUnit } from '../engine/request-context.ts'
@@ -15,14 +15,14 @@ import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 const PURPOSE = 'device code'
 
-type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; guesses: UserCodeGuesses; vault: Vault }
+type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; userCodeRateLimit: UserCodeRateLimit; vault: Vault }
 
 /**
  * A device's code is stored when it asks, when a person takes it up, and when they decided (RFC 8628 §3.1, §3.3). Of
  * several who try at once one is first, whatever instance they are at; the others are told that it was used.
  */
 export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
-  const { deviceCodes, guesses, vault } = needs
+  const { deviceCodes, userCodeRateLimit, vault } = needs
   const fingerprint = (userCode: string) => vault.fingerprint(userCode, 'user code')
   const common = tokenAdapter('DeviceCode', needs)
 
@@ -58,7 +58,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
     },
 
     async findByUserCode(userCode) {
-      const takeBack = await guesses.count()
+      const takeBack = await userCodeRateLimit.count()
       if (!isEntryOf(Provider.ctx?.oidc.params?.user_code, userCode)) return undefined
       const found = await deviceCodes.findByUserCode(fingerprint(userCode))
       if (!found) return undefined

@@ -6,7 +6,7 @@ import type { ArtifactStore } from '../../store/token/artifact.ts'
 import type { DeviceCodeStore } from '../../store/token/device-code.ts'
 import type { GrantStore } from '../../store/token/grant.ts'
 import type { Clock } from '../../time.ts'
-import type { UserCodeGuesses } from '../device/user-code-guesses.ts'
+import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
 import { withUnavailable } from '../engine/unavailable.ts'
 import type { SessionLimits } from '../session/session-limits.ts'
 import { artifactAdapter } from './artifact.ts'
@@ -19,7 +19,7 @@ import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 type Needs = TokenNeeds & {
   deviceCodes: DeviceCodeStore
-  guesses: UserCodeGuesses
+  userCodeRateLimit: UserCodeRateLimit
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore

@@ -1,7 +1,6 @@
 import { loginKey } from '../store/account/account.ts'
 import { LIMITS } from './limits.ts'
-import { byNetworks } from './network-limits.ts'
-import type { Counted, Limit, Throttle } from './rate-limiter.ts'
+import { byNetworks, type RateLimit, type RateLimiter, type RateLimitKey } from './rate-limiter.ts'
 
 /** What mail is asked for. Each has a count of its own: registering somebody else's address does not stop their reset. */
 type Asked = 'registration' | 'reset' | 'address'
@@ -23,17 +22,17 @@ export type AskedMail = Readonly<{ asked: Asked; to: string; share: MailShare }>
 export type MailVerdict =
   | { outcome: 'allowed' }
   /** Answered as if the mail were sent: a refusal would reveal earlier requests and which accounts exist. */
-  | { outcome: 'dropped'; by: Limit; isFirst: boolean }
+  | { outcome: 'dropped'; by: RateLimit; isFirst: boolean }
   /** A limit of the requester was reached, which reveals nothing about other people. */
   | { outcome: 'refused'; retryAfterSeconds: number }
 
-export type MailLimits = ReturnType<typeof createMailLimits>
+export type MailRateLimit = ReturnType<typeof createMailRateLimit>
 
 /** The rate limits of mails: per address, per network and in total. */
-export function createMailLimits({ throttle }: { throttle: Throttle }) {
+export function createMailRateLimit({ rateLimiter }: { rateLimiter: RateLimiter }) {
   return {
     async count(mail: AskedMail, requester: string): Promise<MailVerdict> {
-      const verdict = await throttle.count(...stagesOf(mail, requester))
+      const verdict = await rateLimiter.count(...stagesOf(mail, requester))
       if (verdict.outcome === 'allowed') return { outcome: 'allowed' }
       const { by, isFirst, retryAfterSeconds } = verdict
       return TOLD.has(by) ? { outcome: 'refused', retryAfterSeconds } : { outcome: 'dropped', by, isFirst }
@@ -43,42 +42,42 @@ export function createMailLimits({ throttle }: { throttle: Throttle }) {
      * Seconds until this network may ask again, as far as this instance knows. Lets the caller refuse without a
      * database statement.
      */
-    secondsClosed: (requester: string): number =>
-      Math.max(...networksOf(requester, undefined).flat().map(throttle.secondsClosed)),
+    secondsRefused: (requester: string): number =>
+      Math.max(...networksOf(requester, undefined).flat().map(rateLimiter.secondsRefused)),
 
     /** Gives back an allowed mail whose request was invalid. The network's attempt stays counted. */
     notAsked: (mail: AskedMail): Promise<void> =>
-      throttle.settle({ giveBack: [byAddress(mail), ...byShare(mail).flat()] }),
+      rateLimiter.settle({ giveBack: [byAddress(mail), ...byShare(mail).flat()] }),
   }
 }
 
 const TOLD = new Set<unknown>([LIMITS.mailByNetwork, LIMITS.mailByAccount])
 
-const SHARES: Record<MailShare['of'], Limit> = {
+const SHARES: Record<MailShare['of'], RateLimit> = {
   anybody: LIMITS.mailByEverybody,
   account: LIMITS.mailByAccounts,
   device: LIMITS.mailByDevices,
   'signed-in': LIMITS.mailBySignedIn,
 }
 
-function stagesOf(mail: AskedMail, requester: string): Counted[][] {
+function stagesOf(mail: AskedMail, requester: string): RateLimitKey[][] {
   const { share } = mail
   // The network limit answers 429, so it must not depend on whether an account exists.
   const isKnown = share.of === 'device' || share.of === 'signed-in'
   return [...networksOf(requester, isKnown ? share.of : undefined), [byAddress(mail)], ...byShare(mail)]
 }
 
-function networksOf(requester: string, of: string | undefined): Counted[][] {
+function networksOf(requester: string, of: string | undefined): RateLimitKey[][] {
   return byNetworks(requester, { limit: LIMITS.mailByNetwork, ...(of === undefined ? {} : { of }) })
 }
 
 /** Resets with a device cookie have their own count per address, so strangers cannot use it up. */
-function byAddress({ asked, to, share }: AskedMail): Counted {
+function byAddress({ asked, to, share }: AskedMail): RateLimitKey {
   const key = `${asked} ${loginKey(to)}`
   return { limit: LIMITS.mailByAddress, of: share.of === 'device' ? `device ${key}` : key }
 }
 
-function byShare({ share }: AskedMail): Counted[][] {
+function byShare({ share }: AskedMail): RateLimitKey[][] {
   const all = [{ limit: SHARES[share.of], of: '' }]
   return share.of === 'signed-in' ? [[{ limit: LIMITS.mailByAccount, of: share.sub }], all] : [all]
 }

@@ -1,9 +1,18 @@
 import type { EventType } from '../audit/event-type.ts'
 import { type Account, loginKey } from '../store/account/account.ts'
-import type { DeviceCookieEntry } from './device-cookie.ts'
 import { LIMITS } from './limits.ts'
-import { byNetworks } from './network-limits.ts'
-import type { Counted, Throttle, Verdict } from './rate-limiter.ts'
+import { byNetworks, type RateLimiter, type RateLimitKey, type Verdict } from './rate-limiter.ts'
+
+/** The device cookie's entry for one account: it signed in with this browser under this access epoch. */
+export type DeviceCookieEntry = Readonly<{ sub: string; accessEpoch: number; id: string }>
+
+/** Finds the entry of an account. @returns undefined when the account's access epoch was raised since. */
+export function deviceOf(
+  { sub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>,
+  entries: readonly DeviceCookieEntry[],
+): DeviceCookieEntry | undefined {
+  return entries.find((entry) => entry.sub === sub && entry.accessEpoch === accessEpoch)
+}
 
 /** Somebody who tries to sign in. */
 export type SignInAttempt = Readonly<{
@@ -24,17 +33,17 @@ export type SignInVerdict =
 
 export type Refusal = Extract<Verdict, { outcome: 'refused' }>
 
-export type SignInLimits = ReturnType<typeof createSignInLimits>
+export type SignInRateLimit = ReturnType<typeof createSignInRateLimit>
 
 /**
  * The rate limits of password sign-in. Names are counted whether or not they exist, in one canonical spelling. Sign-ins
  * with a device cookie have separate counters, so that strangers, also on the same network, cannot lock a person out
  * (OWASP ASVS 6.1.1). These counters are per account, over all its device cookies.
  */
-export function createSignInLimits({ throttle }: { throttle: Throttle }) {
+export function createSignInRateLimit({ rateLimiter }: { rateLimiter: RateLimiter }) {
   return {
     async count(attempt: SignInAttempt): Promise<SignInVerdict> {
-      const verdict = await throttle.count(...stagesOf(attempt))
+      const verdict = await rateLimiter.count(...stagesOf(attempt))
       if (verdict.outcome === 'allowed') return verdict
       return verdict.reason === 'used up' && LOCKS.has(verdict.by)
         ? { outcome: 'locked', refusal: verdict }
@@ -46,7 +55,7 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
      * check itself stay counted.
      */
     succeeded: (attempt: SignInAttempt): Promise<void> =>
-      throttle.settle({
+      rateLimiter.settle({
         giveBack: stagesOf(attempt)
           .flat()
           .filter(({ limit }) => !CHECKS.has(limit)),
@@ -54,12 +63,12 @@ export function createSignInLimits({ throttle }: { throttle: Throttle }) {
 
     /** Gives back an allowed attempt whose password was not checked. */
     notLookedAt: (attempt: SignInAttempt): Promise<void> =>
-      throttle.settle({ giveBack: stagesOf(attempt).flat() }),
+      rateLimiter.settle({ giveBack: stagesOf(attempt).flat() }),
 
     /** Ends the lock-out of an account after a proof by other means, or by an operator. */
     unlock: ({ sub, username, email }: Account): Promise<void> => {
       const names = [username, email ?? []].flat().map(loginKey)
-      return throttle.settle({
+      return rateLimiter.settle({
         forget: [
           ...names.flatMap((name) => [
             { limit: LIMITS.signInByName, of: name },
@@ -94,11 +103,11 @@ export function eventTypeOf({ by, reason }: Refusal): EventType {
  * The stages of counting: a refused network uses up nothing of a name, and a name that must wait uses up nothing of the
  * account.
  */
-function stagesOf(attempt: SignInAttempt): Counted[][] {
+function stagesOf(attempt: SignInAttempt): RateLimitKey[][] {
   return attempt.device ? stagesOfDevice(attempt, attempt.device) : stagesOfStranger(attempt)
 }
 
-function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEntry): Counted[][] {
+function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEntry): RateLimitKey[][] {
   return [
     ...byNetworks(
       address,
@@ -115,7 +124,7 @@ function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEnt
   ]
 }
 
-function stagesOfStranger({ login, account, address }: SignInAttempt): Counted[][] {
+function stagesOfStranger({ login, account, address }: SignInAttempt): RateLimitKey[][] {
   const name = loginKey(login)
   return [
     ...byNetworks(

@@ -1,14 +1,13 @@
 import { errors, Provider } from 'oidc-provider'
 import { type EventStore, NO_ORIGIN, newEvent } from '../../audit/event.ts'
-import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/device-cookie.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
-import { byNetworks } from '../../rate-limiting/network-limits.ts'
-import type { Counted, Throttle } from '../../rate-limiting/rate-limiter.ts'
+import { byNetworks, type RateLimiter, type RateLimitKey } from '../../rate-limiting/rate-limiter.ts'
+import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { AccountStore } from '../../store/account/account.ts'
 import { currentUnit } from '../engine/request-context.ts'
 
 /** Too many codes that do not exist. The device page says how long to wait. */
-export class TooManyGuessesError extends errors.CustomOIDCProviderError {
+export class TooManyUserCodesError extends errors.CustomOIDCProviderError {
   readonly retryAfterSeconds: number
   constructor(retryAfterSeconds: number) {
     super('slow_down', 'too many user codes that do not exist')
@@ -21,7 +20,12 @@ export class TooManyGuessesError extends errors.CustomOIDCProviderError {
 /** Reads the device cookie of a request. */
 type FindDevices = (ctx: NonNullable<typeof Provider.ctx>) => readonly DeviceCookieEntry[]
 
-type Needs = { throttle: Throttle; accounts: AccountStore; findDevices: FindDevices; events: EventStore }
+type Needs = {
+  rateLimiter: RateLimiter
+  accounts: AccountStore
+  findDevices: FindDevices
+  events: EventStore
+}
 
 /**
  * Counts entered user codes before they are looked up (RFC 8628 §5.1): eight of twenty letters do not withstand
@@ -32,24 +36,24 @@ type Needs = { throttle: Throttle; accounts: AccountStore; findDevices: FindDevi
  * with many networks. When it is reached, an event is recorded, since strangers cannot connect devices for a while;
  * people who are signed in or have a device cookie have a separate share.
  */
-export function createUserCodeGuesses({ throttle, accounts, findDevices, events }: Needs) {
+export function createUserCodeRateLimit({ rateLimiter, accounts, findDevices, events }: Needs) {
   return {
     /**
      * Counts a code that is about to be looked up.
      *
      * @returns what takes that back when it was no guess.
-     * @throws {TooManyGuessesError}
+     * @throws {TooManyUserCodesError}
      */
     async count(): Promise<() => Promise<void>> {
       const origin = currentUnit()?.origin ?? NO_ORIGIN
       const sub = await findKnownPerson()
       const stages = stagesOf(origin.address ?? '', sub)
-      const verdict = await throttle.count(...stages)
-      if (verdict.outcome === 'allowed') return () => throttle.settle({ giveBack: stages.flat() })
+      const verdict = await rateLimiter.count(...stages)
+      if (verdict.outcome === 'allowed') return () => rateLimiter.settle({ giveBack: stages.flat() })
       const { by, isFirst, retryAfterSeconds } = verdict
       if (by.isShared && isFirst)
         await events.record([newEvent('device.codes_guessed', { detail: { limit: by.name } }, origin)])
-      throw new TooManyGuessesError(retryAfterSeconds)
+      throw new TooManyUserCodesError(retryAfterSeconds)
     },
   }
 
@@ -64,7 +68,7 @@ export function createUserCodeGuesses({ throttle, accounts, findDevices, events 
 }
 
 /** The shared limit is last, so that a network that is refused does not use it up. */
-function stagesOf(address: string, sub: string | undefined): Counted[][] {
+function stagesOf(address: string, sub: string | undefined): RateLimitKey[][] {
   const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
   const limit = LIMITS.userCodeByNetwork
   if (sub === undefined)
@@ -77,4 +81,4 @@ function stagesOf(address: string, sub: string | undefined): Counted[][] {
   ]
 }
 
-export type UserCodeGuesses = ReturnType<typeof createUserCodeGuesses>
+export type UserCodeRateLimit = ReturnType<typeof createUserCodeRateLimit>
