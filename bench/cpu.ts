@@ -5,14 +5,14 @@ const TICKS_PER_SECOND = 100
 
 type ProcessTimes = { parent: number; own: number; ofEndedChildren: number }
 
-/** CPU seconds that a process used so far, all of its threads together; undefined where /proc does not tell. */
+/** CPU seconds of all threads of a process; undefined on systems without /proc. */
 export function cpuSecondsOf(pid: number): number | undefined {
   return readTimes(pid)?.own
 }
 
 /**
- * CPU seconds that a process and its children used so far. Children that ended count too, as far as their parent has
- * waited for them, so the number only grows: that is how Postgres keeps its backends.
+ * CPU seconds of a process and its children (Postgres and its backends). Ended children are included once their parent
+ * has waited for them, so the number never falls.
  */
 export function cpuSecondsOfFamily(pid: number): number | undefined {
   const parent = readTimes(pid)

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 
-/** A port that nobody uses, below those that the system gives to outgoing connections while a server starts. */
+/** Finds a free port below the range of outgoing connections, which could take it before the server starts. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)

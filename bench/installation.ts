@@ -21,11 +21,11 @@ export async function withInstallation<Result>(
   work: (installation: Installation) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-bench-'))
-  // Postgres may run as another user than ours, and its folder lies in this one.
+  // Postgres may run as another user, and its folder is in this one.
   await chmod(folder, 0o755)
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const processes = createProcesses(folder)
-  // Standard output is for the result alone.
+  // Standard output has the result only.
   const tell = (progress: string) => process.stderr.write(`${progress}\n`)
   tell('starting Postgres and registering people and clients')
   const postgres = await startPostgres(folder, process.env.BENCH_DATABASE_URL)

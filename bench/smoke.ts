@@ -1,6 +1,7 @@
 import type { Installation } from './installation.ts'
 import { SCENARIO_NAMES } from './load/scenarios.ts'
-import { GROWTH, LOGINS, type Report, SPEED } from './runs.ts'
+import type { Report } from './report/report.ts'
+import { GROWTH, LOGINS, SPEED } from './runs.ts'
 
 const MOMENT = { seconds: 0.1, warmUp: 0.1, connections: 2, rounds: 1 }
 const SPEED_OPTIONS = { ...MOMENT, scenarios: SCENARIO_NAMES, keepsServers: true }

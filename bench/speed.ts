@@ -12,9 +12,9 @@ import type { Postgres } from './postgres.ts'
 import type { Processes } from './processes.ts'
 import { type Figures, type ScenarioResult, summarise } from './report/figures.ts'
 
-/** The statements are counted apart from the time, since counting takes time. */
+/** Statements are counted in a run of their own: counting slows Postgres. */
 const COUNTING_SECONDS = 1
-/** Codes are made beforehand, for the pace of the warm-up and somewhat more. */
+/** Codes are made before the run, this many times as many as the warm-up's pace needs. */
 const STOCK_RESERVE = 1.5
 const FIRST_STOCK_PER_SECOND = 1_000
 
@@ -24,12 +24,12 @@ export type SpeedOptions = Readonly<{
   warmUp: number
   connections: number
   rounds: number
-  /** Starts each server once instead of once per scenario: faster, and less fair. */
+  /** Starts each server once instead of once per scenario: faster, but earlier load affects later figures. */
   keepsServers?: boolean
 }>
 
 /** A running server and the load generator for it. */
-type Lane = Readonly<{
+type LoadedServer = Readonly<{
   contender: Contender
   running: RunningContender
   generator: Generator
@@ -43,24 +43,27 @@ type Needs = Readonly<{
   tell: (progress: string) => void
 }>
 
-/** Runs every scenario against every contender, the contenders in turn, so that a slow minute hits all of them. */
+/** Runs every scenario against the contenders in turn, so that a slow minute of the machine affects all of them. */
 export async function measureSpeed(options: SpeedOptions, needs: Needs): Promise<ScenarioResult[]> {
-  const kept = new Map<ContenderName, Lane>()
+  const kept = new Map<ContenderName, LoadedServer>()
   try {
     return await measureScenarios(options, needs, async (name, work) => {
-      const lane = kept.get(name) ?? (await openLane(needs.contenders[name], needs.processes))
-      if (options.keepsServers) kept.set(name, lane)
-      return await work(lane).finally(() => options.keepsServers || lane.stop())
+      const server = kept.get(name) ?? (await startLoadedServer(needs.contenders[name], needs.processes))
+      if (options.keepsServers) kept.set(name, server)
+      return await work(server).finally(() => options.keepsServers || server.stop())
     })
   } finally {
-    for (const lane of kept.values()) await lane.stop()
+    for (const server of kept.values()) await server.stop()
   }
 }
 
 async function measureScenarios(
   options: SpeedOptions,
   needs: Needs,
-  withLane: <Result>(name: ContenderName, work: (lane: Lane) => Promise<Result>) => Promise<Result>,
+  withServer: <Result>(
+    name: ContenderName,
+    work: (server: LoadedServer) => Promise<Result>,
+  ) => Promise<Result>,
 ): Promise<ScenarioResult[]> {
   const results: ScenarioResult[] = []
   for (const scenario of options.scenarios) {
@@ -69,7 +72,9 @@ async function measureScenarios(
       const figures: Partial<Record<ContenderName, Figures>> = {}
       for (const name of CONTENDERS) {
         needs.tell(`${scenario}, ${name}${options.rounds > 1 ? `, round ${round}` : ''}`)
-        figures[name] = await withLane(name, (lane) => measureLane(scenario, lane, options, needs.postgres))
+        figures[name] = await withServer(name, (server) =>
+          measureServer(scenario, server, options, needs.postgres),
+        )
       }
       rounds.push(figures as Record<ContenderName, Figures>)
     }
@@ -78,7 +83,7 @@ async function measureScenarios(
   return results
 }
 
-async function openLane(contender: Contender, processes: Processes): Promise<Lane> {
+async function startLoadedServer(contender: Contender, processes: Processes): Promise<LoadedServer> {
   const running = await contender.start()
   const generator = startGenerator(processes)
   const stop = async () => {
@@ -89,25 +94,25 @@ async function openLane(contender: Contender, processes: Processes): Promise<Lan
 }
 
 /** Warms a contender up, measures it, and counts its statements. */
-async function measureLane(
+async function measureServer(
   scenario: ScenarioName,
-  lane: Lane,
+  server: LoadedServer,
   { connections, warmUp, seconds }: SpeedOptions,
   postgres: Postgres,
 ): Promise<Figures> {
-  const { generator, running } = lane
+  const { generator, running } = server
   await generator.order({ do: 'prepare', scenario, target: running.target, connections })
   const { requests, seconds: taken } = await run(generator, warmUp, FIRST_STOCK_PER_SECOND)
   const pace = requests / taken
-  const timed = await runTimed(lane, { seconds, pace, postgres })
+  const timed = await runTimed(server, { seconds, pace, postgres })
   const counting = { seconds: Math.min(seconds, COUNTING_SECONDS), pace, postgres }
-  return { ...timed, statementsPerRequest: await countStatements(lane, counting) }
+  return { ...timed, statementsPerRequest: await countStatements(server, counting) }
 }
 
 type Timing = Readonly<{ seconds: number; pace: number; postgres: Postgres }>
 
 async function runTimed(
-  { contender, running, generator }: Lane,
+  { contender, running, generator }: LoadedServer,
   { seconds, pace, postgres }: Timing,
 ): Promise<Omit<Figures, 'statementsPerRequest'>> {
   await generator.order({ do: 'stock', count: Math.ceil(pace * seconds * STOCK_RESERVE) })
@@ -124,7 +129,7 @@ async function runTimed(
     p50Milliseconds: measurement.p50Milliseconds,
     p99Milliseconds: measurement.p99Milliseconds,
     serverMicroseconds: perRequest(before.server, after.server),
-    // Without a database of its own, what Postgres does meanwhile is not this contender's.
+    // A contender without a database causes no work in Postgres.
     postgresMicroseconds: contender.database === undefined ? 0 : perRequest(before.postgres, after.postgres),
     generatorMicroseconds: (measurement.cpuSeconds * 1_000_000) / measurement.requests,
     faults: measurement.faults,
@@ -132,9 +137,9 @@ async function runTimed(
   }
 }
 
-/** A batch that serves several requests counts for each of them as its share: all statements over all requests. */
+/** Divides all statements by all requests, so a statement that several requests share counts as a share. */
 async function countStatements(
-  { contender, generator }: Lane,
+  { contender, generator }: LoadedServer,
   { seconds, pace, postgres }: Timing,
 ): Promise<number | undefined> {
   if (contender.database === undefined) return 0

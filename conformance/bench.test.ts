@@ -26,7 +26,7 @@ beforeAll(async () => {
   smoke = JSON.parse(stdout)
 }, MOST_MILLISECONDS)
 
-test.for(SCENARIO_NAMES)('the benchmark has right answers only from all three servers: %s', (name) => {
+test.for(SCENARIO_NAMES)('the speed benchmark gets right answers only from all three servers: %s', (name) => {
   const result = smoke.speed.scenarios.find(({ scenario }) => scenario === name)
   for (const [server, { requests, firstFault }] of Object.entries(result?.figures ?? {}))
     expect({ server, requests, firstFault }).toEqual({

@@ -1,15 +1,9 @@
 import type { Postgres } from '../postgres.ts'
 import type { Processes } from '../processes.ts'
 
+/** The servers under comparison: the bare engine, the engine with a plain SQL adapter, and Sallyport. */
 export const CONTENDERS = ['engine', 'plain', 'sallyport'] as const
 export type ContenderName = (typeof CONTENDERS)[number]
-
-/** What each column of the report stands for. */
-export const CONTENDER_WORDS: Record<ContenderName, string> = {
-  engine: 'the engine alone, storage in a Map',
-  plain: 'the engine with a plain adapter: every call a kysely query on Postgres',
-  sallyport: 'Sallyport on Postgres behind a proxy, with its defaults: a log line for each request too',
-}
 
 export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const
 export type SigningAlg = (typeof SIGNING_ALGS)[number]
@@ -17,7 +11,7 @@ export type SigningAlg = (typeof SIGNING_ALGS)[number]
 export type Client = Readonly<{ id: string; secret: string | undefined }>
 export type Person = Readonly<{ username: string; password: string }>
 
-/** Everything that the load generator needs to know of a server. It is sent to another process as JSON. */
+/** The load generator's view of a server. It is sent to another process as JSON. */
 export type Target = Readonly<{
   origin: string
   clients: Readonly<{ web: Client; service: Client; device: Client }>
@@ -29,7 +23,7 @@ export type Contender = Readonly<{
   name: ContenderName
   /** Its database, for counting statements. */
   database: string | undefined
-  /** Starts it afresh: nothing that an earlier scenario left in its memory slows it. */
+  /** Starts a new process, so that memory left by an earlier scenario does not slow it. */
   start(): Promise<RunningContender>
 }>
 
@@ -45,7 +39,7 @@ export type ContenderNeeds = Readonly<{
   people: readonly Person[]
 }>
 
-/** Registered alike with every contender. */
+/** Registered with every contender. */
 export const CALLBACK = 'https://app.example/callback'
 export const RESOURCE = 'https://api.example'
 export const RESOURCE_SCOPE = 'read'

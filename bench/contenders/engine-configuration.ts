@@ -10,7 +10,7 @@ import type {
 } from 'oidc-provider'
 import { CALLBACK, type Person, RESOURCE, RESOURCE_SCOPE, type SigningAlg, type Target } from './contender.ts'
 
-/** What a storage under comparison is to the engine. */
+/** A storage for the engine. */
 export type Storage = Readonly<{
   adapter: (model: string) => Adapter
   findAccount: FindAccount
@@ -22,7 +22,7 @@ type Needs = Pick<Storage, 'adapter' | 'findAccount'> &
 
 const DAY_SECONDS = 24 * 60 * 60
 
-/** The engine set up to answer what Sallyport answers: the same routes, features, lifetimes and algorithms. */
+/** Configures the engine like Sallyport: the same routes, features, lifetimes and algorithms. */
 export function createEngineConfiguration(needs: Needs): Configuration {
   const { adapter, findAccount, jwks, alg, cookieKey } = needs
   return {
@@ -115,7 +115,7 @@ export function clientMetadata({ clients }: Target, alg: SigningAlg): ClientMeta
       grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
     },
   ]
-  // Even of a client that never gets an ID token the engine wants an algorithm that it has a key for.
+  // The engine requires an algorithm with a key, also for a client that gets no ID token.
   return clientsOfAllTypes.map((client) => ({ ...client, id_token_signed_response_alg: alg }))
 }
 
@@ -123,7 +123,7 @@ function secretOf({ secret }: { secret: string | undefined }): { client_secret?:
   return secret === undefined ? {} : { client_secret: secret }
 }
 
-/** Every person signs in by their mere name (`login_hint`): how somebody signs in is not what is measured. */
+/** Signs in by `login_hint` alone: password verification is not part of this comparison. */
 export function answerInteractions(engine: Provider): Middleware {
   return async (ctx, next) => {
     if (!ctx.path.startsWith('/interaction/')) return await next()
@@ -133,7 +133,7 @@ export function answerInteractions(engine: Provider): Middleware {
   }
 }
 
-/** As for a first-party client: what is asked for is granted, once per session. */
+/** Grants the requested scopes once per session, as for a first-party client. */
 async function grantEverything({ oidc }: KoaContextWithOIDC): Promise<Grant | undefined> {
   const { client, session, account, provider } = oidc
   if (!client || !session || !account) return undefined

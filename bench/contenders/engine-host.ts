@@ -6,7 +6,7 @@ import { answerInteractions, clientMetadata, createEngineConfiguration } from '.
 import { createMemoryStorage } from './memory-adapter.ts'
 import { createPlainStorage } from './plain-adapter.ts'
 
-/** The process of a contender that is the engine and nothing around it: told by its environment what it is. */
+/** The process of the contenders `engine` and `plain`. The environment selects the storage. */
 const target: Target = JSON.parse(process.env.BENCH_TARGET ?? '')
 const alg = process.env.BENCH_ALG as SigningAlg
 const databaseUrl = process.env.BENCH_DATABASE_URL

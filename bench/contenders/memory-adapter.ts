@@ -2,8 +2,8 @@ import type { Adapter, AdapterPayload } from 'oidc-provider'
 import type { Storage } from './engine-configuration.ts'
 
 /**
- * The least a storage can be: one Map, nothing expires. The engine's own in-memory adapter is nearly this, but forgets
- * all but the latest 1000 entries, and a bench makes more codes than that beforehand.
+ * The simplest storage: one Map, no expiry. The engine's own in-memory adapter keeps the latest 1000 entries only, and
+ * the bench makes more codes than that.
  */
 export function createMemoryStorage(): Storage {
   const entries = new Map<string, AdapterPayload>()

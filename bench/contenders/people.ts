@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { Person } from './contender.ts'
 
-/** Registers people as copies of one account with its password hash: hashing a password for each could take minutes. */
+/** Registers people as copies of one account with its password hash; hashing each password could take minutes. */
 export async function copyPerson(
   databaseUrl: string,
   { like, people }: { like: Person; people: readonly Person[] },

@@ -22,9 +22,9 @@ export type Sallyport = Contender &
     database: string
     databaseUrl: string
     target: Target
-    /** Starts it on another database, which must be a copy of its own. */
+    /** Starts it on a copy of its database. */
     startOn(databaseUrl: string): Promise<RunningContender>
-    /** Runs its command line beside the server, on whichever database. @returns what it printed. */
+    /** Runs the command line on a database. @returns its output. */
     cli(databaseUrl: string, ...args: string[]): Promise<string>
   }>
 

@@ -1,7 +1,7 @@
 import type { CleanupResult, Pace } from './result.ts'
 
 type Load = Readonly<{
-  /** Load whose figures do not count: what was just started is slow at first. */
+  /** Load before the measurement: a new server is slow at first. */
   warmUp: () => Promise<Pace>
   run: () => Promise<Pace>
 }>
@@ -12,8 +12,8 @@ type Cleaning = Readonly<{
 }>
 
 /**
- * Starts a clean-up. It must begin before a server does: only one worker cleans up at a time, and a server runs
- * clean-up soon after its start.
+ * Starts a clean-up. It must start before a server: only one worker cleans up at a time, and a server cleans up soon
+ * after its start.
  *
  * @param cleanUp returns its report as JSON.
  */

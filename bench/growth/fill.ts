@@ -3,25 +3,25 @@ import pg from 'pg'
 import type { SignedIn } from '../load/people.ts'
 import { FIRST_GRANT, grownTokenPrefix } from './names.ts'
 
-/** A grant has a refresh token and an access token, and a person has some grants. */
+/** A grant has a refresh token and an access token. */
 export const TOKENS_PER_GRANT = 2
 const GRANTS_PER_PERSON = 5
 const GRANTS_PER_STATEMENT = 100_000
 
-/** For each column that differs from the row that is copied, the SQL that makes it, of the number `n` and the row `t`. */
+/** SQL for each column that differs from the template row `t`, as an expression of the row's number `n`. */
 type Changes = Record<string, string>
 
 const PERSON = `md5('grown-person-' || (n / ${GRANTS_PER_PERSON}))::uuid`
 const GRANT = `'grown-grant-' || n`
-/** Spread over the two weeks that unused refresh tokens live. */
+/** Spread over the two weeks of an unused refresh token. */
 const LATER = `date_trunc('second', now() + interval '1 day' + (n % 1000) * interval '19 minutes')`
 const LONG_AGO = `date_trunc('second', now() - interval '1 day' - (n % 1000) * interval '1 minute')`
 
 /**
- * Grows a database by copies of what one sign-in left there, with other keys, owners and ends: by HTTP, millions of
- * sign-ins would take days.
+ * Fills a database with copies of the rows of one sign-in, with other keys, accounts and expiry times. Millions of
+ * sign-ins by HTTP would take days.
  *
- * @param offline somebody whose tokens do not end with the session: the copies belong to none.
+ * @param offline a sign-in with offline access, because the copied grants have no session.
  */
 export async function fillTokens(
   databaseUrl: string,
@@ -36,7 +36,7 @@ export async function fillTokens(
       const range = { first, last: Math.min(last, first + GRANTS_PER_STATEMENT - 1) }
       const oncePerPerson = { where: `n % ${GRANTS_PER_PERSON} = 0 or n = ${FIRST_GRANT}` }
       await copy('account', `t.sub = ${template.sub}`, range, PERSON_CHANGES, oncePerPerson)
-      // The identifier changed at sign-in; the session of before is a tombstone.
+      // Sign-in changed the identifier; the other row is a tombstone.
       const session = `t.id_hash = (select id_hash from oidc_session where account_sub = ${template.sub} and ended_at is null limit 1)`
       await copy('oidc_session', session, range, SESSION_CHANGES, oncePerPerson)
       await copy('oidc_grant', `t.id = ${template.grant}`, range, {
@@ -51,7 +51,7 @@ export async function fillTokens(
   })
 }
 
-/** Adds access tokens that have expired, of grants that live on: what most of a clean-up is. */
+/** Adds expired access tokens of live grants, the largest part of a clean-up. */
 export async function addExpiredTokens(
   databaseUrl: string,
   { expired, tokens, offline }: { expired: number; tokens: number; offline: SignedIn },
@@ -95,7 +95,7 @@ function tokenChanges(kind: 'refresh' | 'access' | 'expired', end: string): Chan
   }
 }
 
-/** The engine's payload repeats some columns. What it does not repeat is not added. */
+/** Changes the columns that the engine's payload repeats; others are not added to it. */
 function payloadWith(end: string): string {
   const fields = { grantId: GRANT, accountId: PERSON, exp: `extract(epoch from ${end})::bigint` }
   return Object.entries(fields).reduce(
@@ -125,7 +125,7 @@ function hashLiteral(token: string): string {
   return `'\\x${createHash('sha256').update(token).digest('hex')}'::bytea`
 }
 
-/** Copies a row under every number of a range. Columns that are not named are copied as they are, whichever there are. */
+/** Copies a row once per number of a range. Columns without a change are copied as they are. */
 function createCopier(client: pg.Client) {
   return async (
     table: string,
@@ -149,9 +149,9 @@ function createCopier(client: pg.Client) {
   }
 }
 
-/** The rows are consistent by the way they are made: looking up every parent again takes most of the time. */
+/** The rows are consistent by construction, and checking every foreign key takes most of the time. */
 async function skipForeignKeyChecks(client: pg.Client): Promise<void> {
-  await client.query('set session_replication_role = replica').catch(() => {}) // For superusers alone.
+  await client.query('set session_replication_role = replica').catch(() => {}) // Only superusers may.
 }
 
 export async function withClient<Result>(

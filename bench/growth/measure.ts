@@ -37,7 +37,7 @@ export type GrowthNeeds = Readonly<{
   tell: (progress: string) => void
 }>
 
-/** A database of one size, and the load on it, which remembers the tokens it holds. */
+/** A database of one size and its load. The generators remember their current tokens. */
 type Grown = Readonly<{
   tokens: number
   database: string
@@ -46,7 +46,7 @@ type Grown = Readonly<{
   paces: Record<LoadName, Pace[]>
 }>
 
-/** Measures the same requests on databases of several sizes, the sizes in turn, then a clean-up of the largest. */
+/** Measures the same requests on databases of several sizes in turn, then a clean-up of the largest. */
 export async function measureGrowth(options: GrowthOptions, needs: GrowthNeeds): Promise<GrowthResult> {
   const { tell } = needs
   const offline = await signInOffline(needs)
@@ -106,7 +106,7 @@ async function measureOne(
   { seconds, warmUp }: GrowthOptions,
   { sallyport }: GrowthNeeds,
 ): Promise<void> {
-  // No checkpoint before: the first change of each page after one is written twice, and there are more pages here.
+  // Without a checkpoint before: after one, the first change of each page is written twice, and this has more pages.
   await withServer(sallyport, url, async () => {
     for (const name of LOAD_NAMES) {
       await run(generators[name], warmUp)

@@ -1,6 +1,6 @@
 export const FIRST_GRANT = 1
 
-/** What the rows that SQL makes are called, so that the load generator can name them without a list. */
+/** Names of the rows that SQL makes. The load generator computes them instead of reading a list. */
 export function grownToken(kind: 'refresh' | 'access', grant: number): string {
   return `${grownTokenPrefix(kind)}${grant}`
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { findScanned } from './plans.ts'
 
-test('a table that is read from end to end is found in a plan, however deep, an index scan is not', () => {
+test('finds nested sequential scans, and no index scans', () => {
   const plan = [
     'Nested Loop',
     '  ->  Index Scan using oidc_token_pkey on oidc_token',

@@ -1,22 +1,22 @@
 import type { CountedStatement } from '../postgres.ts'
 import { withClient } from './fill.ts'
 
-/** Reading a table of this size from end to end is what Postgres does best. */
+/** For a table of this size a sequential scan is the best plan. */
 const SMALL_TABLE_ROWS = 1_000
-/** What fewer requests than these send is not hot; a batch serves many of them. */
+/** A statement of fewer requests is not hot. It is low because a batch serves many requests. */
 const HOT_SHARE = 0.01
 const EXPLAINABLE = /^\s*(\/\*.*?\*\/\s*)*(select|insert|update|delete|with|merge)\b/is
 
 export type Plan = Readonly<{
   text: string
   callsPerRequest: number
-  /** As EXPLAIN prints it, or why it could not. */
+  /** The output of EXPLAIN, or its error. */
   lines: readonly string[]
-  /** Tables that grow and are read from end to end. Undefined when there is no plan. */
+  /** Growing tables that the plan scans sequentially; undefined without a plan. */
   scanned: readonly string[] | undefined
 }>
 
-/** Asks for the plan of every statement that the load really sent (EXPLAIN with GENERIC_PLAN: Postgres 16 or newer). */
+/** Explains every statement that the load sent (`GENERIC_PLAN`, Postgres 16 or newer). */
 export async function explainHot(
   databaseUrl: string,
   statements: readonly CountedStatement[],
@@ -48,7 +48,7 @@ export async function explainHot(
   })
 }
 
-/** The tables that a plan reads from end to end. */
+/** The tables that a plan scans sequentially. */
 export function findScanned(lines: readonly string[]): string[] {
   return lines.flatMap((line) => /\bSeq Scan on (\S+)/.exec(line)?.[1] ?? [])
 }

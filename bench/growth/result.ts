@@ -4,7 +4,7 @@ import type { Sizes } from './sizes.ts'
 export type Pace = Readonly<{ requestsPerSecond: number; p50Milliseconds: number; p99Milliseconds: number }>
 
 export type SizeResult = Readonly<{
-  /** How many token rows SQL made; the load adds to them. */
+  /** The number of token rows made by SQL; the load adds more. */
   tokens: number
   sizes: Sizes
   refresh: Pace

@@ -5,7 +5,7 @@ import type { Person } from '../contenders/contender.ts'
 const MOST_HOPS = 12
 
 export type Browser = Readonly<{
-  /** Opens an authorization request and does what the pages ask for. @returns the app's address that it ends at. */
+  /** Opens an authorization request and submits the sign-in and consent forms. @returns the redirect to the app. */
   signIn(url: URL, person: Person): Promise<URL>
   /** The cookies that a request to this address carries. */
   cookiesFor(url: URL): string

@@ -9,11 +9,11 @@ export type Request = Readonly<{
 }>
 export type Answer = Readonly<{ status: number; location: string; text: string }>
 
-/** What the connections send: each asks for its next request when it has the answer to the one before. */
+/** The requests of the connections. A connection takes its next request when the last one was answered. */
 export type Load = Readonly<{
-  /** @returns undefined when there is nothing left to send on this connection. */
+  /** @returns undefined when this connection has no more requests. */
   next(connection: number): Request | undefined
-  /** @returns what is wrong with an answer, if anything. */
+  /** @returns a description of a wrong answer, undefined for a right one. */
   check(answer: Answer, connection: number): string | undefined
 }>
 
@@ -22,7 +22,7 @@ export type Measurement = Readonly<{
   seconds: number
   p50Milliseconds: number
   p99Milliseconds: number
-  /** How many answers were not what they had to be, and what the first of them was. */
+  /** The number of wrong answers, and the first of them. */
   faults: number
   firstFault: string | undefined
   /** CPU seconds of the load generator itself. */
@@ -32,8 +32,8 @@ export type Measurement = Readonly<{
 const FAULT_CHARACTERS = 300
 
 /**
- * Keeps a number of connections busy, each with one request at a time, as long as told or until nothing is left.
- * Requests under way at the end are waited for: a refresh token whose answer is thrown away could not be used again.
+ * Sends requests on a number of connections, one at a time on each, until the time is over or no request is left.
+ * Waits for open requests at the end: without the response, a connection would lose its refresh token.
  */
 export async function runClosedLoop(
   origin: string,
@@ -86,7 +86,7 @@ export async function runClosedLoop(
   }
 }
 
-/** The dispatcher's own interface: a third of the CPU of fetch, which the servers have more use for. */
+/** Uses undici's dispatcher, which takes a third of the CPU of `fetch`; the servers share this machine. */
 export function send(client: Client, { method, path, headers = {}, body }: Request): Promise<Answer> {
   return new Promise((done, fail) => {
     let status = 0

@@ -1,7 +1,7 @@
 import { expectStatus } from './requests.ts'
 import type { Scenario } from './scenario.ts'
 
-/** A file that the server has in memory: its event loop makes it wait, and nothing else. */
+/** A static file from memory: it waits for the event loop only. */
 export const FILE_SCENARIO = {
   'static-file': {
     async prepare() {

@@ -6,18 +6,18 @@ import type { PreparedLoad } from './scenario.ts'
 import { SCENARIOS } from './scenarios.ts'
 import { runSteadyLoad } from './steady-load.ts'
 
-/** What the bench tells its load generator, one at a time. */
+/** A message to the load generator. The bench waits for the reply before it sends the next. */
 export type Order =
   | { do: 'prepare'; scenario: keyof typeof ALL; target: Target; connections: number }
   | { do: 'stock'; count: number }
-  /** As fast as the connections allow, or at a rate per second. */
+  /** In a closed loop, or at a rate per second. */
   | { do: 'run'; seconds: number; rate?: number }
 
 export type Reply = { measurement: Measurement | undefined } | { error: string }
 
 const ALL = { ...SCENARIOS, ...GROWN_SCENARIOS, ...FILE_SCENARIO }
 
-/** The load generator's process: the servers' CPU time must not have the generator's in it. */
+/** The load generator runs in a process of its own, so that its CPU time is not counted as a server's. */
 let prepared: { load: PreparedLoad; target: Target; connections: number } | undefined
 
 process.on('message', (order: Order) => {

@@ -2,7 +2,7 @@ import { FIRST_GRANT, grownToken } from '../growth/names.ts'
 import { expectStatus, introspect, redeemRefreshToken } from './requests.ts'
 import type { Scenario } from './scenario.ts'
 
-/** Load on the rows that SQL made: any of them may be next, as with many people. A stock is a number of grants. */
+/** Load on random rows of those that SQL made. A stock is a number of grants. */
 export const GROWN_SCENARIOS = {
   'grown-refresh': {
     async prepare(target, connections) {
@@ -48,7 +48,7 @@ export const GROWN_SCENARIOS = {
 
 export type GrownScenarioName = keyof typeof GROWN_SCENARIOS
 
-/** Draws a grant that no other connection draws: a refresh token has one owner. */
+/** Draws grants of one connection only, because a refresh token has one owner. */
 function createRandomPicker(grants: number, connections: number): (connection: number) => number {
   const each = Math.floor(grants / connections)
   if (each === 0) throw new Error('there are more connections than grants')

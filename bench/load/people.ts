@@ -5,7 +5,7 @@ import type { Request } from './closed-loop.ts'
 import { authorizePath, codeOf, redeemCode } from './requests.ts'
 
 export type SignedIn = Readonly<{
-  /** The authorization request that returns a code without a page. */
+  /** An authorization request that is answered with a code at once (SSO). */
   authorize: Request
   accessToken: string
   refreshToken: string
@@ -13,7 +13,7 @@ export type SignedIn = Readonly<{
 
 const SIGN_INS_AT_A_TIME = 4
 
-/** Signs people in, each in a browser of their own, and redeems the code they come back with. */
+/** Signs people in, each in a browser of their own, and redeems their codes. */
 export async function signIn(target: Target, count: number): Promise<SignedIn[]> {
   const all: SignedIn[] = []
   while (all.length < count) {

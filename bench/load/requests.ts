@@ -3,11 +3,11 @@ import { CALLBACK, type Client, SCOPE, type Target } from '../contenders/contend
 import { APP_SERVER } from './client-address.ts'
 import type { Answer, Request } from './closed-loop.ts'
 
-/** One verifier for all: making them is the app's work, and the server's is the same. */
+/** One verifier for all requests: generating it is work of the app, not of the server. */
 const VERIFIER = 'benchmark-verifier-of-forty-three-characters-and-more'
 const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url')
 
-/** An authorization request (RFC 6749 §4.1.1). `login_hint` signs people in where the bench has no login page. */
+/** An authorization request (RFC 6749 §4.1.1). The contenders without a login page sign in by `login_hint`. */
 export function authorizePath(
   { clients }: Target,
   { username, offline = false }: { username: string; offline?: boolean },

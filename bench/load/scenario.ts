@@ -3,12 +3,12 @@ import type { Load } from './closed-loop.ts'
 
 /** One kind of request that all contenders answer. */
 export type Scenario = Readonly<{
-  /** Makes what the load needs: sign-ins, tokens, device codes. Not measured. */
+  /** Makes sign-ins, tokens or device codes for the load. Not measured. */
   prepare(target: Target, connections: number): Promise<PreparedLoad>
 }>
 
 export type PreparedLoad = Load &
   Readonly<{
-    /** Makes so many of what each request uses up. Not measured. */
+    /** Makes single-use values, one per request. Not measured. */
     stock?(count: number): Promise<void>
   }>

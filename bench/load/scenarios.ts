@@ -7,9 +7,9 @@ import type { Scenario } from './scenario.ts'
 
 /** Sessions per connection, each of a different person, so that successive requests use different rows. */
 export const SESSIONS_PER_CONNECTION = 2
-/** Enough for the rows not to be the same ones all the time; any device polls too soon at this pace. */
+/** Enough to vary the rows. At this pace every device polls too soon. */
 const DEVICES_PER_CONNECTION = 32
-/** Codes live 60 s: what is stocked must be used up within that. */
+/** Codes live 60 s, so a stock must be used up within that time. */
 const STOCK_SECONDS = 40
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
@@ -23,7 +23,7 @@ export const SCENARIOS = {
       const codes: string[] = []
       return {
         async stock(count) {
-          codes.length = 0 // What is left of the stock before is about to expire.
+          codes.length = 0 // Codes of the last stock are about to expire.
           const pick = createPicker(people, connections)
           const making = await runClosedLoop(
             target.origin,
@@ -39,7 +39,7 @@ export const SCENARIOS = {
             { connections, seconds: STOCK_SECONDS },
           )
           if (making.firstFault) throw new Error(making.firstFault)
-          codes.reverse() // The oldest goes first.
+          codes.reverse() // The oldest is used first.
         },
         next() {
           const code = codes.pop()
@@ -143,7 +143,7 @@ function clientCredentials(parameters: Record<string, string>): Scenario {
   }
 }
 
-/** Deals items out in turn; no two connections ever use the same one, as no two browsers share a session. */
+/** Deals items out in turn. Connections never share one, as browsers never share a session. */
 function createPicker<Item>(items: readonly Item[], connections: number): (connection: number) => Item {
   const rounds = Math.floor(items.length / connections)
   const turns = new Array<number>(connections).fill(0)

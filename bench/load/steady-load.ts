@@ -4,8 +4,8 @@ import { percentile } from '../report/statistics.ts'
 import { type Load, type Measurement, send } from './closed-loop.ts'
 
 /**
- * Sends requests at fixed times over a number of connections. One that has to wait for the answer before it counts from
- * when it was due: a server that stalls is not asked less for it.
+ * Sends requests at fixed times over a number of connections. Latency is measured from the time a request was due, so a
+ * stalled server does not get fewer requests (coordinated omission).
  */
 export async function runSteadyLoad(
   origin: string,

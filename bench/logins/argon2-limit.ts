@@ -1,10 +1,10 @@
 import { argon2id, hash, verify } from 'argon2'
 
 const LIBUV_THREADS = 4
-/** What the server hashes with (OWASP's least memory). */
+/** The server's parameters (OWASP's minimum of memory). */
 const OPTIONS = { type: argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1, hashLength: 32 } as const
 
-/** How many passwords a second this machine verifies with all of libuv's threads, and with nothing else to do. */
+/** Passwords per second that all libuv threads verify while the machine does nothing else. */
 export async function measureArgon2(seconds: number): Promise<number> {
   const stored = await hash('velvet kettle harbor nineteen', OPTIONS)
   const startedAt = performance.now()

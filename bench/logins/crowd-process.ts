@@ -2,7 +2,7 @@ import { json } from 'node:stream/consumers'
 import type { Target } from '../contenders/contender.ts'
 import { runCrowd } from './crowd.ts'
 
-/** What the process is told on standard input. */
+/** The standard input of the process. */
 export type CrowdOrder = Readonly<{ target: Target; firstPerson: number; seconds: number }>
 
 const { target, ...options } = (await json(process.stdin)) as CrowdOrder

@@ -8,13 +8,13 @@ import type { Crowd, Faults } from './result.ts'
 
 const CSRF = /name="csrf" value="([^"]+)"/
 const FAULT_CHARACTERS = 300
-const COME_BACK_MILLISECONDS = 2_000
+const RETRY_MILLISECONDS = 2_000
 
 type Form = Readonly<{ path: string; cookie: string; csrf: string }>
 
 /**
- * Many people who sign in at the same time, each with a browser and an address: they open the page, send the form, and
- * retry when told to. A finished sign-in starts the next.
+ * Signs many people in at the same time, each with a browser and an address: opens the page, sends the form, and retries
+ * after `Retry-After`. Each person starts again after a sign-in.
  *
  * @param firstPerson the index of the crowd's first person among those of the target.
  */
@@ -41,7 +41,7 @@ export async function runCrowd(
     return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
   }
 
-  /** @returns undefined when the page itself cannot be shown just now. */
+  /** @returns undefined when the page is answered with 503. */
   async function openForm(person: Person, from: Record<string, string>): Promise<Form | undefined> {
     const headers = { ...from, accept: 'text/html' }
     const asked = await ask(authorizePath(target, person), headers)
@@ -57,7 +57,7 @@ export async function runCrowd(
     return { path, cookie, csrf }
   }
 
-  /** Sends the form until its person is in, or the time is over. */
+  /** Sends the form until the sign-in is accepted, or the time is over. */
   async function signIn(
     person: Person,
     from: Record<string, string>,
@@ -83,14 +83,14 @@ export async function runCrowd(
       if (answer.status !== 503 && answer.status !== 429) throw new Error(`${answer.status} ${answer.text}`)
       counts[answer.status === 503 ? 'busy' : 'throttled']++
       const retryAfter = Number(answer.headers['retry-after'])
-      if (!(retryAfter > 0)) throw new Error(`${answer.status} does not say when to come back`)
+      if (!(retryAfter > 0)) throw new Error(`${answer.status} has no Retry-After`)
       await pause(Math.min(retryAfter * 1000, Math.max(0, endAt - performance.now())))
     }
   }
 
-  async function comeBack(): Promise<void> {
+  async function waitForPage(): Promise<void> {
     counts.busy++
-    await pause(Math.min(COME_BACK_MILLISECONDS, Math.max(0, endAt - performance.now())))
+    await pause(Math.min(RETRY_MILLISECONDS, Math.max(0, endAt - performance.now())))
   }
 
   await Promise.all(
@@ -100,7 +100,7 @@ export async function runCrowd(
         try {
           const form = await openForm(person, from)
           if (form) await signIn(person, from, form)
-          else await comeBack()
+          else await waitForPage()
         } catch (error) {
           faults.push(String(error).slice(0, FAULT_CHARACTERS))
         }

@@ -12,7 +12,7 @@ import type { CrowdOrder } from './crowd-process.ts'
 import type { Crowd, Faults, LoginsResult } from './result.ts'
 
 const CROWD = join(import.meta.dirname, 'crowd-process.ts')
-/** The crowd is there before the measuring begins, and until it has ended. */
+/** The crowd starts this long before the measurement and ends this long after it. */
 const MOST_MARGIN_SECONDS = 2
 const FILE_CONNECTIONS = 2
 const FILE_RATE = 50
@@ -36,10 +36,10 @@ type Needs = Readonly<{
 type Phase = Readonly<{ token: Measurement; file: Measurement }>
 type Round = Readonly<{ alone: Phase; beside: Phase; crowd: Crowd & Faults }>
 
-/** Token requests alone, then with many people beside them who sign in, on the same server. */
+/** Measures token requests alone, then beside many sign-ins on the same server. */
 export async function measureLogins(options: LoginsOptions, needs: Needs): Promise<LoginsResult> {
   const { sallyport, postgres, processes, tell } = needs
-  tell('what Argon2 alone does')
+  tell('argon2 alone')
   const machinePasswordsPerSecond = await measureArgon2(options.seconds)
   const { target, stop } = await sallyport.start()
   const load = createLoad(target, options, processes)
@@ -68,8 +68,8 @@ export async function measureLogins(options: LoginsOptions, needs: Needs): Promi
 }
 
 /**
- * Refreshing signs an ID token in libuv's threads, and reads and writes the database: it waits for all there is. Each
- * load has a process of its own, so that neither waits for the other's work.
+ * A refresh uses the event loop, libuv's threads (it signs an ID token) and the database, so it waits for all of them.
+ * Each load runs in a process of its own, so that neither delays the other.
  */
 function createLoad(
   target: Target,

@@ -1,29 +1,29 @@
 import type { Measurement } from '../load/closed-loop.ts'
 
-/** Latencies of requests that were sent at fixed times, whether the one before had been answered or not. */
+/** Latencies of requests at a fixed rate (an open loop). */
 export type SteadyPace = Pick<Measurement, 'requests' | 'p50Milliseconds' | 'p99Milliseconds'>
 
 export type TokenLoad = Readonly<{
   token: SteadyPace
-  /** A file that the server has in memory: its event loop, and nothing else, makes it wait. */
+  /** A static file from memory: it waits for the event loop only. */
   file: SteadyPace
 }>
 
-/** Sign-in forms that were sent, by what came of them. */
+/** The number of sign-in forms sent, by outcome. */
 export type Crowd = Readonly<{
   accepted: number
   busy: number
   throttled: number
   seconds: number
-  /** From sending the form to being let in. */
+  /** From sending the form to the redirect. */
   acceptedP50Milliseconds: number
   acceptedP99Milliseconds: number
 }>
 
-/** What was wrong with answers, if anything was. */
+/** The number of wrong answers, and the first of them. */
 export type Faults = Pick<Measurement, 'faults' | 'firstFault'>
 
-/** Of several rounds, the medians. */
+/** Medians over the rounds. */
 export type LoginsResult = Faults &
   Readonly<{
     people: number
@@ -31,6 +31,6 @@ export type LoginsResult = Faults &
     alone: TokenLoad
     beside: TokenLoad
     crowd: Crowd
-    /** What all of libuv's threads verify on this machine when nothing else runs. */
+    /** Verified by all libuv threads while the machine does nothing else. */
     machinePasswordsPerSecond: number
   }>

@@ -2,7 +2,7 @@ import type { ContenderName } from '../contenders/contender.ts'
 import type { ScenarioName } from '../load/scenarios.ts'
 import { median, medianKnown } from './statistics.ts'
 
-/** What one contender did in one scenario. `undefined` is what this machine or server does not tell. */
+/** The figures of one contender in one scenario; undefined where this system cannot measure them. */
 export type Figures = Readonly<{
   requests: number
   seconds: number
@@ -14,7 +14,7 @@ export type Figures = Readonly<{
   postgresMicroseconds: number | undefined
   generatorMicroseconds: number
   statementsPerRequest: number | undefined
-  /** Answers that were not what they had to be. With one of them the scenario is invalid. */
+  /** The number of wrong answers. With one of them the scenario is invalid. */
   faults: number
   firstFault: string | undefined
 }>

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { LoginsResult } from '../logins/result.ts'
-import { drawLoginsChart, formatLoginsReport, judgeLogins } from './logins-report.ts'
+import { judgeLogins, reportLogins } from './logins-report.ts'
+import { formatReport } from './report.ts'
 
 const load = (p99Milliseconds: number) => {
   const pace = { requests: 1000, p50Milliseconds: 2, p99Milliseconds }
@@ -24,24 +25,24 @@ const result = (changed: Partial<LoginsResult> = {}): LoginsResult => ({
   firstFault: undefined,
   ...changed,
 })
-const met = (changed: Partial<LoginsResult>) => judgeLogins(result(changed)).map((verdict) => verdict.met)
+const met = (changed: Partial<LoginsResult>) => judgeLogins(result(changed)).map((target) => target.met)
 
-test('what is at its limit is met, what is beyond it is missed', () => {
+test('a value at its limit meets the target, a value beyond it misses it', () => {
   expect(met({})).toEqual([true, true, true])
   expect(met({ beside: load(26) })).toEqual([false, false, true])
   expect(met({ machinePasswordsPerSecond: 101 })).toEqual([true, true, false])
 })
 
-test('a wrong answer leaves every target open, and is shown', () => {
+test('a wrong answer leaves every target unknown, and is printed', () => {
   const invalid = result({ faults: 1, firstFault: '500 broken' })
-  expect(judgeLogins(invalid).map((verdict) => verdict.met)).toEqual([undefined, undefined, undefined])
-  expect(formatLoginsReport(invalid, judgeLogins(invalid))).toContain('500 broken')
+  expect(judgeLogins(invalid).map((target) => target.met)).toEqual([undefined, undefined, undefined])
+  expect(formatReport(reportLogins({}, invalid))).toContain('INVALID 1 faults, first: 500 broken')
 })
 
-test('report and chart say both phases and the passwords per second', () => {
-  const text = formatLoginsReport(result(), judgeLogins(result()))
-  expect(text).toContain('beside 500 sign-ins')
-  expect(text).toContain('400 accepted, 1200 told to come back (503), 0 held back (429)')
-  expect(text).toMatch(/Passwords per second: 40\.0; Argon2 alone.*100/)
-  expect(drawLoginsChart(result(), 'here')).toContain('Milliseconds for /token')
+test('the table shows both phases, the outcomes of sign-ins and the passwords per second', () => {
+  const text = formatReport(reportLogins({}, result()))
+  expect(text).toMatch(/beside 500 sign-ins +\/token +1000 +2\.00 +20\.0/)
+  expect(text).toMatch(/accepted \(303\) +400 +1000 +2000 +40\.0/)
+  expect(text).toMatch(/busy \(503\) +1200/)
+  expect(text).toMatch(/argon2 alone .* 100$/m)
 })

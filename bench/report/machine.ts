@@ -2,7 +2,7 @@ import { availableParallelism, cpus, platform, release, totalmem } from 'node:os
 
 export type Machine = ReturnType<typeof describeMachine>
 
-/** What the numbers depend on. */
+/** The hardware and software that the figures depend on. */
 export function describeMachine({ version, durability }: { version: string; durability: string }) {
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',

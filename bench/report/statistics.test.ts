@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { median, medianKnown, percentile } from './statistics.ts'
 
-test('a percentile is the value that this share does not exceed', () => {
+test('percentile returns the value of the nearest rank', () => {
   const hundred = Array.from({ length: 100 }, (_, index) => index + 1)
   expect(percentile(hundred, 0.5)).toBe(50)
   expect(percentile(hundred, 0.99)).toBe(99)
@@ -9,13 +9,13 @@ test('a percentile is the value that this share does not exceed', () => {
   expect(percentile([], 0.5)).toBeNaN()
 })
 
-test('the median of an even number is the mean of the middle two', () => {
+test('the median of an even count is the mean of the middle two values', () => {
   expect(median([3, 1, 2])).toBe(2)
   expect(median([4, 1, 2, 3])).toBe(2.5)
   expect(median([])).toBeNaN()
 })
 
-test('what is unknown does not count for the median', () => {
+test('medianKnown ignores unknown values', () => {
   expect(medianKnown([undefined, 2, undefined])).toBe(2)
   expect(medianKnown([undefined])).toBeUndefined()
 })

@@ -12,7 +12,7 @@ export function median(values: readonly number[]): number {
   return low === undefined || high === undefined ? Number.NaN : (low + high) / 2
 }
 
-/** The median of what is known; undefined when nothing is. */
+/** The median of the known values; undefined when there are none. */
 export function medianKnown(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined)
   return known.length === 0 ? undefined : median(known)
