@@ -25,12 +25,13 @@ import type { Log } from '../log.ts'
 import { createMailRenderer } from '../mail/render.ts'
 import { createMailTransport } from '../mail/transport.ts'
 import { createClientKeyFetch } from '../oidc/client/client-keys.ts'
-import { ROUTES } from '../oidc/engine/endpoints.ts'
+import { createRequestContexts } from '../oidc/engine/request-context.ts'
 import { createEngines } from '../oidc/engines.ts'
 import { createLogoutTokens } from '../oidc/logout-token.ts'
 import { createEngine } from '../oidc/provider.ts'
 import { createBrowserSessions } from '../oidc/session/browser-session.ts'
-import { createUnitOfWork } from '../oidc/token/token-request.ts'
+import { createRefreshReplay } from '../oidc/token/refresh-replay.ts'
+import { createTokenEndpoint } from '../oidc/token/token-endpoint.ts'
 import { createUndeliveredAnswers } from '../oidc/token/undelivered-answers.ts'
 import { createBackchannelLogout } from '../outbox/backchannel-logout-delivery.ts'
 import { createDeliveries } from '../outbox/delivery.ts'
@@ -120,6 +121,15 @@ export async function startServer(
   const deviceCookies = createDeviceCookies({ issuer: config.issuer, vault, now })
   const undelivered = createUndeliveredAnswers()
   const heartbeatJob = createHeartbeatJob({ ...stores, undelivered, heartbeat: installation.heartbeat })
+  const { refreshAnswers, uptimes, tokens, events, commitTokens } = stores
+  const refreshReplay = createRefreshReplay({
+    refreshAnswers,
+    uptimes,
+    undelivered,
+    vault,
+    refreshReplaySeconds: config.lifetimes.refreshReplaySeconds,
+    instance: installation.heartbeat.instance,
+  })
   const clientKeyFetch = createClientKeyFetch({ outbound, now })
   const engines = createEngines({ ...installation, log }, (jwks) =>
     createEngine({
@@ -130,6 +140,7 @@ export async function startServer(
       jwks,
       vault,
       clientKeyFetch,
+      refreshReplay,
       rateLimiter,
       findDevices: deviceCookies.find,
       parseUserAgent,
@@ -163,16 +174,11 @@ export async function startServer(
       now,
     }),
     settleClock: clockWatch.settle,
-    unitOfWork: createUnitOfWork({
-      ...stores,
-      ...config.lifetimes,
-      tokenPath: ROUTES.token,
-      undelivered,
-      instance: installation.heartbeat.instance,
+    requestContexts: createRequestContexts({
       rememberedIdOf: createRememberCookies(config.issuer).idOf,
-      vault,
       now,
     }),
+    tokenEndpoint: createTokenEndpoint({ commitTokens, tokens, events, refreshReplay }),
     vault,
     views,
     log,

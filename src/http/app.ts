@@ -84,8 +84,10 @@ type Needs = {
   deviceCookies: DeviceCookies
   /** Measures the database's clock again after this machine's clock was set. */
   settleClock: () => Promise<void>
-  /** Runs what is behind it in a unit of work, and commits that. */
-  unitOfWork: Middleware
+  /** Creates the context of each request. */
+  requestContexts: Middleware
+  /** Commits what the engine answers at the token endpoint. */
+  tokenEndpoint: Middleware
   vault: Vault
   views: Views
   log: Log
@@ -125,7 +127,8 @@ export function createApp(needs: Needs): Koa {
   app.use(views.serveAssets)
   app.use(onlyFor(isForPeople, startOnePageAtATime()))
   app.use(limitRequestRate(needs))
-  app.use(needs.unitOfWork)
+  app.use(needs.requestContexts)
+  app.use(needs.tokenEndpoint)
   app.use(correctCookieExpiry)
   app.use(keepNewerSessions(needs))
   app.use(

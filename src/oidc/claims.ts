@@ -1,7 +1,7 @@
 import type { FindAccount } from 'oidc-provider'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
-import { currentUnit } from './engine/request-context.ts'
+import { currentRequest } from './engine/request-context.ts'
 import { withUnavailable } from './engine/unavailable.ts'
 
 /** The standard claims that a person's profile may hold (OpenID Connect Core §5.1); the rest have columns. */
@@ -33,7 +33,7 @@ export const CLAIMS_BY_SCOPE = {
  */
 export function createFindAccount(accounts: AccountStore, now: Clock): FindAccount {
   return withUnavailable(async (_ctx, sub: string) => {
-    const account = currentUnit()?.read.accounts.get(sub) ?? (await accounts.find(sub))
+    const account = currentRequest().findAccount(sub) ?? (await accounts.find(sub))
     if (account?.status !== 'active') return undefined
     return {
       accountId: account.sub,

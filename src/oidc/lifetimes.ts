@@ -1,7 +1,8 @@
 import type { Configuration } from 'oidc-provider'
 import type { Lifetimes } from '../config/config.ts'
 import { HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
-import { engineAheadSeconds, engineNow } from './engine/engine-time.ts'
+import { engineNow } from './engine/engine-time.ts'
+import { engineAheadSeconds } from './engine/request-context.ts'
 import { sessionSeconds } from './session/session-lifetime.ts'
 
 /** Authorization codes: FAPI 2.0 §5.3.2.1, OWASP ASVS 10.4.3. */

@@ -15,9 +15,7 @@ import type { SessionStore } from '../store/session/session.ts'
 import type { ArtifactStore } from '../store/token/artifact.ts'
 import type { DeviceCodeStore } from '../store/token/device-code.ts'
 import type { GrantStore } from '../store/token/grant.ts'
-import type { RefreshAnswerStore } from '../store/token/refresh-answer.ts'
 import type { TokenStore } from '../store/token/token.ts'
-import type { UptimeStore } from '../store/token/uptime.ts'
 import type { Clock } from '../time.ts'
 import type { RenderErrorPage, RenderPage, UserAgentOnPage } from '../ui/view-models.ts'
 import { createAdapterFactory } from './adapter/factory.ts'
@@ -43,6 +41,7 @@ import { cookieKeys, cookieNames } from './session/cookies.ts'
 import { createInteractionPolicy } from './session/interaction-policy.ts'
 import { createRefusal, type SessionLimits } from './session/session-limits.ts'
 import { ACR_VALUES, authenticationClaims, narrowClaims } from './session/step-up.ts'
+import type { RefreshReplay } from './token/refresh-replay.ts'
 import { createRotationPolicy } from './token/rotation.ts'
 
 const OUTBOUND_BODY_BYTES = 64 * 1024
@@ -65,8 +64,7 @@ type Needs = {
   grants: GrantStore
   sessions: SessionStore
   artifacts: ArtifactStore
-  refreshAnswers: RefreshAnswerStore
-  uptimes: UptimeStore
+  refreshReplay: RefreshReplay
   consents: ConsentStore
   events: EventStore
   rateLimiter: RateLimiter
@@ -102,7 +100,6 @@ function createConfiguration(needs: Needs): Configuration {
   return {
     adapter: createAdapterFactory({
       ...needs,
-      refreshReplaySeconds: lifetimes.refreshReplaySeconds,
       userCodeRateLimit: createUserCodeRateLimit(needs),
       registeredScope: createRegisteredScope(needs),
       limits: needs.sessionLimits,

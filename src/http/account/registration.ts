@@ -8,7 +8,7 @@ import {
   type RegistrationLink,
 } from '../../accounts/registration.ts'
 import { formOf } from '../../oidc/engine/form.ts'
-import { originOf } from '../../oidc/token/record.ts'
+import { originOf } from '../../oidc/engine/request-context.ts'
 import type { AskedMail } from '../../rate-limiting/mail-rate-limit.ts'
 import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'

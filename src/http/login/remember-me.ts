@@ -3,9 +3,9 @@ import { type RememberCookie, type RememberMe, rememberedIdIn } from '../../acco
 import type { Log } from '../../log.ts'
 import { ROUTES } from '../../oidc/engine/endpoints.ts'
 import { toEngineSeconds } from '../../oidc/engine/engine-time.ts'
+import { originOf } from '../../oidc/engine/request-context.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
-import { originOf } from '../../oidc/token/record.ts'
 import type { Account } from '../../store/account/account.ts'
 
 type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }

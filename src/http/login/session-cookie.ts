@@ -1,5 +1,5 @@
 import type { Context, Middleware } from 'koa'
-import { currentUnit } from '../../oidc/engine/request-context.ts'
+import { currentRequest } from '../../oidc/engine/request-context.ts'
 import { cookieNames } from '../../oidc/session/cookies.ts'
 
 /**
@@ -15,7 +15,7 @@ export function keepNewerSessions({ issuer }: { issuer: string }): Middleware {
       await next()
     } finally {
       const cookies = [ctx.response.headers['set-cookie'] ?? []].flat()
-      const kept = keep(cookies, (id) => id === '' || currentUnit()?.browser.sessionCookies.has(id) === true)
+      const kept = keep(cookies, (id) => id === '' || currentRequest().browser.mayHaveCookie(id))
       if (kept.length < cookies.length) setCookies(ctx, kept)
     }
   }

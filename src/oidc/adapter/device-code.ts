@@ -8,7 +8,7 @@ import { isEntryOf } from '../device/user-code.ts'
 import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
 import { engineNow } from '../engine/engine-time.ts'
 import { AlreadyUsedError } from '../engine/errors.ts'
-import { currentUnit } from '../engine/request-context.ts'
+import { currentRequest } from '../engine/request-context.ts'
 import { unavailable } from '../engine/unavailable.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 import { type TokenNeeds, tokenAdapter } from './token.ts'
@@ -29,7 +29,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
   return {
     ...common,
     async upsert(id, payload) {
-      currentUnit()?.read.tokens.delete(id)
+      currentRequest().forgetToken(id)
       const idHash = sha256(id)
       // The engine makes whatever failed at the person's page the device's answer, for good. That the database was away
       // says nothing about the device: the person tries again, or did decide.
@@ -116,5 +116,5 @@ function decisionIn({ error, grantId, clientId, accountId }: AdapterPayload): Ne
   if (error !== undefined && !isDenied) return undefined
   const session = Provider.ctx?.oidc?.session
   const about = { accountSub: accountId ?? session?.accountId, clientId, grantId, sessionUid: session?.uid }
-  return newEvent(isDenied ? 'device.denied' : 'device.approved', about, currentUnit()?.origin)
+  return newEvent(isDenied ? 'device.denied' : 'device.approved', about, currentRequest().origin)
 }

@@ -1,12 +1,11 @@
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import { NO_ORIGIN } from '../../audit/event.ts'
 import type { Ending } from '../../store/revocation/revocation.ts'
 import type { GrantStore } from '../../store/token/grant.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import { ProofOutdatedError } from '../engine/errors.ts'
-import { currentUnit } from '../engine/request-context.ts'
+import { currentRequest } from '../engine/request-context.ts'
 import { provenEpoch } from '../session/access-epoch.ts'
-import { reuseIn } from '../token/record.ts'
+import { describeReuse } from '../token/token-event.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 type Needs = {
@@ -19,8 +18,8 @@ export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<A
   return {
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)
-      const unit = currentUnit()
-      unit?.read.grants.delete(id)
+      const request = currentRequest()
+      request.forgetGrant(id)
       const stored = toStored(payload)
       const isStored = await grants
         .upsert({
@@ -29,7 +28,7 @@ export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<A
           clientId,
           payload: stored,
           expiresAt: expiryOf(stored),
-          origin: unit?.origin ?? NO_ORIGIN,
+          origin: request.origin,
           accessEpoch: provenEpoch(accountId),
         })
         .catch(refuseWhenParentIsGone)
@@ -38,22 +37,19 @@ export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<A
 
     async find(id) {
       // A copy: the engine changes what it is given.
-      const payload = structuredClone(currentUnit()?.read.grants.get(id)) ?? (await grants.find(id))
+      const payload = structuredClone(currentRequest().findGrant(id)) ?? (await grants.find(id))
       if (!payload) return undefined
       return { ...(await registeredScope.narrowGrant(fromStored(payload, { isExpired: false }))), jti: id }
     },
 
     async destroy(id) {
-      const unit = currentUnit()
-      unit?.read.grants.delete(id)
-      const reuse = reuseIn(Provider.ctx, unit?.tokenRequest)
-      if (!reuse) return await end({ what: 'grant', grantId: id })
-      const { event, family, sessionUid } = reuse
-      const cause = {
-        reason: 'refresh_token_reused',
-        by: 'server',
-        origin: unit?.origin ?? NO_ORIGIN,
-      } as const
+      const { ctx } = Provider
+      const request = currentRequest()
+      request.forgetGrant(id)
+      const source = request.tokenRequest?.source
+      if (!ctx || source?.state !== 'reused') return await end({ what: 'grant', grantId: id })
+      const { event, family, sessionUid } = describeReuse(ctx, source)
+      const cause = { reason: 'refresh_token_reused', by: 'server', origin: request.origin } as const
       await Promise.all([
         end({ what: 'family', grantId: id, family, event }),
         sessionUid === undefined ? undefined : end({ what: 'session', uid: sessionUid, cause }),

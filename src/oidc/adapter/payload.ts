@@ -3,7 +3,8 @@ import { type AdapterPayload, errors } from 'oidc-provider'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
 import { toEpochSeconds } from '../../time.ts'
-import { engineAheadSeconds, engineNow, withMoved } from '../engine/engine-time.ts'
+import { engineNow, withMoved } from '../engine/engine-time.ts'
+import { engineAheadSeconds } from '../engine/request-context.ts'
 
 /** Members of the engine's models that hold instants, in epoch seconds. */
 const INSTANTS = ['iat', 'exp', 'iiat', 'loginTs']

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import { type NewEvent, NO_ORIGIN, newEvent } from '../../audit/event.ts'
+import { type NewEvent, newEvent } from '../../audit/event.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
@@ -8,7 +8,7 @@ import type { Ending } from '../../store/revocation/revocation.ts'
 import type { FoundSession, Session, SessionStore } from '../../store/session/session.ts'
 import { TooManySessionsError } from '../../store/session/session-count.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
-import { currentUnit, rememberSession, storedSession, type UnitOfWork } from '../engine/request-context.ts'
+import { currentRequest, type RequestContext } from '../engine/request-context.ts'
 import { provenEpoch } from '../session/access-epoch.ts'
 import {
   countsFor,
@@ -56,12 +56,12 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
     async upsert(id, payload) {
       const { uid, accountId } = payload
       if (typeof uid !== 'string') throw new TypeError('a session has a uid')
-      const unit = currentUnit()
-      const { requestId, address, userAgent } = unit?.origin ?? NO_ORIGIN
+      const { origin, browser } = currentRequest()
+      const { requestId, address, userAgent } = origin
       // An anonymous session would replace the newer one that the browser has.
-      if (unit?.browser.isOutdated && accountId === undefined) return
-      const stored = unit?.read.storedSessions.get(id)
-      const before = stored ?? storedSession(uid)
+      if (browser.isOutdated && accountId === undefined) return
+      const stored = browser.findSession(id)
+      const before = stored ?? browser.findSessionByUid(uid)
       const events = eventsOf(payload, before)
       const next = capped(toStored(payload))
       // The cookie expires with the row, so both are extended together.
@@ -82,18 +82,20 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
           expiresAt: expiryOf(next),
           address,
           userAgent,
-          rememberedId: unit?.browser.rememberedId,
+          rememberedId: accountId === undefined ? undefined : browser.rememberedId,
           replaces: replacedBy(payload, accessEpoch),
         }
-        const recorded = events.map((event) => sameAgain({ ...event, requestId, address, userAgent }))
+        const recorded = events.map((event) =>
+          browser.recordEvent({ ...event, requestId, address, userAgent }),
+        )
         const counts = countsFor(newnessOf(payload, before), limits)
-        const cause = { reason: 'session_limit', by: 'server', origin: unit?.origin ?? NO_ORIGIN } as const
+        const cause = { reason: 'session_limit', by: 'server', origin } as const
         const limit = { counts, whenFull: limits.whenFull, cause }
         const isStored =
           accountId === undefined || counts.length === 0
             ? await sessions.upsert(session, recorded)
             : await sessions.upsertWithin({ ...session, accountSub: accountId }, recorded, limit)
-        if (isStored && isExtended) unit?.browser.sessionCookies.add(id)
+        if (isStored && isExtended) browser.allowCookie(id)
         if (!isStored) await addAuthorizations(payload, before, accessEpoch)
       } catch (error) {
         if (error instanceof TooManySessionsError) throw tooManySessions()
@@ -104,31 +106,29 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
 
     async find(id) {
       const idHash = sha256(id)
-      const unit = currentUnit()
+      const request = currentRequest()
       const found = await sessions.find(idHash)
       if (!found) return undefined
-      if (unit && isOutdated(found, unit)) unit.browser.isOutdated = true
-      if (!unit || !isReadable(found, unit)) {
+      if (isOutdated(found, request)) request.browser.markOutdated()
+      if (!isReadable(found, request)) {
         if (!found.isReplaced) await noteMisuse(id, found)
         if (found.isEnded) return undefined
       }
       if (isExpired(found)) return undefined
       const payload = open(found.payload, idHash)
-      if (unit) {
-        // The epoch that was read with the session: this request itself may have raised it.
-        const { accessEpoch } = unit.read.storedSessions.get(id) ?? found
-        unit.read.storedSessions.set(id, { ...found, accessEpoch, payload: structuredClone(payload) })
-        rememberSession(unit, found)
-      }
+      // The first read decides: this request itself may have raised the epoch.
+      const { accessEpoch } = request.browser.findSession(id) ?? found
+      request.recordSession(id, { ...found, accessEpoch, payload: structuredClone(payload) })
       return { ...fromStored(payload, found), jti: id }
     },
 
     async findByUid(uid) {
-      const read = currentUnit()?.read.sessions.get(uid)
+      const request = currentRequest()
+      const read = request.findTokenSession(uid)
       const state = read ? read.state : await sessions.findByUid(uid)
       if (!state) return undefined
       const { accountId } = state.payload
-      if (typeof accountId === 'string') currentUnit()?.accessEpochs.set(accountId, state.accessEpoch)
+      if (typeof accountId === 'string') request.recordProof(accountId, state.accessEpoch)
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
       if (isOverFor(client, state, limits)) return undefined
@@ -143,13 +143,9 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       const uid = ctx?.oidc?.session?.uid
       // The engine destroys a session's old row when its identifier is replaced, too, just before it stores the new
       // one. Both are done by one statement: nobody who ends the session meanwhile finds neither.
-      const unit = currentUnit()
-      if (!isLogout && unit?.read.storedSessions.has(id)) {
-        unit.browser.replaces = id
-        return
-      }
+      const { origin, browser } = currentRequest()
+      if (!isLogout && browser.findSession(id)) return browser.recordReplacement(id)
       if (!isLogout || uid === undefined) return await sessions.retire(sha256(id))
-      const origin = currentUnit()?.origin ?? NO_ORIGIN
       await end({ what: 'session', uid, cause: { reason: 'signed_out', by: 'person', origin } })
     },
   }
@@ -181,18 +177,9 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       const type = isRemembered({ amr }) ? 'session.remembered' : 'session.created'
       return [newEvent(type, { ...about, detail: { amr, acr } })]
     }
-    const oddity = oddityOf(before, currentUnit()?.origin ?? NO_ORIGIN)
+    const oddity = oddityOf(before, currentRequest().origin)
     const detail = { address_before: before.address, user_agent_before: before.userAgent }
     return oddity ? [newEvent(oddity, { ...about, detail })] : []
-  }
-
-  /** The engine stores a session again when it could not be stored, or nobody knows whether it was. */
-  function sameAgain(event: NewEvent): NewEvent {
-    const { sessionEvents } = currentUnit() ?? {}
-    const key = `${event.type} ${event.sessionUid}`
-    const same = sessionEvents?.get(key) ?? event
-    sessionEvents?.set(key, same)
-    return same
   }
 
   /**
@@ -200,9 +187,9 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
    * access epoch was raised: the replacement may be meant to shut them out.
    */
   function replacedBy({ accountId }: AdapterPayload, accessEpoch: number | undefined): Session['replaces'] {
-    const { read, browser } = currentUnit() ?? {}
-    if (browser?.replaces === undefined) return undefined
-    const before = read?.storedSessions.get(browser.replaces)
+    const { browser } = currentRequest()
+    if (browser.replaces === undefined) return undefined
+    const before = browser.findSession(browser.replaces)
     const isSamePerson = accountId !== undefined && before?.payload.accountId === accountId
     const readableSeconds = isSamePerson && before?.accessEpoch === accessEpoch ? READABLE_SECONDS : 0
     return { idHash: sha256(browser.replaces), readableSeconds }
@@ -212,7 +199,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
    * Whether the request's session identifier was replaced or ended during the request, or so recently that the browser
    * may not have the new one.
    */
-  function isOutdated({ isReplaced, endedAt, readAt }: FoundSession, { arrivedAt }: UnitOfWork): boolean {
+  function isOutdated({ isReplaced, endedAt, readAt }: FoundSession, { arrivedAt }: RequestContext): boolean {
     if (endedAt === undefined) return false
     const outdatedUntil = endedAt.getTime() + OUTDATED_SECONDS * 1000
     return endedAt > arrivedAt || (isReplaced && readAt.getTime() < outdatedUntil)
@@ -260,7 +247,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
     const type = isEnded ? 'session.used_after_end' : 'session.used_after_expiry'
     const limit = capOf(payload) <= readAt.getTime() / 1000 ? 'absolute' : 'idle'
     const about = { accountSub: account.sub, sessionUid: uid, ...(isEnded ? {} : { detail: { limit } }) }
-    await sessions.recordMisuse(sha256(id), newEvent(type, about, currentUnit()?.origin))
+    await sessions.recordMisuse(sha256(id), newEvent(type, about, currentRequest().origin))
   }
 
   /** Whether a new expiry, or the time of use, must be stored. */
@@ -282,6 +269,6 @@ function isSame(stored: Payload, changed: Payload): boolean {
 }
 
 /** Whether the request's identifier was replaced while the request was in flight: it may still read. */
-function isReadable({ isReadable, endedAt }: FoundSession, { isSafe, arrivedAt }: UnitOfWork): boolean {
+function isReadable({ isReadable, endedAt }: FoundSession, { isSafe, arrivedAt }: RequestContext): boolean {
   return isReadable && isSafe && endedAt !== undefined && endedAt > arrivedAt
 }

@@ -1,6 +1,7 @@
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { MINUTE_SECONDS, toEpochSeconds } from '../../time.ts'
-import { engineAheadSeconds, engineNow } from '../engine/engine-time.ts'
+import { engineNow } from '../engine/engine-time.ts'
+import { engineAheadSeconds } from '../engine/request-context.ts'
 
 /** How long a client may make its own assertions last (RFC 7523 §3): each is remembered until it ends. */
 const CLIENT_ASSERTION_SECONDS = 5 * MINUTE_SECONDS

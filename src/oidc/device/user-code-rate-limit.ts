@@ -1,10 +1,10 @@
 import { errors, Provider } from 'oidc-provider'
-import { type EventStore, NO_ORIGIN, newEvent } from '../../audit/event.ts'
+import { type EventStore, newEvent } from '../../audit/event.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { byNetworks, type RateLimiter, type RateLimitKey } from '../../rate-limiting/rate-limiter.ts'
 import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { AccountStore } from '../../store/account/account.ts'
-import { currentUnit } from '../engine/request-context.ts'
+import { currentRequest } from '../engine/request-context.ts'
 
 /** Too many codes that do not exist. The device page says how long to wait. */
 export class TooManyUserCodesError extends errors.CustomOIDCProviderError {
@@ -45,7 +45,7 @@ export function createUserCodeRateLimit({ rateLimiter, accounts, findDevices, ev
      * @throws {TooManyUserCodesError}
      */
     async count(): Promise<() => Promise<void>> {
-      const origin = currentUnit()?.origin ?? NO_ORIGIN
+      const { origin } = currentRequest()
       const sub = await findKnownPerson()
       const stages = stagesOf(origin.address ?? '', sub)
       const verdict = await rateLimiter.count(...stages)

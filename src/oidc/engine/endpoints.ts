@@ -34,6 +34,10 @@ export function normalPath(ctx: Pick<Context, 'path'>): string {
   return ctx.path.toLowerCase().replace(/\/$/, '')
 }
 
+export function isTokenRequest(ctx: Pick<Context, 'path'>): boolean {
+  return normalPath(ctx) === ROUTES.token
+}
+
 export function takesOnlyPost(ctx: Context): boolean {
   return POST_ONLY.has(normalPath(ctx))
 }

@@ -1,10 +1,9 @@
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Log } from '../../log.ts'
-import { AnsweredBefore } from './errors.ts'
-import { currentUnit } from './request-context.ts'
 
-/** Ours: a refresh whose answer was repeated. */
-export const REPEATED = 'grant.repeated'
+/** Our own events on the engine: the tokens of a request are stored; the answer to a refresh was repeated. */
+export const TOKENS_COMMITTED = 'grant.committed'
+export const ANSWER_REPEATED = 'grant.repeated'
 
 const REQUEST_ERRORS = [
   'authorization.error',
@@ -26,7 +25,7 @@ const REQUEST_ERRORS = [
 const REQUEST_SUCCESSES = [
   'authorization.accepted',
   'authorization.success',
-  REPEATED,
+  ANSWER_REPEATED,
   'device_authorization.success',
   'pushed_authorization_request.success',
   'interaction.started',
@@ -35,27 +34,21 @@ const REQUEST_SUCCESSES = [
 ] as const
 
 /**
- * One log line for each thing the engine says happened: who (client, account), where (request id), and for errors
- * the true reason, which is never on the wire. Tokens, codes and identifiers that grant something are never in it.
+ * Writes one log line for each event of the engine: client, account, request id, and for errors the reason, which is
+ * never on the wire. No line holds a token, a code or another secret.
  */
 export function logEngineEvents(engine: Provider, log: Log): void {
   for (const event of REQUEST_SUCCESSES) {
     on(engine, event, (ctx) => log.info({ event, ...requestFields(ctx) }))
   }
-  on(engine, 'grant.success', (ctx) => {
-    const tell = () => log.info({ event: 'grant.success', ...requestFields(ctx) })
-    // The engine says so when it has made its answer; it is true when that is stored.
-    currentUnit()?.tokenRequest?.whenCommitted.push(tell)
-  })
+  // The engine's own `grant.success` comes before the commit, which may still refuse.
+  on(engine, TOKENS_COMMITTED, (ctx) => log.info({ event: 'grant.success', ...requestFields(ctx) }))
   for (const event of REQUEST_ERRORS) {
-    on(engine, event, (ctx, error) => {
-      if (error instanceof AnsweredBefore) return
-      log.info({ event, ...requestFields(ctx), ...errorFields(error) })
-    })
+    on(engine, event, (ctx, error) => log.info({ event, ...requestFields(ctx), ...errorFields(error) }))
   }
   on(engine, 'server_error', (ctx, error) => {
     const fields = { event: 'server_error', ...requestFields(ctx) }
-    // Expected when the database is away; the stack of anything else is what a developer needs.
+    // A database outage is expected and needs no stack.
     if (isServiceUnavailable(error)) log.warn({ ...fields, ...errorFields(error) })
     else log.error({ ...fields, error })
   })
@@ -64,13 +57,13 @@ export function logEngineEvents(engine: Provider, log: Log): void {
   )
 }
 
-/** The engine's listeners are synchronous: one that throws would break the request, so none can. */
+/** The engine calls its listeners synchronously, so an error in one would break the request. */
 function on(
   engine: Provider,
   event: string,
   listener: (ctx: KoaContextWithOIDC, ...rest: unknown[]) => void,
 ): void {
-  // Typed by name in the engine's types, which lag behind its events.
+  // The engine's types do not list all of its events.
   const emitter: NodeJS.EventEmitter = engine
   emitter.on(event, listener)
 }

@@ -1,21 +1,11 @@
-import { type Clock, toEpochSeconds } from '../../time.ts'
-import { currentUnit } from './request-context.ts'
+import { toEpochSeconds } from '../../time.ts'
+import { engineAheadSeconds } from './request-context.ts'
 
 /*
  * The engine reads `Date.now()`, this machine's clock, and accepts no other. Stored times are by the database's clock.
  * Times are converted by the offset between the two: in adapter/payload.ts for the engine's stored models, by the
  * functions here for everything else.
  */
-
-/** How far the engine's clock is ahead of the database's, in whole seconds as the engine counts; mostly 0. */
-export function measureEngineAhead(now: Clock): number {
-  return Math.round((engineNow().getTime() - now().getTime()) / 1000)
-}
-
-/** The offset as measured when this request began, so that all conversions of one request agree. */
-export function engineAheadSeconds(): number {
-  return currentUnit()?.engineAheadSeconds ?? 0
-}
 
 /** The engine's time. */
 export function engineNow(): Date {

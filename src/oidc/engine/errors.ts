@@ -3,9 +3,6 @@ import { errors } from 'oidc-provider'
 /** The engine's errors that our own pages raise or meet, so that `oidc/` alone imports the engine's values. */
 export const { InvalidClient, OIDCProviderError, SessionNotFound } = errors
 
-/** The client's just-spent token again: answered as before, not by what the engine makes of it. */
-export class AnsweredBefore extends errors.InvalidGrant {}
-
 /** The proof of identity is of an older access epoch: the person must sign in again. */
 export class ProofOutdatedError extends errors.LoginRequired {}
 

@@ -1,143 +1,245 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Context, Middleware } from 'koa'
 import type { NewEvent, Origin } from '../../audit/event.ts'
 import type { Payload } from '../../db/schema.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { FoundSession, SessionState } from '../../store/session/session.ts'
-import type { FoundToken, Token } from '../../store/token/token.ts'
-import type { TokenKind } from '../../store/token-kind.ts'
+import type { FoundToken } from '../../store/token/token.ts'
+import type { Clock } from '../../time.ts'
+import { isTokenRequest } from './endpoints.ts'
+import { TokenRequest } from './token-request.ts'
 
-/**
- * What one request to the engine knows and is about to write. The engine asks for a token, its grant, its session
- * and its person one after the other; the first question reads them all, the others are answered from here.
+/*
+ * The room oidc/engine: what every other room of the engine needs. The context of a request (this file) and of a token
+ * request, the engine's clock, its endpoints, its errors and its log lines.
  */
-export type UnitOfWork = Readonly<{
-  /** Where the request came from. */
+
+const USER_AGENT_CHARACTERS = 200
+
+type NewRequest = Readonly<{
   origin: Origin
-  /** How far the engine's clock is ahead of the database's, in whole seconds: see engine-time.ts. */
-  engineAheadSeconds: number
   arrivedAt: Date
   /** Whether the request's method is safe (RFC 9110 §9.2.1). */
   isSafe: boolean
-  browser: Browser
-  /**
-   * The access epoch of each person's proof of identity, by `sub`: read with a session, or of a sign-in in this
-   * request.
-   */
-  accessEpochs: Map<string, number>
-  read: Reading
-  /** What is recorded of the browser's session, by type and session: tried again, it is the same event. */
-  sessionEvents: Map<string, NewEvent>
-  /** Token requests only: what they write is gathered here, and committed when the engine has made its answer. */
+  /** How far the engine's clock is ahead of the database's, in whole seconds: see engine-time.ts. */
+  engineAheadSeconds: number
   tokenRequest: TokenRequest | undefined
+  /** Reads the remembered browser's identifier from its cookie. Sign-in alone needs it, so it is not parsed before. */
+  rememberedId: () => string | undefined
 }>
 
-/** The state of the request's browser. */
-type Browser = {
-  /** The identifier of the remembered browser, if it is or becomes one. */
-  rememberedId: string | undefined
-  /** The request's session identifier was replaced or ended since: the browser has a newer one. */
-  isOutdated: boolean
-  /** The identifier that this request replaces. */
-  replaces: string | undefined
-  /** The identifiers that the answer may set as the session cookie. */
-  readonly sessionCookies: Set<string>
-}
+/** The session that a token ends with; `state` is undefined when the session has ended or expired. */
+type TokenSession = Readonly<{ state: SessionState | undefined; clientId: string }>
 
-export type TokenRequest = {
-  /** What the client presented, if the engine found it. */
-  source: (FoundToken & { kindName: TokenKind; idHash: Uint8Array }) | undefined
-  /** The engine checked everything and wants the source spent. */
-  isSpending: boolean
-  /** It was spent moments ago: this is a retry or a duplicate, and is answered as such. */
-  isRepeat: boolean
-  /** Whether the client disconnected, so that it cannot receive the answer. */
-  hasClientLeft: () => boolean
-  /**
-   * The sealed answer to a late duplicate: the token was spent before the window, and the database or an instance was
-   * away since.
-   */
-  lateAnswer: Uint8Array | undefined
-  readonly tokens: Token[]
-  /** Done when all of it is stored. */
-  readonly whenCommitted: (() => void)[]
-}
+/**
+ * What one request to the engine has read and done so far. The engine asks its adapter for a token, its grant, its
+ * session and its account one after the other: one statement reads all of them, and the later questions are answered
+ * from here.
+ */
+export class RequestContext {
+  readonly origin: Origin
+  readonly arrivedAt: Date
+  readonly isSafe: boolean
+  readonly engineAheadSeconds: number
+  /** Only at the token endpoint. */
+  readonly tokenRequest: TokenRequest | undefined
+  readonly browser: BrowserContext
 
-type Reading = Readonly<{
-  tokens: Map<string, Promise<FoundToken | undefined>>
-  grants: Map<string, Payload>
-  /** Sessions that tokens end with, by `uid`. */
-  sessions: Map<string, { state: SessionState | undefined; clientId: string }>
-  /** The browser's session as it is stored, by its cookie. */
-  storedSessions: Map<string, FoundSession>
-  accounts: Map<string, Account>
-}>
+  readonly #tokens = new Map<string, Promise<FoundToken | undefined>>()
+  readonly #grants = new Map<string, Payload>()
+  readonly #accounts = new Map<string, Account>()
+  readonly #tokenSessions = new Map<string, TokenSession>()
+  readonly #accessEpochs = new Map<string, number>()
 
-const storage = new AsyncLocalStorage<UnitOfWork>()
-
-/** Runs a request with a unit of work of its own. */
-export function withUnitOfWork<Result>(
-  {
-    isTokenRequest,
-    hasClientLeft,
-    rememberedId,
-    ...from
-  }: Pick<TokenRequest, 'hasClientLeft'> & {
-    isTokenRequest: boolean
-    rememberedId: string | undefined
-  } & Pick<UnitOfWork, 'origin' | 'arrivedAt' | 'isSafe' | 'engineAheadSeconds'>,
-  run: (unit: UnitOfWork) => Promise<Result>,
-): Promise<Result> {
-  const unit: UnitOfWork = {
-    ...from,
-    browser: { rememberedId, isOutdated: false, replaces: undefined, sessionCookies: new Set() },
-    accessEpochs: new Map(),
-    read: {
-      tokens: new Map(),
-      grants: new Map(),
-      sessions: new Map(),
-      storedSessions: new Map(),
-      accounts: new Map(),
-    },
-    sessionEvents: new Map(),
-    tokenRequest: isTokenRequest
-      ? {
-          source: undefined,
-          isSpending: false,
-          isRepeat: false,
-          hasClientLeft,
-          lateAnswer: undefined,
-          tokens: [],
-          whenCommitted: [],
-        }
-      : undefined,
+  constructor({ rememberedId, ...request }: NewRequest) {
+    this.origin = request.origin
+    this.arrivedAt = request.arrivedAt
+    this.isSafe = request.isSafe
+    this.engineAheadSeconds = request.engineAheadSeconds
+    this.tokenRequest = request.tokenRequest
+    this.browser = new BrowserContext(rememberedId)
   }
-  return storage.run(unit, () => run(unit))
+
+  /** Reads a token once: introspection asks for one token as each kind that it may be. */
+  readToken(id: string, read: () => Promise<FoundToken | undefined>): Promise<FoundToken | undefined> {
+    const reading = this.#tokens.get(id) ?? read()
+    this.#tokens.set(id, reading)
+    return reading
+  }
+
+  /** The token, if this request has read it. */
+  async findToken(id: string): Promise<FoundToken | undefined> {
+    return await this.#tokens.get(id)
+  }
+
+  forgetToken(id: string): void {
+    this.#tokens.delete(id)
+  }
+
+  /** Keeps the grant, the session and the account that were read with a token. */
+  recordToken({ grant, session, account, payload }: FoundToken): void {
+    if (grant) this.#grants.set(grant.id, grant.payload)
+    if (session)
+      this.#tokenSessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
+    if (account) this.#accounts.set(account.sub, account)
+  }
+
+  /** Keeps a browser's session, and the grants and the account that were read with it. */
+  recordSession(id: string, found: FoundSession): void {
+    this.browser.recordSession(id, found)
+    for (const { id, payload } of found.grants) this.#grants.set(id, payload)
+    if (!found.account) return
+    this.#accounts.set(found.account.sub, found.account)
+    this.recordProof(found.account.sub, found.accessEpoch)
+  }
+
+  findGrant(id: string): Payload | undefined {
+    return this.#grants.get(id)
+  }
+
+  forgetGrant(id: string): void {
+    this.#grants.delete(id)
+  }
+
+  findAccount(sub: string): Account | undefined {
+    return this.#accounts.get(sub)
+  }
+
+  findTokenSession(uid: string): TokenSession | undefined {
+    return this.#tokenSessions.get(uid)
+  }
+
+  /** Records the access epoch of a proof of identity: of a session, or of a sign-in in this request. */
+  recordProof(accountSub: string, accessEpoch: number): void {
+    this.#accessEpochs.set(accountSub, accessEpoch)
+  }
+
+  findProof(accountSub: string): number | undefined {
+    return this.#accessEpochs.get(accountSub)
+  }
 }
 
-/** The unit of work of this request; none outside requests. */
-export function currentUnit(): UnitOfWork | undefined {
-  return storage.getStore()
+/** The browser that sent the request, and its session. */
+class BrowserContext {
+  readonly #rememberedId: () => string | undefined
+  #newRememberedId: string | undefined
+  #isOutdated = false
+  #replaces: string | undefined
+  readonly #sessions = new Map<string, FoundSession>()
+  readonly #cookies = new Set<string>()
+  readonly #events = new Map<string, NewEvent>()
+
+  constructor(rememberedId: () => string | undefined) {
+    this.#rememberedId = rememberedId
+  }
+
+  /** The identifier of the remembered browser, if it is or becomes one. */
+  get rememberedId(): string | undefined {
+    return this.#newRememberedId ?? this.#rememberedId()
+  }
+
+  recordRememberedId(id: string): void {
+    this.#newRememberedId = id
+  }
+
+  /** Keeps a session as it is stored, by its cookie. */
+  recordSession(id: string, session: FoundSession): void {
+    this.#sessions.set(id, session)
+  }
+
+  /** The session as it was stored before this request. */
+  findSession(id: string): FoundSession | undefined {
+    return this.#sessions.get(id)
+  }
+
+  /** The same by `uid`, which stays when the identifier is replaced. */
+  findSessionByUid(uid: string): FoundSession | undefined {
+    return [...this.#sessions.values()].find((session) => session.uid === uid)
+  }
+
+  /** The request's session identifier was replaced or ended: the browser has a newer one. */
+  markOutdated(): void {
+    this.#isOutdated = true
+  }
+
+  get isOutdated(): boolean {
+    return this.#isOutdated
+  }
+
+  /** This request replaces the session identifier. */
+  recordReplacement(replacedId: string): void {
+    this.#replaces = replacedId
+  }
+
+  /** The session identifier that this request replaces. */
+  get replaces(): string | undefined {
+    return this.#replaces
+  }
+
+  /** The answer may set this identifier as the session cookie. */
+  allowCookie(id: string): void {
+    this.#cookies.add(id)
+  }
+
+  mayHaveCookie(id: string): boolean {
+    return this.#cookies.has(id)
+  }
+
+  /** The engine stores a session again after a failure. The repeated event keeps its identifier: it is one event. */
+  recordEvent(event: NewEvent): NewEvent {
+    const key = `${event.type} ${event.sessionUid}`
+    const same = this.#events.get(key) ?? event
+    this.#events.set(key, same)
+    return same
+  }
 }
 
-/** The browser's session as it was stored before this request; `uid` stays when its identifier is replaced. */
-export function storedSession(uid: string): FoundSession | undefined {
-  return [...(currentUnit()?.read.storedSessions.values() ?? [])].find((session) => session.uid === uid)
+const storage = new AsyncLocalStorage<RequestContext>()
+
+/** Creates the context of each request. */
+export function createRequestContexts({
+  rememberedIdOf,
+  now,
+}: {
+  rememberedIdOf: (ctx: Context) => string | undefined
+  now: Clock
+}): Middleware {
+  return (ctx, next) => {
+    const context = new RequestContext({
+      origin: originOf(ctx),
+      arrivedAt: ctx.state.arrivedAt ?? now(),
+      isSafe: ctx.method === 'GET' || ctx.method === 'HEAD',
+      engineAheadSeconds: measureEngineAhead(now),
+      tokenRequest: isTokenRequest(ctx) ? new TokenRequest(() => ctx.res.closed) : undefined,
+      rememberedId: () => rememberedIdOf(ctx),
+    })
+    return storage.run(context, next)
+  }
 }
 
-/** Keeps what a token brought along. */
-export function rememberToken({ read }: UnitOfWork, { grant, session, account, payload }: FoundToken): void {
-  if (grant) read.grants.set(grant.id, grant.payload)
-  if (session) read.sessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
-  if (account) read.accounts.set(account.sub, account)
+/** The engine reads `Date.now()` and accepts no other clock. It counts whole seconds; the offset is mostly 0. */
+function measureEngineAhead(now: Clock): number {
+  return Math.round((Date.now() - now().getTime()) / 1000)
 }
 
-/** Keeps what a session brought along. */
-export function rememberSession(
-  { read, accessEpochs }: UnitOfWork,
-  { grants, account, accessEpoch }: FoundSession,
-): void {
-  for (const { id, payload } of grants) read.grants.set(id, payload)
-  if (!account) return
-  read.accounts.set(account.sub, account)
-  accessEpochs.set(account.sub, accessEpoch)
+/** The context of this request. */
+export function currentRequest(): RequestContext {
+  const context = storage.getStore()
+  if (!context) throw new TypeError('there is no request to the engine')
+  return context
+}
+
+/** The offset as measured when this request began, so that all conversions of one request agree; 0 outside requests. */
+export function engineAheadSeconds(): number {
+  return storage.getStore()?.engineAheadSeconds ?? 0
+}
+
+/** Where a request came from, for the audit record. */
+export function originOf(ctx: Pick<Context, 'state' | 'ip' | 'get'>): Origin {
+  const { requestId } = ctx.state
+  return {
+    requestId: typeof requestId === 'string' ? requestId : undefined,
+    address: ctx.ip,
+    userAgent: ctx.get('user-agent').slice(0, USER_AGENT_CHARACTERS),
+  }
 }

@@ -1,5 +1,5 @@
 import { Provider } from 'oidc-provider'
-import { currentUnit } from '../engine/request-context.ts'
+import { currentRequest } from '../engine/request-context.ts'
 
 /**
  * The access epoch of this request's proof of identity: of the sign-in that the engine resumes from, otherwise of the
@@ -12,5 +12,5 @@ export function provenEpoch(accountSub: string | undefined): number | undefined 
   const login = Provider.ctx?.oidc?.result?.login
   if (login?.accountId === accountSub)
     return typeof login.accessEpoch === 'number' ? login.accessEpoch : undefined
-  return currentUnit()?.accessEpochs.get(accountSub)
+  return currentRequest().findProof(accountSub)
 }

@@ -5,7 +5,7 @@ import type { Account } from '../../store/account/account.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { Clock } from '../../time.ts'
 import { engineNow, toEngineSeconds } from '../engine/engine-time.ts'
-import { currentUnit } from '../engine/request-context.ts'
+import { currentRequest } from '../engine/request-context.ts'
 import { cookieNames } from './cookies.ts'
 import { sessionSeconds } from './session-lifetime.ts'
 import type { SessionLimits } from './session-limits.ts'
@@ -71,7 +71,7 @@ export function createBrowserSessions({
     },
 
     /** Whether the browser has a newer session than the one in this request. */
-    isOutdated: (): boolean => currentUnit()?.browser.isOutdated === true,
+    isOutdated: (): boolean => currentRequest().browser.isOutdated,
 
     /** Clears the cookie of a session that was ended. */
     forget(ctx: Context): void {
@@ -88,14 +88,14 @@ export function createBrowserSessions({
       { sub, accessEpoch }: Account,
       { rememberedId, ...authentication }: Authentication & { rememberedId?: string | undefined },
     ): Promise<void> {
-      const unit = currentUnit()
-      if (unit && rememberedId !== undefined) unit.browser.rememberedId = rememberedId
-      unit?.accessEpochs.set(sub, accessEpoch)
+      const request = currentRequest()
+      if (rememberedId !== undefined) request.browser.recordRememberedId(rememberedId)
+      request.recordProof(sub, accessEpoch)
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub
-      if (unit?.read.storedSessions.has(current.jti) && current.accountId === undefined)
-        unit.browser.replaces = current.jti
+      if (request.browser.findSession(current.jti) && current.accountId === undefined)
+        request.browser.recordReplacement(current.jti)
       const session = isTheirs ? current : Object.assign(new Session(), { iat: toEngineSeconds(now()) })
       const { ts, amr, acr } = describeAuthentication(authentication)
       session.loginAccount({ accountId: sub, loginTs: ts, amr, acr })

@@ -1,6 +1,6 @@
 import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import type { ExtraClientMetadata } from '../client/client-metadata.ts'
-import { storedSession } from '../engine/request-context.ts'
+import { currentRequest } from '../engine/request-context.ts'
 import { isOverFor, type SessionLimits } from './session-limits.ts'
 import { isRemembered } from './session-use.ts'
 import { isSatisfied, requestedAcrs } from './step-up.ts'
@@ -23,7 +23,7 @@ export function createInteractionPolicy(limits: SessionLimits): interactionPolic
       result.login.accessEpoch !== account.accessEpoch,
     // Signing in answers the others, whatever the session was before.
     session_limit: ({ session, client, result }) => {
-      const stored = session && storedSession(session.uid)
+      const stored = session && currentRequest().browser.findSessionByUid(session.uid)
       return !result?.login && stored !== undefined && isOverFor(client, stored, limits)
     },
     remembered_refused: ({ session, client, result }) =>
