@@ -18,7 +18,7 @@ function faultsOf(env: Record<string, string>): readonly string[] {
 }
 
 describe('parseConfig', () => {
-  test('an empty environment is localhost with the embedded database', () => {
+  test('returns localhost with the embedded database for an empty environment', () => {
     expect(parseConfig({})).toMatchObject({
       issuer: 'http://localhost:4000',
       isLocal: true,
@@ -30,7 +30,7 @@ describe('parseConfig', () => {
     })
   })
 
-  test('every fault is told at once', () => {
+  test('reports all faults at once', () => {
     const faults = faultsOf({
       PORT: 'abc',
       LOG_LEVEL: 'loud',
@@ -45,7 +45,7 @@ describe('parseConfig', () => {
     ])
   })
 
-  test('a near-miss of a setting’s name is a fault', () => {
+  test('rejects misspelled settings', () => {
     expect(faultsOf({ ISUER: 'x', SALLYPORT_PORT: '80' })).toEqual([
       'ISUER is not a setting: did you mean ISSUER?',
       'SALLYPORT_PORT is not a setting: did you mean PORT?',
@@ -62,22 +62,22 @@ describe('parseConfig', () => {
     'http://127.0.0.1.evil.test',
     'http://localhost.evil.test',
     'login.example.com',
-  ])('the issuer %s is refused', (ISSUER) => {
+  ])('rejects the issuer %s', (ISSUER) => {
     expect(faultsOf({ ISSUER, ENCRYPTION_KEY: KEY })).toHaveLength(1)
   })
 
-  test('the issuer is kept as an origin, without the slash', () => {
+  test('removes the slash after the issuer’s origin', () => {
     expect(parseConfig({ ISSUER: 'https://login.example.com/', ENCRYPTION_KEY: KEY }).issuer).toBe(
       'https://login.example.com',
     )
   })
 
-  test('a master key is required with DATABASE_URL and outside localhost', () => {
+  test('requires a master key with DATABASE_URL and outside localhost', () => {
     expect(faultsOf({ DATABASE_URL: 'postgres://localhost/x' })[0]).toContain('ENCRYPTION_KEY is required')
     expect(faultsOf({ ISSUER: 'https://login.example.com' })[0]).toContain('ENCRYPTION_KEY is required')
   })
 
-  test('a master key of a few bytes over and over is refused outside localhost', () => {
+  test('rejects a master key with few distinct bytes outside localhost', () => {
     const typed = Buffer.from('aaaaaaaabbbbbbbbaaaaaaaabbbbbbbb').toString('base64')
     const ISSUER = 'https://login.example.com'
     expect(faultsOf({ ISSUER, ENCRYPTION_KEY: typed })[0]).toContain('not made at random')
@@ -86,13 +86,13 @@ describe('parseConfig', () => {
     expect(faultsOf({ ENCRYPTION_KEY: typed })).toEqual([])
   })
 
-  test('several master keys make a ring, newest first', () => {
+  test('accepts several master keys, newest first', () => {
     const older = randomBytes(32).toString('base64')
     const { masterKeys } = parseConfig({ ENCRYPTION_KEY: `${KEY}, ${older}` })
     expect(masterKeys?.map((key) => key.toString('base64'))).toEqual([KEY, older])
   })
 
-  test('a secret comes from a file, and not from two places', () => {
+  test('reads a secret from a file, and rejects two sources', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'config-')), 'key')
     writeFileSync(file, `${KEY}\n`)
     expect(parseConfig({ ENCRYPTION_KEY_FILE: file }).masterKeys).toHaveLength(1)
@@ -100,27 +100,27 @@ describe('parseConfig', () => {
     expect(faultsOf({ ENCRYPTION_KEY_FILE: '/nowhere' })[0]).toContain('cannot read')
   })
 
-  test('a list of networks that holds everybody is refused (RFC 9700 §2.6)', () => {
-    for (const everybody of ['0.0.0.0/0', '::/0', '0.0.0.0/1,128.0.0.0/1', '::/1,8000::/1'])
+  test('rejects networks that include nearly every address', () => {
+    for (const wide of ['0.0.0.0/0', '::/0', '0.0.0.0/1,128.0.0.0/1', '::/1,8000::/1'])
       for (const name of ['TRUSTED_PROXIES', 'OUTBOUND_ALLOWED_NETWORKS'])
-        expect(faultsOf({ [name]: everybody }), `${name}=${everybody}`).toHaveLength(1)
+        expect(faultsOf({ [name]: wide }), `${name}=${wide}`).toHaveLength(1)
     expect(faultsOf({ TRUSTED_PROXIES: '10.0.0.0/99' })).toHaveLength(1)
     expect(faultsOf({ TRUSTED_PROXIES: 'proxy.local' })).toHaveLength(1)
     expect(parseConfig({ TRUSTED_PROXIES: '10.0.0.0/8, ::1' }).trustedProxies).toEqual(['10.0.0.0/8', '::1'])
   })
 
-  test('an idle limit above the absolute one is refused', () => {
+  test('rejects an idle limit above the absolute limit', () => {
     expect(faultsOf({ SESSION_IDLE_SECONDS: '7200', SESSION_ABSOLUTE_SECONDS: '3600' })).toHaveLength(1)
     expect(
       faultsOf({ REFRESH_TOKEN_IDLE_SECONDS: '7200', REFRESH_TOKEN_ABSOLUTE_SECONDS: '3600' }),
     ).toHaveLength(1)
   })
 
-  test('the result cannot be changed', () => {
+  test('returns a frozen object', () => {
     expect(Object.isFrozen(parseConfig({}).lifetimes)).toBe(true)
   })
 
-  test('mail goes into a folder, to a server, or nowhere, and the features that need it depend on that', () => {
+  test('turns self-service off where mail cannot be sent', () => {
     const postgres = { DATABASE_URL: 'postgres://localhost/x', ENCRYPTION_KEY: KEY }
     const reachable = { ISSUER: 'https://login.example.com', ENCRYPTION_KEY: KEY }
     const on = { passwordReset: true, emailChange: true, registration: false }
@@ -136,7 +136,7 @@ describe('parseConfig', () => {
     }
   })
 
-  test('a mail server is reached by TLS, except on this machine', () => {
+  test('requires TLS to a mail server, except on localhost', () => {
     const serverOf = (SMTP_URL: string) => {
       const { mail } = parseConfig({ SMTP_URL })
       return mail.by === 'smtp' ? mail.server : undefined
@@ -160,11 +160,11 @@ describe('parseConfig', () => {
     'smtp://mail.example.com?ignoreTLS=true',
     'smtp://ada@mail.example.com',
     'smtp://ada:%zz@mail.example.com',
-  ])('%s is no mail server', (SMTP_URL) => {
+  ])('rejects the mail server %s', (SMTP_URL) => {
     expect(faultsOf({ SMTP_URL })[0]).toMatch(/^SMTP_URL must/)
   })
 
-  test('mail comes from an address, with or without a name', () => {
+  test('accepts a sender with or without a name', () => {
     const senderOf = (MAIL_FROM: string) => parseConfig({ MAIL_FROM }).mail.from
     expect(parseConfig({}).mail.from).toEqual({ name: 'Sallyport', address: 'no-reply@localhost' })
     expect(senderOf('a@b.example')).toEqual({ name: undefined, address: 'a@b.example' })

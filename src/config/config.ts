@@ -4,27 +4,20 @@ import { z } from 'zod'
 import type { LogFormat, LogLevel } from '../log.ts'
 import { type Accents, toAccents } from '../ui/brand/colors.ts'
 import type { Logo } from '../ui/brand/logo.ts'
-import { nearMisses } from './misspelled-settings.ts'
-import {
-  LOOPBACK_HOSTS,
-  SECRET_NAMES,
-  SETTING_NAMES,
-  SETTINGS,
-  type Sender,
-  type SmtpServer,
-  type WhenFull,
-} from './settings.ts'
+import { findMisspelledSettings } from './misspelled-settings.ts'
+import { SECRET_NAMES, SETTING_NAMES, SETTINGS, type WhenFull } from './settings.ts'
+import { LOOPBACK_HOSTS, type Sender, type SmtpServer } from './values.ts'
 
-/** What the whole process runs by: parsed once, frozen, handed on in parts. All lengths of time are seconds. */
+/** The configuration of the process: parsed once and frozen. Each part receives the values it needs, never all of it. */
 export type Config = Readonly<{
   issuer: string
-  /** The issuer is reached over plain http on this machine only (development). */
+  /** Whether the issuer is on localhost (development). */
   isLocal: boolean
   listen: Readonly<{ host: string; port: number }>
   management: Readonly<{ host: string; port: number }>
   database: Readonly<{ kind: 'postgres'; url: string } | { kind: 'embedded' }>
   dataDir: string
-  /** Newest first; undefined means: generated into dataDir (embedded database on localhost only). */
+  /** Newest first; undefined when a key is generated into dataDir (embedded database on localhost only). */
   masterKeys: readonly Buffer[] | undefined
   trustedProxies: readonly string[]
   outboundAllowedNetworks: readonly string[]
@@ -32,7 +25,7 @@ export type Config = Readonly<{
   whenFull: WhenFull
   eventRetentionSeconds: number
   brand: Brand
-  /** The operator's folder of what people see. */
+  /** The operator's templates, messages and style sheet. */
   templatesDir: string | undefined
   log: Readonly<{ level: LogLevel; format: LogFormat | undefined }>
   lifetimes: Lifetimes
@@ -40,7 +33,6 @@ export type Config = Readonly<{
   offers: Offers
 }>
 
-/** How the service presents itself. */
 export type Brand = Readonly<{ name: string; logo: Logo | undefined; accents: Accents | undefined }>
 
 /**
@@ -50,7 +42,7 @@ export type Brand = Readonly<{ name: string; logo: Logo | undefined; accents: Ac
 export type MailConfig = Readonly<{ from: Sender }> &
   Readonly<{ by: 'smtp'; server: SmtpServer } | { by: 'folder'; folder: string } | { by: 'nothing' }>
 
-/** What people may do by themselves; each needs mail. */
+/** Self-service features; each needs mail. */
 export type Offers = Readonly<{ registration: boolean; passwordReset: boolean; emailChange: boolean }>
 
 export type Lifetimes = Readonly<{
@@ -63,7 +55,7 @@ export type Lifetimes = Readonly<{
   rememberMeSeconds: number
 }>
 
-/** Of 32 random bytes hardly two are the same; a key that somebody typed for an example has few. */
+/** 32 random bytes are nearly all distinct; a typed example key has few distinct bytes. */
 const FEWEST_DISTINCT_BYTES = 8
 
 /** Thrown by {@link parseConfig}: every fault of the environment, in one message. */
@@ -84,73 +76,103 @@ const environmentSchema = z.object(
   },
 )
 
+type Environment = Readonly<Record<string, string | undefined>>
+type Values = z.infer<typeof environmentSchema>
+
 /**
- * Reads the settings of the process from its environment.
+ * Parses the settings of the process.
  *
  * @param env the environment of the process; empty values count as absent.
- * @throws {ConfigError} naming every fault at once, near-misses of known names included.
+ * @throws {ConfigError} with all faults at once, including misspelled names.
  */
-export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const faults = nearMisses(env, SETTING_NAMES)
-  const given: Record<string, string> = {}
-  for (const name of Object.keys(SETTINGS)) {
-    const value = env[name]
-    if (value) given[name] = value
-  }
-  for (const name of SECRET_NAMES) {
-    const file = env[`${name}_FILE`]
-    if (!file) continue
-    if (given[name]) faults.push(`${name} and ${name}_FILE are both set: choose one`)
-    try {
-      given[name] = readFileSync(file, 'utf8').trim()
-    } catch {
-      faults.push(`${name}_FILE: cannot read ${file}`)
-    }
-  }
-
-  const parsed = environmentSchema.safeParse(given)
+export function parseConfig(env: Environment): Config {
+  const { texts, faults } = readTexts(env)
+  const parsed = environmentSchema.safeParse(texts)
   if (!parsed.success) {
     for (const { path, message } of parsed.error.issues) faults.push(`${String(path[0])} ${message}`)
     throw new ConfigError(faults)
   }
   const values = parsed.data
-  const issuerOrigin = values.ISSUER ?? `http://localhost:${values.PORT}`
-  const isLocal = LOOPBACK_HOSTS.has(new URL(issuerOrigin).hostname)
-  if (!values.ENCRYPTION_KEY && (values.DATABASE_URL || !isLocal)) {
-    faults.push(
-      'ENCRYPTION_KEY is required with DATABASE_URL and outside localhost (make one with: openssl rand -base64 32)',
-    )
-  }
-  if (!isLocal && values.ENCRYPTION_KEY?.some((key) => new Set(key).size < FEWEST_DISTINCT_BYTES))
-    faults.push('ENCRYPTION_KEY was not made at random (make one with: openssl rand -base64 32)')
-  if (values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS) {
-    faults.push('REFRESH_TOKEN_IDLE_SECONDS must not exceed REFRESH_TOKEN_ABSOLUTE_SECONDS')
-  }
-  if (values.BRAND_COLOR_DARK && !values.BRAND_COLOR) {
-    faults.push('BRAND_COLOR_DARK needs BRAND_COLOR beside it')
-  }
-  if (values.SESSION_IDLE_SECONDS > values.SESSION_ABSOLUTE_SECONDS) {
-    faults.push('SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS')
-  }
-  const { SMTP_URL, DATABASE_URL, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
-  // The folder is for development only: with a public issuer, recipients would wait for mail that stays on this
+  const issuer = values.ISSUER ?? `http://localhost:${values.PORT}`
+  const isLocal = LOOPBACK_HOSTS.has(new URL(issuer).hostname)
+  // The mail folder is for development only: with a public issuer, recipients would wait for mail that stays on this
   // machine, with valid links in it.
-  const canWriteMail = DATABASE_URL === undefined && isLocal
-  const canMail = SMTP_URL !== undefined || canWriteMail
-  if (!canMail) {
-    // What is asked for by name and cannot be is a fault; what is on by default is off instead.
-    for (const [name, isOn] of Object.entries({ SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE }))
-      if (isOn) faults.push(`${name} needs mail: set SMTP_URL`)
-  }
+  const canSendMail = values.SMTP_URL !== undefined || (values.DATABASE_URL === undefined && isLocal)
+  faults.push(...findConflicts(values, { isLocal, canSendMail }))
   if (faults.length > 0) throw new ConfigError(faults)
+  return deepFreeze(toConfig(values, { issuer, isLocal, canSendMail }))
+}
 
-  return deepFreeze({
-    issuer: issuerOrigin,
+/** The values of all settings, as text. Secrets are read from their files. */
+function readTexts(env: Environment): { texts: Record<string, string>; faults: string[] } {
+  const faults = findMisspelledSettings(env, SETTING_NAMES)
+  const texts: Record<string, string> = {}
+  for (const name of Object.keys(SETTINGS)) {
+    const value = env[name]
+    if (value) texts[name] = value
+  }
+  for (const name of SECRET_NAMES) {
+    const file = env[`${name}_FILE`]
+    if (!file) continue
+    if (texts[name]) faults.push(`${name} and ${name}_FILE are both set: choose one`)
+    try {
+      texts[name] = readFileSync(file, 'utf8').trim()
+    } catch {
+      faults.push(`${name}_FILE: cannot read ${file}`)
+    }
+  }
+  return { texts, faults }
+}
+
+/** Faults of settings that are valid alone, but not together. */
+function findConflicts(
+  values: Values,
+  { isLocal, canSendMail }: { isLocal: boolean; canSendMail: boolean },
+): string[] {
+  const { ENCRYPTION_KEY: keys, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
+  const areKeysRequired = values.DATABASE_URL !== undefined || !isLocal
+  const areKeysTyped = !isLocal && keys?.some((key) => new Set(key).size < FEWEST_DISTINCT_BYTES)
+  const conflicts: [isFault: boolean | undefined, message: string][] = [
+    [
+      !keys && areKeysRequired,
+      'ENCRYPTION_KEY is required with DATABASE_URL and outside localhost (make one with: openssl rand -base64 32)',
+    ],
+    [areKeysTyped, 'ENCRYPTION_KEY was not made at random (make one with: openssl rand -base64 32)'],
+    [
+      values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS,
+      'REFRESH_TOKEN_IDLE_SECONDS must not exceed REFRESH_TOKEN_ABSOLUTE_SECONDS',
+    ],
+    [
+      values.BRAND_COLOR_DARK !== undefined && !values.BRAND_COLOR,
+      'BRAND_COLOR_DARK needs BRAND_COLOR beside it',
+    ],
+    [
+      values.SESSION_IDLE_SECONDS > values.SESSION_ABSOLUTE_SECONDS,
+      'SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS',
+    ],
+    // A feature that is on by default is off without mail; only an explicit `on` is a fault.
+    ...Object.entries({ SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE }).map(
+      ([name, isOn]): [boolean, string] => [
+        isOn === true && !canSendMail,
+        `${name} needs mail: set SMTP_URL`,
+      ],
+    ),
+  ]
+  return conflicts.flatMap(([isFault, message]) => (isFault ? [message] : []))
+}
+
+function toConfig(
+  values: Values,
+  { issuer, isLocal, canSendMail }: { issuer: string; isLocal: boolean; canSendMail: boolean },
+): Config {
+  const dataDir = resolve(values.DATA_DIR)
+  return {
+    issuer,
     isLocal,
     listen: { host: values.HOST ?? (isLocal ? '127.0.0.1' : '::'), port: values.PORT },
     management: { host: values.MANAGEMENT_HOST, port: values.MANAGEMENT_PORT },
     database: values.DATABASE_URL ? { kind: 'postgres', url: values.DATABASE_URL } : { kind: 'embedded' },
-    dataDir: resolve(values.DATA_DIR),
+    dataDir,
     masterKeys: values.ENCRYPTION_KEY,
     trustedProxies: values.TRUSTED_PROXIES,
     outboundAllowedNetworks: values.OUTBOUND_ALLOWED_NETWORKS,
@@ -174,22 +196,19 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       rememberMeSeconds: values.REMEMBER_ME_SECONDS,
     },
     mail: {
-      from: values.MAIL_FROM ?? {
-        name: values.BRAND_NAME,
-        address: `no-reply@${new URL(issuerOrigin).hostname}`,
-      },
-      ...(SMTP_URL
-        ? { by: 'smtp', server: SMTP_URL }
-        : canMail
-          ? { by: 'folder', folder: join(resolve(values.DATA_DIR), 'outbox') }
+      from: values.MAIL_FROM ?? { name: values.BRAND_NAME, address: `no-reply@${new URL(issuer).hostname}` },
+      ...(values.SMTP_URL
+        ? { by: 'smtp', server: values.SMTP_URL }
+        : canSendMail
+          ? { by: 'folder', folder: join(dataDir, 'outbox') }
           : { by: 'nothing' }),
     },
     offers: {
-      registration: SELF_REGISTRATION,
-      passwordReset: PASSWORD_RESET ?? canMail,
-      emailChange: EMAIL_CHANGE ?? canMail,
+      registration: values.SELF_REGISTRATION,
+      passwordReset: values.PASSWORD_RESET ?? canSendMail,
+      emailChange: values.EMAIL_CHANGE ?? canSendMail,
     },
-  })
+  }
 }
 
 function deepFreeze<T extends object>(value: T): T {

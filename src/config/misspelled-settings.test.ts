@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { nearMisses } from './misspelled-settings.ts'
+import { findMisspelledSettings } from './misspelled-settings.ts'
 import { SETTING_NAMES } from './settings.ts'
 
-const meantBy = (env: Record<string, string>) =>
-  nearMisses(env, SETTING_NAMES).map((sentence) => /did you mean (\w+)\?$/.exec(sentence)?.[1])
+const settingsSuggestedFor = (env: Record<string, string>) =>
+  findMisspelledSettings(env, SETTING_NAMES).map((sentence) => /did you mean (\w+)\?$/.exec(sentence)?.[1])
 
-describe('a near-miss of a setting’s name', () => {
+describe('a name that resembles a setting', () => {
   test.each([
     // Misspellings.
     ['ISUER', 'x', 'ISSUER'],
@@ -69,28 +69,32 @@ describe('a near-miss of a setting’s name', () => {
     ['ACCESS_TOKEN', '900', 'ACCESS_TOKEN_SECONDS'],
     ['REFRESH_TOKEN_LIFETIME', '900', 'REFRESH_TOKEN_ABSOLUTE_SECONDS'],
     ['REMEMBER_ME', '0', 'REMEMBER_ME_SECONDS'],
-  ])('%s=%s is taken for %s', (name, value, meant) => {
-    expect(meantBy({ [name]: value })).toEqual([meant])
+  ])('%s=%s suggests %s', (name, value, meant) => {
+    expect(settingsSuggestedFor({ [name]: value })).toEqual([meant])
   })
 
-  test('is told beside the setting, unless both say the same', () => {
-    expect(meantBy({ PORT: '80', SALLYPORT_PORT: '81' })).toEqual(['PORT'])
-    expect(meantBy({ PORT: '80', SALLYPORT_PORT: '80' })).toEqual([])
-    expect(meantBy({ TRUSTED_PROXIES: '10.0.0.1', TRUSTED_PROXY: '10.0.0.2' })).toEqual(['TRUSTED_PROXIES'])
+  test('is reported beside the setting unless both have the same value', () => {
+    expect(settingsSuggestedFor({ PORT: '80', SALLYPORT_PORT: '81' })).toEqual(['PORT'])
+    expect(settingsSuggestedFor({ PORT: '80', SALLYPORT_PORT: '80' })).toEqual([])
+    expect(settingsSuggestedFor({ TRUSTED_PROXIES: '10.0.0.1', TRUSTED_PROXY: '10.0.0.2' })).toEqual([
+      'TRUSTED_PROXIES',
+    ])
   })
 
-  test('is not told of another program’s variable once the setting is set', () => {
-    expect(meantBy({ DATABASE_URL: 'postgres://h/d', POSTGRES_URL: 'postgres://other/d' })).toEqual([])
-    expect(meantBy({ DATABASE_URL_FILE: '/run/url', DB_URL: 'postgres://other/d' })).toEqual([])
-    expect(meantBy({ MAIL_FROM: 'a@b.example', EMAIL_FROM: 'c@d.example' })).toEqual([])
+  test('is ignored once the setting is set (a variable of another program)', () => {
+    expect(
+      settingsSuggestedFor({ DATABASE_URL: 'postgres://h/d', POSTGRES_URL: 'postgres://other/d' }),
+    ).toEqual([])
+    expect(settingsSuggestedFor({ DATABASE_URL_FILE: '/run/url', DB_URL: 'postgres://other/d' })).toEqual([])
+    expect(settingsSuggestedFor({ MAIL_FROM: 'a@b.example', EMAIL_FROM: 'c@d.example' })).toEqual([])
   })
 
-  test('is not told of an empty variable, which sets nothing', () => {
-    expect(meantBy({ TRUSTED_PROXY: '', PROT: '' })).toEqual([])
+  test('is ignored without a value', () => {
+    expect(settingsSuggestedFor({ TRUSTED_PROXY: '', PROT: '' })).toEqual([])
   })
 })
 
-describe('a variable that is no near-miss', () => {
+describe('a name that resembles no setting', () => {
   test.each(
     Object.entries({
       shell:
@@ -108,13 +112,16 @@ describe('a variable that is no near-miss', () => {
       others:
         'ACCESS_TOKEN REFRESH_TOKEN SESSION_SECRET SECRET_KEY JWT_SECRET CLIENT_ID CLIENT_SECRET SALLYPORT_CLIENT_ID BASE_URL APP_URL SERVER_PORT HTTP_PORT LOG_FILE LOG_DIR DATA DEBUG VERSION',
     }),
-  )('of the kind %s is left alone', (_kind, names) => {
-    for (const name of names.split(' ')) expect(meantBy({ [name]: '/some/value' }), name).toEqual([])
+  )('%s variables are ignored', (_kind, names) => {
+    for (const name of names.split(' '))
+      expect(settingsSuggestedFor({ [name]: '/some/value' }), name).toEqual([])
   })
 
-  test('is what Kubernetes sets for a Service of our name', () => {
+  test('includes the variables of a Kubernetes Service named sallyport', () => {
     const address = 'tcp://10.0.0.1:4000'
-    expect(meantBy({ SALLYPORT_PORT: address, SALLYPORT_PORT_4000_TCP: address })).toEqual([])
-    expect(meantBy({ SALLYPORT_MANAGEMENT_PORT: 'tcp://10.0.0.2:4001', ISSUER_PORT: address })).toEqual([])
+    expect(settingsSuggestedFor({ SALLYPORT_PORT: address, SALLYPORT_PORT_4000_TCP: address })).toEqual([])
+    expect(
+      settingsSuggestedFor({ SALLYPORT_MANAGEMENT_PORT: 'tcp://10.0.0.2:4001', ISSUER_PORT: address }),
+    ).toEqual([])
   })
 })

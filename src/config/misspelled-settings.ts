@@ -4,10 +4,10 @@ type Environment = Readonly<Record<string, string | undefined>>
 type Known = { env: Environment; settings: readonly string[] }
 
 const PREFIX = 'SALLYPORT_'
-/** Shorter names are near-misses only at a distance of one: HOME is no misspelt HOST. */
+/** Shorter names must be within one edit: HOME is not a misspelled HOST. */
 const SHORT_NAME = 6
 
-/** Words, in the singular, that are often used for a word in a setting's name. */
+/** Common synonyms of the words in setting names, in the singular. */
 const SYNONYMS: Readonly<Record<string, string>> = {
   DB: 'DATABASE',
   PG: 'DATABASE',
@@ -36,7 +36,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   SIGNUP: 'REGISTRATION',
 }
 
-/** Other names of a setting that do not share its words, in canonical form. */
+/** Common names of settings with other words, in canonical form. */
 const ALIASES: Readonly<Record<string, string>> = {
   ISSUER_URL: 'ISSUER',
   ISSUER_BASE_URL: 'ISSUER',
@@ -53,17 +53,17 @@ const ALIASES: Readonly<Record<string, string>> = {
 }
 
 /**
- * Finds variables whose names resemble a setting: a misspelt setting would silently keep its default. A variable of
- * another program is ignored once the setting that it resembles is set.
+ * Finds variables whose names resemble a setting, because a misspelled setting would silently keep its default. A
+ * variable of another program is ignored once the setting that it resembles is set.
  *
  * @param settings the names of all settings, with the `_FILE` names of secrets.
- * @returns a sentence for each.
+ * @returns one message per variable.
  */
-export function nearMisses(env: Environment, settings: readonly string[]): string[] {
+export function findMisspelledSettings(env: Environment, settings: readonly string[]): string[] {
   return Object.entries(env).flatMap(([name, value]) => {
     if (!value || settings.includes(name) || isServiceLink(value)) return []
-    const meant = findMeant(name, value, { env, settings })
-    return meant === undefined ? [] : [`${name} is not a setting: did you mean ${meant}?`]
+    const intended = findIntended(name, value, { env, settings })
+    return intended === undefined ? [] : [`${name} is not a setting: did you mean ${intended}?`]
   })
 }
 
@@ -72,12 +72,12 @@ function isServiceLink(value: string): boolean {
   return /^(tcp|udp|sctp):\/\//.test(value)
 }
 
-function findMeant(name: string, value: string, { env, settings }: Known): string | undefined {
+function findIntended(name: string, value: string, { env, settings }: Known): string | undefined {
   const sameWords = findSameWords(name, settings)
   if (sameWords !== undefined) return env[sameWords] === value ? undefined : sameWords
   const synonym = findSynonym(name, value, settings)
   if (synonym !== undefined) return isSet(synonym, env) ? undefined : synonym
-  return findMisspelt(name, settings)
+  return findByDistance(name, settings)
 }
 
 function isSet(setting: string, env: Environment): boolean {
@@ -85,8 +85,8 @@ function isSet(setting: string, env: Environment): boolean {
 }
 
 /** Finds a setting within a small edit distance. */
-function findMisspelt(name: string, settings: readonly string[]): string | undefined {
-  // Settings are upper case; a resemblance of other names is chance.
+function findByDistance(name: string, settings: readonly string[]): string | undefined {
+  // Settings are upper case, so a lower-case name resembles one by chance.
   if (name !== name.toUpperCase()) return undefined
   const typed = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
   return settings.find(
@@ -105,8 +105,8 @@ function isTransposed(name: string, setting: string): boolean {
 }
 
 /**
- * Finds a setting with the same words: in another case, order or number, with other separators, with our name as a
- * prefix or with a `_FILE` suffix.
+ * Finds a setting with the same words: in another case, order or number, with other separators, with the
+ * prefix `SALLYPORT_` or the suffix `_FILE`.
  */
 function findSameWords(name: string, settings: readonly string[]): string | undefined {
   const words = wordsOf(name)
@@ -131,7 +131,7 @@ function findSynonym(name: string, value: string, settings: readonly string[]): 
   })
 }
 
-/** The words of a name, upper case and singular, without our name: `sallyport.trustedProxies` is TRUSTED, PROXY. */
+/** The words of a name in upper case and singular, without the prefix: `sallyport.trustedProxies` is TRUSTED, PROXY. */
 function wordsOf(name: string): string[] {
   return name
     .replace(/([a-z])([A-Z])/g, '$1_$2')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createTransport } from 'nodemailer'
 import type { MailConfig } from '../config/config.ts'
-import type { SmtpServer } from '../config/settings.ts'
+import type { SmtpServer } from '../config/values.ts'
 
 const CONNECT_MILLISECONDS = 4_000
 const SILENCE_MILLISECONDS = 6_000
