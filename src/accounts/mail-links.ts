@@ -77,7 +77,7 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
       await mailLinks.insert(
         {
           purpose,
-          subject: vault.fingerprint(subject, `mail link ${purpose}`),
+          subject: vault.keyedHash(subject, `mail link ${purpose}`),
           secretHash,
           account,
           sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, account?.sub)),
@@ -93,7 +93,7 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
       const link = await mailLinks.find(secretHash)
       if (!link) return undefined
       const { purpose, account, sealedRequest } = link
-      const opened = vault.find(sealedRequest, purpose, identityOf(secretHash, account?.sub))
+      const opened = vault.tryOpen(sealedRequest, purpose, identityOf(secretHash, account?.sub))
       if (opened === undefined) return undefined
       return { purpose, secretHash, accountSub: account?.sub, request: JSON.parse(opened) } as OpenLink
     },

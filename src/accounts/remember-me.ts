@@ -83,7 +83,7 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds 
       switch (recognition.outcome) {
         case 'recognised': {
           const { account, authenticatedAt, expiresAt, sealedSecret } = recognition
-          const current = vault.find(sealedSecret, PURPOSE, [id])
+          const current = vault.tryOpen(sealedSecret, PURPOSE, [id])
           if (current === undefined) return { outcome: 'unknown' }
           const cookie = { value: `${id}.${current}`, expiresAt }
           return { outcome: 'recognised', account, authenticatedAt, cookie }

@@ -9,16 +9,16 @@ import { randomMasterKey } from './vault.ts'
 const FILE_NAME = 'encryption.key'
 const MASTER_KEY_BYTES = 32
 
-/** The database is there, its generated key is not. */
+/** The database exists, and its generated key does not. */
 export class MissingKeyError extends Error {
   override name = 'MissingKeyError'
 }
 
 /**
- * The keys that seal secrets at rest, newest first. On localhost with the embedded database one is made and kept in
- * the data folder, for its owner's eyes only.
+ * Returns the keys that seal secrets at rest, newest first. On localhost with the embedded database, generates one and
+ * keeps it in the data folder, readable by its owner only.
  *
- * @throws {MissingKeyError} rather than make a key that opens nothing; also when the file is there but holds no key.
+ * @throws {MissingKeyError} when a database exists without its key: a new key would open nothing.
  */
 export async function loadMasterKeys({
   masterKeys,
@@ -35,15 +35,15 @@ export async function loadMasterKeys({
   }
 
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  // Written aside and linked: two processes that start together agree, and a crash leaves no half a key.
-  const aside = `${path}.${randomUUID()}`
-  await writeFile(aside, `${randomMasterKey().toString('base64')}\n`, { mode: 0o600, flush: true })
-  await link(aside, path).catch((error: NodeJS.ErrnoException) => {
+  // Linking a complete file makes the first of two starting processes win, and leaves no half-written key.
+  const temporary = `${path}.${randomUUID()}`
+  await writeFile(temporary, `${randomMasterKey().toString('base64')}\n`, { mode: 0o600, flush: true })
+  await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error
   })
-  await unlink(aside)
+  await unlink(temporary)
   const made = await readKey(path)
-  if (!made) throw new Error(`${path} vanished while it was made`)
+  if (!made) throw new Error(`${path} was deleted while it was created`)
   return [made]
 }
 

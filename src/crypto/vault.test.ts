@@ -7,7 +7,7 @@ const vault = createVault([key])
 const row = ['row 1']
 
 describe('a sealed value', () => {
-  test('opens for its purpose and its row only', () => {
+  test('opens for its purpose and row only', () => {
     const sealed = vault.seal('a secret', 'device code', row)
     expect(vault.open(sealed, 'device code', row)).toBe('a secret')
     expect(() => vault.open(sealed, 'signing key', row)).toThrow(UnsealError)
@@ -28,13 +28,13 @@ describe('a sealed value', () => {
       expect(() => vault.open(sealed, 'x', other)).toThrow(UnsealError)
   })
 
-  test('is not found when it does not open', () => {
-    expect(vault.find(vault.seal('a secret', 'x', row), 'x', row)).toBe('a secret')
-    expect(vault.find(vault.seal('a secret', 'x', row), 'x', ['row 2'])).toBeUndefined()
-    expect(vault.find(Buffer.from('nothing'), 'x', row)).toBeUndefined()
+  test('is undefined from tryOpen when it does not open', () => {
+    expect(vault.tryOpen(vault.seal('a secret', 'x', row), 'x', row)).toBe('a secret')
+    expect(vault.tryOpen(vault.seal('a secret', 'x', row), 'x', ['row 2'])).toBeUndefined()
+    expect(vault.tryOpen(Buffer.from('nothing'), 'x', row)).toBeUndefined()
   })
 
-  test('does not hold the clear text, and no two are alike', () => {
+  test('does not contain the clear text, and differs each time', () => {
     expect(vault.seal('a secret', 'x', row).includes('a secret')).toBe(false)
     expect(vault.seal('a secret', 'x', row).equals(vault.seal('a secret', 'x', row))).toBe(false)
   })
@@ -45,12 +45,12 @@ describe('a sealed value', () => {
     expect(() => vault.open(sealed, 'x', row)).toThrow(UnsealError)
   })
 
-  test('does not open when it was cut short', () => {
+  test('does not open when truncated', () => {
     expect(() => vault.open(vault.seal('a secret', 'x', row).subarray(0, 30), 'x', row)).toThrow(UnsealError)
     expect(() => vault.open(Buffer.alloc(0), 'x', row)).toThrow(UnsealError)
   })
 
-  test('opens after a change of keys, and the new key seals', () => {
+  test('opens after a key rotation, and the newest key seals', () => {
     const ring = createVault([randomMasterKey(), key])
     expect(ring.open(vault.seal('old', 'x', row), 'x', row)).toBe('old')
     expect(() => vault.open(ring.seal('new', 'x', row), 'x', row)).toThrow(UnsealError)
@@ -65,7 +65,7 @@ describe('a value in the unbound format', () => {
     expect(() => vault.openUnbound(sealed, 'device code', row)).toThrow(UnsealError)
   })
 
-  test('is never a bound value with a changed version byte', () => {
+  test('does not include a bound value with a changed version byte', () => {
     const sealed = vault.seal('a secret', 'signing key', row)
     expect(vault.openUnbound(sealed, 'signing key', row)).toBe('a secret')
     expect(() => vault.openUnbound(sealed, 'signing key', ['row 2'])).toThrow(UnsealError)
@@ -74,10 +74,10 @@ describe('a value in the unbound format', () => {
   })
 })
 
-test('fingerprints depend on value, purpose and key', () => {
-  const fingerprint = vault.fingerprint('BCDFGHJK', 'user code')
-  expect(vault.fingerprint('BCDFGHJK', 'user code')).toEqual(fingerprint)
-  expect(vault.fingerprint('BCDFGHJL', 'user code')).not.toEqual(fingerprint)
-  expect(vault.fingerprint('BCDFGHJK', 'other')).not.toEqual(fingerprint)
-  expect(createVault([randomMasterKey()]).fingerprint('BCDFGHJK', 'user code')).not.toEqual(fingerprint)
+test('a keyed hash depends on value, purpose and key', () => {
+  const hashed = vault.keyedHash('BCDFGHJK', 'user code')
+  expect(vault.keyedHash('BCDFGHJK', 'user code')).toEqual(hashed)
+  expect(vault.keyedHash('BCDFGHJL', 'user code')).not.toEqual(hashed)
+  expect(vault.keyedHash('BCDFGHJK', 'other')).not.toEqual(hashed)
+  expect(createVault([randomMasterKey()]).keyedHash('BCDFGHJK', 'user code')).not.toEqual(hashed)
 })

@@ -1,3 +1,7 @@
+/**
+ * Room crypto/: the vault seals values and derives keys from the master keys, which `master-key.ts` loads. Secrets of
+ * 256 random bits are stored as SHA-256.
+ */
 import {
   createCipheriv,
   createDecipheriv,
@@ -8,13 +12,6 @@ import {
   randomBytes,
 } from 'node:crypto'
 
-/**
- * Sealing: values that must be readable again (device codes, private keys, pending requests) are stored under
- * AES-256-GCM with a key derived from the master key. Several master keys form a ring: the newest seals, all open.
- *
- * A sealed value is `version (1) | key id (4) | nonce (12) | tag (16) | ciphertext`. Its additional data are the
- * purpose and the identity of its row: copied to another row or column, it does not open.
- */
 export type Vault = ReturnType<typeof createVault>
 
 /** The primary key of the row that holds a sealed value, or its equivalent for a cookie. */
@@ -34,19 +31,27 @@ export class UnsealError extends Error {
   override name = 'UnsealError'
 }
 
-/** @param masterKeys 32 bytes each, newest first. */
+/**
+ * Seals values that must be readable again (device codes, private keys, pending requests): AES-256-GCM, under a key
+ * derived from the newest master key. Every master key opens.
+ *
+ * A sealed value is `version (1) | key id (4) | nonce (12) | tag (16) | ciphertext`. Its additional data are the
+ * purpose and the identity of its row, so a value that is copied to another row or column does not open.
+ *
+ * @param masterKeys 32 bytes each, newest first.
+ */
 export function createVault(masterKeys: readonly Buffer[]) {
   const ring = masterKeys.map((masterKey) => {
     const key = derive(masterKey, 'seal')
-    // As an object: node would make one of the bytes at every use.
+    // Node would convert raw bytes to a key object at every use.
     return { id: sha256(key).subarray(0, KEY_ID_BYTES), key: createSecretKey(key), masterKey }
   })
-  const fingerprintKeys = new Map<string, Buffer>()
+  const hashKeys = new Map<string, Buffer>()
   const [newest] = ring
   if (!newest) throw new Error('a vault needs at least one master key')
 
   return {
-    /** @param purpose binds the value to its use, and `identity` to its row: it opens only for both. */
+    /** Seals a value for one purpose and one row; it opens only with both. */
     seal(clear: string, purpose: string, identity: Identity): Buffer {
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', newest.key, nonce).setAAD(boundTo(purpose, identity))
@@ -59,7 +64,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
       open(sealed, VERSION, boundTo(purpose, identity)),
 
     /** Opens a value from a row or a cookie. @returns undefined when it does not open. */
-    find(sealed: Uint8Array, purpose: string, identity: Identity): string | undefined {
+    tryOpen(sealed: Uint8Array, purpose: string, identity: Identity): string | undefined {
       try {
         return open(sealed, VERSION, boundTo(purpose, identity))
       } catch (error) {
@@ -85,13 +90,13 @@ export function createVault(masterKeys: readonly Buffer[]) {
     },
 
     /**
-     * Look-up value for a secret too short to be hashed plainly (user codes): nobody without the master key can
-     * try them all. Under the newest key only: such values live for minutes.
+     * HMAC-SHA-256 of a secret that is too short for a plain hash, such as a user code: without the master key it
+     * cannot be found by brute force. Uses the newest key only, because such values live for minutes.
      */
-    fingerprint(value: string, purpose: string): Buffer {
-      // Deriving takes several times as long as the fingerprint itself.
-      const key = fingerprintKeys.get(purpose) ?? derive(newest.masterKey, purpose)
-      fingerprintKeys.set(purpose, key)
+    keyedHash(value: string, purpose: string): Buffer {
+      // Key derivation takes several times as long as the HMAC.
+      const key = hashKeys.get(purpose) ?? derive(newest.masterKey, purpose)
+      hashKeys.set(purpose, key)
       return createHmac('sha256', key).update(value).digest()
     },
   }
@@ -116,7 +121,7 @@ export function createVault(masterKeys: readonly Buffer[]) {
   }
 }
 
-/** JSON separates the parts unambiguously; it begins with a bracket, as no purpose of the previous format does. */
+/** The additional data. JSON separates the parts unambiguously, and starts with a bracket, unlike the previous format. */
 function boundTo(purpose: string, identity: Identity): Buffer {
   const parts = identity.map((part) =>
     typeof part === 'string' ? part : [Buffer.from(part).toString('base64url')],
@@ -124,7 +129,7 @@ function boundTo(purpose: string, identity: Identity): Buffer {
   return Buffer.from(JSON.stringify([purpose, ...parts]))
 }
 
-/** SHA-256, for secrets of 256 random bits: no salt is needed, nothing can be guessed. */
+/** SHA-256. For secrets of 256 random bits only: those need no salt and no slow hash. */
 export function sha256(value: string | Uint8Array): Buffer {
   return hash('sha256', value, 'buffer')
 }

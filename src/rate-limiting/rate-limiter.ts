@@ -120,7 +120,7 @@ export function createRateLimiter({
   }
 
   function keyOf(counted: RateLimitKey): Buffer {
-    return vault.fingerprint(idOf(counted), 'attempt')
+    return vault.keyedHash(idOf(counted), 'attempt')
   }
 }
 

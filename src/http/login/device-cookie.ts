@@ -42,7 +42,7 @@ export function createDeviceCookies({ issuer, vault, now }: { issuer: string; va
   /** The unexpired entries, newest first. The caller compares their access epochs with the accounts. */
   function find(ctx: Context): readonly Entry[] {
     const value = ctx.cookies.get(name, { signed: false })
-    const opened = value && vault.find(Buffer.from(value, 'base64url'), PURPOSE, [])
+    const opened = value && vault.tryOpen(Buffer.from(value, 'base64url'), PURPOSE, [])
     if (!opened) return []
     const oldest = toEpochSeconds(now()) - LIFETIME_SECONDS
     return entries.parse(JSON.parse(opened)).filter(({ issuedAt }) => issuedAt > oldest)

@@ -70,7 +70,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
     const value = ctx.cookies.get(name, { signed: false })
     if (!value) return undefined
     // The cookie is bound to its page: it cannot restart another request.
-    return vault.find(Buffer.from(value, 'base64url'), PURPOSE, [ctx.path.split('/').at(-1) ?? ''])
+    return vault.tryOpen(Buffer.from(value, 'base64url'), PURPOSE, [ctx.path.split('/').at(-1) ?? ''])
   }
 }
 

@@ -11,7 +11,7 @@ type FormPurpose = 'interaction csrf' | 'account csrf' | 'asking csrf' | 'mail l
  * @param purpose of whose forms: a token is good for no others.
  */
 export function createCsrf(vault: Vault, purpose: FormPurpose) {
-  const tokenFor = (uid: string): string => vault.fingerprint(uid, purpose).toString('base64url')
+  const tokenFor = (uid: string): string => vault.keyedHash(uid, purpose).toString('base64url')
   return {
     tokenFor,
 

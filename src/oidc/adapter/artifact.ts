@@ -27,7 +27,7 @@ export function artifactAdapter(
       const idHash = sha256(id)
       const row = await artifacts.find(kind, idHash)
       if (!row || (row.consumed && kind === 'Interaction')) return undefined
-      const opened = vault.find(row.sealedPayload, kind, [idHash])
+      const opened = vault.tryOpen(row.sealedPayload, kind, [idHash])
       if (opened === undefined) return undefined
       const payload = fromStored(JSON.parse(opened), row)
       return { ...payload, jti: id, ...(row.consumed ? { consumed: true } : {}) }

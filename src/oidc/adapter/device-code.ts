@@ -23,7 +23,7 @@ type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; userCodeRateLimit: Use
  */
 export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
   const { deviceCodes, userCodeRateLimit, vault } = needs
-  const fingerprint = (userCode: string) => vault.fingerprint(userCode, 'user code')
+  const hashUserCode = (userCode: string) => vault.keyedHash(userCode, 'user code')
   const common = tokenAdapter('DeviceCode', needs)
 
   return {
@@ -60,9 +60,9 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
     async findByUserCode(userCode) {
       const takeBack = await userCodeRateLimit.count()
       if (!isEntryOf(Provider.ctx?.oidc.params?.user_code, userCode)) return undefined
-      const found = await deviceCodes.findByUserCode(fingerprint(userCode))
+      const found = await deviceCodes.findByUserCode(hashUserCode(userCode))
       if (!found) return undefined
-      const id = vault.find(found.sealedId, PURPOSE, [found.idHash])
+      const id = vault.tryOpen(found.sealedId, PURPOSE, [found.idHash])
       if (id === undefined) return undefined
       await takeBack()
       const { inFlight, ...payload } = fromStored(found.payload, found)
@@ -85,7 +85,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
       clientId: payload.clientId ?? '',
       payload: stored,
       expiresAt: expiryOf(stored),
-      userCodeHash: fingerprint(userCode),
+      userCodeHash: hashUserCode(userCode),
       sealedId: vault.seal(id, PURPOSE, [idHash]),
     })
     // Once in many millions: the device asks again, as it does when we are busy, and is told another one.

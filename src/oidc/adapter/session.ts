@@ -48,7 +48,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       : { ...payload, state: vault.seal(JSON.stringify(state), PURPOSE, [idHash]).toString('base64') }
   const open = ({ state, ...payload }: Payload, idHash: Uint8Array): AdapterPayload => {
     const opened =
-      typeof state === 'string' ? vault.find(Buffer.from(state, 'base64'), PURPOSE, [idHash]) : undefined
+      typeof state === 'string' ? vault.tryOpen(Buffer.from(state, 'base64'), PURPOSE, [idHash]) : undefined
     return opened === undefined ? payload : { ...payload, state: JSON.parse(opened) }
   }
 

@@ -88,7 +88,7 @@ export function createRefreshReplay(needs: Needs) {
     if (source.kindName !== 'RefreshToken') return undefined
     const lateAnswer = source.state === 'replayed' ? source.lateAnswer : undefined
     const sealed = lateAnswer ?? (await refreshAnswers.find(source.idHash))
-    const opened = sealed && vault.find(sealed, PURPOSE, [source.idHash])
+    const opened = sealed && vault.tryOpen(sealed, PURPOSE, [source.idHash])
     if (!opened) return undefined
     const answer: Answer = JSON.parse(opened)
     return isSameRequest(answer, await describeRequest(ctx)) ? answer.body : undefined

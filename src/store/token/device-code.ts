@@ -8,7 +8,7 @@ import type { Payload } from '../../db/schema.ts'
 import { TOKEN_KINDS } from '../token-kind.ts'
 import { hex, type Token } from './token.ts'
 
-/** A device code with the fingerprint of its user code, and itself sealed: devices are told it once, people never. */
+/** A device code with the keyed hash of its user code, and itself sealed: devices are told it once, people never. */
 export type NewDeviceCode = Pick<Token, 'idHash' | 'clientId' | 'payload' | 'expiresAt'> &
   Readonly<{ userCodeHash: Uint8Array; sealedId: Uint8Array }>
 
