@@ -74,7 +74,12 @@ const PACKAGE_ROOMS: Record<string, string[]> = {
   '@formatjs/intl-localematcher': ['ui/'],
   undici: ['outbound/'],
   'lru-cache': ['db/', 'rate-limiting/', 'accounts/', 'oidc/', 'http/'],
-  'ipaddr.js': ['config/values.ts', 'rate-limiting/network.ts', 'outbound/', 'http/transport/client-address.ts'],
+  'ipaddr.js': [
+    'config/values.ts',
+    'rate-limiting/network.ts',
+    'outbound/',
+    'http/transport/client-address.ts',
+  ],
   bowser: ['http/'],
   uuid: ['audit/', 'store/'],
   'prom-client': ['metrics.ts'],
