@@ -1,12 +1,9 @@
 import { z } from 'zod'
-import { newEvent } from '../audit/event.ts'
-import type { Cause, Ended, Ending } from '../store/revocation/revocation.ts'
-import type { ConnectionStore } from '../store/session/connection.ts'
-import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
-import type { SessionStore } from '../store/session/session.ts'
+import type { AccessItem, AccountAccess } from '../accounts/access.ts'
+import type { Ended } from '../store/revocation/revocation.ts'
 import { AdminError } from './admin-error.ts'
 
-/** One thing to end: at most one of these. */
+/** One item to revoke: at most one of these. */
 export const accessPart = z.strictObject({
   session: z.string().optional(),
   browser: z.string().optional(),
@@ -35,98 +32,62 @@ export type AccessDocument = {
   apps: { client_id: string; since: string; used_at: string | undefined }[]
 }
 
-export type AccessNeeds = {
-  sessions: SessionStore
-  rememberedBrowsers: RememberedBrowserStore
-  connections: ConnectionStore
-  end: (ending: Ending) => Promise<void>
-}
-
-/** More than anybody has who is not being flooded. */
+/** More than an honest account has. */
 const MOST_DEVICES = 10_000
 
-const BY_OPERATOR = { by: 'operator' }
-const NOTHING: Ended = { sessions: 0, browsers: 0, grants: 0 }
+const KINDS: Record<keyof z.output<typeof accessPart>, AccessItem['kind']> = {
+  session: 'browser',
+  browser: 'remembered',
+  device: 'device',
+  app: 'app',
+}
 
-export function createAccessAdmin({ sessions, rememberedBrowsers, connections, end }: AccessNeeds) {
+export async function describeAccess(access: AccountAccess, sub: string): Promise<AccessDocument> {
+  const { browsers, remembered, devices, apps } = await access.list(sub, MOST_DEVICES)
   return {
-    async describe(sub: string): Promise<AccessDocument> {
-      const [signedIn, remembered, connected] = await Promise.all([
-        sessions.listOf(sub),
-        rememberedBrowsers.listOf(sub),
-        connections.listOf(sub, MOST_DEVICES),
-      ])
-      return {
-        sessions: signedIn.map(({ uid, userAgent, address, startedAt, seenAt, rememberedId }) => ({
-          session: uid,
-          user_agent: userAgent,
-          address,
-          started_at: startedAt.toISOString(),
-          seen_at: seenAt.toISOString(),
-          remembered_browser: rememberedId,
-        })),
-        remembered_browsers: remembered.map(({ id, userAgent, address, usedAt, expiresAt }) => ({
-          remembered_browser: id,
-          user_agent: userAgent,
-          address,
-          used_at: usedAt.toISOString(),
-          expires_at: expiresAt.toISOString(),
-        })),
-        devices: connected.connections.flatMap(({ grantId, clientId, since, usedAt }) =>
-          grantId === undefined
-            ? []
-            : [
-                {
-                  grant: grantId,
-                  client_id: clientId,
-                  since: since.toISOString(),
-                  used_at: usedAt?.toISOString(),
-                },
-              ],
-        ),
-        apps: connected.connections
-          .filter(({ grantId }) => grantId === undefined)
-          .map(({ clientId, since, usedAt }) => ({
-            client_id: clientId,
-            since: since.toISOString(),
-            used_at: usedAt?.toISOString(),
-          })),
-      }
-    },
-
-    /** Ends one thing of a person, and nothing of anybody else. @throws {AdminError} when it is not theirs. */
-    async end(sub: string, part: z.output<typeof accessPart>): Promise<Ended> {
-      const [[what, id = ''] = [''], ...more] = Object.entries(part)
-      if (more.length > 0) throw new AdminError('Name one thing to end, or nothing for all of it.')
-      const access = await this.describe(sub)
-      const cause: Cause = { reason: 'signed_out_elsewhere', by: 'operator' }
-      if (access.sessions.some(({ session }) => session === part.session)) {
-        await end({ what: 'session', uid: id, cause })
-        return { ...NOTHING, sessions: 1 }
-      }
-      if (access.remembered_browsers.some(({ remembered_browser }) => remembered_browser === part.browser)) {
-        await end({ what: 'browser', id, cause })
-        return { ...NOTHING, browsers: 1 }
-      }
-      const device = access.devices.find(({ grant }) => grant === part.device)
-      if (device) {
-        const about = { accountSub: sub, clientId: device.client_id, grantId: id, detail: BY_OPERATOR }
-        await end({ what: 'grant', grantId: id, event: newEvent('token.revoked', about) })
-        return { ...NOTHING, grants: 1 }
-      }
-      if (access.apps.some(({ client_id }) => client_id === part.app)) {
-        const about = { accountSub: sub, clientId: id, detail: BY_OPERATOR }
-        const event = newEvent('consent.withdrawn', about)
-        await end({
-          what: 'consent',
-          sub,
-          clientId: id,
-          cause: { ...cause, reason: 'consent_withdrawn' },
-          event,
-        })
-        return { ...NOTHING, grants: 1 }
-      }
-      throw new AdminError(`This person has no ${what} ${id}.`)
-    },
+    sessions: browsers.map(({ uid, userAgent, address, startedAt, seenAt, rememberedId }) => ({
+      session: uid,
+      user_agent: userAgent,
+      address,
+      started_at: startedAt.toISOString(),
+      seen_at: seenAt.toISOString(),
+      remembered_browser: rememberedId,
+    })),
+    remembered_browsers: remembered.map(({ id, userAgent, address, usedAt, expiresAt }) => ({
+      remembered_browser: id,
+      user_agent: userAgent,
+      address,
+      used_at: usedAt.toISOString(),
+      expires_at: expiresAt.toISOString(),
+    })),
+    devices: devices.map((device) => ({ grant: device.grantId, ...describeConnection(device) })),
+    apps: apps.map(describeConnection),
   }
+}
+
+function describeConnection({
+  clientId,
+  since,
+  usedAt,
+}: {
+  clientId: string
+  since: Date
+  usedAt: Date | undefined
+}) {
+  return { client_id: clientId, since: since.toISOString(), used_at: usedAt?.toISOString() }
+}
+
+/** @throws {AdminError} when more than one item is named, or the person does not have it. */
+export async function revokeAccess(
+  access: AccountAccess,
+  sub: string,
+  part: z.output<typeof accessPart>,
+): Promise<Ended> {
+  const [[name, id = ''] = [''], ...more] = Object.entries(part)
+  if (more.length > 0) throw new AdminError('Name one thing to end, or nothing for all of it.')
+  const kind = KINDS[name as keyof typeof KINDS]
+  const found = await access.find(sub, { kind, id }, { by: 'operator' })
+  if (!found) throw new AdminError(`This person has no ${name} ${id}.`)
+  await found.revoke()
+  return found.ended
 }

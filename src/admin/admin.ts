@@ -1,3 +1,4 @@
+import { createAccountAccess } from '../accounts/access.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { EventStore } from '../audit/event.ts'
@@ -20,21 +21,22 @@ import { createPeopleAdmin } from './people.ts'
 import { createResourcesAdmin } from './resources.ts'
 
 type Needs = {
-  accounts: AccountStore
-  clients: ClientStore
-  events: EventStore
-  sessions: SessionStore
-  rememberedBrowsers: RememberedBrowserStore
-  connections: ConnectionStore
-  end: (ending: Ending) => Promise<void>
-  clock: DatabaseClock
-  resources: ResourceStore
-  hasher: PasswordHasher
-  passwordRules: PasswordRules
+  stores: {
+    accounts: AccountStore
+    clients: ClientStore
+    resources: ResourceStore
+    events: EventStore
+    sessions: SessionStore
+    rememberedBrowsers: RememberedBrowserStore
+    connections: ConnectionStore
+    end: (ending: Ending) => Promise<void>
+  }
+  passwords: { hasher: PasswordHasher; rules: PasswordRules }
   signInRateLimit: SignInRateLimit
   keyring: Keyring
   cleanup: Cleanup
   outbound: Pick<Outbound, 'fault'>
+  clock: DatabaseClock
   /** Names of migrations that have not run. */
   pendingMigrations: () => Promise<readonly string[]>
 }
@@ -51,12 +53,18 @@ export type ClockDocument = { now: string; ahead_seconds: number }
  * in the server that holds the embedded database. Rejects with AdminError when it cannot be done.
  */
 export function createAdmin(needs: Needs) {
-  const { keyring, cleanup } = needs
+  const { stores, passwords, signInRateLimit, keyring, cleanup, outbound, clock, pendingMigrations } = needs
+  const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, end } = stores
   return {
-    clients: createClientsAdmin(needs),
-    users: createPeopleAdmin(needs),
-    resources: createResourcesAdmin(needs),
-    events: createEventsAdmin(needs),
+    clients: createClientsAdmin({ clients, resources, outbound }),
+    users: createPeopleAdmin({
+      accounts,
+      access: createAccountAccess({ sessions, rememberedBrowsers, connections, end }),
+      passwords,
+      signInRateLimit,
+    }),
+    resources: createResourcesAdmin({ resources, clients }),
+    events: createEventsAdmin({ events, accounts }),
     keys: {
       async list(): Promise<KeyDocument[]> {
         const keys = await keyring.list()
@@ -71,10 +79,10 @@ export function createAdmin(needs: Needs) {
     clock: {
       /** The database's time, and how far this machine's clock is ahead of it. */
       async show(): Promise<ClockDocument> {
-        return { now: needs.clock.now().toISOString(), ahead_seconds: needs.clock.distanceSeconds() }
+        return { now: clock.now().toISOString(), ahead_seconds: clock.distanceSeconds() }
       },
     },
-    schema: { pending: (): Promise<readonly string[]> => needs.pendingMigrations() },
+    schema: { pending: (): Promise<readonly string[]> => pendingMigrations() },
     cleanup: {
       async run(): Promise<CleanupReport> {
         const deleted = await cleanup.run()

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import type { AccountAccess } from '../accounts/access.ts'
 import { HashingBusyError, type PasswordHasher } from '../accounts/password.ts'
 import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../accounts/password-rules.ts'
 import { newEvent } from '../audit/event.ts'
@@ -7,7 +8,7 @@ import { randomSecret } from '../crypto/vault.ts'
 import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
 import type { Ended } from '../store/revocation/revocation.ts'
-import { type AccessDocument, type AccessNeeds, accessPart, createAccessAdmin } from './access.ts'
+import { type AccessDocument, accessPart, describeAccess, revokeAccess } from './access.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 import { describePasswordFault } from './password-words.ts'
 
@@ -58,18 +59,15 @@ export type PersonDocument = {
   created_at: string
 }
 
-type Needs = AccessNeeds & {
+type Needs = {
   accounts: AccountStore
-  hasher: PasswordHasher
-  passwordRules: PasswordRules
+  access: AccountAccess
+  passwords: { hasher: PasswordHasher; rules: PasswordRules }
   signInRateLimit: SignInRateLimit
 }
 
 /** What operators do with people. Every function takes parsed JSON and gives JSON. */
-export function createPeopleAdmin(needs: Needs) {
-  const { accounts, hasher, passwordRules, signInRateLimit } = needs
-  const access = createAccessAdmin(needs)
-
+export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit }: Needs) {
   async function getOrThrow(login: string): Promise<Account> {
     const found = await accounts.findByLogin(login)
     if (!found) throw new AdminError(`There is no person called ${login}.`)
@@ -78,7 +76,7 @@ export function createPeopleAdmin(needs: Needs) {
 
   async function hashNew(password: string, owner: PasswordOwner): Promise<string> {
     try {
-      return await hasher.hash(await passwordRules.parse(password, owner))
+      return await passwords.hasher.hash(await passwords.rules.parse(password, owner))
     } catch (error) {
       if (error instanceof PasswordRuleError) throw new AdminError(describePasswordFault(error.fault))
       if (error instanceof HashingBusyError)
@@ -122,7 +120,7 @@ export function createPeopleAdmin(needs: Needs) {
 
     async show(input: unknown): Promise<PersonDocument & AccessDocument> {
       const account = await getOrThrow(parseInput(byName, input).username)
-      return { ...toDocument(account), ...(await access.describe(account.sub)) }
+      return { ...toDocument(account), ...(await describeAccess(access, account.sub)) }
     },
 
     /** Ends the person's sessions and grants: who knew the old password is out, and who was locked out may try again. */
@@ -158,7 +156,7 @@ export function createPeopleAdmin(needs: Needs) {
       const { username, ...part } = parseInput(signOutInput, input)
       const account = await getOrThrow(username)
       if (Object.keys(part).length > 0)
-        return { username: account.username, ...(await access.end(account.sub, part)) }
+        return { username: account.username, ...(await revokeAccess(access, account.sub, part)) }
       const cause = { reason: 'signed_out_everywhere', by: 'operator' } as const
       return { username: account.username, ...(await accounts.signOut(account.sub, cause)) }
     },

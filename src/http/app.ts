@@ -2,13 +2,8 @@ import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
-import type { MailLinks } from '../accounts/mail-links.ts'
-import type { PasswordHasher } from '../accounts/password.ts'
-import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
-import type { VerifySignIn } from '../accounts/sign-in.ts'
 import type { EventStore } from '../audit/event.ts'
-import type { Lifetimes, Offers } from '../config/config.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import { correctAnswers } from '../oidc/compat/corrections.ts'
@@ -17,33 +12,13 @@ import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/device/polling.ts'
 import { isForPeople, isOwnForm, isResumption } from '../oidc/engine/endpoints.ts'
 import type { BrowserSessions } from '../oidc/session/browser-session.ts'
 import { cookieKeys } from '../oidc/session/cookies.ts'
-import type { MailRateLimit } from '../rate-limiting/mail-rate-limit.ts'
 import type { RateLimiter } from '../rate-limiting/rate-limiter.ts'
-import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
-import type { Account, AccountStore } from '../store/account/account.ts'
-import type { SelfServiceStore } from '../store/account/self-service.ts'
-import type { Ending } from '../store/revocation/revocation.ts'
-import type { ConnectionStore } from '../store/session/connection.ts'
-import type { ConsentStore } from '../store/session/consent.ts'
-import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
-import type { SessionStore } from '../store/session/session.ts'
 import type { Clock } from '../time.ts'
-import { createAccountRoutes } from './account/account.ts'
-import { createAccountOverview } from './account/account-overview.ts'
-import { createAccountSignInRoutes } from './account/account-sign-in.ts'
-import { createNewPasswordForm } from './account/new-password.ts'
-import { createPasswordAdvice } from './account/password-advice.ts'
-import { createPasswordChangeRoutes } from './account/password-change.ts'
-import { createSelfServiceRoutes } from './account/self-service.ts'
-import { createVisitors } from './account/signed-in-user.ts'
 import { answerErrors } from './errors.ts'
-import type { DeviceCookies } from './login/device-cookie.ts'
-import { createInteractionRoutes } from './login/interaction.ts'
-import { createLoginForm } from './login/login-form.ts'
 import { recogniseBrowsers } from './login/remember-me.ts'
 import { restartRequests } from './login/restart.ts'
 import { keepNewerSessions } from './login/session-cookie.ts'
-import { createSessionNotices } from './login/session-notice.ts'
+import type { SessionNotices } from './login/session-notice.ts'
 import type { Views } from './pages/views.ts'
 import { correctCookieExpiry } from './transport/cookie-expiry.ts'
 import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './transport/guards.ts'
@@ -54,112 +29,97 @@ import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
 import { limitRequestRate } from './transport/request-rate-limit.ts'
 
+/*
+ * http/ is what a request passes before and after the engine: listener/ parses connections, transport/ checks and
+ * limits requests, pages/ renders, login/ holds sign-in and consent, account/ the account pages. app.ts is the order.
+ */
+
 type Needs = {
   issuer: string
-  trustedProxies: readonly string[]
-  proxyNotices: ProxyNotices
-  /** The engine of this moment: another one takes its place when keys rotate. */
-  engine: () => Provider
-  signIn: VerifySignIn
-  accounts: AccountStore
-  consents: ConsentStore
-  events: EventStore
-  sessions: SessionStore
-  rememberedBrowsers: RememberedBrowserStore
-  connections: ConnectionStore
-  end: (ending: Ending) => Promise<void>
-  hasher: PasswordHasher
-  passwordRules: PasswordRules
-  rateLimiter: RateLimiter
-  signInRateLimit: SignInRateLimit
-  offers: Offers
-  /** Whether people can be told anything by mail. */
-  canMail: boolean
-  links: MailLinks
-  mailRateLimit: MailRateLimit
-  selfService: SelfServiceStore
-  lifetimes: Lifetimes
-  rememberMe: RememberMe
-  browserSessions: BrowserSessions
-  deviceCookies: DeviceCookies
-  /** Measures the database's clock again after this machine's clock was set. */
-  settleClock: () => Promise<void>
-  /** Creates the context of each request. */
-  requestContexts: Middleware
-  /** Commits what the engine answers at the token endpoint. */
-  tokenEndpoint: Middleware
-  vault: Vault
+  proxies: { trusted: readonly string[]; notices: ProxyNotices }
+  /** `settle` measures the database's clock again after this machine's clock was set. */
+  clock: { now: Clock; settle: () => Promise<void> }
+  limits: { rateLimiter: RateLimiter; events: EventStore }
+  token: {
+    /** Creates the context of each request. */
+    requestContexts: Middleware
+    /** Commits what the engine answers at the token endpoint. */
+    endpoint: Middleware
+  }
+  pages: Pages
   views: Views
+  /** The engine of this moment: it is replaced when the signing keys change. */
+  engine: () => Provider
+  vault: Vault
   log: Log
-  now: Clock
 }
 
-/** What the public listener answers. The order is the meaning. */
+type Pages = {
+  account: Middleware
+  interactions: Router
+  rememberMe: RememberMe
+  browserSessions: BrowserSessions
+  sessionNotices: SessionNotices
+}
+
+/** What the public listener answers. Each line is one middleware; the order has a meaning. */
 export function createApp(needs: Needs): Koa {
-  const { issuer, vault, views, log, engine } = needs
-  const checkLogin = createLoginForm(needs)
-  const sessionNotices = createSessionNotices({ issuer, ...needs.lifetimes })
-  const rendering = { ...needs, checkLogin, sessionNotices, render: views.render }
-  const pages = {
-    ...rendering,
-    visitors: createVisitors(rendering),
-    admitNewPassword: createNewPasswordForm(needs),
-    advisePassword: createPasswordAdvice(needs),
-    tellPasswordChanged: (ctx: Koa.Context, account: Account) =>
-      needs.canMail ? needs.links.tellPasswordChanged(account, views.words(ctx).lang) : [],
-  }
+  const { issuer, proxies, clock, limits, pages, views, engine, vault, log } = needs
+  const { rememberMe, browserSessions } = pages
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
-  // Everything expected is answered below; what still gets here is a broken connection or a fault of ours.
+  // Expected errors are answered below; the rest are broken connections and our own faults.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
 
-  app.use(setSecurityHeaders(needs))
-  app.use(pinOrigin(needs))
-  app.use(async (_ctx, next) => {
-    // Before `arrivedAt` is set.
-    await needs.settleClock()
-    await next()
-  })
-  app.use(logRequests(needs))
+  app.use(setSecurityHeaders({ issuer }))
+  app.use(pinOrigin({ issuer, trustedProxies: proxies.trusted, proxyNotices: proxies.notices }))
+  app.use(settleClock(clock)) //                               before the log records the arrival
+  app.use(logRequests({ log, now: clock.now }))
   app.use(answerErrors({ renderError: views.renderError, log }))
   app.use(refuseHostileRequests)
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(onlyFor(isResumption, refuseForeignNavigation))
   app.use(views.serveAssets)
   app.use(onlyFor(isForPeople, startOnePageAtATime()))
-  app.use(limitRequestRate(needs))
-  app.use(needs.requestContexts)
-  app.use(needs.tokenEndpoint)
+  app.use(limitRequestRate({ rateLimiter: limits.rateLimiter, events: limits.events }))
+  app.use(needs.token.requestContexts)
+  app.use(needs.token.endpoint)
   app.use(correctCookieExpiry)
-  app.use(keepNewerSessions(needs))
+  app.use(keepNewerSessions({ issuer }))
   app.use(
     onlyFor(
       isForPeople,
       compose([
-        recogniseBrowsers(needs),
-        createHomeRoutes(needs).routes(), //                /
-        createAccountRoutes({ ...pages, overview: createAccountOverview(needs) }).routes(), // /account
-        createAccountSignInRoutes(pages).routes(), //       /account/sign-in
-        createPasswordChangeRoutes(pages).routes(), //      /account/password
-        createSelfServiceRoutes(pages), //                  /account/register, reset, email, link
-        restartRequests(needs),
-        createInteractionRoutes(pages).routes(), //         /interaction/:uid
-        sessionNotices.watch,
-      ] as Middleware[]),
+        recogniseBrowsers({ issuer, rememberMe, browserSessions, log }),
+        createHomeRoutes({ issuer, views }), //                /
+        pages.account, //                                      /account and below
+        restartRequests({ issuer, vault }),
+        routesOf(pages.interactions), //                       /interaction/:uid
+        pages.sessionNotices.watch,
+      ]),
     ),
   )
-  app.use(translateRequests(needs))
+  app.use(translateRequests({ issuer }))
   app.use(correctAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS, allowFormTargets }))
-  app.use(mount(engine)) //                                everything else
+  app.use(mount(engine)) //                                    everything else
   return app
 }
 
-function createHomeRoutes({ issuer, views }: Pick<Needs, 'issuer' | 'views'>): Router {
+function settleClock({ settle }: Needs['clock']): Middleware {
+  return async (_ctx, next) => {
+    await settle()
+    await next()
+  }
+}
+
+function createHomeRoutes({ issuer, views }: Pick<Needs, 'issuer' | 'views'>): Middleware {
   const router = new Router()
   router.get('/', (ctx) =>
     views.render(ctx, 'home', { discoveryUrl: `${issuer}/.well-known/openid-configuration` }),
   )
-  return router
+  return routesOf(router)
 }
+
+const routesOf = (router: Router): Middleware => router.routes() as Middleware
 
 function onlyFor(applies: (ctx: Koa.Context) => boolean, middleware: Middleware): Middleware {
   return (ctx, next) => (applies(ctx) ? middleware(ctx, next) : next())

@@ -11,15 +11,17 @@ const tableOf = (rows: number): ExpiredRows => ({
 function countBacklog({ tokens = 0, events = 0 }: { tokens?: number; events?: number }) {
   const empty = tableOf(0)
   return createCleanup({
-    tokens: tableOf(tokens),
-    events: tableOf(events),
-    sessions: empty,
-    browsers: empty,
-    artifacts: empty,
-    answers: empty,
-    grants: empty,
-    attempts: empty,
-    links: empty,
+    tables: {
+      tokens: tableOf(tokens),
+      events: tableOf(events),
+      sessions: empty,
+      browsers: empty,
+      artifacts: empty,
+      answers: empty,
+      grants: empty,
+      attempts: empty,
+      links: empty,
+    },
     runAlone: async (work) => await work(),
     eventRetentionSeconds: 3_600,
   }).count()

@@ -30,8 +30,8 @@ export type CleanupReport = Record<Table, number>
 /** Expired rows. Tables in `capped` hold more than the number says. */
 export type Backlog = { rows: CleanupReport; capped: Table[] }
 
-type Needs = Record<Exclude<Table, 'events'>, ExpiredRows> & {
-  events: ExpiredRows
+type Needs = {
+  tables: Record<Table, ExpiredRows>
   runAlone: RunAlone
   /** What happened stays on record this long. */
   eventRetentionSeconds: number
@@ -40,9 +40,7 @@ type Needs = Record<Exclude<Table, 'events'>, ExpiredRows> & {
 export type Cleanup = ReturnType<typeof createCleanup>
 
 /** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
-export function createCleanup(needs: Needs) {
-  const { runAlone, eventRetentionSeconds } = needs
-
+export function createCleanup({ tables, runAlone, eventRetentionSeconds }: Needs) {
   return {
     /** @returns undefined when another worker is at it. */
     run: (signal?: AbortSignal): Promise<CleanupReport | undefined> =>
@@ -54,7 +52,7 @@ export function createCleanup(needs: Needs) {
       const capped: Table[] = []
       const rows = await forEachTable(async (table) => {
         // Counts one more than reported, to tell a backlog of exactly that size from a larger one.
-        const counted = await needs[table].countExpired(ageOf(table), MOST_COUNTED + 1)
+        const counted = await tables[table].countExpired(ageOf(table), MOST_COUNTED + 1)
         if (counted > MOST_COUNTED) capped.push(table)
         return Math.min(counted, MOST_COUNTED)
       })
@@ -71,7 +69,7 @@ export function createCleanup(needs: Needs) {
   async function deleteAll(table: Table, signal: AbortSignal | undefined): Promise<number> {
     let deleted = 0
     while (!signal?.aborted) {
-      const batch = await needs[table].deleteExpired(ageOf(table), BATCH_ROWS)
+      const batch = await tables[table].deleteExpired(ageOf(table), BATCH_ROWS)
       deleted += batch
       if (batch < BATCH_ROWS) break
       await pause(PAUSE_MILLISECONDS)

@@ -9,6 +9,8 @@ type Needs = {
   log: Log
 }
 
+export type ClockWatch = ReturnType<typeof createClockWatch>
+
 /** Watches the offset of this machine's clock from the database's. */
 export function createClockWatch({ clock, metrics, log }: Needs) {
   /** Records the offset in the metrics, and logs a warning when it is too large. */

@@ -5,7 +5,6 @@ import type { Lifetimes } from '../config/config.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import type { Outbound } from '../outbound/client.ts'
-import type { RateLimiter } from '../rate-limiting/rate-limiter.ts'
 import type { AccountStore } from '../store/account/account.ts'
 import type { ClientStore } from '../store/client/client.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
@@ -17,7 +16,6 @@ import type { DeviceCodeStore } from '../store/token/device-code.ts'
 import type { GrantStore } from '../store/token/grant.ts'
 import type { TokenStore } from '../store/token/token.ts'
 import type { Clock } from '../time.ts'
-import type { RenderErrorPage, RenderPage, UserAgentOnPage } from '../ui/view-models.ts'
 import { createAdapterFactory } from './adapter/factory.ts'
 import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
 import { assertClientAssertion } from './client/client-assertion.ts'
@@ -49,31 +47,29 @@ const USER_AGENT_CHARACTERS = 200
 
 type Needs = {
   issuer: string
-  isLocal: boolean
-  jwks: { keys: JWK[] }
+  /** Both outlive the engine, which is replaced after each rotation of keys. */
+  keys: { signing: { keys: JWK[] }; fetchOfClients: Outbound['fetch'] }
   vault: Vault
-  lifetimes: Lifetimes
-  sessionLimits: SessionLimits
-  /** Outlives the engine, which is another one after each rotation of keys. */
-  clientKeyFetch: Outbound['fetch']
-  accounts: AccountStore
-  clients: ClientStore
-  resources: ResourceStore
-  tokens: TokenStore
-  deviceCodes: DeviceCodeStore
-  grants: GrantStore
-  sessions: SessionStore
-  artifacts: ArtifactStore
-  refreshReplay: RefreshReplay
-  consents: ConsentStore
-  events: EventStore
-  rateLimiter: RateLimiter
-  /** Reads the device cookie of a request. */
-  findDevices: Parameters<typeof createUserCodeRateLimit>[0]['findDevices']
-  end: (ending: Ending) => Promise<void>
-  parseUserAgent: (userAgent: string) => UserAgentOnPage
-  render: RenderPage
-  renderError: RenderErrorPage
+  policy: { lifetimes: Lifetimes; sessionLimits: SessionLimits }
+  stores: {
+    accounts: AccountStore
+    clients: ClientStore
+    resources: ResourceStore
+    sessions: SessionStore
+    consents: ConsentStore
+    grants: GrantStore
+    events: EventStore
+    end: (ending: Ending) => Promise<void>
+  }
+  tokens: {
+    tokens: TokenStore
+    deviceCodes: DeviceCodeStore
+    artifacts: ArtifactStore
+    refreshReplay: RefreshReplay
+  }
+  /** What limits the guessing of user codes. */
+  userCodes: Pick<Parameters<typeof createUserCodeRateLimit>[0], 'rateLimiter' | 'findDevices'>
+  pages: Omit<Parameters<typeof createEnginePages>[0], 'findAccount'>
   log: Log
   now: Clock
 }
@@ -94,17 +90,35 @@ export function createEngine(needs: Needs): Provider {
 }
 
 function createConfiguration(needs: Needs): Configuration {
-  const { issuer, jwks, vault, lifetimes, accounts, resources } = needs
-  const findAccount = createFindAccount(accounts, needs.now)
-  const pages = createEnginePages({ ...needs, findAccount })
+  const { issuer, keys, vault, stores, userCodes, now } = needs
+  const { lifetimes, sessionLimits } = needs.policy
+  const { accounts, clients, resources, sessions, consents, grants, events, end } = stores
+  const { tokens, deviceCodes, artifacts, refreshReplay } = needs.tokens
+  const findAccount = createFindAccount(accounts, now)
+  const { render, renderError, parseUserAgent, isLocal } = needs.pages
+  const pages = createEnginePages({ render, renderError, parseUserAgent, isLocal, findAccount })
   return {
     adapter: createAdapterFactory({
-      ...needs,
-      userCodeRateLimit: createUserCodeRateLimit(needs),
-      registeredScope: createRegisteredScope(needs),
-      limits: needs.sessionLimits,
+      tokens,
+      refreshReplay,
+      deviceCodes,
+      grants,
+      sessions,
+      artifacts,
+      clients,
+      end,
+      userCodeRateLimit: createUserCodeRateLimit({
+        rateLimiter: userCodes.rateLimiter,
+        findDevices: userCodes.findDevices,
+        accounts,
+        events,
+      }),
+      registeredScope: createRegisteredScope({ clients, resources }),
+      limits: sessionLimits,
+      vault,
+      now,
     }),
-    jwks: jwks as NonNullable<Configuration['jwks']>,
+    jwks: keys.signing as NonNullable<Configuration['jwks']>,
     routes: ROUTES,
     cookies: {
       keys: cookieKeys(vault),
@@ -142,9 +156,12 @@ function createConfiguration(needs: Needs): Configuration {
     extraParams: { scope: assertScopeAllowed },
 
     findAccount,
-    loadExistingGrant: createLoadExistingGrant({ ...needs, refuseWhenFull: createRefusal(needs) }),
+    loadExistingGrant: createLoadExistingGrant({
+      consents,
+      refuseWhenFull: createRefusal({ sessions, sessionLimits }),
+    }),
     interactions: {
-      policy: createInteractionPolicy(needs.sessionLimits),
+      policy: createInteractionPolicy(sessionLimits),
       url: (_ctx, interaction) => `/interaction/${interaction.uid}`,
     },
     ttl: createLifetimePolicy(lifetimes),
@@ -154,7 +171,7 @@ function createConfiguration(needs: Needs): Configuration {
     expiresWithSession: async (_ctx, source) =>
       source.kind !== 'DeviceCode' && !source.scopes.has('offline_access'),
 
-    fetch: needs.clientKeyFetch,
+    fetch: keys.fetchOfClients,
     fetchResponseBodyLimits: { jwks_uri: OUTBOUND_BODY_BYTES, sector_identifier_uri: OUTBOUND_BODY_BYTES },
     renderError: async (ctx, out, error) => pages.renderError(ctx, out, error),
 

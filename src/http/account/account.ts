@@ -1,115 +1,139 @@
-import Router from '@koa/router'
-import type { Context } from 'koa'
-import { newEvent } from '../../audit/event.ts'
+import type { Middleware } from 'koa'
+import compose from 'koa-compose'
+import type { AccountAccess } from '../../accounts/access.ts'
+import type { EmailChange } from '../../accounts/email-change.ts'
+import type { MailLinks } from '../../accounts/mail-links.ts'
+import type { PasswordHasher } from '../../accounts/password.ts'
+import type { PasswordReset } from '../../accounts/password-reset.ts'
+import type { PasswordRules } from '../../accounts/password-rules.ts'
+import type { Registration } from '../../accounts/registration.ts'
+import type { RememberMe } from '../../accounts/remember-me.ts'
+import type { EventStore } from '../../audit/event.ts'
 import type { Offers } from '../../config/config.ts'
-import { ROUTES } from '../../oidc/engine/endpoints.ts'
-import { formOf } from '../../oidc/engine/form.ts'
-import { originOf } from '../../oidc/engine/request-context.ts'
+import type { Vault } from '../../crypto/vault.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
-import type { AccountStore } from '../../store/account/account.ts'
-import type { Ending } from '../../store/revocation/revocation.ts'
-import type { RenderPage } from '../../ui/view-models.ts'
-import { createRememberCookies } from '../login/remember-me.ts'
+import type { MailRateLimit } from '../../rate-limiting/mail-rate-limit.ts'
+import type { RateLimiter } from '../../rate-limiting/rate-limiter.ts'
+import type { Account, AccountStore } from '../../store/account/account.ts'
+import type { NewMail } from '../../store/outbox/mail.ts'
+import type { DeviceCookies } from '../login/device-cookie.ts'
+import type { AnswerLogin } from '../login/login-form.ts'
 import type { SessionNotices } from '../login/session-notice.ts'
-import { seeOther } from '../transport/see-other.ts'
-import type { AccountOverview } from './account-overview.ts'
-import { causeOf, type Visitor, type Visitors } from './signed-in-user.ts'
+import type { Views } from '../pages/views.ts'
+import { createEmailChangeRoutes } from './email-change.ts'
+import { createFormBinding } from './form-binding.ts'
+import { createLinkRoutes, createOpenedLinks } from './mail-link.ts'
+import { createNewPasswordForm } from './new-password.ts'
+import { createOverviewRoutes } from './overview.ts'
+import { createPasswordChangeRoutes } from './password-change.ts'
+import { createPasswordResetRoutes } from './password-reset.ts'
+import { createRegistrationRoutes } from './registration.ts'
+import { createAccountSignInRoutes } from './sign-in.ts'
+import { createSignedInUsers } from './signed-in-user.ts'
 
-const HOME = '/account'
-const DONE = ['ended', 'password', 'email-asked'] as const
+/*
+ * account/ holds the pages on which people manage their own account: one file per page, beside what pages share
+ * (signed-in-user.ts, form-binding.ts, mail-link.ts, new-password.ts). This file puts them together.
+ */
 
 type Needs = {
   issuer: string
-  accounts: AccountStore
-  visitors: Visitors
-  offers: Offers
-  sessionNotices: SessionNotices
-  browserSessions: BrowserSessions
-  overview: AccountOverview
-  end: (ending: Ending) => Promise<void>
-  render: RenderPage
+  stores: { accounts: AccountStore; events: EventStore }
+  access: AccountAccess
+  signIn: { check: AnswerLogin; notices: SessionNotices; rememberMe: RememberMe }
+  browsers: { sessions: BrowserSessions; devices: DeviceCookies }
+  passwords: {
+    hasher: PasswordHasher
+    rules: PasswordRules
+    /** The mail that reports a changed password; none without an address, or without mail. */
+    changeNotice: (account: Account, language: string) => NewMail[]
+  }
+  selfService: {
+    /** A page that is not offered does not exist. */
+    offers: Offers
+    links: MailLinks
+    registration: Registration
+    passwordReset: PasswordReset
+    emailChange: EmailChange
+  }
+  limits: { rateLimiter: RateLimiter; mail: MailRateLimit }
+  vault: Vault
+  views: Views
 }
 
-/**
- * Where people see what is signed in and connected in their name, and end any of it (OWASP ASVS 7.5.2). Seeing needs a
- * session; ending needs the password, if it was not given moments ago.
- */
-export function createAccountRoutes(needs: Needs): Router {
-  const { issuer, accounts, browserSessions, overview, end, render, visitors } = needs
-  const router = new Router({ prefix: HOME })
-  const remembering = createRememberCookies(issuer)
+/** Answers `/account` and everything below it. */
+export function createAccountPages(needs: Needs): Middleware {
+  const { issuer, access, browsers, limits, passwords, selfService, signIn, vault, views } = needs
+  const { accounts, events } = needs.stores
+  const { offers, links, registration, passwordReset, emailChange } = selfService
+  const { render } = views
+  const checkLogin = signIn.check
+  const sessionNotices = signIn.notices
+  const browserSessions = browsers.sessions
+  const deviceCookies = browsers.devices
+  const users = createSignedInUsers({ accounts, browserSessions, checkLogin, vault, render })
+  const newPassword = createNewPasswordForm({
+    rules: passwords.rules,
+    hasher: passwords.hasher,
+    rateLimiter: limits.rateLimiter,
+    views,
+  })
+  const formBinding = createFormBinding({ issuer, vault, mailRateLimit: limits.mail, events })
+  const openedLinks = createOpenedLinks({ issuer, links, vault, render })
 
-  router.get(
-    '/',
-    visitors.only(async (ctx, visitor) => {
-      const { account, session } = visitor
-      const done = DONE.find((word) => word === ctx.query.done)
-      const shown = await overview.describe(account, session.uid)
-      const { emailChange } = needs.offers
-      render(ctx, 'account', { csrf: visitors.csrfTokenFor(visitor), done, emailChange, ...shown })
+  const routers = [
+    createOverviewRoutes({
+      issuer,
+      accounts,
+      access,
+      users,
+      offersEmailChange: offers.emailChange,
+      sessionNotices,
+      browserSessions,
+      render,
     }),
-  )
-
-  router.post(
-    '/end',
-    visitors.only(async (ctx, visitor) => {
-      const ending = await findEnding(ctx, visitor)
-      // It ended by itself since the page was shown.
-      if (!ending) return seeOther(ctx, `${HOME}?done=ended`)
-      if (!(await visitors.confirm(ctx, visitor, ['what', 'id']))) return
-      await end(ending)
-      if (ending.what === 'session' && ending.uid === visitor.session.uid) return leave(ctx)
-      seeOther(ctx, `${HOME}?done=ended`)
+    createAccountSignInRoutes({
+      issuer,
+      users,
+      offers,
+      checkLogin,
+      rememberMe: signIn.rememberMe,
+      sessionNotices,
+      browserSessions,
+      vault,
+      render,
     }),
-  )
-
-  router.post(
-    '/sign-out-everywhere',
-    visitors.only(async (ctx, visitor) => {
-      if (!(await visitors.confirm(ctx, visitor))) return
-      await accounts.signOut(visitor.account.sub, causeOf(ctx, 'signed_out_everywhere'))
-      leave(ctx)
+    createPasswordChangeRoutes({
+      accounts,
+      users,
+      checkLogin,
+      newPassword,
+      changeNotice: passwords.changeNotice,
+      browserSessions,
+      deviceCookies,
+      views,
     }),
-  )
-
-  return router
-
-  /** What a form asks to end, if it is the visitor's to end. */
-  async function findEnding(ctx: Context, { account }: Visitor): Promise<Ending | undefined> {
-    const form = formOf(ctx)
-    const id = form.get('id') ?? ''
-    const { sub } = account
-    switch (form.get('what')) {
-      case 'browser':
-        return (await overview.hasBrowser(sub, id))
-          ? { what: 'session', uid: id, cause: causeOf(ctx, 'signed_out_elsewhere') }
-          : undefined
-      case 'remembered':
-        return (await overview.hasRemembered(sub, id))
-          ? { what: 'browser', id, cause: causeOf(ctx, 'signed_out_elsewhere') }
-          : undefined
-      case 'device': {
-        const clientId = await overview.findDeviceClient(sub, id)
-        if (clientId === undefined) return undefined
-        const about = { accountSub: sub, grantId: id, clientId, detail: { by: 'person' } }
-        return { what: 'grant', grantId: id, event: newEvent('token.revoked', about, originOf(ctx)) }
-      }
-      case 'app': {
-        if (!(await overview.hasApp(sub, id))) return undefined
-        const about = { accountSub: sub, clientId: id, detail: { by: 'person' } }
-        const event = newEvent('consent.withdrawn', about, originOf(ctx))
-        return { what: 'consent', sub, clientId: id, cause: causeOf(ctx, 'consent_withdrawn'), event }
-      }
-      default:
-        return undefined
-    }
-  }
-
-  /** The session of this browser is over: nothing of it stays behind. */
-  function leave(ctx: Context): void {
-    browserSessions.forget(ctx)
-    remembering.clear(ctx)
-    needs.sessionNotices.forget(ctx)
-    seeOther(ctx, `${ROUTES.end_session}/success`)
-  }
+    createLinkRoutes({ openedLinks }),
+  ]
+  if (offers.registration)
+    routers.push(createRegistrationRoutes({ registration, formBinding, openedLinks, newPassword, views }))
+  if (offers.passwordReset)
+    routers.push(
+      createPasswordResetRoutes({
+        issuer,
+        accounts,
+        passwordReset,
+        formBinding,
+        openedLinks,
+        newPassword,
+        browserSessions,
+        deviceCookies,
+        views,
+      }),
+    )
+  if (offers.emailChange)
+    routers.push(
+      createEmailChangeRoutes({ accounts, emailChange, formBinding, openedLinks, users, checkLogin, views }),
+    )
+  return compose(routers.map((router) => router.routes() as Middleware))
 }

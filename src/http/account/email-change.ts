@@ -9,9 +9,9 @@ import type { Pages, SignInError } from '../../ui/view-models.ts'
 import type { AnswerLogin } from '../login/login-form.ts'
 import type { Views } from '../pages/views.ts'
 import { seeOther } from '../transport/see-other.ts'
-import type { Asking } from './form-binding.ts'
+import type { FormBinding } from './form-binding.ts'
 import type { OpenedLinks } from './mail-link.ts'
-import type { Visitor, Visitors } from './signed-in-user.ts'
+import type { SignedInUser, SignedInUsers } from './signed-in-user.ts'
 
 const HOME = '/account'
 const ASKED = `${HOME}?done=email-asked`
@@ -19,9 +19,9 @@ const ASKED = `${HOME}?done=email-asked`
 type Needs = {
   accounts: AccountStore
   emailChange: EmailChange
-  asking: Asking
+  formBinding: FormBinding
   openedLinks: OpenedLinks
-  visitors: Visitors
+  users: SignedInUsers
   checkLogin: AnswerLogin
   views: Pick<Views, 'render' | 'words'>
 }
@@ -30,28 +30,28 @@ type Found = { link: EmailLink; account: Account }
 
 /** Changing and proving the e-mail address of an account, and the page that the mailed link leads to. */
 export function createEmailChangeRoutes(needs: Needs): Router {
-  const { accounts, emailChange, asking, openedLinks, visitors, checkLogin, views } = needs
+  const { accounts, emailChange, formBinding, openedLinks, users, checkLogin, views } = needs
   const router = new Router({ prefix: `${HOME}/email` })
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
 
   router.get(
     '/',
-    visitors.only(async (ctx, visitor) => showForm(ctx, visitor, { typed: '', error: undefined })),
+    users.only(async (ctx, user) => showForm(ctx, user, { typed: '', error: undefined })),
   )
 
   router.post(
     '/',
-    visitors.only(async (ctx, visitor) => {
-      const { account } = visitor
+    users.only(async (ctx, user) => {
+      const { account } = user
       const typed = (formOf(ctx).get('email') ?? '').trim()
       const email = emailAddress.safeParse(typed)
       if (!email.success) {
         ctx.status = 400
-        return showForm(ctx, visitor, { typed: typed.slice(0, 256), error: 'email' })
+        return showForm(ctx, user, { typed: typed.slice(0, 256), error: 'email' })
       }
-      if (!(await visitors.confirm(ctx, visitor, ['email']))) return
+      if (!(await users.confirm(ctx, user, ['email']))) return
       const counted = await count(ctx, account, email.data)
-      if (counted === 'refused') return showForm(ctx, visitor, { typed, error: 'throttled' })
+      if (counted === 'refused') return showForm(ctx, user, { typed, error: 'throttled' })
       await askFor(ctx, account, email.data, counted === 'dropped')
       seeOther(ctx, ASKED)
     }),
@@ -59,13 +59,13 @@ export function createEmailChangeRoutes(needs: Needs): Router {
 
   router.post(
     '/verification',
-    visitors.only(async (ctx, visitor) => {
-      const { email, emailVerified } = visitor.account
+    users.only(async (ctx, user) => {
+      const { email, emailVerified } = user.account
       if (email === undefined || emailVerified) return seeOther(ctx, HOME)
-      const counted = await count(ctx, visitor.account, email)
-      if (counted === 'refused') return showForm(ctx, visitor, { typed: '', error: 'throttled' })
+      const counted = await count(ctx, user.account, email)
+      if (counted === 'refused') return showForm(ctx, user, { typed: '', error: 'throttled' })
       const isDropped = counted === 'dropped'
-      await emailChange.askToVerify(visitor.account, email, { ...aboutOf(ctx), isDropped })
+      await emailChange.askToVerify(user.account, email, { ...aboutOf(ctx), isDropped })
       seeOther(ctx, ASKED)
     }),
   )
@@ -102,13 +102,13 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     await emailChange.ask(account, email, about)
   }
 
-  function count(ctx: Context, { sub }: Account, to: string): ReturnType<Asking['count']> {
-    return asking.count(ctx, { asked: 'address', to, share: { of: 'signed-in', sub } })
+  function count(ctx: Context, { sub }: Account, to: string): ReturnType<FormBinding['count']> {
+    return formBinding.count(ctx, { asked: 'address', to, share: { of: 'signed-in', sub } })
   }
 
   /** Whether this browser is signed in to that account. The link alone proves only access to the mailbox. */
   async function isOwner(ctx: Context, { sub }: Account): Promise<boolean> {
-    return (await visitors.find(ctx))?.account.sub === sub
+    return (await users.find(ctx))?.account.sub === sub
   }
 
   /** Checks the password of that account under all rate limits of sign-in. Signs nobody in. */
@@ -139,11 +139,11 @@ export function createEmailChangeRoutes(needs: Needs): Router {
 
   function showForm(
     ctx: Context,
-    visitor: Visitor,
+    user: SignedInUser,
     shown: Pick<Pages['email-change'], 'typed' | 'error'>,
   ): void {
-    const { email } = visitor.account
-    views.render(ctx, 'email-change', { csrf: visitors.csrfTokenFor(visitor), email, ...shown })
+    const { email } = user.account
+    views.render(ctx, 'email-change', { csrf: users.csrfTokenFor(user), email, ...shown })
   }
 
   function showConfirm(

@@ -10,13 +10,13 @@ import { DAY_SECONDS } from '../../time.ts'
 import { interactionOf } from '../login/sign-in-path.ts'
 import { createCsrf } from '../transport/csrf.ts'
 
-export type Asking = ReturnType<typeof createAsking>
+export type FormBinding = ReturnType<typeof createFormBinding>
 
 /**
  * Forms of people who have not signed in: keyed to a cookie, by which the browser is known again when it comes back
  * with the link that was mailed.
  */
-export function createAsking({
+export function createFormBinding({
   issuer,
   vault,
   mailRateLimit,
@@ -28,7 +28,7 @@ export function createAsking({
   events: EventStore
 }) {
   const csrf = createCsrf(vault, 'asking csrf')
-  const name = cookieNames(issuer).asking
+  const name = cookieNames(issuer).formBinding
   const options = { httpOnly: true, sameSite: 'lax', signed: true } as const
   const read = (ctx: Context) => ctx.cookies.get(name, { signed: true })
   const hashOf = (id: string) => sha256(id).toString('base64url')

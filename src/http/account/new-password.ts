@@ -7,6 +7,7 @@ import { widestNetworkOf } from '../../rate-limiting/network.ts'
 import { byNetworks, type RateLimiter } from '../../rate-limiting/rate-limiter.ts'
 import type { PasswordFault } from '../../ui/view-models.ts'
 import { answerBusy } from '../login/login-form.ts'
+import type { Views } from '../pages/views.ts'
 
 /** The rate limit of new passwords for this network or this link was reached. */
 class TooManyNewPasswordsError extends Error {
@@ -23,41 +24,63 @@ export type RefusedPassword = PasswordRuleError | HashingBusyError | TooManyNewP
 /** Checks the form's new password against the rules for its owner, and hashes it. */
 type Hash = (owner: PasswordOwner) => Promise<string | RefusedPassword>
 
-export type AdmitNewPassword = ReturnType<typeof createNewPasswordForm>
+export type NewPasswordForm = ReturnType<typeof createNewPasswordForm>
 
-/** Forms that set a password. Judging and hashing is expensive, so each attempt is counted first. */
-export function createNewPasswordForm({
-  passwordRules,
-  hasher,
-  rateLimiter,
-}: {
-  passwordRules: PasswordRules
+type Needs = {
+  rules: PasswordRules
   hasher: PasswordHasher
   rateLimiter: RateLimiter
-}) {
-  /**
-   * Counts a form that sets a password.
-   *
-   * @param of the mailed link, or the signed-in account; undefined before either is known.
-   * @returns a function that hashes the password.
-   */
-  return async (ctx: Context, of: string | undefined): Promise<Hash | TooManyNewPasswordsError> => {
-    const networks = byNetworks(ctx.ip, { limit: LIMITS.newPasswordByNetwork })
-    const link = of === undefined ? [] : [{ limit: LIMITS.newPasswordByLink, of }]
-    const verdict = await rateLimiter.count(...networks, link)
-    if (verdict.outcome === 'refused') return new TooManyNewPasswordsError(verdict.retryAfterSeconds)
-    return async (owner) => {
-      try {
-        const password = await passwordRules.parse(formOf(ctx).get('new_password') ?? '', owner)
-        const isGone = () => ctx.req.socket.destroyed
-        return await hasher.hash(password, { isGone, network: widestNetworkOf(ctx.ip) })
-      } catch (error) {
-        if (isRefused(error)) return error
-        throw error
+  views: Pick<Views, 'words'>
+}
+
+/** Forms that set a password. Checking and hashing are expensive, so each attempt is counted first. */
+export function createNewPasswordForm({ rules, hasher, rateLimiter, views }: Needs) {
+  return {
+    /**
+     * Counts a form that sets a password.
+     *
+     * @param of the mailed link, or the signed-in account; undefined before either is known.
+     * @returns a function that hashes the password.
+     */
+    async admit(ctx: Context, of: string | undefined): Promise<Hash | TooManyNewPasswordsError> {
+      const networks = byNetworks(ctx.ip, { limit: LIMITS.newPasswordByNetwork })
+      const link = of === undefined ? [] : [{ limit: LIMITS.newPasswordByLink, of }]
+      const verdict = await rateLimiter.count(...networks, link)
+      if (verdict.outcome === 'refused') return new TooManyNewPasswordsError(verdict.retryAfterSeconds)
+      return async (owner) => {
+        try {
+          const password = await rules.parse(passwordIn(ctx), owner)
+          const isGone = () => ctx.req.socket.destroyed
+          return await hasher.hash(password, { isGone, network: widestNetworkOf(ctx.ip) })
+        } catch (error) {
+          if (isRefused(error)) return error
+          throw error
+        }
       }
-    }
+    },
+
+    /**
+     * Answers, while a person types, what is wrong with a new password: `{ "advice": "…" }` in the language of the page,
+     * empty when the password is acceptable. The caller verifies the CSRF token of the form first.
+     */
+    async advise(ctx: Context, owner: PasswordOwner): Promise<void> {
+      const verdict = await rateLimiter.count(
+        ...byNetworks(ctx.ip, { limit: LIMITS.passwordAdviceByNetwork }),
+      )
+      ctx.type = 'json'
+      if (verdict.outcome === 'refused') {
+        ctx.status = 429
+        ctx.set('Retry-After', String(verdict.retryAfterSeconds))
+        ctx.body = { error: 'too_many_requests' }
+        return
+      }
+      const fault = await rules.judge(passwordIn(ctx), owner)
+      ctx.body = { advice: fault ? views.words(ctx).t(`password.fault.${fault.code}`, { ...fault }) : '' }
+    },
   }
 }
+
+const passwordIn = (ctx: Context): string => formOf(ctx).get('new_password') ?? ''
 
 export function isRefused(value: unknown): value is RefusedPassword {
   return (
@@ -67,7 +90,7 @@ export function isRefused(value: unknown): value is RefusedPassword {
   )
 }
 
-/** What a page says of it. Sets the status of the response. */
+/** Sets the status of the response, and returns the error that the page shows. */
 export function answerRefused(
   ctx: Context,
   refused: RefusedPassword,

@@ -9,56 +9,56 @@ import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-ra
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { Pages } from '../../ui/view-models.ts'
 import type { DeviceCookies } from '../login/device-cookie.ts'
-import type { RememberCookies } from '../login/remember-me.ts'
+import { createRememberCookies } from '../login/remember-me.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import type { Views } from '../pages/views.ts'
 import { seeOther } from '../transport/see-other.ts'
-import type { Asking } from './form-binding.ts'
+import type { FormBinding } from './form-binding.ts'
 import { keyOf, type OpenedLinks } from './mail-link.ts'
-import { type AdmitNewPassword, answerRefused, isRefused } from './new-password.ts'
-import type { AdviseOnPassword } from './password-advice.ts'
+import { answerRefused, isRefused, type NewPasswordForm } from './new-password.ts'
 
 const MAX_LOGIN_CHARACTERS = 256
 const RESET = '/account/reset'
 
 type Needs = {
+  issuer: string
   accounts: AccountStore
   passwordReset: PasswordReset
-  asking: Asking
+  formBinding: FormBinding
   openedLinks: OpenedLinks
-  admitNewPassword: AdmitNewPassword
-  advisePassword: AdviseOnPassword
+  newPassword: NewPasswordForm
   browserSessions: BrowserSessions
   deviceCookies: DeviceCookies
-  remembering: RememberCookies
   views: Pick<Views, 'render' | 'words'>
 }
 
 /** "Forgot your password?", and the page that the mailed link leads to. */
 export function createPasswordResetRoutes(needs: Needs): Router {
-  const { accounts, passwordReset, asking, openedLinks, browserSessions, remembering, views } = needs
+  const { accounts, passwordReset, formBinding, openedLinks, newPassword, browserSessions, views } = needs
+  const rememberCookies = createRememberCookies(needs.issuer)
   const router = new Router({ prefix: RESET })
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
 
   router.get('/', (ctx) => showAsk(ctx, { username: '', error: undefined }))
 
   router.post('/', async (ctx) => {
-    asking.verify(ctx)
+    formBinding.verify(ctx)
     const username = (formOf(ctx).get('username') ?? '').trim()
     if (username === '' || username.length > MAX_LOGIN_CHARACTERS) {
       ctx.status = 400
       return showAsk(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
     }
     const device = needs.deviceCookies.find(ctx)
-    if (device.length === 0 && asking.isRefused(ctx)) return showAsk(ctx, { username, error: 'throttled' })
+    if (device.length === 0 && formBinding.isRefused(ctx))
+      return showAsk(ctx, { username, error: 'throttled' })
     const recipient = await passwordReset.find(username)
-    const counted = await asking.count(ctx, {
+    const counted = await formBinding.count(ctx, {
       asked: 'reset',
       to: recipient.to,
       share: shareOf(recipient, device),
     })
     if (counted === 'refused') return showAsk(ctx, { username, error: 'throttled' })
-    await passwordReset.ask(recipient, asking.askerOf(ctx), {
+    await passwordReset.ask(recipient, formBinding.askerOf(ctx), {
       ...aboutOf(ctx),
       isDropped: counted === 'dropped',
     })
@@ -79,7 +79,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     if (!found) return
     const { link, account } = found
     const { asker } = link.request
-    const hash = await needs.admitNewPassword(ctx, keyOf(link))
+    const hash = await newPassword.admit(ctx, keyOf(link))
     const passwordHash = isRefused(hash) ? hash : await hash(account)
     if (isRefused(passwordHash)) return showPassword(ctx, account, answerRefused(ctx, passwordHash))
     const session = await browserSessions.find(ctx)
@@ -89,17 +89,17 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     // What this browser was signed in with has ended, too.
     if (session?.accountId === account.sub) {
       browserSessions.forget(ctx)
-      remembering.clear(ctx)
+      rememberCookies.clear(ctx)
     }
     // Lets the person sign in with this browser while strangers keep the account locked.
     needs.deviceCookies.issue(ctx, renewed)
-    const interaction = asking.isSameBrowser(ctx, asker) ? asker.interaction : undefined
+    const interaction = formBinding.isSameBrowser(ctx, asker) ? asker.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))
   })
 
   router.post('/password/advice', async (ctx) => {
     const found = await find(ctx)
-    if (found) await needs.advisePassword(ctx, found.account)
+    if (found) await newPassword.advise(ctx, found.account)
   })
 
   router.get('/done', (ctx) =>
@@ -118,7 +118,11 @@ export function createPasswordResetRoutes(needs: Needs): Router {
   }
 
   function showAsk(ctx: Context, shown: Pick<Pages['reset'], 'username' | 'error'>): void {
-    views.render(ctx, 'reset', { csrf: asking.open(ctx), signIn: signInPath(interactionOf(ctx)), ...shown })
+    views.render(ctx, 'reset', {
+      csrf: formBinding.open(ctx),
+      signIn: signInPath(interactionOf(ctx)),
+      ...shown,
+    })
   }
 
   function showPassword(

@@ -14,10 +14,9 @@ import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import type { Views } from '../pages/views.ts'
 import { seeOther } from '../transport/see-other.ts'
-import type { Asking } from './form-binding.ts'
+import type { FormBinding } from './form-binding.ts'
 import { keyOf, type OpenedLinks } from './mail-link.ts'
-import { type AdmitNewPassword, answerRefused, isRefused, type RefusedPassword } from './new-password.ts'
-import type { AdviseOnPassword } from './password-advice.ts'
+import { answerRefused, isRefused, type NewPasswordForm, type RefusedPassword } from './new-password.ts'
 
 const REGISTER = '/account/register'
 /** What a form shows again of what was typed. */
@@ -25,10 +24,9 @@ const MAX_SHOWN_CHARACTERS = 256
 
 type Needs = {
   registration: Registration
-  asking: Asking
+  formBinding: FormBinding
   openedLinks: OpenedLinks
-  admitNewPassword: AdmitNewPassword
-  advisePassword: AdviseOnPassword
+  newPassword: NewPasswordForm
   views: Pick<Views, 'render' | 'words'>
 }
 
@@ -36,13 +34,13 @@ type Errors = RegistrationOnPage['errors']
 
 /** "Create an account", and the page that the mailed link leads to. */
 export function createRegistrationRoutes(needs: Needs): Router {
-  const { registration, asking, openedLinks, admitNewPassword, advisePassword, views } = needs
+  const { registration, formBinding, openedLinks, newPassword, views } = needs
   const router = new Router({ prefix: REGISTER })
 
   router.get('/', (ctx) => showForm(ctx, {}))
 
   router.post('/', async (ctx) => {
-    asking.verify(ctx)
+    formBinding.verify(ctx)
     const { username, name, errors: inNames } = readNames(ctx)
     const email = emailAddress.safeParse(typed(ctx, 'email'))
     const errors: Errors = { ...inNames, ...(email.success ? {} : { email: 'email' }) }
@@ -50,27 +48,27 @@ export function createRegistrationRoutes(needs: Needs): Router {
       ctx.status = 400
       return showForm(ctx, errors)
     }
-    const hash = await admitNewPassword(ctx, undefined)
+    const hash = await newPassword.admit(ctx, undefined)
     if (isRefused(hash)) return showForm(ctx, errorsOf(ctx, hash))
     const mail: AskedMail = { asked: 'registration', to: email.data, share: { of: 'anybody' } }
-    const counted = await asking.count(ctx, mail)
+    const counted = await formBinding.count(ctx, mail)
     if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
     // Hashed whether the address is known or not: a fast answer would tell.
     const passwordHash = await hash({ username, email: email.data, profile: { name } })
     if (isRefused(passwordHash)) {
-      if (counted === 'allowed') await asking.notAsked(mail)
+      if (counted === 'allowed') await formBinding.notAsked(mail)
       return showForm(ctx, errorsOf(ctx, passwordHash))
     }
-    const request = { email: email.data, username, name, passwordHash, asker: asking.askerOf(ctx) }
+    const request = { email: email.data, username, name, passwordHash, asker: formBinding.askerOf(ctx) }
     const about = { language: views.words(ctx).lang, origin: originOf(ctx) }
     await registration.ask(request, { ...about, isDropped: counted === 'dropped' })
     seeOther(ctx, withInteraction(`${REGISTER}/asked`, interactionOf(ctx)))
   })
 
   router.post('/advice', async (ctx) => {
-    asking.verify(ctx)
+    formBinding.verify(ctx)
     const owner = { username: typed(ctx, 'username'), email: typed(ctx, 'email') }
-    await advisePassword(ctx, { ...owner, profile: { name: typed(ctx, 'name') } })
+    await newPassword.advise(ctx, { ...owner, profile: { name: typed(ctx, 'name') } })
   })
 
   router.get('/asked', (ctx) =>
@@ -93,12 +91,12 @@ export function createRegistrationRoutes(needs: Needs): Router {
       ctx.status = 400
       return showConfirm(ctx, link, { ...shown, errors })
     }
-    const hash = await admitNewPassword(ctx, keyOf(link))
+    const hash = await newPassword.admit(ctx, keyOf(link))
     if (isRefused(hash)) return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, hash) })
     // Checked before hashing. The database decides between two concurrent registrations.
     if (!(await registration.isFree(username))) return showTaken(ctx, link, shown)
     const { email, asker } = link.request
-    const isSameBrowser = asking.isSameBrowser(ctx, asker)
+    const isSameBrowser = formBinding.isSameBrowser(ctx, asker)
     const passwordHash = isSameBrowser
       ? link.request.passwordHash
       : await hash({ username, email, profile: { name } })
@@ -115,7 +113,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
     const link = await openedLinks.find(ctx, 'registration')
     if (!link) return
     const owner = { username: typed(ctx, 'username'), email: link.request.email }
-    await advisePassword(ctx, { ...owner, profile: { name: typed(ctx, 'name') } })
+    await newPassword.advise(ctx, { ...owner, profile: { name: typed(ctx, 'name') } })
   })
 
   router.get('/done', (ctx) =>
@@ -126,7 +124,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
 
   function showForm(ctx: Context, errors: Errors): void {
     views.render(ctx, 'register', {
-      csrf: asking.open(ctx),
+      csrf: formBinding.open(ctx),
       email: typed(ctx, 'email'),
       username: typed(ctx, 'username'),
       name: typed(ctx, 'name'),
@@ -153,7 +151,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
       csrf: openedLinks.csrfTokenFor(ctx),
       email: request.email,
       // Whoever registered knows the password: only in their own browser may it count without being asked for.
-      asksPassword: !asking.isSameBrowser(ctx, request.asker),
+      asksPassword: !formBinding.isSameBrowser(ctx, request.asker),
       ...shown,
     })
   }

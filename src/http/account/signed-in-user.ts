@@ -19,12 +19,12 @@ const HOME = '/account'
 const SIGN_IN = `${HOME}/sign-in`
 
 /** Who looks at a page of their account, in which session. */
-export type Visitor = Readonly<{ account: Account; session: BrowserSession }>
+export type SignedInUser = Readonly<{ account: Account; session: BrowserSession }>
 
-export type Visitors = ReturnType<typeof createVisitors>
+export type SignedInUsers = ReturnType<typeof createSignedInUsers>
 
 /** People on the pages of their account. */
-export function createVisitors({
+export function createSignedInUsers({
   accounts,
   browserSessions,
   checkLogin,
@@ -39,7 +39,7 @@ export function createVisitors({
 }) {
   const csrf = createCsrf(vault, 'account csrf')
 
-  async function find(ctx: Context): Promise<Visitor | undefined> {
+  async function find(ctx: Context): Promise<SignedInUser | undefined> {
     const session = await browserSessions.use(ctx)
     const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
     if (!session || account?.status !== 'active') return undefined
@@ -50,27 +50,27 @@ export function createVisitors({
 
   return {
     find,
-    csrfTokenFor: ({ session }: Visitor): string => csrf.tokenFor(session.uid),
+    csrfTokenFor: ({ session }: SignedInUser): string => csrf.tokenFor(session.uid),
 
     /** Who is not signed in any more signs in first; a form of theirs is not acted on afterwards. */
-    only(answer: (ctx: Context, visitor: Visitor) => Promise<void>): Middleware {
+    only(answer: (ctx: Context, user: SignedInUser) => Promise<void>): Middleware {
       return async (ctx) => {
-        const visitor = await find(ctx)
+        const user = await find(ctx)
         // By way of the page itself, where a remembered browser is recognised.
-        if (!visitor) return seeOther(ctx, ctx.path === HOME ? SIGN_IN : HOME)
-        if (ctx.method === 'POST') csrf.verify(visitor.session.uid, formOf(ctx).get('csrf'))
-        return await answer(ctx, visitor)
+        if (!user) return seeOther(ctx, ctx.path === HOME ? SIGN_IN : HOME)
+        if (ctx.method === 'POST') csrf.verify(user.session.uid, formOf(ctx).get('csrf'))
+        return await answer(ctx, user)
       }
     },
 
     /**
-     * Whether the visitor proved moments ago who they are; otherwise they are asked, and the form comes again.
+     * Whether the user proved moments ago who they are; otherwise they are asked, and the form comes again.
      *
      * @param names fields of the form, which go along.
      */
     async confirm(
       ctx: Context,
-      { account, session }: Visitor,
+      { account, session }: SignedInUser,
       names: readonly string[] = [],
     ): Promise<boolean> {
       if (!session.past(FRESH_SECONDS) && !isRemembered(session)) return true

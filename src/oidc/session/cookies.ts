@@ -23,7 +23,7 @@ export function cookieNames(issuer: string) {
      * Binds forms of people who are not signed in, and tells the browser again that asked for a mailed link: there the
      * password counts that was chosen with it, so no neighbour's may be planted.
      */
-    asking: `${host}sallyport_asking`,
+    formBinding: `${host}sallyport_asking`,
     /** Binds the account page's own sign-in form to the browser. */
     signIn: `${secure}sallyport_sign_in`,
     /** The mailed link that this browser opened. */

@@ -15,7 +15,7 @@ import type { SessionNotices } from '../login/session-notice.ts'
 import { offersAt } from '../login/sign-in-path.ts'
 import { createCsrf } from '../transport/csrf.ts'
 import { seeOther } from '../transport/see-other.ts'
-import type { Visitors } from './signed-in-user.ts'
+import type { SignedInUsers } from './signed-in-user.ts'
 
 const SIGN_IN_SECONDS = 15 * MINUTE_SECONDS
 const HOME = '/account'
@@ -24,7 +24,7 @@ const COOKIE = { path: SIGN_IN, httpOnly: true, sameSite: 'lax', signed: true } 
 
 type Needs = {
   issuer: string
-  visitors: Visitors
+  users: SignedInUsers
   offers: Offers
   checkLogin: AnswerLogin
   rememberMe: RememberMe
@@ -36,7 +36,7 @@ type Needs = {
 
 /** Signing in to the account page itself, without an app that asked for it. */
 export function createAccountSignInRoutes(needs: Needs): Router {
-  const { issuer, visitors, checkLogin, rememberMe, browserSessions, render } = needs
+  const { issuer, users, checkLogin, rememberMe, browserSessions, render } = needs
   const router = new Router({ prefix: SIGN_IN })
   const csrf = createCsrf(needs.vault, 'account csrf')
   const cookies = cookieNames(issuer)
@@ -44,7 +44,7 @@ export function createAccountSignInRoutes(needs: Needs): Router {
   const formId = (ctx: Context) => ctx.cookies.get(cookies.signIn, { signed: true })
 
   router.get('/', async (ctx) => {
-    if (await visitors.find(ctx)) return seeOther(ctx, HOME)
+    if (await users.find(ctx)) return seeOther(ctx, HOME)
     showSignIn(ctx, { username: '', error: undefined, wantsRemembering: false })
   })
 

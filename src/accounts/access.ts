@@ -1,0 +1,104 @@
+import { newEvent, type Origin } from '../audit/event.ts'
+import type { Cause, Ended, Ending } from '../store/revocation/revocation.ts'
+import type { Connection, ConnectionStore, Connections } from '../store/session/connection.ts'
+import type { RememberedBrowser, RememberedBrowserStore } from '../store/session/remembered-browser.ts'
+import type { SessionStore, SignedInBrowser } from '../store/session/session.ts'
+
+type Needs = {
+  sessions: Pick<SessionStore, 'listOf'>
+  rememberedBrowsers: Pick<RememberedBrowserStore, 'listOf'>
+  connections: ConnectionStore
+  end: (ending: Ending) => Promise<void>
+}
+
+/** A device has a grant of its own, by which it is identified. */
+export type Device = Connection & { grantId: string }
+
+/** What is signed in or connected in an account's name. */
+export type Access = Readonly<{
+  browsers: readonly SignedInBrowser[]
+  remembered: readonly RememberedBrowser[]
+  devices: readonly Device[]
+  /** All devices, listed or not. */
+  deviceCount: number
+  apps: readonly Connection[]
+}>
+
+/** One item of {@link Access}, by its kind and identifier. */
+export type AccessItem = Readonly<{ kind: 'browser' | 'remembered' | 'device' | 'app'; id: string }>
+
+/** Who revokes, and from where; an operator has no origin. */
+type Actor = Readonly<{ by: 'person' | 'operator'; origin?: Origin }>
+
+export type AccountAccess = ReturnType<typeof createAccountAccess>
+
+/** Lists what is signed in or connected in an account's name, and revokes single items (OWASP ASVS 7.5.2). */
+export function createAccountAccess({ sessions, rememberedBrowsers, connections, end }: Needs) {
+  return {
+    /** @param mostDevices the latest devices that are listed; `deviceCount` counts all. */
+    async list(sub: string, mostDevices: number): Promise<Access> {
+      const [browsers, remembered, connected] = await Promise.all([
+        sessions.listOf(sub),
+        rememberedBrowsers.listOf(sub),
+        connections.listOf(sub, mostDevices),
+      ])
+      const { deviceCount } = connected
+      return {
+        browsers,
+        remembered,
+        devices: connected.connections.filter(isDevice),
+        deviceCount,
+        apps: appsIn(connected),
+      }
+    },
+
+    /**
+     * Finds an item of this account.
+     *
+     * @returns what revokes it, and how much that ends; undefined when the account has no such item.
+     */
+    async find(
+      sub: string,
+      { kind, id }: AccessItem,
+      { by, origin }: Actor,
+    ): Promise<{ revoke: () => Promise<void>; ended: Ended } | undefined> {
+      const elsewhere: Cause = { reason: 'signed_out_elsewhere', by, ...(origin && { origin }) }
+      const detail = { by }
+      switch (kind) {
+        case 'browser': {
+          const found = (await sessions.listOf(sub)).some(({ uid }) => uid === id)
+          return found ? ending({ what: 'session', uid: id, cause: elsewhere }, { sessions: 1 }) : undefined
+        }
+        case 'remembered': {
+          const found = (await rememberedBrowsers.listOf(sub)).some((browser) => browser.id === id)
+          return found ? ending({ what: 'browser', id, cause: elsewhere }, { browsers: 1 }) : undefined
+        }
+        case 'device': {
+          const clientId = await connections.findDeviceClient(sub, id)
+          if (clientId === undefined) return undefined
+          const event = newEvent('token.revoked', { accountSub: sub, grantId: id, clientId, detail }, origin)
+          return ending({ what: 'grant', grantId: id, event }, { grants: 1 })
+        }
+        case 'app': {
+          const found = appsIn(await connections.listOf(sub, 0)).some(({ clientId }) => clientId === id)
+          if (!found) return undefined
+          const event = newEvent('consent.withdrawn', { accountSub: sub, clientId: id, detail }, origin)
+          const cause: Cause = { ...elsewhere, reason: 'consent_withdrawn' }
+          return ending({ what: 'consent', sub, clientId: id, cause, event }, { grants: 1 })
+        }
+      }
+    },
+  }
+
+  function ending(what: Ending, ended: Partial<Ended>) {
+    return { revoke: () => end(what), ended: { sessions: 0, browsers: 0, grants: 0, ...ended } }
+  }
+}
+
+function isDevice(connection: Connection): connection is Device {
+  return connection.grantId !== undefined
+}
+
+function appsIn({ connections }: Connections): Connection[] {
+  return connections.filter((connection) => !isDevice(connection))
+}
