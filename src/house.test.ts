@@ -55,6 +55,7 @@ const ROOMS = [
   'main',
 ]
 const MOST_FILES_IN_A_ROOM = 14
+const MOST_NEEDS = 10
 
 /** Packages that one room alone may import values from. */
 const PACKAGE_ROOMS: Record<string, string[]> = {
@@ -127,17 +128,52 @@ describe('the house', () => {
     expect(inside).toEqual([])
   })
 
-  test('only the process edge reads the environment', () => {
+  test('only the composition root and the command line see the whole configuration', () => {
     const readers = files.filter((file) =>
-      /process\.env|\benv\b.*= process\b/.test(readFileSync(join(SOURCE, file), 'utf8')),
+      /^import [^'"]*\bConfig\b[^'"]*from '[./]*config\/config\.ts'/m.test(textOf(file)),
     )
+    expect(readers.filter((file) => !/^(app|cli)\//.test(file))).toEqual([])
+  })
+
+  test('calls name what they pass: no spread of a bag', () => {
+    const spreads = files.flatMap((file) =>
+      [...textOf(file).matchAll(/\.\.\.(config|stores|views|needs|installation)\b(?!\.)/g)].map(
+        ([spread]) => `${file}: ${spread}`,
+      ),
+    )
+    expect(spreads).toEqual([])
+  })
+
+  test('no part needs more than ten things', () => {
+    const bags = files.flatMap((file) =>
+      needsIn(textOf(file)).map(({ name, members }) => ({ bag: `${file}: ${name}`, members })),
+    )
+    expect(bags.length).toBeGreaterThan(40)
+    expect(bags.filter(({ members }) => members > MOST_NEEDS)).toEqual([])
+  })
+
+  test('only the process edge reads the environment', () => {
+    const readers = files.filter((file) => /process\.env|\benv\b.*= process\b/.test(textOf(file)))
     expect(readers).toEqual(['main.ts'])
   })
 })
 
+function textOf(file: string): string {
+  return readFileSync(join(SOURCE, file), 'utf8')
+}
+
+/** The types named `Needs`, and the types of destructured parameters of `create…` functions, as this code is formatted. */
+function needsIn(text: string): { name: string; members: number }[] {
+  const types = text.matchAll(/^(?:export )?type (\w*Needs)\b[^\n]*\{(.*?)\}\n\n/gms)
+  const parameters = text.matchAll(/^export (?:async )?function (create\w+)\(\{.*?^\}: \{(.*?)^\}\)/gms)
+  return [...types, ...parameters].map(([, name = '', body = '']) => ({
+    name,
+    members: body.includes('\n') ? (body.match(/^ {2}\w+\??:/gm)?.length ?? 0) : body.split(';').length,
+  }))
+}
+
 function importsOf(file: string): Import[] {
-  const text = readFileSync(join(SOURCE, file), 'utf8')
-  return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^'"]*?from\s+'([^']+)'/gm)].map(
+  return [...textOf(file).matchAll(/^(?:import|export)\s+(type\s)?[^'"]*?from\s+'([^']+)'/gm)].map(
     ([, type, from = '']) => ({
       file,
       from,

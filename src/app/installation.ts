@@ -45,11 +45,11 @@ export async function openInstallation(
   config: Config,
   { log, now: wallClock = () => new Date(), attempts = 1, signal }: Needs,
 ) {
-  const folder =
-    config.database.kind === 'embedded' ? await claimDataFolder(config.dataDir, { log }) : undefined
+  const { masterKeys, dataDir } = config
+  const folder = config.database.kind === 'embedded' ? await claimDataFolder(dataDir, { log }) : undefined
   let opened: OpenDatabase | undefined
   try {
-    const vault = createVault(await loadMasterKeys(config))
+    const vault = createVault(await loadMasterKeys({ masterKeys, dataDir }))
     opened = await openDatabase(config, { folder, log, attempts, signal })
     const { database, notifications, runAlone } = opened
     const clock = await measureClock({ readTime: () => readDatabaseTime(database), wallClock })

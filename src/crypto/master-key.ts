@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Config } from '../config/config.ts'
 import { DATABASE_FOLDER } from '../data-folder/data-folder.ts'
 import { randomMasterKey } from './vault.ts'
 
@@ -23,7 +22,10 @@ export class MissingKeyError extends Error {
 export async function loadMasterKeys({
   masterKeys,
   dataDir,
-}: Pick<Config, 'masterKeys' | 'dataDir'>): Promise<readonly Buffer[]> {
+}: {
+  masterKeys: readonly Buffer[] | undefined
+  dataDir: string
+}): Promise<readonly Buffer[]> {
   if (masterKeys) return masterKeys
   const path = join(dataDir, FILE_NAME)
   const existing = await readKey(path)
