@@ -3,7 +3,13 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Output, type RunningCommand, runCommand, startCommand } from './support/command-line.ts'
+import {
+  type Output,
+  type RunningCommand,
+  runCommand,
+  runCommandInProcess,
+  startCommand,
+} from './support/command-line.ts'
 import { freePort } from './support/database-server.ts'
 
 let folder: string
@@ -41,7 +47,7 @@ describe('the first start', () => {
     const issuer = `http://localhost:${environment.PORT}`
     expect(server.stdout()).toContain(`${issuer}/.well-known/openid-configuration`)
     const [, secret = ''] = /demo-service +(\S+)/.exec(server.stdout()) ?? []
-    const { code, stdout } = await sallyport(['try', 'service', '--client-secret', secret, '--json'])
+    const { code, stdout } = await sallyportProcess(['try', 'service', '--client-secret', secret, '--json'])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({
       scope: 'read',
@@ -74,7 +80,7 @@ describe('the first start', () => {
 
 describe('the command line beside a running server', () => {
   test('makes a client that works at once', async () => {
-    const created = await sallyport([
+    const created = await sallyportProcess([
       'clients',
       'create',
       '--type',
@@ -87,7 +93,7 @@ describe('the command line beside a running server', () => {
     ])
     expect(created).toMatchObject({ code: 0, stderr: '' })
     const { client_id, client_secret } = JSON.parse(created.stdout)
-    const tried = await sallyport([
+    const tried = await sallyportProcess([
       'try',
       'service',
       '--client-id',
@@ -285,7 +291,7 @@ describe('the command line beside a running server', () => {
 
   test('two commands at once both work', async () => {
     const results = await Promise.all(
-      [1, 2, 3].map((n) => sallyport(['users', 'create', '--username', `person${n}`, '--json'])),
+      [1, 2, 3].map((n) => sallyportProcess(['users', 'create', '--username', `person${n}`, '--json'])),
     )
     expect(results.map(({ code }) => code)).toEqual([0, 0, 0])
   })
@@ -297,7 +303,7 @@ describe('the command line beside a running server', () => {
     ['a destructive command with nobody to ask', ['users', 'delete', 'demo']],
     ['an unknown client type', ['clients', 'create', '--type', 'desktop', '--name', 'X']],
   ])('%s is wrong usage: exit code 2, nothing on stdout', async (_what, words) => {
-    const { code, stdout, stderr } = await sallyport(words)
+    const { code, stdout, stderr } = await sallyportProcess(words)
     expect(code).toBe(2)
     expect(stdout).toBe('')
     expect(stderr).not.toBe('')
@@ -321,7 +327,7 @@ describe('the command line beside a running server', () => {
       'there is no resource',
     ],
   ])('%s fails: exit code 1 and the reason', async (_what, words, reason) => {
-    const { code, stdout, stderr } = await sallyport(words, 'short')
+    const { code, stdout, stderr } = await sallyportProcess(words, 'short')
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toContain(reason)
     expect(stderr).not.toMatch(/\n +at /)
@@ -352,7 +358,7 @@ describe('the command line beside a running server', () => {
 
 describe('the process', () => {
   test('a second server on the same folder refuses to start', async () => {
-    expect(await sallyport(['serve'])).toMatchObject({
+    expect(await sallyportProcess(['serve'])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('Another Sallyport process is using'),
     })
@@ -385,10 +391,10 @@ describe('the process', () => {
   })
 
   test('after kill -9 it starts again, with everything that was acknowledged', async () => {
-    await sallyport(['users', 'create', '--username', 'survivor'])
+    await sallyportProcess(['users', 'create', '--username', 'survivor'])
     server.child.kill('SIGKILL')
     await server.exit
-    expect((await sallyport(['users', 'show', 'survivor', '--json'])).code).toBe(0)
+    expect((await sallyportProcess(['users', 'show', 'survivor', '--json'])).code).toBe(0)
     server = start(['serve'])
     await server.prints('Sallyport is ready')
   })
@@ -396,7 +402,7 @@ describe('the process', () => {
   test('another master key is a clear refusal to start', async () => {
     server.child.kill('SIGINT')
     await server.exit
-    const { code, stderr } = await sallyport(['serve'], '', {
+    const { code, stderr } = await sallyportProcess(['serve'], '', {
       ENCRYPTION_KEY: Buffer.alloc(32, 9).toString('base64'),
     })
     expect(code).toBe(1)
@@ -406,7 +412,7 @@ describe('the process', () => {
 
   test('a lost key is a clear refusal to start, and no other is made in its place', async () => {
     await rm(join(folder, 'data', 'encryption.key'))
-    const { code, stderr } = await sallyport(['users', 'list'])
+    const { code, stderr } = await sallyportProcess(['users', 'list'])
     expect({ code, stderr }).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('encryption.key is missing'),
@@ -415,7 +421,7 @@ describe('the process', () => {
   })
 
   test('faults of the configuration are told together', async () => {
-    const { code, stderr } = await sallyport(['serve'], '', {
+    const { code, stderr } = await sallyportProcess(['serve'], '', {
       ISUER: 'x',
       PORT: 'abc',
       ISSUER: 'http://login.test',
@@ -447,7 +453,7 @@ describe('the process', () => {
   test('a port that is taken costs the first start nothing: the next one shows the secrets', async () => {
     const taken = createServer()
     await new Promise<void>((done) => taken.listen(Number(environment.PORT), '127.0.0.1', done))
-    expect(await sallyport(['serve'], '', second)).toMatchObject({
+    expect(await sallyportProcess(['serve'], '', second)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('another program listens there'),
     })
@@ -461,7 +467,7 @@ describe('the process', () => {
   })
 
   test('commands at once without a server take turns', async () => {
-    const results = await Promise.all([1, 2, 3, 4].map(() => sallyport(['users', 'list'], '', second)))
+    const results = await Promise.all([1, 2, 3, 4].map(() => sallyportProcess(['users', 'list'], '', second)))
     expect(results.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
       Array(4).fill({ code: 0, stderr: '' }),
     )
@@ -481,7 +487,7 @@ describe('the process', () => {
       'https://x.test/cb',
     ]
     expect(
-      JSON.parse((await sallyport([...words, '--no-pkce', '--json'], '', second)).stdout).require_pkce,
+      JSON.parse((await sallyportProcess([...words, '--no-pkce', '--json'], '', second)).stdout).require_pkce,
     ).toBe(false)
     const renamed = await sallyport(['clients', 'update', 'x', '--name', 'Y', '--json'], '', second)
     expect(JSON.parse(renamed.stdout)).toMatchObject({ client_name: 'Y', require_pkce: false })
@@ -523,7 +529,17 @@ function start(words: readonly string[], more: Record<string, string> = {}): Run
   return startCommand(words, { ...environment, ...more })
 }
 
+/** Runs a command in this process. */
 function sallyport(
+  words: readonly string[],
+  input: string | Uint8Array = '',
+  more: Record<string, string> = {},
+): Promise<Output> {
+  return runCommandInProcess(words, { ...environment, ...more }, input)
+}
+
+/** Runs a command in a separate process: for exit codes, and for locks between processes. */
+function sallyportProcess(
   words: readonly string[],
   input: string | Uint8Array = '',
   more: Record<string, string> = {},

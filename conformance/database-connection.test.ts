@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, inject, test } from 'vitest'
-import { type Output, runCommand, startCommand } from './support/command-line.ts'
+import { type Output, runCommandInProcess, startCommand } from './support/command-line.ts'
 import { freePort } from './support/database-server.ts'
 
 const SECRET = 'a-database-password'
@@ -71,5 +71,5 @@ describe('a database that cannot be reached', () => {
 })
 
 function command(words: readonly string[], DATABASE_URL: string): Promise<Output> {
-  return runCommand(words, { ...environment, DATABASE_URL })
+  return runCommandInProcess(words, { ...environment, DATABASE_URL })
 }

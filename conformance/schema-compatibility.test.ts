@@ -5,7 +5,7 @@ import { startServer } from '../src/app/server.ts'
 import { parseConfig } from '../src/config/config.ts'
 import { type Database, openPostgresForMigrations } from '../src/db/connections.ts'
 import { createLog } from '../src/log.ts'
-import { runCommand } from './support/command-line.ts'
+import { runCommandInProcess } from './support/command-line.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
 
 const NEWER = '9000_from_a_newer_version'
@@ -40,7 +40,7 @@ async function start() {
   const log = createLog({ level: 'info', format: 'json' }, { write: (line: string) => void lines.push(line) })
   return { running: await startServer(parseConfig(server.env), { log }), lines }
 }
-const migrate = (...words: string[]) => runCommand(['migrate', ...words], { PATH: '', ...server.env })
+const migrate = (...words: string[]) => runCommandInProcess(['migrate', ...words], server.env)
 
 beforeEach(() =>
   change(async (database) => {

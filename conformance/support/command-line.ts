@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
+import { Readable, Writable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
+import { run } from '../../src/cli/program.ts'
 import { COMPILE_CACHE } from './compile-cache.ts'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
@@ -44,7 +46,7 @@ export function startCommand(
   }
 }
 
-/** Runs a command to its end. */
+/** Runs a command to its end in a separate process; `execArgv` are arguments for Node. */
 export async function runCommand(
   words: readonly string[],
   env: Record<string, string>,
@@ -56,4 +58,36 @@ export async function runCommand(
   running.child.stdin.end(input)
   const code = await running.exit
   return { code, stdout: running.stdout(), stderr: running.stderr() }
+}
+
+/**
+ * Runs a command to its end in this process. A separate process costs 0.4 s of CPU, and 2 s where it opens the embedded
+ * database: use {@link runCommand} only where the process itself is tested.
+ */
+export async function runCommandInProcess(
+  words: readonly string[],
+  env: Record<string, string>,
+  input: string | Uint8Array = '',
+): Promise<Output> {
+  const [stdout, stderr] = [collect(), collect()]
+  const code = await run(words, {
+    env,
+    stdin: Readable.from([Buffer.from(input)]),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    signal: new AbortController().signal,
+    ignoreFurtherSignals: () => {},
+  })
+  return { code, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+function collect(): { stream: Writable; text: () => string } {
+  const chunks: Buffer[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
+  return { stream, text: () => Buffer.concat(chunks).toString() }
 }
