@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import { pino } from 'pino'
 import { inject } from 'vitest'
@@ -77,7 +79,8 @@ type TestDatabase = { env: Record<string, string>; dump: () => Promise<string>; 
 
 async function clonePglite(): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-'))
-  await cp(inject('pgliteTemplate'), join(folder, 'postgres'), { recursive: true })
+  // A thousand files: `cp` copies them with a fifth of the CPU time of Node's.
+  await promisify(execFile)('cp', ['-R', inject('pgliteTemplate'), join(folder, 'postgres')])
   return {
     env: { DATA_DIR: folder },
     dump: async () => {
