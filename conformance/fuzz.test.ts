@@ -15,7 +15,7 @@ import { expectSafeHeaders, type RawAnswer, sendRaw } from './support/raw-socket
 import { INSIDE } from './support/wire.ts'
 
 /** How long to look, and from where: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
-const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 15 : 30))
+const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 6 : 20))
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 0x7fffffff)
 const MAX_MILLISECONDS = 1_000
 const FRESH_EVERY = 100
