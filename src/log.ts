@@ -9,8 +9,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
 /**
- * Header, parameter and field names whose values must never reach a log line, wherever a caller put them.
- * The rule is not to log them at all; this is the second door.
+ * Names of headers, parameters and fields whose values are redacted in every log line. Callers must not log them at all;
+ * this is a second safeguard.
  */
 const SECRET_FIELDS = new Set([
   'authorization',
@@ -30,13 +30,13 @@ const SECRET_FIELDS = new Set([
   'token',
   'request_uri',
 ])
-const CENSORED = '[redacted]'
+const REDACTED = '[redacted]'
 
-/** Lines leave together, this often at least: one write to stdout for each would cost more than making the line. */
+/** Lines are written in batches, at least this often: a write per line costs more CPU than the line itself. */
 const FLUSH_MILLISECONDS = 200
 const FLUSH_BYTES = 8 * 1024
 
-/** Opens the process' log: one line per event on stdout, secrets redacted. */
+/** Opens the log of the process: one line per event on stdout, with secrets redacted. */
 export function createLog(
   { level, format }: { level: LogLevel; format: LogFormat | undefined },
   stream?: DestinationStream,
@@ -46,25 +46,25 @@ export function createLog(
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }), log: withoutSecrets },
+    formatters: { level: (label: string) => ({ level: label }), log: redactSecrets },
     serializers: { error: pino.stdSerializers.err },
   }
   if (stream) return pino(options, stream)
   if (usePretty) return pino(options, pretty({ sync: true, ignore: 'pid,hostname' }))
-  // What is buffered is written when the process ends, and at once with a fatal line.
+  // The buffer is also written when the process ends, and with a fatal line.
   return pino(
     options,
     pino.destination({ dest: 1, sync: false, minLength: FLUSH_BYTES, periodicFlush: FLUSH_MILLISECONDS }),
   )
 }
 
-/** Censors the secret fields of a line, and those of the objects in it. */
-function withoutSecrets(fields: Record<string, unknown>, depth = 0): Record<string, unknown> {
+/** Redacts the secret fields of a line, and those of objects in it. */
+function redactSecrets(fields: Record<string, unknown>, depth = 0): Record<string, unknown> {
   const clean: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(fields)) {
     const isPlain = typeof value === 'object' && value?.constructor === Object
-    if (SECRET_FIELDS.has(name)) clean[name] = CENSORED
-    else clean[name] = isPlain && depth === 0 ? withoutSecrets(value as Record<string, unknown>, 1) : value
+    if (SECRET_FIELDS.has(name)) clean[name] = REDACTED
+    else clean[name] = isPlain && depth === 0 ? redactSecrets(value as Record<string, unknown>, 1) : value
   }
   return clean
 }

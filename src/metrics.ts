@@ -2,14 +2,14 @@ import { Counter, Gauge, Registry } from 'prom-client'
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** What `/metrics` on the private listener tells, in the Prometheus format. No label carries anything of a person. */
+/** The metrics of `/metrics` on the private listener, in the Prometheus format. No label has personal data. */
 export function createMetrics() {
   const registry = new Registry()
   const registers = [registry]
   return {
     cleanupBacklogRows: new Gauge({
       name: 'sallyport_cleanup_backlog_rows',
-      help: 'Rows that expired and are not deleted yet (counted up to 100000)',
+      help: 'Expired rows that are not deleted yet (counted up to 100000)',
       labelNames: ['table'],
       registers,
     }),
@@ -21,35 +21,35 @@ export function createMetrics() {
     }),
     backchannelLogoutsPending: new Gauge({
       name: 'sallyport_backchannel_logouts_pending',
-      help: 'Logouts that clients have not confirmed yet (counted up to 100000)',
+      help: 'Back-channel logouts that clients have not confirmed yet (counted up to 100000)',
       registers,
     }),
     backchannelLogouts: new Counter({
       name: 'sallyport_backchannel_logouts_total',
-      help: 'Attempts of this instance to tell a client of a logout, by outcome: delivered, failed, given_up',
+      help: 'Attempts of this instance to send a back-channel logout, by outcome: delivered, failed, given_up',
       labelNames: ['outcome'],
       registers,
     }),
     throttled: new Counter({
       name: 'sallyport_throttled_total',
-      help: 'Attempts that this instance refused, by the limit that was reached',
+      help: 'Requests that this instance rejected, by rate limit',
       labelNames: ['limit'],
       registers,
     }),
     clockDistance: new Gauge({
       name: 'sallyport_clock_distance_seconds',
-      help: 'How far the clock of this instance is ahead of the clock of the database; negative when it is behind',
+      help: 'Seconds that the clock of this instance is ahead of the database’s clock; negative when behind',
       registers,
     }),
     sharedLimitsReached: new Counter({
       name: 'sallyport_shared_limits_reached_total',
-      help: 'Times that this instance found a global rate limit newly reached, by limit',
+      help: 'Number of times that this instance saw a global rate limit reached, by limit',
       labelNames: ['limit'],
       registers,
     }),
     requestsRefused: new Counter({
       name: 'sallyport_requests_refused_total',
-      help: 'Times that a listener refused requests before they were read, by reason: pipelined (too many unanswered on a connection), in_flight (too many on all connections)',
+      help: 'Requests that a listener rejected before it read them, by reason: pipelined (too many unanswered on a connection), in_flight (too many on all connections)',
       labelNames: ['reason'],
       registers,
     }),

@@ -24,7 +24,7 @@ export function buildHealthApp(installation: Installation, needs: Needs): Koa {
         migrations: isServed !== false,
         keys: jwks.keys.length > 0,
         accepting: isAccepting(),
-        clock: clockWatch.isNear(),
+        clock: clockWatch.isInSync(),
       }
       return {
         ready: Object.values(checks).every(Boolean),

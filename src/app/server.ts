@@ -80,7 +80,7 @@ export async function startServer(
   const { admin, clock, heartbeat, metrics, passwords, stores, vault } = installation
   const { now } = clock
   const clockWatch = createClockWatch({ clock, metrics, log })
-  clockWatch.tell()
+  clockWatch.report()
   const proxyNotices = createProxyNotices({ log, now })
   const deviceCookies = createDeviceCookies({ issuer, vault, now })
   const { rememberedBrowsers } = stores

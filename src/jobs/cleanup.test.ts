@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { ExpiredRows } from '../db/expired-rows.ts'
 import { createCleanup } from './cleanup.ts'
 
-/** A table with so many expired rows. */
+/** A table with this number of expired rows. */
 const tableOf = (rows: number): ExpiredRows => ({
   deleteExpired: async () => 0,
   countExpired: async (_ageSeconds, most) => Math.min(rows, most),

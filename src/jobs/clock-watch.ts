@@ -14,7 +14,7 @@ export type ClockWatch = ReturnType<typeof createClockWatch>
 /** Watches the offset of this machine's clock from the database's. */
 export function createClockWatch({ clock, metrics, log }: Needs) {
   /** Records the offset in the metrics, and logs a warning when it is too large. */
-  function tell(): void {
+  function report(): void {
     const seconds = clock.distanceSeconds()
     metrics.clockDistance.set(seconds)
     const message = describeDistance(seconds)
@@ -23,23 +23,22 @@ export function createClockWatch({ clock, metrics, log }: Needs) {
 
   async function measure(): Promise<void> {
     await clock.measure()
-    tell()
+    report()
   }
 
   const job: Job = { name: 'clock', everySeconds: MEASURE_EVERY_SECONDS, run: measure }
   return {
     job,
-    tell,
+    report,
 
-    /** Measures again after a clock jump. While the database is away, the last measurement stays. */
+    /** Measures again after a clock jump. Without the database, the last measurement stays. */
     async settle(): Promise<void> {
       // A running measurement may have begun before the jump.
       for (let tries = 0; tries < 2 && clock.hasJumped(); tries++) await measure().catch(() => {})
     },
 
-    isNear: (): boolean => !isRefusedAt(clock.distanceSeconds()),
+    isInSync: (): boolean => !isRefusedAt(clock.distanceSeconds()),
 
-    /** Warnings about the offset, as sentences. */
     warnings(): string[] {
       const message = describeDistance(clock.distanceSeconds())
       return message === undefined ? [] : [message]

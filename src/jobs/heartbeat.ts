@@ -3,7 +3,7 @@ import type { Heartbeat, Undelivered, UptimeStore } from '../store/token/uptime.
 import { MINUTE_SECONDS } from '../time.ts'
 import type { Job } from './scheduler.ts'
 
-/** The scheduler adds jitter of a quarter, and the statement itself takes time. */
+/** The scheduler adds up to a quarter, and the statement takes time. */
 const PAUSE_PART = 0.75
 /** How long an undelivered answer stays available for a retry. */
 const UNDELIVERED_SECONDS = 10 * MINUTE_SECONDS

@@ -4,9 +4,9 @@ import type { Cleanup, CleanupReport } from './cleanup.ts'
 import type { Job } from './scheduler.ts'
 
 const CLEANUP_SECONDS = 60
-const FORGET_ANSWERS_SECONDS = 5
+const DELETE_ANSWERS_SECONDS = 5
 
-/** What every server does beside answering: it keeps the tables small, and says how small they are. */
+/** Jobs of every server: clean-up, and metrics of it. */
 export function maintenanceJobs({
   cleanup,
   metrics,
@@ -30,10 +30,10 @@ export function maintenanceJobs({
         forEachTable(backlog.rows, (table, rows) => metrics.cleanupBacklogRows.set({ table }, rows))
       },
     },
-    { name: 'forget refresh answers', everySeconds: FORGET_ANSWERS_SECONDS, run: cleanup.forgetAnswers },
+    { name: 'delete refresh answers', everySeconds: DELETE_ANSWERS_SECONDS, run: cleanup.deleteAnswers },
   ]
 }
 
-function forEachTable(report: CleanupReport, tell: (table: string, rows: number) => void): void {
-  for (const [table, rows] of Object.entries(report)) tell(table, rows)
+function forEachTable(report: CleanupReport, record: (table: string, rows: number) => void): void {
+  for (const [table, rows] of Object.entries(report)) record(table, rows)
 }

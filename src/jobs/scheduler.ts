@@ -1,29 +1,33 @@
+/**
+ * Room jobs/: work in the background. The scheduler repeats jobs; the other files are jobs that clean up, watch the clock
+ * and record the heartbeat.
+ */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 
-/** A bounded step of work, done again and again. */
+/** A bounded step of work that is repeated. */
 export type Job = Readonly<{
   name: string
   everySeconds: number
-  /** Stops early, between its steps, when the signal says so. */
+  /** Stops between its steps when the signal is aborted. */
   run: (signal: AbortSignal) => Promise<unknown>
 }>
 
-/** The first pause is this part of the others: a server that is restarted often does its jobs, too. */
-const FIRST_PART = 0.1
+/** The part of a pause before the first run, so that a server that often restarts runs its jobs too. */
+const FIRST_PAUSE_PART = 0.1
 
 /**
- * Runs jobs in the background, each after its own pause (spread, so that instances started together do not act
- * together). One that fails is logged and tried again after the next pause.
+ * Runs jobs in the background, each with its own pause. Jitter keeps instances that started together apart. A failure is
+ * logged, and the job runs again after the next pause.
  */
 export function startJobs(jobs: readonly Job[], { log }: { log: Log }): { stop: () => Promise<void> } {
   const stopping = new AbortController()
   const { signal } = stopping
 
   async function repeat({ name, everySeconds, run }: Job): Promise<void> {
-    for (let pauseSeconds = everySeconds * FIRST_PART; ; pauseSeconds = everySeconds) {
-      const spread = 0.75 + Math.random() / 2
-      await pause(pauseSeconds * 1000 * spread, undefined, { signal, ref: false }).catch(() => {})
+    for (let pauseSeconds = everySeconds * FIRST_PAUSE_PART; ; pauseSeconds = everySeconds) {
+      const jitter = 0.75 + Math.random() / 2
+      await pause(pauseSeconds * 1000 * jitter, undefined, { signal, ref: false }).catch(() => {})
       if (signal.aborted) return
       try {
         await run(signal)

@@ -6,7 +6,7 @@ const vault = createVault([randomMasterKey()])
 const content: MailContent = { kind: 'email-taken', to: 'ada@example.test', language: 'en', values: {} }
 const about = { accountSub: undefined, seconds: 60 }
 
-test('a mail opens in its own row only', () => {
+test('a sealed mail opens in its own row only', () => {
   const [mail, other] = [sealMail(vault, content, about), sealMail(vault, undefined, about)]
   expect(openMail(vault, mail)).toEqual(content)
   expect(openMail(vault, other)).toBeUndefined()

@@ -1,3 +1,7 @@
+/**
+ * Room mail/: the content of each mail, its rendering from `interactions/mail/`, and its transport (SMTP or a folder).
+ * The outbox decides when a mail is sent.
+ */
 import { randomUUID } from 'node:crypto'
 import type { Vault } from '../crypto/vault.ts'
 import type { NewMail } from '../store/outbox/mail.ts'
@@ -5,36 +9,36 @@ import type { NewMail } from '../store/outbox/mail.ts'
 const PURPOSE = 'mail'
 
 /**
- * Every mail and its values; its template in `interactions/mail/` has the same name. The only stranger-supplied text in
- * a mail to an unproven address is a username: more would let strangers send their own text to anybody, and without it
- * the recipient would not know which account the address is for.
+ * The kinds of mail with their values; the template of a kind in `interactions/mail/` has its name. A mail to an
+ * unverified address contains no text from a request except a username. More would let attackers send their own text to
+ * any address; without the username the recipient would not know the account.
  */
 export type Mails = {
-  /** Proves the address of who registers. `link` is a path of ours, here and below. */
+  /** Verifies the address of a registration. `link` is a path of this server, here and below. */
   registration: { link: string }
-  /** Somebody wanted to register with an address that belongs to a person. */
+  /** Tells the owner of an address about a registration with it. */
   'account-exists': { username: string; link: string }
-  /** Verifies an address; names the account, as the next mail does. */
+  /** Verifies the address of an account. */
   verification: { username: string; link: string }
   reset: { username: string; link: string }
   'password-changed': { username: string }
-  /** To the new address: proves it. */
+  /** Verifies a new address. Sent to that address. */
   'email-change': { username: string; link: string }
-  /** To the new address, when it belongs to somebody. */
+  /** Sent to a new address that belongs to another account. */
   'email-taken': Record<never, never>
-  /** To the old address, before and after. */
+  /** Sent to the old address, before and after the change. */
   'email-change-asked': { username: string; email: string }
   'email-changed': { username: string; email: string }
 }
 
 export type MailKind = keyof Mails
 
-/** A mail in one language, to one address. */
+/** A mail in one language to one address. */
 export type MailContent = {
   [Kind in MailKind]: Readonly<{ kind: Kind; to: string; language: string; values: Mails[Kind] }>
 }[MailKind]
 
-/** A mail for the outbox. Without content it goes to nobody, and looks like the others in the database. */
+/** Seals a mail for the outbox. One without content is not sent, and cannot be told from others in the database. */
 export function sealMail(
   vault: Vault,
   content: MailContent | undefined,

@@ -8,7 +8,7 @@ import { createMailRenderer } from './render.ts'
 const files = openInteractionFiles(undefined)
 const messages = loadMessages(files, { log: pino({ level: 'silent' }) })
 
-test('a mail has the name and the colours of an operator, in light and in dark', () => {
+test('renders the operator’s name and colours, in light and dark mode', () => {
   const render = createMailRenderer({
     brand: { name: 'Harbour & Sons', accents: { light: '#0b7a4b', dark: '#86d9ac' } },
     issuer: 'https://login.harbour.example',

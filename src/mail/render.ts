@@ -8,8 +8,8 @@ import type { Message } from './transport.ts'
 export type RenderMail = ReturnType<typeof createMailRenderer>
 
 /**
- * Draws the mails of `interactions/mail/`: each is one template, drawn twice, as text and as HTML. Links lead to the
- * issuer, whatever host a request named; nothing is loaded from anywhere.
+ * Renders the templates of `interactions/mail/`, each as text and as HTML. Links use the issuer, never the Host header of
+ * a request. A mail loads no images or styles from a server.
  */
 export function createMailRenderer({
   brand: { name: brand, accents },
@@ -27,7 +27,7 @@ export function createMailRenderer({
     const words = messages.for([language])
     const subject = words.t(`mail.${kind}.subject`, { brand })
     const url = 'link' in values ? issuer + values.link : issuer
-    const draw = (form: Form) =>
+    const render = (form: Form) =>
       templates.draw(`mail/${kind}`, {
         ...values,
         ...form(words, { brand, issuer, url }),
@@ -37,28 +37,28 @@ export function createMailRenderer({
         accentStyle,
         subject,
       })
-    return { subject, text: draw(asText).trim().concat('\n'), html: draw(asHtml) }
+    return { subject, text: render(asText).trim().concat('\n'), html: render(asHtml) }
   }
 }
 
-type Known = { brand: string; issuer: string; url: string }
+type Common = { brand: string; issuer: string; url: string }
 
-/** What a template says with: a paragraph, a link; and what is around all of it. */
+/** The functions and the layout that a template uses, for one of the two forms. */
 type Form = (
   words: Words,
-  known: Known,
+  common: Common,
 ) => { layout: string; say: (key: string, values?: Values) => string; link: (key: string) => string }
 
-const asText: Form = ({ t }, { url, ...known }) => ({
+const asText: Form = ({ t }, { url, ...common }) => ({
   layout: './mail/layout-text',
-  say: (key, values) => `${t(key, { ...known, ...values })}\n\n`,
+  say: (key, values) => `${t(key, { ...common, ...values })}\n\n`,
   link: () => `${url}\n\n`,
 })
 
-const asHtml: Form = ({ html }, { url, ...known }) => ({
+const asHtml: Form = ({ html }, { url, ...common }) => ({
   layout: './mail/layout-html',
-  say: (key, values) => `<p>${html(key, { ...known, ...values })}</p>\n`,
-  // Our own addresses hold nothing but URL-safe characters. Below the button as text too: some readers show no buttons.
+  say: (key, values) => `<p>${html(key, { ...common, ...values })}</p>\n`,
+  // Our URLs need no escaping. The URL is below the button too, because some mail programs show no buttons.
   link: (key) =>
-    `<p><a class="button" href="${url}">${html(key, known)}</a></p>\n<p class="quiet">${url}</p>\n`,
+    `<p><a class="button" href="${url}">${html(key, common)}</a></p>\n<p class="quiet">${url}</p>\n`,
 })

@@ -8,10 +8,10 @@ import type { SmtpServer } from '../config/values.ts'
 
 const CONNECT_MILLISECONDS = 4_000
 const SILENCE_MILLISECONDS = 6_000
-/** In all; shorter than the lease of a mail. */
+/** The limit for a whole delivery, shorter than the lease of a mail. */
 const SENDING_MILLISECONDS = 15_000
 
-/** A mail as it goes out. */
+/** A rendered mail. */
 export type Message = Readonly<{
   id: string
   to: string
@@ -23,16 +23,16 @@ export type Message = Readonly<{
 }>
 
 export type Transport = Readonly<{
-  /** @returns the file it was written into, if that is where mail goes. Rejects with {@link SendingError}. */
+  /** @returns the file of the mail, for the folder transport. Rejects with {@link SendingError}. */
   send: (message: Message) => Promise<{ file: string | undefined }>
   /** Rejects when mail cannot be sent now. */
   check: () => Promise<void>
 }>
 
-/** Why a mail did not leave. Never in the server's words: they repeat the address. */
+/** A failed delivery. Its message never has the server's text, which repeats the address. */
 export class SendingError extends Error {
   override name = 'SendingError'
-  /** This mail will never be taken: the address does not exist, or is no address. */
+  /** Whether the server will never accept this mail, because its address does not exist. */
   readonly isFinal: boolean
   constructor(message: string, isFinal = false) {
     super(message)
@@ -40,7 +40,7 @@ export class SendingError extends Error {
   }
 }
 
-/** How mail leaves; undefined when it cannot. */
+/** Creates the configured transport; undefined without mail. */
 export function createMailTransport({ from, ...mail }: MailConfig): Transport | undefined {
   const compose = (message: Message) => toNodemailer(from, message)
   switch (mail.by) {
@@ -61,7 +61,7 @@ function createSmtpTransport({ host, port, tls, credentials }: SmtpServer, compo
     port,
     secure: tls === 'always',
     requireTLS: tls === 'starttls',
-    // On this machine, where nobody listens in, and certificates are of another name.
+    // On this machine only: certificates are issued for other names there.
     ignoreTLS: tls === 'never',
     tls: { minVersion: 'TLSv1.2', rejectUnauthorized: true },
     ...(credentials ? { auth: { user: credentials.user, pass: credentials.password } } : {}),
@@ -74,16 +74,16 @@ function createSmtpTransport({ host, port, tls, credentials }: SmtpServer, compo
   })
   return {
     async send(message) {
-      await within(SENDING_MILLISECONDS, transport.sendMail(compose(message)))
+      await withTimeout(SENDING_MILLISECONDS, transport.sendMail(compose(message)))
       return { file: undefined }
     },
     async check() {
-      await within(SENDING_MILLISECONDS, transport.verify())
+      await withTimeout(SENDING_MILLISECONDS, transport.verify())
     },
   }
 }
 
-/** Mail as files, for development: whoever reads the folder reads the links. */
+/** Writes mail into files, for development: a reader of the folder can use the links. */
 function createFolderTransport(folder: string, compose: Compose): Transport {
   const transport = createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
   const makeFolder = () => mkdir(folder, { recursive: true, mode: 0o700 })
@@ -92,10 +92,10 @@ function createFolderTransport(folder: string, compose: Compose): Transport {
       const { message: bytes } = await transport.sendMail(compose(message))
       const file = join(folder, `${message.date.toISOString().replaceAll(':', '-')}-${message.id}.eml`)
       await makeFolder()
-      // Aside and renamed: who watches the folder never sees half a mail, and sent twice it is one file.
-      const aside = join(folder, `.${randomUUID()}`)
-      await writeFile(aside, bytes as Buffer, { mode: 0o600 })
-      await rename(aside, file)
+      // Renaming a complete file never shows half a mail, and a mail that is sent twice stays one file.
+      const temporary = join(folder, `.${randomUUID()}`)
+      await writeFile(temporary, bytes as Buffer, { mode: 0o600 })
+      await rename(temporary, file)
       return { file }
     },
     async check() {
@@ -109,7 +109,7 @@ function toNodemailer(from: MailConfig['from'], { id, to, subject, text, html, l
     messageId: `<${id}@${from.address.split('@').at(-1)}>`,
     date,
     from: { name: from.name ?? '', address: from.address },
-    // An object, not text: nothing in an address is taken for a second one.
+    // As an object, so that an address is never parsed into two.
     to: { name: '', address: to },
     subject,
     text,
@@ -120,7 +120,7 @@ function toNodemailer(from: MailConfig['from'], { id, to, subject, text, html, l
   }
 }
 
-async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+async function withTimeout<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   const cancelling = new AbortController()
   const tooLong = pause(milliseconds, undefined, { signal: cancelling.signal, ref: false }).then(() => {
     throw new SendingError('took too long')
@@ -135,10 +135,10 @@ async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** As nodemailer's errors describe themselves. */
+/** Describes an error by nodemailer's codes. */
 function toSendingError(error: unknown): SendingError {
   const { code, responseCode, command } = error as { code?: string; responseCode?: number; command?: string }
-  const words = [code, responseCode, command && `at ${command.split(/[ :]/)[0]}`].filter(Boolean).join(' ')
+  const message = [code, responseCode, command && `at ${command.split(/[ :]/)[0]}`].filter(Boolean).join(' ')
   const isFinal = code === 'EENVELOPE' && (responseCode === undefined || responseCode >= 500)
-  return new SendingError(words || 'failed', isFinal)
+  return new SendingError(message || 'failed', isFinal)
 }

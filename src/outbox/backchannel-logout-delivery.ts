@@ -3,7 +3,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Outbound } from '../outbound/client.ts'
 import type { BackchannelLogoutStore, DueLogout } from '../store/outbox/backchannel-logout.ts'
 import { DAY_SECONDS } from '../time.ts'
-import { type Outbox, reasonOf } from './delivery.ts'
+import { type Outbox, toLogFields } from './delivery.ts'
 
 const GIVE_UP_SECONDS = DAY_SECONDS
 const GIVE_UP_ROWS = 500
@@ -20,8 +20,8 @@ type Needs = {
 }
 
 /**
- * Tells clients that sessions ended, at least once each (OpenID Connect Back-Channel Logout 1.0 §2.5): at once when an
- * ending anywhere wrote a row, and again with growing pauses until the client confirms or a day has passed.
+ * Sends logout tokens to clients, at least once each (OpenID Connect Back-Channel Logout 1.0 §2.5). Retries with growing
+ * pauses until the client confirms or a day has passed.
  */
 export function createBackchannelLogout(needs: Needs): Outbox<DueLogout> {
   const { backchannelLogouts, logoutToken, outbound, metrics, log } = needs
@@ -30,26 +30,26 @@ export function createBackchannelLogout(needs: Needs): Outbox<DueLogout> {
     name: 'back-channel logout',
     table: 'backchannel_logout',
     mostAtOnce: MOST_AT_ONCE,
-    claim: (most, { running, resting }) =>
-      backchannelLogouts.claim(most, MOST_AT_ONCE_OF_ONE, [...new Set([...running, ...resting])]),
-    receiverOf: ({ clientId }) => clientId,
+    claim: (most, { running, backedOff }) =>
+      backchannelLogouts.claim(most, MOST_AT_ONCE_OF_ONE, [...new Set([...running, ...backedOff])]),
+    recipientOf: ({ clientId }) => clientId,
 
-    async deliver(due, rest) {
+    async deliver(due, backOff) {
       const about = { client: due.clientId, jti: due.id, attempt: due.attempts }
       try {
-        const status = await send(due, rest)
-        // BCL §2.8: 200; 204 is what some frameworks make of an empty answer.
+        const status = await send(due, backOff)
+        // 200 (Back-Channel Logout §2.8). Some frameworks send 204 for an empty response.
         if (status !== 200 && status !== 204) throw new Error(`the client answered ${status}`)
         await backchannelLogouts.confirm(due.id)
         metrics.backchannelLogouts.inc({ outcome: 'delivered' })
         log.info({ event: 'backchannel.success', ...about })
       } catch (error) {
         metrics.backchannelLogouts.inc({ outcome: 'failed' })
-        log.warn({ event: 'backchannel.error', ...about, ...reasonOf(error) })
+        log.warn({ event: 'backchannel.error', ...about, ...toLogFields(error) })
       }
     },
 
-    async tidy() {
+    async expire() {
       const givenUp = await backchannelLogouts.giveUp(GIVE_UP_SECONDS, GIVE_UP_ROWS)
       if (givenUp > 0) {
         metrics.backchannelLogouts.inc({ outcome: 'given_up' }, givenUp)
@@ -59,8 +59,8 @@ export function createBackchannelLogout(needs: Needs): Outbox<DueLogout> {
     },
   }
 
-  /** @returns the status of the answer. Its body says nothing that we need, and could be endless. */
-  async function send(due: DueLogout, rest: () => void): Promise<number> {
+  /** @returns the status of the response. The body is cancelled: it is not needed, and could be endless. */
+  async function send(due: DueLogout, backOff: () => void): Promise<number> {
     const body = new URLSearchParams({ logout_token: await logoutToken(due) })
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
     try {
@@ -68,7 +68,7 @@ export function createBackchannelLogout(needs: Needs): Outbox<DueLogout> {
       await response.body?.cancel()
       return response.status
     } catch (error) {
-      rest()
+      backOff()
       throw error
     }
   }

@@ -1,107 +1,112 @@
+/**
+ * Room outbox/ (transactional outbox): delivers the back-channel logouts and mails that transactions wrote as rows, at
+ * least once each. This file schedules attempts; the other two make them.
+ */
 import type { ChangeNotifications, WatchedTable } from '../db/change-notification.ts'
 import type { Job } from '../jobs/scheduler.ts'
 import type { Log } from '../log.ts'
 
-/** For what nobody woke us for: an attempt that is due again, a notice that was lost. */
-const LOOK_SECONDS = 3
-const TIDY_SECONDS = 15
-/** A receiver that cannot be reached is left alone this long: its other rows would only fill places of others. */
-const REST_MILLISECONDS = 5_000
+/** The interval of polling, for retries that are due and for lost notifications. */
+const POLL_SECONDS = 3
+const EXPIRE_SECONDS = 15
+/** The pause for an unreachable recipient, so that its rows do not take the places of others. */
+const BACK_OFF_MILLISECONDS = 5_000
 
-/** Who has enough to do: those that something is on its way to, and those that could not be reached a moment ago. */
-export type Busy = Readonly<{ running: readonly string[]; resting: readonly string[] }>
+/** Recipients with a running attempt, and recipients that were unreachable a moment ago. */
+export type BusyRecipients = Readonly<{ running: readonly string[]; backedOff: readonly string[] }>
 
-/** Rows in the database that tell somebody something, at least once each; they are leased for one attempt at a time. */
-export type Outbox<Due> = Readonly<{
-  /** What its jobs are called. */
+/** A table of messages to deliver at least once. A lease gives an instance one attempt at a row. */
+export type Outbox<Row> = Readonly<{
+  /** The name of its jobs. */
   name: string
-  /** New rows in it wake us. */
+  /** A change notification of this table starts deliveries. */
   table: WatchedTable
   mostAtOnce: number
   /** Leases rows that are due. */
-  claim(most: number, busy: Busy): Promise<Due[]>
-  receiverOf(due: Due): string
+  claim(most: number, busy: BusyRecipients): Promise<Row[]>
+  recipientOf(row: Row): string
   /**
-   * One attempt. What fails stays in the outbox, and its lease is the pause before the next; so this rejects never.
+   * Makes one attempt. It never rejects: a failed row stays in the outbox, and its lease is the pause before the next
+   * attempt.
    *
-   * @param rest the receiver could not be reached.
+   * @param backOff to be called when the recipient was unreachable.
    */
-  deliver(due: Due, rest: () => void): Promise<void>
-  /** Gives up what is too old, and counts what is left. */
-  tidy(): Promise<void>
+  deliver(row: Row, backOff: () => void): Promise<void>
+  /** Deletes rows that are too old, and counts the others. */
+  expire(): Promise<void>
 }>
 
 /**
- * Works an outbox off: at once when a row was written anywhere, and again when an attempt is due. Instances share the
- * work by their leases; one that dies leaves rows whose leases end.
+ * Delivers the rows of an outbox: at once when any instance wrote a row, and again when a retry is due. Leases divide
+ * the rows between instances; those of a crashed instance end by themselves.
  */
-export function createDeliveries<Due>(
-  outbox: Outbox<Due>,
+export function createDeliveries<Row>(
+  outbox: Outbox<Row>,
   { notifications, log }: { notifications: Pick<ChangeNotifications, 'subscribe'>; log: Log },
 ): { jobs: Job[]; stop: () => Promise<void> } {
   const running = new Map<Promise<void>, string>()
-  const restsUntil = new Map<string, number>()
-  let filling = Promise.resolve()
-  let isWoken = false
+  const backedOffUntil = new Map<string, number>()
+  let claiming = Promise.resolve()
+  let isClaimDue = false
   let isStopping = false
 
-  notifications.subscribe(outbox.table, wake)
+  notifications.subscribe(outbox.table, claimSoon)
 
   return {
     jobs: [
-      { name: outbox.name, everySeconds: LOOK_SECONDS, run: fill },
-      { name: `${outbox.name}, tidying`, everySeconds: TIDY_SECONDS, run: () => outbox.tidy() },
+      { name: outbox.name, everySeconds: POLL_SECONDS, run: claim },
+      { name: `${outbox.name}, expiry`, everySeconds: EXPIRE_SECONDS, run: () => outbox.expire() },
     ],
-    /** Starts nothing more; resolves when what is on its way was answered or cut off. */
+    /** Starts no more attempts, and waits for those that run. */
     async stop() {
       isStopping = true
-      await filling.catch(() => {})
+      await claiming.catch(() => {})
       await Promise.all(running.keys())
     },
   }
 
-  function wake(): void {
-    // The next look finds what this one could not, when the database is there again.
-    fill().catch((error: unknown) =>
-      log.debug({ event: 'outbox.delayed', outbox: outbox.name, ...reasonOf(error) }),
+  function claimSoon(): void {
+    // Polling repeats it when the database is available again.
+    claim().catch((error: unknown) =>
+      log.debug({ event: 'outbox.delayed', outbox: outbox.name, ...toLogFields(error) }),
     )
   }
 
-  /** Fills the free places with rows that are due; who comes while that happens has it happen once more. */
-  function fill(): Promise<void> {
-    if (!isWoken) {
-      isWoken = true
-      filling = filling.catch(() => {}).then(fillPlaces)
+  /** Claims rows and starts their deliveries. A call during a claim schedules one more. */
+  function claim(): Promise<void> {
+    if (!isClaimDue) {
+      isClaimDue = true
+      claiming = claiming.catch(() => {}).then(claimNow)
     }
-    return filling
+    return claiming
   }
 
-  async function fillPlaces(): Promise<void> {
-    isWoken = false
+  async function claimNow(): Promise<void> {
+    isClaimDue = false
     const free = outbox.mostAtOnce - running.size
     if (free === 0 || isStopping) return
-    for (const due of await outbox.claim(free, busy())) start(due)
+    for (const row of await outbox.claim(free, busyRecipients())) start(row)
   }
 
-  function start(due: Due): void {
-    const receiver = outbox.receiverOf(due)
-    const rest = () => void restsUntil.set(receiver, performance.now() + REST_MILLISECONDS)
-    const delivery = outbox.deliver(due, rest).finally(() => {
+  function start(row: Row): void {
+    const recipient = outbox.recipientOf(row)
+    const backOff = () => void backedOffUntil.set(recipient, performance.now() + BACK_OFF_MILLISECONDS)
+    const delivery = outbox.deliver(row, backOff).finally(() => {
       running.delete(delivery)
-      wake()
+      claimSoon()
     })
-    running.set(delivery, receiver)
+    running.set(delivery, recipient)
   }
 
-  function busy(): Busy {
+  function busyRecipients(): BusyRecipients {
     const now = performance.now()
-    for (const [receiver, until] of restsUntil) if (until <= now) restsUntil.delete(receiver)
-    return { running: [...running.values()], resting: [...restsUntil.keys()] }
+    for (const [recipient, until] of backedOffUntil) if (until <= now) backedOffUntil.delete(recipient)
+    return { running: [...running.values()], backedOff: [...backedOffUntil.keys()] }
   }
 }
 
-/** What the log says of an attempt that failed. */
-export function reasonOf(error: unknown): { error: string; cause?: string } {
+/** The fields of a failed attempt in the log. */
+export function toLogFields(error: unknown): { error: string; cause?: string } {
   if (!(error instanceof Error)) return { error: String(error) }
   return {
     error: error.message,

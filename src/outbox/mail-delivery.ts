@@ -4,12 +4,12 @@ import { type MailContent, openMail } from '../mail/content.ts'
 import { type Message, SendingError, type Transport } from '../mail/transport.ts'
 import type { Metrics } from '../metrics.ts'
 import type { DueMail, MailStore } from '../store/outbox/mail.ts'
-import { type Outbox, reasonOf } from './delivery.ts'
+import { type Outbox, toLogFields } from './delivery.ts'
 
 const GIVE_UP_ROWS = 500
 const MOST_COUNTED = 100_000
 const MOST_AT_ONCE = 4
-/** There is one mail server: when it cannot be reached, nothing is sent. */
+/** The recipient of every mail: when the server is unreachable, no mail is sent. */
 const SERVER = 'mail server'
 
 type Needs = {
@@ -22,8 +22,8 @@ type Needs = {
 }
 
 /**
- * Sends mail, at least once each: at once when a row was written anywhere, and again with growing pauses until the
- * server takes it or it is too old to be worth sending.
+ * Sends mail, at least once each. Retries with growing pauses until the server accepts it or it has expired (its link
+ * would no longer work).
  */
 export function createMailDelivery(needs: Needs): Outbox<DueMail> {
   const { mail, vault, transport, render, metrics, log } = needs
@@ -32,25 +32,31 @@ export function createMailDelivery(needs: Needs): Outbox<DueMail> {
     name: 'mail',
     table: 'mail',
     mostAtOnce: MOST_AT_ONCE,
-    claim: async (most, { resting }) => (resting.length > 0 ? [] : await mail.claim(most)),
-    receiverOf: () => SERVER,
+    claim: async (most, { backedOff }) => (backedOff.length > 0 ? [] : await mail.claim(most)),
+    recipientOf: () => SERVER,
 
-    async deliver(due, rest) {
+    async deliver(due, backOff) {
       try {
         const content = openMail(vault, due)
         if (content) await send(due, content)
         await mail.delete(due.id)
       } catch (error) {
         const isFinal = error instanceof SendingError && error.isFinal
-        if (error instanceof SendingError && !isFinal) rest()
+        if (error instanceof SendingError && !isFinal) backOff()
         metrics.mails.inc({ outcome: isFinal ? 'refused' : 'failed' })
-        log.warn({ event: 'mail.failed', mail: due.id, attempt: due.attempts, isFinal, ...reasonOf(error) })
-        // What cannot be deleted now is tried and refused once more.
+        log.warn({
+          event: 'mail.failed',
+          mail: due.id,
+          attempt: due.attempts,
+          isFinal,
+          ...toLogFields(error),
+        })
+        // If the deletion fails, the mail is tried and rejected once more.
         if (isFinal) await mail.delete(due.id).catch(() => {})
       }
     },
 
-    async tidy() {
+    async expire() {
       const givenUp = await mail.giveUp(GIVE_UP_ROWS)
       if (givenUp > 0) {
         metrics.mails.inc({ outcome: 'given_up' }, givenUp)
@@ -65,13 +71,13 @@ export function createMailDelivery(needs: Needs): Outbox<DueMail> {
     const rendered = render(content)
     const { file } = await transport.send({ id, to, language, date: createdAt, ...rendered })
     metrics.mails.inc({ outcome: 'sent' })
-    // The subject says what it is; the links are in the file alone.
+    // The log has the subject and the file, never the link.
     const about = file === undefined ? {} : { subject: rendered.subject, file }
     log.info({ event: 'mail.sent', mail: id, kind, to: maskAddress(to), attempt: attempts, ...about })
   }
 }
 
-/** Enough to recognise one's own: `a…@example.com`. */
+/** Masks an address for the log: `a…@example.com`. */
 export function maskAddress(address: string): string {
   const at = address.lastIndexOf('@')
   return `${[...address][0] ?? ''}…${address.slice(at)}`
