@@ -1,23 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, type TestClient } from './support/code-flow.ts'
+import { runDuringChange } from './support/concurrent-change.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, rows, send } from './support/http.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { runInto } from './support/run-into.ts'
-import { type Answer, rows, send } from './support/wire.ts'
 
 const NEW_PASSWORD = 'a wholly new passphrase'
 const REMEMBER = 'sallyport_remember'
 
 let server: TestServer
-let firstParty: WireApp
-let thirdParty: WireApp
+let firstParty: TestClient
+let thirdParty: TestClient
 let people = 0
 
 beforeAll(async () => {
   server = await startTestServer()
-  firstParty = await createWireApp(server, { first_party: true })
-  thirdParty = await createWireApp(server)
+  firstParty = await createTestClient(server, { first_party: true })
+  thirdParty = await createTestClient(server)
 })
 afterAll(() => server?.remove())
 
@@ -43,7 +43,7 @@ async function submitAndHold(
   })
 }
 
-const isSignedIn = async (user: EndUser) => (await firstParty.askSilently(user)).has('code')
+const isSignedIn = async (user: EndUser) => (await firstParty.authorizeSilently(user)).has('code')
 
 /** Signs in on the page that the account page leads to. */
 async function signInToAccount(username: string, fields: Record<string, string> = {}): Promise<EndUser> {
@@ -158,7 +158,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await firstParty.request()).url)
-    const held = await runInto(server, raise(username), () =>
+    const held = await runDuringChange(server, raise(username), () =>
       submitAndHold(user, page, { username, password: PASSWORD, remember: 'yes' }),
     )
     expect(held.headers.getSetCookie().join()).not.toContain(REMEMBER)
@@ -170,7 +170,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open('/account')
-    const left = await runInto(server, raise(username), () =>
+    const left = await runDuringChange(server, raise(username), () =>
       user.submit(page, { username, password: PASSWORD }),
     )
     expect(left.$('input[name=password]')).toHaveLength(1)
@@ -182,7 +182,9 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     const user = new EndUser(server.issuer)
     const page = await user.open((await firstParty.request()).url)
     const held = await submitAndHold(user, page, { username, password: PASSWORD })
-    const left = await runInto(server, raise(username), () => user.open(held.headers.get('location') ?? ''))
+    const left = await runDuringChange(server, raise(username), () =>
+      user.open(held.headers.get('location') ?? ''),
+    )
     expect(left.leftTo?.searchParams.has('code') ?? false).toBe(false)
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
     expect(await storedFor(username)).toEqual(NOTHING)
@@ -193,7 +195,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     const user = new EndUser(server.issuer)
     const page = await user.open((await thirdParty.request()).url)
     const consent = await user.submit(page, { username, password: PASSWORD })
-    const left = await runInto(server, raise(username), () => user.submit(consent, {}, 'approve'))
+    const left = await runDuringChange(server, raise(username), () => user.submit(consent, {}, 'approve'))
     expect(left.$('input[name=password]')).toHaveLength(1)
     expect(await storedFor(username)).toMatchObject({ grants: 0, consents: 0 })
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
@@ -204,7 +206,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     const user = await signInToAccount(username, { remember: 'yes' })
     for (const key of ['sallyport_session', 'sallyport_session.sig'])
       user.jar.setCookieSync(`${key}=; Path=/; Max-Age=0`, user.origin)
-    const left = await runInto(server, raise(username), () => user.open('/account'))
+    const left = await runDuringChange(server, raise(username), () => user.open('/account'))
     expect(left.$('input[name=password]')).toHaveLength(1)
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
   })
@@ -215,7 +217,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     for (const key of ['sallyport_session', 'sallyport_session.sig'])
       user.jar.setCookieSync(`${key}=; Path=/; Max-Age=0`, user.origin)
     // The secret was rotated before; only the statement that stores the session waits for the account.
-    const left = await runInto(
+    const left = await runDuringChange(
       server,
       ['select from account where username = $1 for update', username],
       () => user.open('/account'),
@@ -233,7 +235,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     const username = await createPerson()
     const attacker = await signInToAccount(username)
     const page = await attacker.open('/account/password')
-    await runInto(
+    await runDuringChange(
       server,
       [
         `update account set access_epoch = access_epoch + 1,
@@ -258,8 +260,8 @@ describe('a person who changes their password', () => {
     const done = await user.submit(page, { password: PASSWORD, new_password: NEW_PASSWORD })
     expect(done.url).toContain('done=password')
     expect((await firstParty.refresh(before.refreshToken)).status).toBe(200)
-    const other = await createWireApp(server, { first_party: true })
-    expect((await other.askSilently(user)).has('code')).toBe(true)
+    const other = await createTestClient(server, { first_party: true })
+    expect((await other.authorizeSilently(user)).has('code')).toBe(true)
     const restarted = cloneBrowser(user)
     for (const key of ['sallyport_session', 'sallyport_session.sig'])
       restarted.jar.setCookieSync(`${key}=; Path=/; Max-Age=0`, restarted.origin)
@@ -271,10 +273,10 @@ describe.skipIf(isPglite)('an authorization request in flight when its session e
   test('revokes unredeemed codes (RFC 9700 §4.14)', async () => {
     const username = await createPerson()
     const user = await signInToAccount(username)
-    const app = await createWireApp(server, { first_party: true })
+    const app = await createTestClient(server, { first_party: true })
     const request = await app.request({ scope: 'openid offline_access', prompt: 'consent' })
     const page = await user.open(request.url)
-    const left = await runInto(
+    const left = await runDuringChange(
       server,
       [
         `update oidc_session set ended_at = now()

@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient, userinfoStatus } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post } from './support/wire.ts'
+import { post } from './support/http.ts'
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 const NEW_PASSWORD = 'a wholly new passphrase'
 const COOKIES = ['sallyport_session', 'sallyport_remember']
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let people = 0
 
 beforeAll(async () => {
   server = await startTestServer()
-  app = await createWireApp(server, { client_name: 'Harbour Dashboard' })
+  app = await createTestClient(server, { client_name: 'Harbour Dashboard' })
 })
 afterAll(() => server?.remove())
 
@@ -27,7 +27,7 @@ type Holder = {
   user: EndUser
   refreshTokens: string[]
   accessTokens: string[]
-  as: Pick<WireApp['client'], 'client_id' | 'client_secret'>
+  as: Pick<TestClient['client'], 'client_id' | 'client_secret'>
 }
 
 async function setScene(): Promise<Scene> {
@@ -118,7 +118,8 @@ async function expectDead(...holders: Holder[]): Promise<void> {
 async function expectAlive(...holders: Holder[]): Promise<void> {
   for (const holder of holders) {
     expect(await livingTokens(holder)).toBe(holder.refreshTokens.length + holder.accessTokens.length)
-    if (holder.user.cookiesSet.length > 0) expect((await app.askSilently(holder.user)).has('code')).toBe(true)
+    if (holder.user.cookiesSet.length > 0)
+      expect((await app.authorizeSilently(holder.user)).has('code')).toBe(true)
   }
 }
 
@@ -181,7 +182,7 @@ describe('of a person in two browsers and with a device, nothing that was handed
     await press(desk.user, { what: 'app' })
     for (const holder of [phone, desk]) {
       expect(await livingTokens(holder)).toBe(0)
-      expect((await app.askSilently(holder.user)).get('error')).toBe('consent_required')
+      expect((await app.authorizeSilently(holder.user)).get('error')).toBe('consent_required')
     }
     await expectAlive(tv)
   })
@@ -225,9 +226,9 @@ describe('of a person in two browsers and with a device, nothing that was handed
     await later(60, async () => {
       const thief = new EndUser(server.issuer)
       thief.headers.cookie = old
-      expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(thief)).get('error')).toBe('login_required')
     })
-    expect((await app.askSilently(phone.user)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(phone.user)).get('error')).toBe('login_required')
     expect((await app.refresh(refreshToken)).body.error).toBe('invalid_grant')
     expect(await userinfoStatus(server, accessToken)).toBe(401)
     await expectAlive(desk, tv)

@@ -3,8 +3,8 @@ import { argon2i, argon2id, hash } from 'argon2'
 import { load } from 'cheerio'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { expectSameTime, pairsOf } from './support/timing.ts'
-import { exchange, posting, rows, sql } from './support/wire.ts'
+import { exchange, posting, rows, sql } from './support/http.ts'
+import { expectSameTime, pairsOf } from './support/response-time.ts'
 
 /** Each has a username and an e-mail address, so each is tried twice, beside two names that nobody has. */
 const PEOPLE = pairsOf({ usual: 60, full: 250 })

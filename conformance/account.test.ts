@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { cloneBrowser, createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, type TestClient, userinfoStatus } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, rows, send } from './support/wire.ts'
+import { post, rows, send } from './support/http.ts'
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
@@ -11,18 +11,18 @@ const SAFARI =
   'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1'
 
 let server: TestServer
-let app: WireApp
-let trusted: WireApp
+let app: TestClient
+let trusted: TestClient
 let username: string
 let people = 0
 
 beforeAll(async () => {
   server = await startTestServer()
-  app = await createWireApp(server, {
+  app = await createTestClient(server, {
     client_name: 'Harbour Dashboard',
     client_uri: 'https://harbour.example/',
   })
-  trusted = await createWireApp(server, { client_name: 'House App', first_party: true })
+  trusted = await createTestClient(server, { client_name: 'House App', first_party: true })
 })
 afterAll(() => server?.remove())
 beforeEach(async () => {
@@ -76,8 +76,8 @@ async function connectDevice(user: EndUser, name = 'Bridge TV') {
   }
 }
 
-const isSignedIn = async (user: EndUser) => (await trusted.askSilently(user)).has('code')
-const getTokens = (from: WireApp, user: EndUser, scope = 'openid') =>
+const isSignedIn = async (user: EndUser) => (await trusted.authorizeSilently(user)).has('code')
+const getTokens = (from: TestClient, user: EndUser, scope = 'openid') =>
   from.getTokens({ scope }, user, username)
 
 describe('the account page', () => {
@@ -257,7 +257,7 @@ describe('ending one thing', () => {
       expect((await app.refresh(refreshToken)).body.error).toBe('invalid_grant')
       expect(await userinfoStatus(server, accessToken)).toBe(401)
     }
-    expect((await app.askSilently(user)).get('error')).toBe('consent_required')
+    expect((await app.authorizeSilently(user)).get('error')).toBe('consent_required')
     expect((await trusted.refresh(others.refreshToken)).status).toBe(200)
   })
 })
@@ -512,7 +512,7 @@ describe('who comes back after the session ended', () => {
   test('is told so, signs in, and lands where they were going', async () => {
     const { user } = await trusted.getCode({}, browser(), username)
     await later(31 * 60, async () => {
-      expect((await trusted.askSilently(user)).get('error')).toBe('login_required')
+      expect((await trusted.authorizeSilently(user)).get('error')).toBe('login_required')
       const request = await trusted.request()
       const page = await user.open(request.url)
       expect(page.$('[role=status]').text()).toContain('Your session has ended')

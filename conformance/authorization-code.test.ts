@@ -3,15 +3,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import {
   cloneBrowser,
-  createWireApp,
+  createTestClient,
   expectTokenError,
+  type TestClient,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { sql } from './support/http.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
-import { sql } from './support/wire.ts'
 
 let server: TestServer
 let web: ClientDocument
@@ -56,7 +56,7 @@ describe('authorization code with PKCE', () => {
 
 describe('consent', () => {
   test('refused is access_denied, and nothing is remembered (RFC 6749 §4.1.2.1)', async () => {
-    const wire = await createWireApp(server)
+    const wire = await createTestClient(server)
     const user = new EndUser(server.issuer)
     const { url } = await wire.request()
     const consent = await user.submit(await user.open(url), { username: 'ada', password: PASSWORD })
@@ -65,15 +65,15 @@ describe('consent', () => {
     expect(leftTo?.searchParams.get('state')).toBe(url.searchParams.get('state'))
     expect(leftTo?.searchParams.get('iss')).toBe(server.issuer)
     expect(leftTo?.searchParams.has('code')).toBe(false)
-    expect((await wire.askSilently(user)).get('error')).toBe('consent_required')
+    expect((await wire.authorizeSilently(user)).get('error')).toBe('consent_required')
   })
 })
 
 describe('a person who is gone gets nothing', () => {
-  let wire: WireApp
+  let wire: TestClient
   let count = 0
   beforeAll(async () => {
-    wire = await createWireApp(server)
+    wire = await createTestClient(server)
   })
 
   type Removal = (username: string) => Promise<unknown>
@@ -113,10 +113,10 @@ describe('a person who is gone gets nothing', () => {
         new EndUser(server.issuer),
         username,
       )
-      expect((await wire.askSilently(user)).get('code')).toBeTruthy()
+      expect((await wire.authorizeSilently(user)).get('code')).toBeTruthy()
       await remove(username)
 
-      expect((await wire.askSilently(user)).get('error')).toBe('login_required')
+      expect((await wire.authorizeSilently(user)).get('error')).toBe('login_required')
       for (const token of [accessToken, offline.accessToken])
         expect(await userinfoStatus(server, token)).toBe(401)
       for (const token of [refreshToken, offline.refreshToken]) expectTokenError(await wire.refresh(token))
@@ -159,7 +159,7 @@ describe('a person who is gone gets nothing', () => {
   )
 
   test('a client deleted while its pages are open: no code, and no fault (RFC 6749 §4.1.2.1)', async () => {
-    const brief = await createWireApp(server)
+    const brief = await createTestClient(server)
     const user = new EndUser(server.issuer)
     const login = await user.open((await brief.request()).url)
     const consent = await cloneBrowser(user).submit(login, { username: 'ada', password: PASSWORD })

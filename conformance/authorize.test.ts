@@ -2,16 +2,16 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createWireApp, expectErrorPage, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectErrorPage, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post, send } from './support/http.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { type Answer, post, send } from './support/wire.ts'
 
 const APP_ORIGIN = new URL(CALLBACK).origin
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
@@ -21,7 +21,7 @@ beforeAll(async () => {
     name: 'Ada Lovelace',
     password: PASSWORD,
   })
-  app = await createWireApp(server, { scope: 'openid profile' })
+  app = await createTestClient(server, { scope: 'openid profile' })
 })
 afterAll(() => server?.remove())
 
@@ -84,12 +84,12 @@ describe('a request of which it is not sure who sent it', () => {
   )
 
   test('a disabled client is no client, until it is enabled again (RFC 6749 §4.1.2.1)', async () => {
-    const { client, askSilently } = await createWireApp(server)
+    const { client, authorizeSilently } = await createTestClient(server)
     const url = await changed({ client_id: client.client_id })
     await server.admin.clients.update({ client_id: client.client_id, disabled: true })
     expectErrorPage(await visit(url))
     await server.admin.clients.update({ client_id: client.client_id, disabled: false })
-    expect((await askSilently(new EndUser(server.issuer))).get('error')).toBe('login_required')
+    expect((await authorizeSilently(new EndUser(server.issuer))).get('error')).toBe('login_required')
   })
 })
 

@@ -2,9 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startChildServer } from './support/child-server.ts'
-import { createWireApp, expectTokenError, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectTokenError, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, rows, send, sql } from './support/http.ts'
 import {
   answer,
   breakOff,
@@ -15,7 +16,6 @@ import {
   startLogoutReceiver,
   verifyLogoutToken,
 } from './support/logout-receiver.ts'
-import { post, rows, send, sql } from './support/wire.ts'
 
 const ALLOWED = { OUTBOUND_ALLOWED_NETWORKS: '127.0.0.0/8' }
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
@@ -36,13 +36,13 @@ afterAll(async () => {
   await receiver?.close()
 })
 
-type Told = WireApp & Readonly<{ path: string }>
+type Told = TestClient & Readonly<{ path: string }>
 
 /** An app that is told at a path of its own. */
 async function createTold(registration: Record<string, unknown> = {}, at = server): Promise<Told> {
   const path = `/app-${++count}`
   const backchannel_logout_uri = receiver.url + path
-  const app = await createWireApp(at, { first_party: true, backchannel_logout_uri, ...registration })
+  const app = await createTestClient(at, { first_party: true, backchannel_logout_uri, ...registration })
   return { ...app, path }
 }
 
@@ -54,7 +54,7 @@ async function createPerson(at = server): Promise<string> {
 }
 
 /** With the client go its rows: nobody else's test waits for an app that hangs. */
-const remove = ({ client }: WireApp) => server.admin.clients.delete({ client_id: client.client_id })
+const remove = ({ client }: TestClient) => server.admin.clients.delete({ client_id: client.client_id })
 
 async function signOut(user: EndUser): Promise<void> {
   const page = await user.open('/logout')
@@ -65,7 +65,7 @@ const sidOf = ({ idToken }: { idToken: string }) => decodeJwt(idToken).sid
 const jtisAt = (path: string) => receiver.at(path).map(({ claims }) => claims.jti)
 
 /** Lets the pause before the next attempt pass; on the embedded database it has to be sat out. */
-async function letPausePass({ client }: WireApp, attempts?: number): Promise<void> {
+async function letPausePass({ client }: TestClient, attempts?: number): Promise<void> {
   if (isPglite) return
   await sql(
     server,
@@ -75,13 +75,13 @@ async function letPausePass({ client }: WireApp, attempts?: number): Promise<voi
   await sql(server, `select pg_notify('sallyport_change', 'backchannel_logout')`)
 }
 
-const expectLogged = (event: string, { client }: WireApp) =>
+const expectLogged = (event: string, { client }: TestClient) =>
   vi.waitFor(() => expect(server.logged()).toMatch(new RegExp(`"${event}".*${client.client_id}`)), 5_000)
 
-const pending = async ({ client }: WireApp): Promise<number> =>
+const pending = async ({ client }: TestClient): Promise<number> =>
   (await rows(server, `select from backchannel_logout where client_id = $1`, [client.client_id])).length
 
-const eventsOf = ({ client }: WireApp) =>
+const eventsOf = ({ client }: TestClient) =>
   rows<{ type: string; account_sub: string; detail: { jti: string; attempts: number } }>(
     server,
     `select type, account_sub, detail from event where client_id = $1 and type like 'backchannel%' order by id`,
@@ -146,7 +146,7 @@ describe('signing out', () => {
     await signOut(user)
     // What is sent to an app is cut off after 2.5 s.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
-    expect((await app.askSilently(user)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(user)).get('error')).toBe('login_required')
     await receiver.expect(app.path)
     await remove(app)
   })
@@ -457,7 +457,7 @@ describe('where an app is told', () => {
     'gopher://app.example.test/',
     '/logout',
   ])('is not %s (BCL §2.2, M05, M07)', async (backchannel_logout_uri) => {
-    const known = await createWireApp(strict)
+    const known = await createTestClient(strict)
     const registration = { type: 'service', client_name: 'App', backchannel_logout_uri }
     await expect(strict.admin.clients.create(registration)).rejects.toThrow(/backchannel_logout_uri/)
     const { client_id } = known.client

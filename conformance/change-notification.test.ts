@@ -4,7 +4,7 @@ import type { RunningServer } from '../src/app/server.ts'
 import { listenForNotifications } from '../src/db/change-notification.ts'
 import { FaultProxy } from './support/fault-proxy.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
-import { basic, rows, send, sql } from './support/wire.ts'
+import { basic, rows, send, sql } from './support/http.ts'
 
 const API = 'https://tides.example.test'
 

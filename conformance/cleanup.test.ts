@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, send, sql } from './support/wire.ts'
+import { rows, send, sql } from './support/http.ts'
 
 /** Long past the time that expired rows are kept for. */
 const LONG_AGO = `now() - interval '2 hours'`

@@ -12,8 +12,8 @@ import { createLog } from '../src/log.ts'
 import { later } from './support/clock.ts'
 import { freePort } from './support/database-server.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, basic, post, statuses } from './support/http.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { type Answer, basic, post, statuses } from './support/wire.ts'
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const GRANT = { grant_type: 'client_credentials' }

@@ -3,8 +3,8 @@ import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, type Form, post } from './support/http.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
-import { type Answer, type Form, post } from './support/wire.ts'
 
 const GRANT = { grant_type: 'client_credentials' }
 const SIGNED = {

@@ -1,16 +1,16 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { FaultProxy } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { exchange, posting, rows } from './support/wire.ts'
+import { exchange, posting, rows } from './support/http.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 /** A short window of refresh replay, with room for a late heartbeat. */
@@ -21,7 +21,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
   let server: TestServer
   let another: string
   let faultProxy: FaultProxy
-  let app: WireApp
+  let app: TestClient
 
   beforeAll(async () => {
     const settings = { REFRESH_REPLAY_SECONDS: String(WINDOW_SECONDS) }
@@ -33,7 +33,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
     })
     another = (await server.startAnother()).url
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
-    app = await createWireApp(server, { first_party: true })
+    app = await createTestClient(server, { first_party: true })
   })
   afterAll(async () => {
     await server?.remove()
@@ -43,7 +43,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
   /** Refreshes, and disconnects before the answer. */
   async function hangUp(refresh_token: string): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const trap = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+    const injected = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
       text.includes('/* token_commit */'),
     )
     const leaving = new AbortController()
@@ -51,7 +51,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
       ...posting({ grant_type: 'refresh_token', refresh_token }, { as: app.client }),
       signal: leaving.signal,
     }).catch(() => {})
-    await vi.waitFor(() => expect(trap.struck()).toHaveLength(1), { timeout: 10_000 })
+    await vi.waitFor(() => expect(injected.struck()).toHaveLength(1), { timeout: 10_000 })
     leaving.abort()
     await sent
     // After this answer the instance has seen the disconnect.

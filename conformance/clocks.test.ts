@@ -4,24 +4,24 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { shiftClock, withWrongClock } from './support/clock.ts'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
+  type TestClient,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { runCommand } from './support/command-line.ts'
 import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { letPollIntervalPass, post, rows } from './support/wire.ts'
+import { letPollIntervalPass, post, rows } from './support/http.ts'
 
 const API = 'https://tides.example.test'
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let service: ClientDocument
 let tv: ClientDocument
 
@@ -32,7 +32,7 @@ beforeAll(async () => {
   await resources.create({ identifier: API, scope: 'tides:read', format: 'jwt' })
   service = await clients.create({ type: 'service', client_name: 'Robot', resources: [API] })
   tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(() => server?.remove())
 
@@ -53,7 +53,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       const there = new EndUser(server.issuer, shifted.url, here.jar)
       return { here, there }
     }
-    const isSignedIn = async (user: EndUser) => (await app.askSilently(user)).has('code')
+    const isSignedIn = async (user: EndUser) => (await app.authorizeSilently(user)).has('code')
     const introspect = async (at: string, token: string) =>
       (await post(`${at}/introspect`, { token }, { as: app.client })).body
 
@@ -125,7 +125,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
         ['there', 'here'],
       ] as const) {
         const user = browser()
-        const other = await createWireApp(server)
+        const other = await createTestClient(server)
         const { client_id } = other.client
         const { searchParams } = (await other.request()).url
         const pushed = await post(`${user[first].target}/par`, searchParams, { as: other.client })
@@ -202,12 +202,12 @@ test.each([86_400, -86_400])(
       // The browser has a clock of its own.
       const visitor = new EndUser(server.issuer)
       visitor.headers.cookie = cookie
-      expect((await app.askSilently(visitor)).has('code')).toBe(true)
+      expect((await app.authorizeSilently(visitor)).has('code')).toBe(true)
       expect(await userinfoStatus(server, accessToken)).toBe(200)
       expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(503)
       return expectRefreshed(await app.refresh(refreshToken))
     })
-    expect((await app.askSilently(user)).has('code')).toBe(true)
+    expect((await app.authorizeSilently(user)).has('code')).toBe(true)
     expect(await userinfoStatus(server, tokens.accessToken)).toBe(200)
     expectRefreshed(await app.refresh(tokens.refreshToken))
     expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(200)

@@ -1,26 +1,26 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
 import {
-  createWireApp,
+  createTestClient,
   expectTokenError,
+  type TestClient,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, sql, statuses } from './support/wire.ts'
+import { post, sql, statuses } from './support/http.ts'
 
 let server: TestServer
-let app: WireApp
-let other: WireApp
+let app: TestClient
+let other: TestClient
 let ada: EndUser
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server)
-  other = await createWireApp(server, { client_name: 'Other App' })
+  app = await createTestClient(server)
+  other = await createTestClient(server, { client_name: 'Other App' })
 })
 afterAll(() => server?.remove())
 // A session of its own for every test: ending one grant must not touch the next test.
@@ -56,7 +56,7 @@ describe('a code is good once (RFC 6749 §4.1.2)', () => {
       await expectDead(tokens)
       await expectDead(refreshed)
       // What the person agreed to outlives the grant: the app gets another one.
-      expect((await app.askSilently(ada)).get('code')).toBeTruthy()
+      expect((await app.authorizeSilently(ada)).get('code')).toBeTruthy()
     },
   )
 
@@ -167,7 +167,7 @@ describe('between code and token', () => {
     ['deleted', (client_id) => server.admin.clients.delete({ client_id })],
     ['disabled', (client_id) => server.admin.clients.update({ client_id, disabled: true })],
   ])('the client is %s: invalid_client (RFC 6749 §5.2)', async ([, end]) => {
-    const brief = await createWireApp(server, { client_name: 'Brief App' })
+    const brief = await createTestClient(server, { client_name: 'Brief App' })
     const { form } = await brief.getCode({}, ada)
     await end(brief.client.client_id)
     expectTokenError(await brief.token(form), 'invalid_client', 401)

@@ -1,21 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { FaultProxy } from './support/fault-proxy.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, rows, sql } from './support/http.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { post, rows, sql } from './support/wire.ts'
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
@@ -23,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 beforeEach(async () => {
-  app = await createWireApp(server)
+  app = await createTestClient(server)
 })
 
 const newBrowser = () => new EndUser(server.issuer)
@@ -46,7 +46,7 @@ describe('an app that others can pass themselves off as', () => {
   test.for([{ first_party: false }, { first_party: true }])(
     'on a phone or desktop, %j, is asked about each time and never answered without a page (RFC 8252 §8.6)',
     async ({ first_party }) => {
-      app = await createWireApp(server, {
+      app = await createTestClient(server, {
         type: 'native',
         first_party,
         redirect_uris: ['com.example.app:/callback'],
@@ -55,7 +55,7 @@ describe('an app that others can pass themselves off as', () => {
       const first = await user.submit(await signIn(user), {}, 'approve')
       expect(first.leftTo?.protocol).toBe('com.example.app:')
       expect(first.leftTo?.searchParams.get('code')).toBeTruthy()
-      expect((await app.askSilently(user)).get('error')).toMatch(/^(interaction|consent)_required$/)
+      expect((await app.authorizeSilently(user)).get('error')).toMatch(/^(interaction|consent)_required$/)
       expect((await signIn(user)).$('button[value=approve]')).toHaveLength(1)
     },
   )
@@ -76,13 +76,13 @@ describe('an app that others can pass themselves off as', () => {
   test('shows nothing of its own but text, and links that are http(s) (CVE-2021-26715)', async () => {
     for (const name of ['client_uri', 'policy_uri', 'tos_uri', 'logo_uri'])
       for (const uri of ['javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', '//evil.test'])
-        await expect(createWireApp(server, { [name]: uri }), `${name}: ${uri}`).rejects.toThrow()
+        await expect(createTestClient(server, { [name]: uri }), `${name}: ${uri}`).rejects.toThrow()
     const client_name = '<img src=x onerror=alert(1)>"\'</title><script>alert(1)</script>'
     const links = {
       client_uri: 'https://app.example.test/"onclick="x',
       tos_uri: 'https://app.example.test/tos',
     }
-    app = await createWireApp(server, { client_name, ...links })
+    app = await createTestClient(server, { client_name, ...links })
     const consent = await signIn(newBrowser())
     expect(consent.$('bdi').text()).toContain(client_name)
     expect(consent.$('img, [onerror], [onclick], script:not([nonce])')).toHaveLength(0)
@@ -186,8 +186,8 @@ describe('a grant belongs to one browser', () => {
       expectRefreshed(await app.refresh(first.refreshToken))
       await sql(server, `update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
       expectTokenError(await app.refresh(first.refreshToken))
-      expect((await app.askSilently(first.user)).get('error')).toBe('login_required')
-      expect((await app.askSilently(second.user)).get('code')).toBeTruthy()
+      expect((await app.authorizeSilently(first.user)).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(second.user)).get('code')).toBeTruthy()
       expectRefreshed(await app.refresh(second.refreshToken))
     },
   )
@@ -217,7 +217,7 @@ describe('a grant belongs to one browser', () => {
       await sql(server, `update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
       expectTokenError(await refresh())
       expect(await userinfoStatus(server, first.accessToken)).toBe(401)
-      expect((await app.askSilently(phone)).get('code')).toBeTruthy()
+      expect((await app.authorizeSilently(phone)).get('code')).toBeTruthy()
     },
   )
 })
@@ -233,18 +233,21 @@ test.skipIf(isPglite)(
       return database.href
     })
     await slow.admin.users.create({ username: 'ada', password: PASSWORD })
-    const slowApp = await createWireApp(slow)
+    const slowApp = await createTestClient(slow)
     const ada = new EndUser(slow.issuer)
     const request = await slowApp.request({ scope: 'openid offline_access', prompt: 'consent' })
     const login = await ada.open(request.url)
     const consent = await ada.submit(login, { username: 'ada', password: PASSWORD })
 
     // The engine has read the session, and goes on with it after the session has ended.
-    const trap = faultProxy?.onStatement('after', { kind: 'delay', milliseconds: 1_500 }, {}, ({ text }) =>
-      text.includes('session_find'),
+    const injected = faultProxy?.onStatement(
+      'after',
+      { kind: 'delay', milliseconds: 1_500 },
+      {},
+      ({ text }) => text.includes('session_find'),
     )
     const answering = ada.submit(consent, {}, 'approve')
-    while (trap?.struck().length === 0) await pause(10)
+    while (injected?.struck().length === 0) await pause(10)
     await pause(300)
     await slow.admin.users.signOut({ username: 'ada' })
     const { leftTo } = await answering
@@ -254,7 +257,7 @@ test.skipIf(isPglite)(
       expectTokenError(await slowApp.token({ ...form, code_verifier: request.verifier }))
     }
     // Under a new identifier, as a page leaves it, the session has ended all the same.
-    expect((await slowApp.askSilently(ada)).get('error')).toBe('login_required')
+    expect((await slowApp.authorizeSilently(ada)).get('error')).toBe('login_required')
     await slow.remove()
     faultProxy?.close()
   },

@@ -1,23 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post, send } from './support/http.ts'
 import { expectSafeHeaders, head, sendRaw } from './support/raw-socket.ts'
-import { type Answer, post, send } from './support/wire.ts'
 
 const PAGE = { accept: 'text/html,application/xhtml+xml' }
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let authorizeUrl: URL
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create(CREDENTIALS)
   await server.admin.users.create({ username: 'mallory', password: PASSWORD })
-  app = await createWireApp(server, { first_party: true })
-  authorizeUrl = (await (await createWireApp(server)).request()).url
+  app = await createTestClient(server, { first_party: true })
+  authorizeUrl = (await (await createTestClient(server)).request()).url
 })
 afterAll(() => server?.remove())
 

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
+import { type DedicatedPostgres, startDedicatedPostgres } from './support/dedicated-postgres.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
-import { getTokens } from './support/honest-client.ts'
-import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
+import { getTokens } from './support/retrying-client.ts'
 import { createGrantsInUse, type GrantsInUse, type TokenRequest } from './support/token-grants.ts'
 import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
 
@@ -17,14 +17,14 @@ const REDEMPTIONS_EACH = 12
 // A separate Postgres, because the test stops it; the two instances are separate processes, because the test observes
 // that they keep running.
 describe('a Postgres that is restarted', () => {
-  let postgres: OwnPostgres
+  let postgres: DedicatedPostgres
   let server: TestServer
   let children: ChildServer[]
   let tokenInvariants: TokenInvariants
   let grants: GrantsInUse
 
   beforeAll(async () => {
-    postgres = await startOwnPostgres()
+    postgres = await startDedicatedPostgres()
     const settings = {
       TRUSTED_PROXIES: '127.0.0.1,::1',
       REFRESH_REPLAY_SECONDS: String(WINDOW_SECONDS),
@@ -130,7 +130,7 @@ describe('a Postgres that is restarted', () => {
     for (const { isAlive } of children) expect(isAlive()).toBe(true)
     expect(await tokenInvariants.lost()).toEqual([])
     // One good refresh token a family; who started afresh left one, with its access token, that nobody has.
-    const { refresh, orphans } = await tokenInvariants.bornSince(load.mark)
+    const { refresh, orphans } = await tokenInvariants.createdSince(load.mark)
     expect(refresh).toBe(families + startedAfresh)
     expect(orphans).toBe(2 * startedAfresh)
   })

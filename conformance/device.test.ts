@@ -6,8 +6,8 @@ import { later } from './support/clock.ts'
 import { approveDevice, enterCode, pollDevice, type Started, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, type Form, letPollIntervalPass, post, sql, statuses } from './support/http.ts'
 import { createRelyingParty } from './support/relying-party.ts'
-import { type Answer, type Form, letPollIntervalPass, post, sql, statuses } from './support/wire.ts'
 
 const SCOPE = 'openid profile offline_access'
 

@@ -8,8 +8,8 @@ import { createSilentTerminal } from '../docs/build/terminal.ts'
 import { run } from '../src/cli/program.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post } from './support/http.ts'
 import { type LogoutReceiver, startLogoutReceiver } from './support/logout-receiver.ts'
-import { type Answer, post } from './support/wire.ts'
 
 const DOCUMENTED_ISSUER = 'http://localhost:4000'
 

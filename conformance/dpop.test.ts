@@ -4,11 +4,11 @@ import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { later } from './support/clock.ts'
-import { createWireApp } from './support/code-flow.ts'
+import { createTestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post, send, statuses } from './support/http.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
-import { type Answer, post, send, statuses } from './support/wire.ts'
 
 const SIGNED = 'https://signed.api.example.test'
 const GRANT = { grant_type: 'client_credentials' }
@@ -136,7 +136,7 @@ describe('DPoP', () => {
   })
 
   test('is part of a retry for confidential clients, too, whose refresh tokens are not bound', async () => {
-    const web = await createWireApp(server)
+    const web = await createTestClient(server)
     const { refreshToken } = await web.getTokens()
     const send = (dpop?: string) =>
       post(`${server.issuer}/token`, refreshForm(refreshToken), {

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
+import { runDuringChange } from './support/concurrent-change.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, send } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { runInto } from './support/run-into.ts'
-import { rows, send } from './support/wire.ts'
 
 let server: TestServer
 let mail: MailServer
-let app: WireApp
+let app: TestClient
 let username: string
 let email: string
 let user: EndUser
@@ -18,7 +18,7 @@ let count = 0
 beforeAll(async () => {
   mail = await startMailServer()
   server = await startTestServer({ SMTP_URL: mail.url, TRUSTED_PROXIES: '127.0.0.1' })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(async () => {
   await server?.remove()
@@ -251,7 +251,7 @@ describe('a change that somebody else began', () => {
     const raise = 'update account set access_epoch = access_epoch + 1 where username = $1'
     // After two minutes, a use stores the session again.
     const left = await later(2 * 60, () =>
-      runInto(server, [raise, username], () => user.submit(page, { email: `thief-${email}` })),
+      runDuringChange(server, [raise, username], () => user.submit(page, { email: `thief-${email}` })),
     )
     expect(left.$('input[name=password]')).toHaveLength(1)
     const links = await rows(

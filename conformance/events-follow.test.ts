@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningCommand, startCommand } from './support/command-line.ts'
+import { type DedicatedPostgres, startDedicatedPostgres } from './support/dedicated-postgres.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type OwnPostgres, startOwnPostgres } from './support/own-postgres.ts'
-import { sql } from './support/wire.ts'
+import { sql } from './support/http.ts'
 
 // A Postgres of its own, for it is stopped; the command is a process of its own, as operators run it.
 describe('who follows events', () => {
-  let postgres: OwnPostgres
+  let postgres: DedicatedPostgres
   let server: TestServer
   let following: RunningCommand
 
   beforeAll(async () => {
-    postgres = await startOwnPostgres()
+    postgres = await startDedicatedPostgres()
     server = await startTestServer({}, async () => postgres.url)
     following = follow('--json')
     await following.prints('key.created')

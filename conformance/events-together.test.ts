@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
-import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { fromNewNetwork } from './support/client-network.ts'
+import { cloneBrowser, createTestClient, type TestClient } from './support/code-flow.ts'
 import { startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
+import { atEveryStatement } from './support/fault-injection.ts'
 import { type Fault, FaultProxy, type Point } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { fromElsewhere } from './support/network.ts'
-import { atEveryStatement } from './support/trial.ts'
-import { exchange, posting, rows } from './support/wire.ts'
+import { exchange, posting, rows } from './support/http.ts'
 
 const FAULTS: readonly { name: string; point: Point; fault: Fault }[] = [
   { name: 'a full disk at', point: 'before', fault: { kind: 'error', sqlState: '53100' } },
@@ -33,8 +33,8 @@ describe('what happens and its event are both there or neither', () => {
   let server: TestServer
   let faultProxy: FaultProxy
   let other: Awaited<ReturnType<TestServer['startAnother']>>
-  let app: WireApp
-  let third: WireApp
+  let app: TestClient
+  let third: TestClient
   let tv: ClientDocument
 
   beforeAll(async () => {
@@ -43,8 +43,8 @@ describe('what happens and its event are both there or neither', () => {
     faultProxy = new FaultProxy({ host: database.hostname, port: Number(database.port) })
     database.port = String(await faultProxy.open())
     other = await server.startAnother({ DATABASE_URL: database.href })
-    app = await createWireApp(server, { first_party: true })
-    third = await createWireApp(server)
+    app = await createTestClient(server, { first_party: true })
+    third = await createTestClient(server)
     tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
     // Until a server hears of changes it remembers nothing for long.
     await pause(1_500)
@@ -67,7 +67,7 @@ describe('what happens and its event are both there or neither', () => {
   }
   function newBrowser() {
     const user = new EndUser(server.issuer)
-    user.headers = fromElsewhere()
+    user.headers = fromNewNetwork()
     return user
   }
   async function signedIn() {
@@ -252,7 +252,7 @@ describe('what happens and its event are both there or neither', () => {
 
   async function deviceOf() {
     const { sub, user } = await signedIn()
-    const started = await startDevice(server, tv, { scope: 'openid' }, fromElsewhere())
+    const started = await startDevice(server, tv, { scope: 'openid' }, fromNewNetwork())
     const page = await user.submit(await user.open(started.verification_uri_complete))
     return { sub, deviceCode: started.device_code, page, at: cloneBrowser(user, other.url) }
   }
@@ -260,7 +260,7 @@ describe('what happens and its event are both there or neither', () => {
   describe.for(FAULTS)('with $name any of the statements', ({ point, fault }) => {
     test.for(Object.keys(deeds))('%s (ASVS 16.2.1)', async (name) => {
       let happened = 0
-      const { statements, complaints } = await atEveryStatement(
+      const { statements, violations } = await atEveryStatement(
         { faultProxy, point, fault },
         async (strike) => {
           const prepare = deeds[name]
@@ -273,7 +273,7 @@ describe('what happens and its event are both there or neither', () => {
           return isDone === recorded ? [] : [`done ${isDone} times, recorded ${recorded} times`]
         },
       )
-      expect(complaints).toEqual([])
+      expect(violations).toEqual([])
       // Without a fault it happens; had it always happened, no fault would have struck what matters.
       expect(happened).toBeGreaterThan(0)
       expect(statements).toBeGreaterThan(0)

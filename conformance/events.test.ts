@@ -2,10 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { EventDocument } from '../src/admin/events.ts'
 import { later } from './support/clock.ts'
-import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, rows, sql } from './support/wire.ts'
+import { post, rows, sql } from './support/http.ts'
 
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
 const NEWER_FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0'
@@ -13,13 +13,13 @@ const CURL = 'curl/8.5.0'
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let username: string
 let people = 0
 
 beforeAll(async () => {
   server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1' })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(() => server?.remove())
 beforeEach(async () => {
@@ -88,7 +88,7 @@ describe('on record', () => {
   })
 
   test('is what a person lets apps and devices do, and what those do; who, where, for whom, by which request', async () => {
-    const third = await createWireApp(server)
+    const third = await createTestClient(server)
     const user = browser()
     const { refreshToken } = await third.getTokens({ scope: 'openid email' }, user, username)
     await third.refresh(refreshToken)
@@ -133,10 +133,10 @@ describe('on record', () => {
   test('is each token that a client gives back, once, and none that nobody had', async () => {
     const first = await app.getTokens({}, browser(), username)
     const second = await app.getTokens({}, browser(), username)
-    const revoke = (token: string, as: WireApp['client'] = app.client) =>
+    const revoke = (token: string, as: TestClient['client'] = app.client) =>
       post(`${server.url}/revoke`, { token }, { as })
     expect((await revoke('never-was')).status).toBe(200)
-    const robber = await createWireApp(server)
+    const robber = await createTestClient(server)
     await revoke(first.accessToken, robber.client)
     expect(await list({ types: ['token.revoked'] })).toEqual([])
     for (const token of [first.accessToken, second.refreshToken]) {
@@ -260,7 +260,7 @@ describe('what should not happen', () => {
       // The answer would take the cookie away.
       const thief = cloneBrowser(stolen)
       thief.headers = { 'user-agent': CURL, 'x-forwarded-for': '198.51.100.9' }
-      expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(thief)).get('error')).toBe('login_required')
     }
     for (let times = 0; times < 3; times++) await useIt()
     const events = await list({ anomalies: true })
@@ -286,7 +286,7 @@ describe('what should not happen', () => {
       await later(seconds, async () => {
         const thief = browser()
         thief.headers.cookie = cookie
-        expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+        expect((await app.authorizeSilently(thief)).get('error')).toBe('login_required')
       })
       const [event] = (await list({ types: ['session.used_after_expiry'] })).slice(-1)
       expect(event?.detail).toEqual({ limit })
@@ -297,7 +297,7 @@ describe('what should not happen', () => {
     const user = await signIn()
     const use = async (userAgent: string, address: string) => {
       user.headers = { 'user-agent': userAgent, 'x-forwarded-for': address }
-      expect((await app.askSilently(user)).has('code')).toBe(true)
+      expect((await app.authorizeSilently(user)).has('code')).toBe(true)
       return typesOf(await list({ anomalies: true }))
     }
     expect(await use(NEWER_FIREFOX, '203.0.113.7')).toEqual([])

@@ -2,12 +2,18 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { tokensOf } from './support/code-flow.ts'
+import {
+  atEveryStatement,
+  checkTokenRequest,
+  describeAnswer,
+  findViolation,
+  isRefusal,
+} from './support/fault-injection.ts'
 import { type Fault, FaultProxy, isHousekeeping, type Point } from './support/fault-proxy.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, exchange } from './support/http.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
 import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
-import { atEveryStatement, inWords, isRefusal, tryTokenRequest, whatIsWrongWith } from './support/trial.ts'
-import { type Answer, exchange } from './support/wire.ts'
 
 const LOST: Fault = { kind: 'drop' }
 const FAULTS: Record<string, Fault> = {
@@ -66,10 +72,10 @@ describe('when the database fails', () => {
         async ([, fault]) => {
           const grant = grants[name]
           const isHarmless = fault.kind === 'delay'
-          const { statements, complaints } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
-            tryTokenRequest({ grant, tokenInvariants, at, strike, isHarmless }),
+          const { statements, violations } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
+            checkTokenRequest({ grant, tokenInvariants, at, strike, isHarmless }),
           )
-          expect(complaints).toEqual([])
+          expect(violations).toEqual([])
           expect(statements).toBeGreaterThan(0)
         },
       )
@@ -88,16 +94,16 @@ describe('when the database fails', () => {
       if (first.status === 200) {
         // Looked, and found its own commit.
         tokenInvariants.record(first)
-        expect(await tokenInvariants.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 0 })
+        expect(await tokenInvariants.createdSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 0 })
         return
       }
-      expect(whatIsWrongWith(first, { mayFail: true })).toBeUndefined()
+      expect(findViolation(first, { mayFail: true })).toBeUndefined()
       expect(await request.send(at)).toSatisfy(isRefusal)
-      expect(await tokenInvariants.bornSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 2 })
+      expect(await tokenInvariants.createdSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 2 })
       await tokenInvariants.change(`update oidc_token set consumed_at = consumed_at - interval '1 minute'`)
       tokenInvariants.release()
       expect(await request.send(at)).toSatisfy(isRefusal)
-      expect(await tokenInvariants.bornSince(mark)).toEqual({ access: 0, refresh: 0, orphans: 0 })
+      expect(await tokenInvariants.createdSince(mark)).toEqual({ access: 0, refresh: 0, orphans: 0 })
     },
   )
 
@@ -107,32 +113,32 @@ describe('when the database fails', () => {
     test.for(faults)(
       '%s: a revocation is done, or 503 and then done (RFC 7009 §2.2.1)',
       async ([, fault]) => {
-        const { statements, complaints } = await atEveryStatement(
+        const { statements, violations } = await atEveryStatement(
           { faultProxy, point, fault },
           async (strike) => {
             const mark = await tokenInvariants.mark()
             const { spends: token } = await grants.refresh.prepare()
             const said: string[] = []
             const sayUnlessDead = async (when: string) => {
-              const { access, refresh } = await tokenInvariants.bornSince(mark)
+              const { access, refresh } = await tokenInvariants.createdSince(mark)
               // A refresh token takes the access tokens of its grant along (RFC 7009 §2.1).
               if (access + refresh > 0)
                 said.push(`${when}, and ${access} access and ${refresh} refresh tokens live`)
             }
             const { result: first, isStruck } = await strike(() => grants.refresh.revoke(token, at))
-            const wrong = whatIsWrongWith(first, { mayFail: isStruck })
+            const wrong = findViolation(first, { mayFail: isStruck })
             if (wrong) said.push(wrong)
             if (isSuccess(first)) await sayUnlessDead('200')
             else {
               const second = await grants.refresh.revoke(token, at)
-              if (second.status !== 200) said.push(`the retry got ${inWords(second)}`)
+              if (second.status !== 200) said.push(`the retry got ${describeAnswer(second)}`)
               await sayUnlessDead('200 for the retry')
             }
             tokenInvariants.release()
             return said
           },
         )
-        expect(complaints).toEqual([])
+        expect(violations).toEqual([])
         expect(statements).toBeGreaterThan(0)
       },
     )
@@ -148,16 +154,16 @@ describe('when the database fails', () => {
           introspection: () => grants.code.introspect(accessToken, at),
         }
         for (const [name, use] of Object.entries(uses)) {
-          const { statements, complaints } = await atEveryStatement(
+          const { statements, violations } = await atEveryStatement(
             { faultProxy, point, fault },
             async (strike) => {
               const { result, isStruck } = await strike(use)
-              const wrong = whatIsWrongWith(result, { mayFail: isStruck })
+              const wrong = findViolation(result, { mayFail: isStruck })
               const isInactive = isSuccess(result) && result.body.active === false
               return [wrong, isInactive ? 'called inactive' : undefined].filter((text) => text !== undefined)
             },
           )
-          expect(complaints, name).toEqual([])
+          expect(violations, name).toEqual([])
           expect(statements, name).toBeGreaterThan(0)
         }
       },
@@ -178,10 +184,10 @@ describe('when the database fails', () => {
         async (point) => {
           const fault: Fault = { kind: 'drop', meanwhile: child.kill }
           const grant = grants[name]
-          const { statements, complaints } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
-            tryTokenRequest({ grant, tokenInvariants, at: child.url, strike, revive: child.start }),
+          const { statements, violations } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
+            checkTokenRequest({ grant, tokenInvariants, at: child.url, strike, revive: child.start }),
           )
-          expect(complaints).toEqual([])
+          expect(violations).toEqual([])
           expect(statements).toBeGreaterThan(0)
         },
       )

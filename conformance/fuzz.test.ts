@@ -10,9 +10,9 @@ import {
   writeRequest,
 } from './support/fuzz/requests.ts'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
+import { INSIDE } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { expectSafeHeaders, type RawAnswer, sendRaw } from './support/raw-socket.ts'
-import { INSIDE } from './support/wire.ts'
 
 /** How long to look, and from where: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
 const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 6 : 20))

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
+import { basic } from './support/http.ts'
 import { head } from './support/raw-socket.ts'
-import { basic } from './support/wire.ts'
 
 const BODY = 'grant_type=client_credentials'
 const EVENTUALLY = { timeout: 20_000, interval: 20 }

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, expectDiscreet, post, send } from './support/http.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
-import { type Answer, expectDiscreet, post, send } from './support/wire.ts'
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const ENDPOINTS = ['/token', '/introspect', '/revoke', '/par', '/device/authorize', '/userinfo']

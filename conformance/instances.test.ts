@@ -7,10 +7,10 @@ import { createTokenCommit } from '../src/store/token/token-commit.ts'
 import { tokensOf } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, statuses } from './support/http.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
 import { createGrantsInUse, GRANT_NAMES, type GrantsInUse } from './support/token-grants.ts'
 import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
-import { rows, statuses } from './support/wire.ts'
 
 const ROUNDS = [1, 2, 3]
 const AT_ONCE = 20
@@ -92,7 +92,7 @@ describe('two instances on one database', () => {
           expect(new Set(winners.map((winner) => JSON.stringify(tokensOf(winner)))).size, name).toBe(1)
         }
         // One set each, in the database as in the answers, and all of them good.
-        expect(await tokenInvariants.bornSince(before)).toEqual({ access: 3, refresh: 3, orphans: 0 })
+        expect(await tokenInvariants.createdSince(before)).toEqual({ access: 3, refresh: 3, orphans: 0 })
         expect(await tokenInvariants.lost()).toEqual([])
         for (const { name, answers } of storms) {
           const winner = answers.find(({ status }) => status === 200)

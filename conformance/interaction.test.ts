@@ -1,31 +1,31 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { cloneBrowser, createWireApp, expectErrorPage, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, expectErrorPage, type TestClient } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { send, sql } from './support/wire.ts'
+import { send, sql } from './support/http.ts'
 
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 /** Asks for no consent. */
-let trusted: WireApp
+let trusted: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create(CREDENTIALS)
-  app = await createWireApp(server)
-  trusted = await createWireApp(server, { client_name: 'House App', first_party: true })
+  app = await createTestClient(server)
+  trusted = await createTestClient(server, { client_name: 'House App', first_party: true })
 })
 afterAll(() => server?.remove())
 
 const newUser = () => new EndUser(server.issuer)
 /** An app that nobody has consented to yet. */
-const newApp = () => createWireApp(server)
+const newApp = () => createTestClient(server)
 
-async function openLogin(user: EndUser, from: WireApp = app): Promise<Page> {
+async function openLogin(user: EndUser, from: TestClient = app): Promise<Page> {
   const page = await user.open((await from.request()).url)
   expect(page.$('input[name=password]')).toHaveLength(1)
   return page
@@ -82,7 +82,7 @@ describe('a page between request and answer', () => {
     await openLogin(other)
     expectFinishedPage(await other.open(page.url))
     expectFinishedPage(await other.submit(page, fields))
-    expect((await app.askSilently(stranger)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(stranger)).get('error')).toBe('login_required')
     // Whom it belongs to goes on.
     const rest = await user.submit(page, fields, fields === CREDENTIALS ? undefined : 'approve')
     expect(rest.status).toBeLessThan(400)
@@ -182,7 +182,7 @@ describe('two tabs of one browser', () => {
     ] as const
     expect((await second.redeem(answers[0].leftTo)).claims()?.aud).toBe(other.client.client_id)
     expect((await first.redeem(answers[1].leftTo)).claims()?.aud).toBe(one.client.client_id)
-    for (const known of [one, other]) expect((await known.askSilently(user)).get('code')).toBeTruthy()
+    for (const known of [one, other]) expect((await known.authorizeSilently(user)).get('code')).toBeTruthy()
   })
 
   test('that open ten apps at once keep every one of them in the session (OIDC Core §3.1.2.3)', async () => {
@@ -190,7 +190,7 @@ describe('two tabs of one browser', () => {
     await trusted.getCode({}, user)
     const apps = await Promise.all(
       Array.from({ length: 10 }, (_, index) =>
-        createWireApp(server, { client_name: `App ${index}`, first_party: true }),
+        createTestClient(server, { client_name: `App ${index}`, first_party: true }),
       ),
     )
     const requests = await Promise.all(apps.map(({ request }) => request()))
@@ -204,23 +204,25 @@ describe('two tabs of one browser', () => {
 })
 
 describe('a person who is signed in', () => {
-  const authTime = (page: Page, request: Awaited<ReturnType<WireApp['request']>>) =>
+  const authTime = (page: Page, request: Awaited<ReturnType<TestClient['request']>>) =>
     request.redeem(page.leftTo).then((tokens) => tokens.claims()?.auth_time ?? 0)
 
   test('goes through without a page (OIDC Core §3.1.2.3)', async () => {
     const { user } = await app.getCode()
-    expect((await app.askSilently(user)).get('code')).toBeTruthy()
+    expect((await app.authorizeSilently(user)).get('code')).toBeTruthy()
     expect((await user.open((await app.request()).url)).leftTo?.searchParams.get('code')).toBeTruthy()
   })
 
   test('prompt=none shows no page: login_required, then consent_required (OIDC Core §3.1.2.6)', async () => {
     const [user, unknown] = [newUser(), await newApp()]
-    expect((await unknown.askSilently(user)).get('error')).toBe('login_required')
+    expect((await unknown.authorizeSilently(user)).get('error')).toBe('login_required')
     await trusted.getCode({}, user)
-    expect((await unknown.askSilently(user)).get('error')).toBe('consent_required')
+    expect((await unknown.authorizeSilently(user)).get('error')).toBe('consent_required')
     await unknown.getCode({}, user)
-    expect((await unknown.askSilently(user)).get('code')).toBeTruthy()
-    expect((await unknown.askSilently(user, { scope: 'openid email' })).get('error')).toBe('consent_required')
+    expect((await unknown.authorizeSilently(user)).get('code')).toBeTruthy()
+    expect((await unknown.authorizeSilently(user, { scope: 'openid email' })).get('error')).toBe(
+      'consent_required',
+    )
   })
 
   test.for<[what: string, parameters: Record<string, string>]>([

@@ -4,16 +4,16 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { at } from './support/clock.ts'
 import {
   cloneBrowser,
-  createWireApp,
+  createTestClient,
   expectRefreshed,
+  type TestClient,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { alertOf, enterCode, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, sql } from './support/wire.ts'
+import { post, sql } from './support/http.ts'
 
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
@@ -27,9 +27,9 @@ const SETTINGS = {
 }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 /** A client that registered shorter session limits. */
-let bank: WireApp
+let bank: TestClient
 let service: ClientDocument
 let tv: ClientDocument
 
@@ -37,8 +37,8 @@ beforeAll(async () => {
   server = await startTestServer(SETTINGS)
   const { clients, users } = server.admin
   await users.create(CREDENTIALS)
-  app = await createWireApp(server, { first_party: true })
-  bank = await createWireApp(server, {
+  app = await createTestClient(server, { first_party: true })
+  bank = await createTestClient(server, {
     first_party: true,
     session_idle_seconds: 100,
     session_absolute_seconds: 200,
@@ -49,7 +49,7 @@ beforeAll(async () => {
 afterAll(() => server?.remove())
 
 const newUser = () => new EndUser(server.issuer)
-const isSignedIn = async (user: EndUser, from = app) => (await from.askSilently(user)).has('code')
+const isSignedIn = async (user: EndUser, from = app) => (await from.authorizeSilently(user)).has('code')
 const isActive = async (token: string, client = app.client) =>
   (await post(`${server.url}/introspect`, { token }, { as: client })).body.active === true
 const isRefreshed = async (refreshToken: string, from = app) =>
@@ -339,7 +339,7 @@ describe('with frequent use also ends', () => {
   test('a session near its cap stays alive for a client with a short idle time that uses it', async () => {
     const { user } = await at(new Date(begin), () => app.getCode({}, newUser()))
     expect(await use([500, 850], () => isSignedIn(user))).toEqual([500, 850])
-    const short = await createWireApp(server, { first_party: true, session_idle_seconds: 100 })
+    const short = await createTestClient(server, { first_party: true, session_idle_seconds: 100 })
     expect(
       await use(
         every(1, 1000).filter((time) => time >= 900 && time % 30 === 0),

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
 import {
   type Approval,
-  createWireApp,
+  createTestClient,
   expectErrorPage,
+  type TestClient,
   type Tokens,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
@@ -15,16 +15,16 @@ const SIGNED_OUT = 'https://app.example.test/signed-out'
 const SIGNED_OUT_OTHER = 'https://other.example.test/signed-out'
 
 let server: TestServer
-let app: WireApp
-let other: WireApp
+let app: TestClient
+let other: TestClient
 let ada: EndUser
 let tokens: Approval & Tokens
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server, { first_party: true, post_logout_redirect_uris: [SIGNED_OUT] })
-  other = await createWireApp(server, {
+  app = await createTestClient(server, { first_party: true, post_logout_redirect_uris: [SIGNED_OUT] })
+  other = await createTestClient(server, {
     client_name: 'Other App',
     first_party: true,
     post_logout_redirect_uris: [SIGNED_OUT_OTHER],
@@ -45,7 +45,7 @@ function logoutUrl(parameters: Record<string, string> = {}): URL {
 
 const openLogout = (parameters: Record<string, string> = {}, user = ada) => user.open(logoutUrl(parameters))
 
-const isSignedIn = async () => (await app.askSilently(ada)).has('code')
+const isSignedIn = async () => (await app.authorizeSilently(ada)).has('code')
 
 describe('the place to go to after sign-out', () => {
   test.for([

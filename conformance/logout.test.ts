@@ -2,30 +2,30 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   type Approval,
   cloneBrowser,
-  createWireApp,
+  createTestClient,
   expectTokenError,
+  type TestClient,
   type Tokens,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { send } from './support/wire.ts'
+import { send } from './support/http.ts'
 
 const SIGNED_OUT = 'https://app.example.test/signed-out'
 const SIGNED_OUT_OTHER = 'https://other.example.test/signed-out'
 
 let server: TestServer
-let app: WireApp
-let other: WireApp
+let app: TestClient
+let other: TestClient
 let ada: EndUser
 let tokens: Approval & Tokens
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server, { first_party: true, post_logout_redirect_uris: [SIGNED_OUT] })
-  other = await createWireApp(server, {
+  app = await createTestClient(server, { first_party: true, post_logout_redirect_uris: [SIGNED_OUT] })
+  other = await createTestClient(server, {
     client_name: 'Other App',
     first_party: true,
     post_logout_redirect_uris: [SIGNED_OUT_OTHER],
@@ -46,7 +46,7 @@ function logoutUrl(parameters: Record<string, string> = {}): URL {
 
 const openLogout = (parameters: Record<string, string> = {}, user = ada) => user.open(logoutUrl(parameters))
 
-const isSignedIn = async (user = ada, known = app) => (await known.askSilently(user)).has('code')
+const isSignedIn = async (user = ada, known = app) => (await known.authorizeSilently(user)).has('code')
 
 function expectQuestion(page: Page): void {
   expect(page.status, page.html).toBe(200)
@@ -74,7 +74,7 @@ describe('signing out', () => {
     expect(headers.get('cache-control')).toBe('no-store')
 
     for (const known of [app, other])
-      expect((await known.askSilently(ada)).get('error')).toBe('login_required')
+      expect((await known.authorizeSilently(ada)).get('error')).toBe('login_required')
     for (const [owner, { accessToken, refreshToken }] of [
       [app, tokens],
       [other, elsewhere],
@@ -171,9 +171,9 @@ describe('the session cookie after sign-out', () => {
     expect(await isSignedIn(thief)).toBe(true)
     const kept = cloneBrowser(thief)
     await ada.submit(await openLogout(), {}, 'approve')
-    expect((await app.askSilently(kept)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(kept)).get('error')).toBe('login_required')
     expect((await kept.open((await app.request()).url)).$('input[name=password]')).toHaveLength(1)
-    expect((await app.askSilently(thief)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(thief)).get('error')).toBe('login_required')
   })
 
   test.skipIf(isPglite)(
@@ -183,7 +183,7 @@ describe('the session cookie after sign-out', () => {
       const kept = cloneBrowser(ada, url)
       expect(await isSignedIn(cloneBrowser(kept))).toBe(true)
       await ada.submit(await openLogout(), {}, 'approve')
-      expect((await app.askSilently(kept)).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(kept)).get('error')).toBe('login_required')
       expectTokenError(await app.refresh(tokens.refreshToken, {}, { at: url }))
     },
   )
@@ -201,7 +201,7 @@ describe('the session cookie after sign-out', () => {
       })
       await browser.submit(page, {}, 'approve')
       for (const clone of [kept, browser, ...(await Promise.all(racing))])
-        expect((await app.askSilently(clone)).get('error')).toBe('login_required')
+        expect((await app.authorizeSilently(clone)).get('error')).toBe('login_required')
     }
   })
 })
@@ -217,7 +217,7 @@ describe('tokens with offline_access', () => {
   })
 
   test('outlive that for a client registered with keep_offline_access', async () => {
-    const keeper = await createWireApp(server, { first_party: true, keep_offline_access: true })
+    const keeper = await createTestClient(server, { first_party: true, keep_offline_access: true })
     const { refreshToken } = await keeper.getTokens(offline, ada)
     await ada.submit(await openLogout(), {}, 'approve')
     expect((await keeper.refresh(refreshToken)).status).toBe(200)

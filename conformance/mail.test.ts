@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startChildServer } from './support/child-server.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, sql } from './support/http.ts'
 import { type MailServer, readOutbox, startMailServer } from './support/mailbox.ts'
-import { rows, sql } from './support/wire.ts'
 
 /** The first pause after an attempt that failed, the longest look for what is due, and some for a busy machine. */
 const RETRY_SECONDS = 35

@@ -1,16 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, exchange, posting, rows, sql } from './support/wire.ts'
+import { type Answer, exchange, posting, rows, sql } from './support/http.ts'
 
 const OUTAGE_SECONDS = 60
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
@@ -22,7 +22,7 @@ let another: string
 let faultProxy: FaultProxy
 /** The same database without the proxy. */
 let behind: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer({}, async (url) => {
@@ -32,11 +32,11 @@ beforeAll(async () => {
     return database.href
   })
   const databaseUrl = new URL(server.env.DATABASE_URL ?? '')
-  databaseUrl.port = String(faultProxy.leadsTo)
+  databaseUrl.port = String(faultProxy.databasePort)
   behind = { ...server, env: { ...server.env, DATABASE_URL: databaseUrl.href } }
   another = (await server.startAnother()).url
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(async () => {
   await server?.remove()
@@ -95,10 +95,10 @@ async function refreshUntilAnswered(refresh_token: string, at: string): Promise<
 
 /** Refreshes with a database connection that is lost after the commit, so that the answer is lost. */
 async function loseAnswer(refresh_token: string, at: string, meanwhile: () => Promise<void>): Promise<void> {
-  const trap = faultProxy.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
+  const injected = faultProxy.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
   const form = { grant_type: 'refresh_token', refresh_token }
   await exchange(`${at}/token`, posting(form, { as: app.client })).catch(() => {})
-  expect(trap.struck()).toHaveLength(1)
+  expect(injected.struck()).toHaveLength(1)
 }
 
 describe('an outage of the database that is longer than the window of refresh replay', () => {
@@ -176,7 +176,7 @@ test.for(['a refresh token', 'a code'])(
     const next = expectRefreshed(await app.refresh(tokens.refreshToken))
     await letUptimePass(11)
     const { promise, resolve } = Promise.withResolvers<void>()
-    const trap = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
+    const injected = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, ({ text }) =>
       text.includes('/* token_find */'),
     )
     const duplicate =
@@ -188,7 +188,7 @@ test.for(['a refresh token', 'a code'])(
       ...posting(duplicate, { as: app.client }),
       signal: leaving.signal,
     }).catch(() => {})
-    await vi.waitFor(() => expect(trap.struck()).toHaveLength(1), { timeout: 10_000 })
+    await vi.waitFor(() => expect(injected.struck()).toHaveLength(1), { timeout: 10_000 })
     leaving.abort()
     await sent
     // After this answer the instance has seen the disconnect.

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { exchange, posting } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { exchange, posting } from './support/wire.ts'
 
 const ADVICE = '/account/password/advice'
 const NEW = { username: 'grace', email: 'grace.hopper@navy.example', name: 'Grace Hopper' }

@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { createWireApp, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient, userinfoStatus } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { rows, sql } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { expectSameTime, pairsOf } from './support/timing.ts'
-import { rows, sql } from './support/wire.ts'
+import { expectSameTime, pairsOf } from './support/response-time.ts'
 
 const NEW_PASSWORD = 'an entirely different horse'
 
 let server: TestServer
 let mail: MailServer
-let app: WireApp
+let app: TestClient
 let username: string
 let email: string
 let count = 0
@@ -20,7 +20,7 @@ beforeAll(async () => {
   mail = await startMailServer()
   // Each request comes from an address of its own: networks have limits.
   server = await startTestServer({ SMTP_URL: mail.url, TRUSTED_PROXIES: '127.0.0.1' })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(async () => {
   await server?.remove()

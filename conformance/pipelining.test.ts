@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, basic, post, statuses } from './support/http.ts'
 import { head } from './support/raw-socket.ts'
-import { type Answer, basic, post, statuses } from './support/wire.ts'
 
 /** Less memory than the waiting requests of one of these floods once took. */
 const HEAP_MEGABYTES = 256

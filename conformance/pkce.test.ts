@@ -1,22 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createWireApp, expectTokenError, userinfoStatus, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectTokenError, type TestClient, userinfoStatus } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, statuses } from './support/wire.ts'
+import { rows, statuses } from './support/http.ts'
 
 let server: TestServer
-let web: WireApp
-let spa: WireApp
-let exempt: WireApp
+let web: TestClient
+let spa: TestClient
+let exempt: TestClient
 /** Signed in and known to every app: only the request itself decides. */
 let ada: EndUser
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  web = await createWireApp(server, { first_party: true })
-  spa = await createWireApp(server, { type: 'spa', client_name: 'Chart', first_party: true })
-  exempt = await createWireApp(server, { client_name: 'Old App', first_party: true, require_pkce: false })
+  web = await createTestClient(server, { first_party: true })
+  spa = await createTestClient(server, { type: 'spa', client_name: 'Chart', first_party: true })
+  exempt = await createTestClient(server, { client_name: 'Old App', first_party: true, require_pkce: false })
   ada = new EndUser(server.issuer)
   for (const app of [web, spa, exempt]) await app.getTokens({}, ada)
 })
@@ -24,7 +24,7 @@ afterAll(() => server?.remove())
 
 const S256 = { code_challenge_method: 'S256' }
 
-async function answer(app: WireApp, change: Record<string, string | undefined>): Promise<URLSearchParams> {
+async function answer(app: TestClient, change: Record<string, string | undefined>): Promise<URLSearchParams> {
   const { url } = await app.request({ prompt: 'none' })
   for (const [name, value] of Object.entries(change)) {
     if (value === undefined) url.searchParams.delete(name)
@@ -54,7 +54,7 @@ describe('the challenge', () => {
     ['a challenge in padded base64', { code_challenge: `${'c'.repeat(42)}=`, ...S256 }],
     ['a challenge with letters beyond ASCII', { code_challenge: `${'c'.repeat(42)}é`, ...S256 }],
   ]
-  const clients: [type: string, app: () => WireApp][] = [
+  const clients: [type: string, app: () => TestClient][] = [
     ['web', () => web],
     ['spa', () => spa],
   ]

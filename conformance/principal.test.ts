@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, sql } from './support/wire.ts'
+import { rows, sql } from './support/http.ts'
 
 let server: TestServer
 let count = 0

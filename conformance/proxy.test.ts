@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runCommand } from './support/command-line.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
-import { send } from './support/wire.ts'
+import { send } from './support/http.ts'
 
 const CLIENT = '203.0.113.66'
 

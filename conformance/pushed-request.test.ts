@@ -4,8 +4,8 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { later } from './support/clock.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, type Form, post, send } from './support/http.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
-import { type Answer, type Form, post, send } from './support/wire.ts'
 
 const VERIFIER = 'v'.repeat(43)
 

@@ -1,27 +1,27 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AdminError } from '../src/admin/admin-error.ts'
-import { createWireApp, expectErrorPage, expectTokenError, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectErrorPage, expectTokenError, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { send } from './support/http.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { send } from './support/wire.ts'
 
 const WITH_QUERY = 'https://app.example.test/callback?tenant=a'
 const LOCAL = 'http://localhost:3000/callback'
 
 let server: TestServer
-let web: WireApp
-let native: WireApp
+let web: TestClient
+let native: TestClient
 let ada: EndUser
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  web = await createWireApp(server, {
+  web = await createTestClient(server, {
     first_party: true,
     redirect_uris: [CALLBACK, WITH_QUERY, LOCAL],
   })
-  native = await createWireApp(server, {
+  native = await createTestClient(server, {
     type: 'native',
     client_name: 'Pocket Harbour',
     redirect_uris: [
@@ -37,14 +37,14 @@ beforeAll(async () => {
 afterAll(() => server?.remove())
 
 /** Asks for a code to be sent to a URI that may not be it. */
-async function ask(app: WireApp, redirect_uri: string) {
+async function ask(app: TestClient, redirect_uri: string) {
   const { url } = await app.request({ redirect_uri, prompt: 'none' })
   const headers = { accept: 'text/html', cookie: await ada.jar.getCookieString(server.issuer) }
   return await send(String(url), { headers })
 }
 
 /** A signed-in person is sent exactly there. (`prompt=none` shows no page, so the answer comes at once.) */
-async function expectSentTo(app: WireApp, redirectUri: string): Promise<void> {
+async function expectSentTo(app: TestClient, redirectUri: string): Promise<void> {
   const { status, headers, text } = await ask(app, redirectUri)
   expect(status, text).toBe(303)
   const location = headers.get('location') ?? ''
@@ -143,7 +143,7 @@ describe('a redirect URI of a native client on the loopback interface (RFC 8252 
     expect((await user.signInAndAgree(url)).leftTo?.searchParams.get('code')).toBeTruthy()
     const again = await user.open((await native.request({ redirect_uri: uri })).url)
     expect(again.$('button[name=action][value=approve]')).toHaveLength(1)
-    const silent = await native.askSilently(user, { redirect_uri: uri })
+    const silent = await native.authorizeSilently(user, { redirect_uri: uri })
     expect(silent.get('error')).toMatch(/^(consent|interaction)_required$/)
   })
 
@@ -283,7 +283,7 @@ describe('registration', () => {
   ])('of a %s client takes %s (RFC 8252 §7)', async ([type, uri]) => {
     const { redirect_uris } = await create(type, { redirect_uris: [uri] })
     expect(redirect_uris).toEqual([uri])
-    const app = await createWireApp(server, { type, redirect_uris: [uri] })
+    const app = await createTestClient(server, { type, redirect_uris: [uri] })
     await expectSentTo(app, uri)
   })
 })

@@ -2,26 +2,26 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   type Tokens,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { FaultProxy } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, sql } from './support/wire.ts'
+import { rows, sql } from './support/http.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 
 let server: TestServer
 let faultProxy: FaultProxy
-let app: WireApp
-let other: WireApp
+let app: TestClient
+let other: TestClient
 let tv: ClientDocument
 let ada: EndUser
 
@@ -34,8 +34,8 @@ beforeAll(async () => {
   })
   const { clients, users } = server.admin
   await users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server)
-  other = await createWireApp(server, { client_name: 'Other App' })
+  app = await createTestClient(server)
+  other = await createTestClient(server, { client_name: 'Other App' })
   tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
 })
 afterAll(async () => {
@@ -80,7 +80,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     await leaveReplayWindow()
     expectTokenError(await app.refresh(first.refreshToken))
     for (const tokens of [first, second, third]) await expectDead(tokens)
-    expect((await app.askSilently(ada)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(ada)).get('error')).toBe('login_required')
   })
 
   test('keeps the other offline family of the same client, session and grant', async () => {
@@ -130,11 +130,11 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
     const kept = await app.getTokens({}, elsewhere)
     await expectDead(await reuse(await app.getTokens({}, ada)))
     await expectAlive(kept)
-    expect((await app.askSilently(elsewhere)).get('code')).toBeTruthy()
+    expect((await app.authorizeSilently(elsewhere)).get('code')).toBeTruthy()
   })
 
   test('deletes a grant without other tokens', async () => {
-    const lonely = await createWireApp(server, { client_name: 'Lonely App' })
+    const lonely = await createTestClient(server, { client_name: 'Lonely App' })
     await expectDead(await reuse(await lonely.getTokens(OFFLINE, ada), lonely), lonely)
     expect(await grantsOf(lonely.client)).toEqual([])
   })
@@ -213,7 +213,7 @@ describe('a code that is redeemed again after the window (RFC 6749 §4.1.2)', ()
     await expectDead(stolen)
     await expectDead(next)
     await expectAlive(kept)
-    expect((await app.askSilently(ada)).get('code')).toBeTruthy()
+    expect((await app.authorizeSilently(ada)).get('code')).toBeTruthy()
   })
 
   test('keeps a code of the same grant that was not redeemed yet', async () => {
@@ -235,7 +235,7 @@ describe('a code that is redeemed again after the window (RFC 6749 §4.1.2)', ()
   })
 })
 
-function refreshAs(as: ClientDocument): WireApp['refresh'] {
+function refreshAs(as: ClientDocument): TestClient['refresh'] {
   return (refresh_token, more = {}) =>
     app.token({ grant_type: 'refresh_token', refresh_token, ...more }, { as })
 }

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
@@ -14,13 +14,13 @@ const DAY_SECONDS = 86_400
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let ada: EndUser
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server)
+  app = await createTestClient(server)
 })
 afterAll(() => server?.remove())
 // A session of its own for every test: ending one family must not touch the next test.
@@ -49,7 +49,7 @@ describe('a refresh token lives', () => {
     await app.getTokens(OFFLINE, ada)
     const begins = 2 * 3_600
     for (const seconds of [1_500, 3_000, 4_500, 6_000])
-      await later(seconds, async () => expect((await app.askSilently(ada)).get('code')).toBeTruthy())
+      await later(seconds, async () => expect((await app.authorizeSilently(ada)).get('code')).toBeTruthy())
     let { refreshToken } = await later(begins, () => app.getTokens(OFFLINE, ada))
     for (const days of [10, 20, 29.99])
       await later(begins + days * DAY_SECONDS, async () => {
@@ -83,7 +83,7 @@ describe('a refresh token lives', () => {
     const unasked = await app.getTokens({ scope: 'openid offline_access' }, new EndUser(server.issuer))
     expect(unasked.scope).toBe('openid')
     expect(unasked.refreshToken).not.toBe('')
-    const trusted = await createWireApp(server, { client_name: 'House App', first_party: true })
+    const trusted = await createTestClient(server, { client_name: 'House App', first_party: true })
     const page = await ada.open((await trusted.request(OFFLINE)).url)
     expect(page.$('button[name=action][value=approve]')).toHaveLength(1)
   })

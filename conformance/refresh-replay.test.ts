@@ -1,22 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   tokensOf,
-  type WireApp,
 } from './support/code-flow.ts'
 import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { exchange, posting } from './support/wire.ts'
+import { exchange, posting } from './support/http.ts'
 
 const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
 
 describe('a refresh whose commit counted, though nobody heard of it', () => {
   let server: TestServer
   let faultProxy: FaultProxy
-  let app: WireApp
+  let app: TestClient
 
   beforeAll(async () => {
     server = await startTestServer({ REFRESH_REPLAY_SECONDS: '1' }, async (url) => {
@@ -26,7 +26,7 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
       return database.href
     })
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
-    app = await createWireApp(server, { first_party: true })
+    app = await createTestClient(server, { first_party: true })
   })
   afterAll(async () => {
     await server?.remove()
@@ -36,11 +36,11 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
   /** The database is gone for each try. */
   async function loseAnswer(): Promise<string> {
     const { refreshToken } = await app.getTokens()
-    const trap = faultProxy.onStatement('after', { kind: 'drop' }, { times: 3 }, isCommit)
+    const injected = faultProxy.onStatement('after', { kind: 'drop' }, { times: 3 }, isCommit)
     const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
     const answer = await exchange(`${server.url}/token`, posting(form, { as: app.client }))
     expect(answer.status).toBe(503)
-    expect(trap.struck()).toHaveLength(3)
+    expect(injected.struck()).toHaveLength(3)
     return refreshToken
   }
 
@@ -57,7 +57,7 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
     const refreshToken = await loseAnswer()
     await pause(2_500)
     expectTokenError(await app.refresh(refreshToken, { scope: 'openid profile' }), 'invalid_scope')
-    const other = await createWireApp(server, { first_party: true, client_name: 'Other' })
+    const other = await createTestClient(server, { first_party: true, client_name: 'Other' })
     expectTokenError(await other.refresh(refreshToken))
   })
 })

@@ -2,28 +2,28 @@ import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
-  createWireApp,
+  createTestClient,
   expectRefreshed,
   expectTokenError,
+  type TestClient,
   type Tokens,
   tokensOf,
   userinfoStatus,
-  type WireApp,
 } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, sql, statuses } from './support/wire.ts'
+import { rows, sql, statuses } from './support/http.ts'
 
 const OFFLINE = { scope: 'openid offline_access', prompt: 'consent' }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let ada: EndUser
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server)
+  app = await createTestClient(server)
 })
 afterAll(() => server?.remove())
 // A session of its own for every test: ending one family must not touch the next test.
@@ -65,7 +65,7 @@ describe('rotation (RFC 9700 §4.14.2)', () => {
       }
       expect(server.logged()).toMatch(/"event":"grant\.revoked"/)
       // The session that the family came from ends, too, and it is on record.
-      expect((await app.askSilently(ada)).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(ada)).get('error')).toBe('login_required')
       const [event] = await rows(
         server,
         `select type, client_id, account_sub, session_uid, address from event where type like '%reused' and grant_id not in (select id from oidc_grant) order by id desc limit 1`,
@@ -222,7 +222,7 @@ describe('a refresh whose answer was lost (decision: the identical answer for 10
   test('is repeated after a restart longer than the window, and counts as reuse after the window', async () => {
     const server = await startTestServer({ REFRESH_REPLAY_SECONDS: '1' })
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
-    const app = await createWireApp(server)
+    const app = await createTestClient(server)
     const { refreshToken } = await app.getTokens({}, new EndUser(server.issuer))
     const first = await app.refresh(refreshToken)
     await server.stop()
@@ -240,7 +240,7 @@ describe('a refresh whose answer was lost (decision: the identical answer for 10
   test('is reuse at once when the setting is 0', async () => {
     const strict = await startTestServer({ REFRESH_REPLAY_SECONDS: '0' })
     await strict.admin.users.create({ username: 'ada', password: PASSWORD })
-    const strictApp = await createWireApp(strict)
+    const strictApp = await createTestClient(strict)
     const { refreshToken } = await strictApp.getTokens({}, new EndUser(strict.issuer))
     const successor = expectRefreshed(await strictApp.refresh(refreshToken))
     expectTokenError(await strictApp.refresh(refreshToken))
@@ -315,7 +315,7 @@ describe('a refresh token that is not quite one (RFC 6749 §10.4)', () => {
   })
 
   test('is that of another client, whose own it stays (RFC 6749 §10.4)', async () => {
-    const other = await createWireApp(server, { client_name: 'Other App' })
+    const other = await createTestClient(server, { client_name: 'Other App' })
     const { refreshToken } = await app.getTokens({}, ada)
     expectTokenError(await other.refresh(refreshToken))
     const successor = expectRefreshed(await app.refresh(refreshToken))

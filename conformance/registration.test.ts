@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { sql } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { expectSameTime, pairsOf } from './support/timing.ts'
-import { sql } from './support/wire.ts'
+import { expectSameTime, pairsOf } from './support/response-time.ts'
 
 const OTHER_PASSWORD = 'a horse of another colour'
 
 let server: TestServer
 let mail: MailServer
-let app: WireApp
+let app: TestClient
 let email: string
 let username: string
 let count = 0
@@ -24,7 +24,7 @@ beforeAll(async () => {
     SELF_REGISTRATION: 'on',
     TRUSTED_PROXIES: '127.0.0.1',
   })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(async () => {
   await server?.remove()

@@ -1,10 +1,10 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows } from './support/wire.ts'
+import { rows } from './support/http.ts'
 
 const SESSION = 'sallyport_session'
 const REMEMBER = 'sallyport_remember'
@@ -13,13 +13,13 @@ const HOUR_SECONDS = 3600
 const DAY_SECONDS = 24 * HOUR_SECONDS
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
   await server.admin.users.create({ username: 'bob', password: PASSWORD })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(() => server?.remove())
 
@@ -42,7 +42,7 @@ function withoutSession(user: EndUser, target?: string): EndUser {
   return restarted
 }
 
-const isSignedIn = async (user: EndUser, from = app) => (await from.askSilently(user)).has('code')
+const isSignedIn = async (user: EndUser, from = app) => (await from.authorizeSilently(user)).has('code')
 
 describe('the box on the login page', () => {
   test('is there, unticked; who leaves it so is not remembered', async () => {
@@ -169,11 +169,11 @@ describe('a remembered browser whose session is gone', () => {
   })
 
   test('does not satisfy a client that refuses it, which offers no box either', async () => {
-    const bank = await createWireApp(server, { first_party: true, remember_me: false })
+    const bank = await createTestClient(server, { first_party: true, remember_me: false })
     const user = await signIn()
     await later(HOUR_SECONDS, async () => {
       expect(await isSignedIn(user)).toBe(true)
-      expect((await bank.askSilently(user)).get('error')).toBe('login_required')
+      expect((await bank.authorizeSilently(user)).get('error')).toBe('login_required')
       const page = await user.open((await bank.request()).url)
       expect(page.$('input[name=remember]')).toHaveLength(0)
       const done = await user.submit(page, { username: 'ada', password: PASSWORD, remember: 'yes' })
@@ -209,7 +209,7 @@ describe('the value in the cookie', () => {
   })
 
   test('that is reused ends its session, also under a new identifier and without the cookie', async () => {
-    const thirdParty = await createWireApp(server)
+    const thirdParty = await createTestClient(server)
     const thief = withoutSession(await signIn())
     const owner = cloneBrowser(thief)
     const request = await thirdParty.request()
@@ -305,7 +305,7 @@ describe('remembering ends', () => {
     const off = await startTestServer({ REMEMBER_ME_SECONDS: '0' })
     try {
       await off.admin.users.create({ username: 'ada', password: PASSWORD })
-      const offApp = await createWireApp(off, { first_party: true })
+      const offApp = await createTestClient(off, { first_party: true })
       const user = new EndUser(off.issuer)
       const page = await user.open((await offApp.request()).url)
       expect(page.$('input[name=remember]')).toHaveLength(0)

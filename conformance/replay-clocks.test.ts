@@ -5,7 +5,7 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
 import { later } from './support/clock.ts'
 import { startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, post } from './support/wire.ts'
+import { type Answer, post } from './support/http.ts'
 
 const TOLERANCE_SECONDS = 15
 const PROOF_SECONDS = 300

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, post, rows, send, sql, statuses } from './support/wire.ts'
+import { type Answer, post, rows, send, sql, statuses } from './support/http.ts'
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let service: ClientDocument
 let tv: ClientDocument
 
 beforeAll(async () => {
   server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server)
+  app = await createTestClient(server)
   service = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
   tv = await server.admin.clients.create({ type: 'device', client_name: 'TV' })
 })

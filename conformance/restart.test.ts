@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { cloneBrowser, createWireApp, expectErrorPage, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, expectErrorPage, type TestClient } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, sql } from './support/http.ts'
 import { CALLBACK } from './support/relying-party.ts'
-import { post, sql } from './support/wire.ts'
 
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
 const DAY_SECONDS = 86_400
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create(CREDENTIALS)
-  app = await createWireApp(server, { first_party: true, client_uri: 'https://harbour.example/' })
+  app = await createTestClient(server, { first_party: true, client_uri: 'https://harbour.example/' })
 })
 afterAll(() => server?.remove())
 
@@ -107,7 +107,7 @@ describe('a login page that is over starts again, and leads to the app', () => {
   )
 
   test('of two apps in two tabs, each with its own', async () => {
-    const other = await createWireApp(server, { first_party: true, client_name: 'Other App' })
+    const other = await createTestClient(server, { first_party: true, client_name: 'Other App' })
     const { user, page, request } = await openLogin()
     const otherRequest = await other.request()
     const otherPage = await user.open(otherRequest.url)
@@ -164,7 +164,7 @@ describe('signing out in several tabs', () => {
   test('leads each back to its own app, whichever was opened last (RP-Initiated Logout §2)', async () => {
     const apps = await Promise.all(
       ['a', 'b'].map((path) =>
-        createWireApp(server, { first_party: true, post_logout_redirect_uris: [`${SIGNED_OUT}/${path}`] }),
+        createTestClient(server, { first_party: true, post_logout_redirect_uris: [`${SIGNED_OUT}/${path}`] }),
       ),
     )
     const user = newUser()
@@ -184,7 +184,7 @@ describe('signing out in several tabs', () => {
     expect(again.$('button[name=action][value=approve]')).toHaveLength(1)
     const left = await user.submit(again, {}, 'approve')
     expect(left.leftTo?.href).toBe(`${SIGNED_OUT}/a?state=state+0`)
-    expect((await app.askSilently(user)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(user)).get('error')).toBe('login_required')
     // The other one's session is gone: it is led on by a form that submits itself, or by its button.
     const rest = await user.submit(second, {}, 'approve')
     const end = rest.leftTo ? rest : await user.submit(rest)

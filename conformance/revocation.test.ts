@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post, send } from './support/http.ts'
 import { CALLBACK, createRelyingParty, type RelyingParty } from './support/relying-party.ts'
-import { type Answer, post, send } from './support/wire.ts'
 
 const SIGNED = 'https://signed.api.example.test'
 

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type ChildServer, startChildServer } from './support/child-server.ts'
-import { createWireApp, expectRefreshed, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectRefreshed, type TestClient } from './support/code-flow.ts'
 import { freePort } from './support/database-server.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { send } from './support/http.ts'
 import { startTcpBalancer, type TcpBalancer } from './support/tcp-balancer.ts'
-import { send } from './support/wire.ts'
 
 /** `ROLLING=full` runs more rounds under more load than the suite has time for. */
 const { rounds, flowsPerSecond } =
@@ -17,7 +17,7 @@ const MOST_FLOWS_AT_ONCE = 200
 let server: TestServer
 let instances: ChildServer[]
 let balancer: TcpBalancer
-let app: WireApp
+let app: TestClient
 let people: EndUser[]
 
 beforeAll(async () => {
@@ -28,7 +28,7 @@ beforeAll(async () => {
   instances = await Promise.all([start(), start()])
   balancer = await startTcpBalancer(port, instances)
   await Promise.all(instances.map(balancer.takes))
-  app = await createWireApp({ ...server, url: server.issuer }, { first_party: true })
+  app = await createTestClient({ ...server, url: server.issuer }, { first_party: true })
   people = Array.from({ length: PEOPLE }, () => new EndUser(server.issuer))
   for (const person of people) await app.getTokens({}, person)
 })

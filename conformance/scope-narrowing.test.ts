@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
-import { createWireApp, expectTokenError, tokensOf, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectTokenError, type TestClient, tokensOf } from './support/code-flow.ts'
 import { approveDevice, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, post, send, sql } from './support/wire.ts'
+import { type Answer, post, send, sql } from './support/http.ts'
 
 const TIDES = 'https://tides.example.test/'
 const ALL = 'openid profile email offline_access'
 const EVERYTHING = { scope: ALL, prompt: 'consent' }
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 let ada: EndUser
 
 beforeAll(async () => {
@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 beforeEach(async () => {
-  app = await createWireApp(server, { resources: [TIDES] })
+  app = await createTestClient(server, { resources: [TIDES] })
   ada = new EndUser(server.issuer)
 })
 
@@ -207,7 +207,7 @@ describe('an API', () => {
       format: 'opaque',
       introspection_client_ids: [api.client_id],
     })
-    app = await createWireApp(server, { resources: [identifier], first_party: true })
+    app = await createTestClient(server, { resources: [identifier], first_party: true })
   })
 
   async function getApiTokens() {

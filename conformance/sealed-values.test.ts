@@ -1,25 +1,25 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createVault } from '../src/crypto/vault.ts'
-import { cloneBrowser, createWireApp, expectTokenError, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, expectTokenError, type TestClient } from './support/code-flow.ts'
 import { enterCode, startDevice } from './support/device-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { post, rows, send, sql } from './support/http.ts'
+import { sealLegacy } from './support/legacy-seal.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { sealUnbound } from './support/unbound-seal.ts'
-import { post, rows, send, sql } from './support/wire.ts'
 
 /** An attacker with write access to the database moves sealed values between rows. */
 let server: TestServer
 let mail: MailServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   mail = await startMailServer()
   server = await startTestServer({ SMTP_URL: mail.url })
   for (const username of ['ada', 'bob'])
     await server.admin.users.create({ username, email: `${username}@example.test`, password: PASSWORD })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(async () => {
   await server?.remove()
@@ -175,7 +175,7 @@ describe('signing keys', () => {
       'select kid, sealed_private_jwk as sealed from signing_key order by kid',
     )
     for (const { kid, sealed } of keys) {
-      const unbound = sealUnbound(masterKey, vault.open(sealed, 'signing key', [kid]), 'signing key')
+      const unbound = sealLegacy(masterKey, vault.open(sealed, 'signing key', [kid]), 'signing key')
       await sql(server, 'update signing_key set sealed_private_jwk = $2 where kid = $1', [kid, unbound])
     }
     const other = await server.startAnother()

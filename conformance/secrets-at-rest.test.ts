@@ -2,20 +2,20 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createWireApp, expectTokenError, tokensOf, type WireApp } from './support/code-flow.ts'
+import { createTestClient, expectTokenError, type TestClient, tokensOf } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, send } from './support/wire.ts'
+import { post, send } from './support/http.ts'
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 /** Everything that passed over the wire and would let somebody in. */
 const secrets = new Map<string, string>()
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server, { client_name: 'Harbour Dashboard' })
+  app = await createTestClient(server, { client_name: 'Harbour Dashboard' })
   const service = await server.admin.clients.create({ type: 'service', client_name: 'Tide Reader' })
 
   const ada = new EndUser(server.issuer)

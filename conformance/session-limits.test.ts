@@ -1,31 +1,31 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post } from './support/wire.ts'
+import { post } from './support/http.ts'
 
 const MINUTE_SECONDS = 60
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
 
-type House = { server: TestServer; app: WireApp }
+type House = { server: TestServer; app: TestClient }
 
 async function openHouse(settings: Record<string, string> = {}): Promise<House> {
   const server = await startTestServer(settings)
   await server.admin.users.create(CREDENTIALS)
-  return { server, app: await createWireApp(server, { first_party: true }) }
+  return { server, app: await createTestClient(server, { first_party: true }) }
 }
 
-const isSignedIn = async (user: EndUser, app: WireApp) => (await app.askSilently(user)).has('code')
+const isSignedIn = async (user: EndUser, app: TestClient) => (await app.authorizeSilently(user)).has('code')
 
 describe('a client that asks for shorter sessions than others', () => {
   let server: TestServer
-  let app: WireApp
-  let bank: WireApp
+  let app: TestClient
+  let bank: TestClient
 
   beforeAll(async () => {
     ;({ server, app } = await openHouse())
-    bank = await createWireApp(server, {
+    bank = await createTestClient(server, {
       first_party: true,
       session_idle_seconds: 5 * MINUTE_SECONDS,
       session_absolute_seconds: 60 * MINUTE_SECONDS,
@@ -38,7 +38,7 @@ describe('a client that asks for shorter sessions than others', () => {
     await later(4 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
     await later(8 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
     await later(14 * MINUTE_SECONDS, async () => {
-      expect((await bank.askSilently(user)).get('error')).toBe('login_required')
+      expect((await bank.authorizeSilently(user)).get('error')).toBe('login_required')
     })
     await later(20 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, app)).toBe(true))
   })
@@ -49,7 +49,7 @@ describe('a client that asks for shorter sessions than others', () => {
       await later(minutes * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
     await later(61 * MINUTE_SECONDS, async () => {
       expect(await isSignedIn(user, app)).toBe(true)
-      expect((await bank.askSilently(user)).get('error')).toBe('login_required')
+      expect((await bank.authorizeSilently(user)).get('error')).toBe('login_required')
       const page = await user.open((await bank.request()).url)
       const done = await user.submit(page, CREDENTIALS)
       expect(done.leftTo?.searchParams.has('code')).toBe(true)
@@ -139,7 +139,7 @@ describe('one active session a client', () => {
   test('the newest wins: the other browser keeps its other apps', async () => {
     const { server, app } = await openHouse()
     try {
-      const film = await createWireApp(server, { first_party: true, max_sessions: 1 })
+      const film = await createTestClient(server, { first_party: true, max_sessions: 1 })
       const first = await film.getTokens()
       const elsewhere = await app.getTokens({}, first.user)
       const second = await film.getTokens()
@@ -154,7 +154,7 @@ describe('one active session a client', () => {
   test('or the new one is refused: the app is told, and nothing is issued', async () => {
     const { server } = await openHouse({ MAX_SESSIONS_REACHED: 'refuse' })
     try {
-      const film = await createWireApp(server, { first_party: true, max_sessions: 1 })
+      const film = await createTestClient(server, { first_party: true, max_sessions: 1 })
       const first = await film.getTokens()
       const second = new EndUser(server.issuer)
       const page = await second.open((await film.request()).url)

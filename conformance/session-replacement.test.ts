@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
-import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, type TestClient } from './support/code-flow.ts'
 import { enterCode, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, letPollIntervalPass, send, sql } from './support/wire.ts'
+import { type Answer, letPollIntervalPass, send, sql } from './support/http.ts'
 
 const COOKIE = 'sallyport_session'
 const NEW_PASSWORD = 'a wholly new passphrase'
@@ -16,8 +16,8 @@ let server: TestServer
 /** Another instance behind a proxy of its own. */
 let another: string
 let faultProxies: { server: FaultProxy; another: FaultProxy }
-let app: WireApp
-let other: WireApp
+let app: TestClient
+let other: TestClient
 let tv: ClientDocument
 let ada: EndUser
 let people = 0
@@ -40,8 +40,8 @@ beforeAll(async () => {
   const second = await openFaultProxy(databaseUrl)
   if (faultProxy) faultProxies = { server: faultProxy, another: second.faultProxy }
   another = (await server.startAnother({ DATABASE_URL: second.url })).url
-  app = await createWireApp(server, { first_party: true })
-  other = await createWireApp(server, { client_name: 'Other App', first_party: true })
+  app = await createTestClient(server, { first_party: true })
+  other = await createTestClient(server, { client_name: 'Other App', first_party: true })
   tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV', first_party: true })
 })
 afterAll(async () => {
@@ -74,11 +74,11 @@ async function openTabs(
   const { promise, resolve } = Promise.withResolvers<void>()
   const tabs: Tab[] = []
   for (const open of opens) {
-    const trap = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, at)
+    const injected = faultProxy.onStatement('before', { kind: 'hold', until: promise }, {}, at)
     const user = cloneBrowser(browser, isHere(where) ? server.url : another)
     user.cookiesSet.length = 0
     tabs.push({ user, answer: open(user) })
-    await expect.poll(() => trap.struck().length, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => injected.struck().length, { timeout: 10_000 }).toBe(1)
   }
   return { tabs, release: resolve }
 }
@@ -108,7 +108,7 @@ const REPLACEMENTS: Record<string, () => Promise<() => Promise<unknown>>> = {
     return async () => expect((await ada.submit(page, {}, 'approve')).status).toBe(200)
   },
   'consent to more': async () => {
-    const asking = await createWireApp(server, { client_name: 'Asking App' })
+    const asking = await createTestClient(server, { client_name: 'Asking App' })
     const page = await ada.open((await asking.request()).url)
     return async () => {
       const { leftTo } = await ada.submit(page, {}, 'approve')
@@ -118,7 +118,7 @@ const REPLACEMENTS: Record<string, () => Promise<() => Promise<unknown>>> = {
 }
 const prepareSignIn = REPLACEMENTS['prompt=login'] as () => Promise<() => Promise<unknown>>
 
-const isSignedIn = async () => (await app.askSilently(ada)).has('code')
+const isSignedIn = async () => (await app.authorizeSilently(ada)).has('code')
 const sessionCookies = ({ user }: Tab) => user.cookiesSet.filter((cookie) => cookie.startsWith(COOKIE))
 
 describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s identifier', ([, prepare]) => {
@@ -159,7 +159,7 @@ describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s iden
     for (const at of [server.url, another]) {
       const user = cloneBrowser(before, at)
       user.cookiesSet.length = 0
-      expect((await app.askSilently(user)).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(user)).get('error')).toBe('login_required')
       for (const path of ['/device', '/logout', '/account', (await app.request()).url]) await user.open(path)
       expect(user.cookiesSet.filter((cookie) => cookie.startsWith(COOKIE))).toEqual([])
     }

@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { cloneBrowser, createWireApp, type WireApp } from './support/code-flow.ts'
+import { cloneBrowser, createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { send } from './support/wire.ts'
+import { send } from './support/http.ts'
 
 const COOKIE = 'sallyport_session'
 const MINUTE_SECONDS = 60
 const HOUR_SECONDS = 3600
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  app = await createWireApp(server, { first_party: true })
+  app = await createTestClient(server, { first_party: true })
 })
 afterAll(() => server?.remove())
 
@@ -62,7 +62,7 @@ describe('the session cookie', () => {
     expect(victim.cookie(COOKIE)).not.toBe(planted)
     expect(await askWith(await cookiesOf(victim))).toBe('signed in')
     expect(await askWith(plantedCookies)).toBe('login_required')
-    expect((await app.askSilently(attacker)).get('error')).toBe('login_required')
+    expect((await app.authorizeSilently(attacker)).get('error')).toBe('login_required')
   })
 
   test('changes when the person signs in again, and the one before is dead (ASVS 7.2.4)', async () => {
@@ -172,10 +172,10 @@ describe('a session ends', () => {
     const user = await signIn()
     for (let minutes = 25; minutes < 24 * 60 - 5; minutes += 25)
       await later(minutes * MINUTE_SECONDS, async () => {
-        expect((await app.askSilently(user)).has('code'), `after ${minutes} minutes`).toBe(true)
+        expect((await app.authorizeSilently(user)).has('code'), `after ${minutes} minutes`).toBe(true)
       })
     await later(24 * HOUR_SECONDS - 5 * MINUTE_SECONDS, async () =>
-      expect((await app.askSilently(user)).has('code')).toBe(true),
+      expect((await app.authorizeSilently(user)).has('code')).toBe(true),
     )
     const cookies = await cookiesOf(user)
     expect(await later(24 * HOUR_SECONDS + MINUTE_SECONDS, () => askWith(cookies))).toBe('login_required')
@@ -185,8 +185,8 @@ describe('a session ends', () => {
     const strict = await startTestServer({ SESSION_IDLE_SECONDS: '60', SESSION_ABSOLUTE_SECONDS: '120' })
     try {
       await strict.admin.users.create({ username: 'ada', password: PASSWORD })
-      const strictApp = await createWireApp(strict, { first_party: true })
-      const ask = (user: EndUser) => async () => (await strictApp.askSilently(user)).get('error')
+      const strictApp = await createTestClient(strict, { first_party: true })
+      const ask = (user: EndUser) => async () => (await strictApp.authorizeSilently(user)).get('error')
       const { user: idle } = await strictApp.getCode()
       expect(await later(60 + 16, ask(idle))).toBe('login_required')
       const { user: busy } = await strictApp.getCode()

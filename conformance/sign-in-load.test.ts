@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, statuses } from './support/wire.ts'
+import { post, statuses } from './support/http.ts'
 
 const PEOPLE = 120
 

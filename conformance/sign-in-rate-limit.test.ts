@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, sql } from './support/wire.ts'
+import { rows, sql } from './support/http.ts'
 
 const WRONG = 'not the password of anybody'
 let server: TestServer

@@ -2,11 +2,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
 import { later } from './support/clock.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { FaultProxy, isHousekeeping } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { type Answer, post, send, statuses } from './support/wire.ts'
+import { type Answer, post, send, statuses } from './support/http.ts'
 
 const API = 'https://tides.example.test'
 
@@ -14,7 +14,7 @@ const API = 'https://tides.example.test'
 describe('the statements of a request', () => {
   let server: TestServer
   let faultProxy: FaultProxy
-  let app: WireApp
+  let app: TestClient
   let service: ClientDocument
   let tv: ClientDocument
   let ada: EndUser
@@ -31,7 +31,7 @@ describe('the statements of a request', () => {
     await resources.create({ identifier: API, scope: 'tides:read', format: 'jwt' })
     service = await clients.create({ type: 'service', client_name: 'Robot', resources: [API] })
     tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
-    app = await createWireApp(server, { first_party: true })
+    app = await createTestClient(server, { first_party: true })
     ada = new EndUser(server.issuer)
     // Until it hears of changes, a server remembers nothing for long.
     await pause(1_500)
@@ -50,7 +50,7 @@ describe('the statements of a request', () => {
 
   const credentials = (more: Record<string, string> = {}) =>
     post(`${server.url}/token`, { grant_type: 'client_credentials', ...more }, { as: service })
-  const introspect = (token: string, as: ClientDocument | WireApp['client'], more = {}) =>
+  const introspect = (token: string, as: ClientDocument | TestClient['client'], more = {}) =>
     post(`${server.url}/introspect`, { token, ...more }, { as })
 
   /** @returns the names of the statements that something took. */
@@ -100,10 +100,10 @@ describe('the statements of a request', () => {
   })
 
   test('a signed-in browser at another request: a look and the code; the session once a minute', async () => {
-    expect(await statementsOf(() => app.askSilently(ada))).toEqual(['session_find', 'token_insert'])
+    expect(await statementsOf(() => app.authorizeSilently(ada))).toEqual(['session_find', 'token_insert'])
     await later(61, async () => {
-      expect(await statementsOf(() => app.askSilently(ada))).toHaveLength(3)
-      expect(await statementsOf(() => app.askSilently(ada))).toHaveLength(2)
+      expect(await statementsOf(() => app.authorizeSilently(ada))).toHaveLength(3)
+      expect(await statementsOf(() => app.authorizeSilently(ada))).toHaveLength(2)
     })
   })
 

@@ -1,10 +1,10 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { later } from './support/clock.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { post, send } from './support/wire.ts'
+import { post, send } from './support/http.ts'
 
 const API = 'https://tides.example.test'
 const CREDENTIALS = { username: 'ada', password: PASSWORD }
@@ -13,13 +13,13 @@ const REMEMBERED_ACR = 'urn:sallyport:acr:remembered'
 const DAY_SECONDS = 86_400
 
 let server: TestServer
-let app: WireApp
+let app: TestClient
 
 beforeAll(async () => {
   server = await startTestServer()
   await server.admin.users.create(CREDENTIALS)
   await server.admin.resources.create({ identifier: API, scope: 'tides:read', format: 'jwt' })
-  app = await createWireApp(server, { first_party: true, resources: [API] })
+  app = await createTestClient(server, { first_party: true, resources: [API] })
 })
 afterAll(() => server?.remove())
 
@@ -75,15 +75,15 @@ describe('a request for a level', () => {
   ] as const)('%s is met by signing in, once (OIDC Core §5.5.1.1)', async ([, parameters]) => {
     const user = await rememberedUser()
     await later(DAY_SECONDS * 2, async () => {
-      expect((await app.askSilently(user)).has('code')).toBe(true)
-      expect((await app.askSilently(user, { ...parameters })).get('error')).toBe('login_required')
+      expect((await app.authorizeSilently(user)).has('code')).toBe(true)
+      expect((await app.authorizeSilently(user, { ...parameters })).get('error')).toBe('login_required')
       const request = await app.request({ ...parameters })
       const page = await user.submit(await user.open(request.url), CREDENTIALS)
       const claims = (await request.redeem(page.leftTo)).claims()
       expect(claims?.acr).toBe(PASSWORD_ACR)
       expect(claims?.amr).toEqual(['pwd'])
       expect(Number(claims?.auth_time) * 1000).toBeGreaterThan(Date.now() - 60_000)
-      expect((await app.askSilently(user, { ...parameters })).has('code')).toBe(true)
+      expect((await app.authorizeSilently(user, { ...parameters })).has('code')).toBe(true)
     })
   })
 
@@ -98,7 +98,7 @@ describe('a request for a level', () => {
     ['of null', claimsOf(null)],
   ] as const)('%s asks nothing (OIDC Core §5.5.1.1)', async ([, parameters]) => {
     const { user } = await app.getCode()
-    expect((await app.askSilently(user, { ...parameters })).has('code')).toBe(true)
+    expect((await app.authorizeSilently(user, { ...parameters })).has('code')).toBe(true)
   })
 
   test('that nobody here can reach is refused when it is essential (OIDC Unmet Authentication Requirements)', async () => {

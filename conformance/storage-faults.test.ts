@@ -1,10 +1,12 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { EndUser, type Page } from './support/end-user.ts'
+import { findViolation } from './support/fault-injection.ts'
 import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { getTokens } from './support/honest-client.ts'
+import { type Answer, post } from './support/http.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
+import { getTokens } from './support/retrying-client.ts'
 import {
   createGrantsInUse,
   GRANT_NAMES,
@@ -12,8 +14,6 @@ import {
   type TokenRequest,
 } from './support/token-grants.ts'
 import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
-import { whatIsWrongWith } from './support/trial.ts'
-import { type Answer, post } from './support/wire.ts'
 
 /** What is up again serves again after this long, without a restart. */
 const RECOVERY_MILLISECONDS = 5_000
@@ -70,7 +70,7 @@ describe('a database that', () => {
   function expectUnavailable(answers: readonly Answer[]): void {
     for (const answer of answers) {
       expect(answer.status, answer.text).toBe(503)
-      expect(whatIsWrongWith(answer, { mayFail: true })).toBeUndefined()
+      expect(findViolation(answer, { mayFail: true })).toBeUndefined()
     }
   }
 
@@ -98,7 +98,11 @@ describe('a database that', () => {
     // Nothing of theirs was done before, so nobody has to start afresh.
     expect(await Promise.all(all)).toEqual(requests.map(() => 0))
     const { length } = requests
-    expect(await tokenInvariants.bornSince(before)).toEqual({ access: length, refresh: length, orphans: 0 })
+    expect(await tokenInvariants.createdSince(before)).toEqual({
+      access: length,
+      refresh: length,
+      orphans: 0,
+    })
     expect(await tokenInvariants.lost()).toEqual([])
     await expectReady()
   }
@@ -157,7 +161,7 @@ describe('a database that', () => {
     }, 1_000)
     const done = await Promise.all([...storm, terminating.then(() => undefined)])
     const afresh = done.reduce((sum, one) => sum + (one?.startedAfresh ?? 0), 0)
-    const { access, refresh, orphans } = await tokenInvariants.bornSince(before)
+    const { access, refresh, orphans } = await tokenInvariants.createdSince(before)
     // Who started afresh left a set that nobody has.
     expect({ access, refresh }).toEqual({
       access: requests.length + afresh,
@@ -224,7 +228,7 @@ describe('a database that', () => {
     ['cannot serialize', '40001'],
   ] as const)('%s (%s at every write) is 503 until it has', async ([, sqlState]) => {
     const requests = await prepare()
-    const trap = faultProxy.onStatement(
+    const injected = faultProxy.onStatement(
       'before',
       { kind: 'error', sqlState },
       { times: Number.POSITIVE_INFINITY },
@@ -234,10 +238,10 @@ describe('a database that', () => {
       expectUnavailable(await sendAll(requests))
       await expectServedMeanwhile()
     } finally {
-      trap.disarm()
+      injected.disarm()
     }
     // Tried again a few times at most.
-    expect(trap.struck().length).toBeLessThanOrEqual(4 * requests.length)
+    expect(injected.struck().length).toBeLessThanOrEqual(4 * requests.length)
     await expectRecovered(requests)
   })
 
@@ -274,7 +278,7 @@ describe('a database that', () => {
     // Fills the pool.
     await sendAll(await prepare(4))
     const last = faultProxy.connections
-    const trap = faultProxy.onStatement(
+    const injected = faultProxy.onStatement(
       'before',
       { kind: 'error', sqlState: '25006' },
       { times: Number.POSITIVE_INFINITY },
@@ -283,7 +287,7 @@ describe('a database that', () => {
     try {
       await expectRecovered(requests)
     } finally {
-      trap.disarm()
+      injected.disarm()
     }
   })
 })

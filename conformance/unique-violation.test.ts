@@ -1,13 +1,13 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
-import { createWireApp, type WireApp } from './support/code-flow.ts'
+import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { enterCode, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { FaultProxy, type Statement } from './support/fault-proxy.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, exchange, posting } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
-import { type Answer, exchange, posting } from './support/wire.ts'
 
 /** An upper bound of the inserts of a request. */
 const MOST_INSERTS = 12
@@ -16,7 +16,7 @@ const UNIQUE_VIOLATION = { kind: 'error', sqlState: '23505' } as const
 let server: TestServer
 let mail: MailServer
 let faultProxy: FaultProxy
-let app: WireApp
+let app: TestClient
 let tv: ClientDocument
 let signer: ClientDocument
 let key: Awaited<ReturnType<typeof generateKeyPair>>['privateKey']
@@ -31,7 +31,7 @@ beforeAll(async () => {
     database.port = String(await faultProxy.open())
     return database.href
   })
-  app = await createWireApp(server)
+  app = await createTestClient(server)
   tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
   const pair = await generateKeyPair('ES256')
   key = pair.privateKey
@@ -248,10 +248,10 @@ describe('a key that is taken at an insert', () => {
     let struck = 0
     for (let nth = 1; nth <= MOST_INSERTS; nth++) {
       const act = await prepare()
-      const trap = faultProxy.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
+      const injected = faultProxy.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
       const { status, headers, text, leftTo } = await act()
-      trap.disarm()
-      const [statement] = trap.struck()
+      injected.disarm()
+      const [statement] = injected.struck()
       if (statement === undefined) break
       struck++
       const where = `${name}, ${statement.slice(0, 80)}: ${text.slice(0, 300)}`

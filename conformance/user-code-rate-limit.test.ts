@@ -3,7 +3,7 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { alertOf, enterCode, pollDevice, startDevice } from './support/device-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { rows, sql } from './support/wire.ts'
+import { rows, sql } from './support/http.ts'
 
 const UNKNOWN = { user_code: 'BBBB-BBBB' }
 

@@ -3,8 +3,8 @@ import type { ClientDocument } from '../src/admin/clients.ts'
 import { later } from './support/clock.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
+import { type Answer, post, send } from './support/http.ts'
 import { CALLBACK, createRelyingParty } from './support/relying-party.ts'
-import { type Answer, post, send } from './support/wire.ts'
 
 const RESOURCE = 'https://opaque.api.example.test'
 const PROFILE = ['family_name', 'given_name', 'locale', 'name', 'preferred_username', 'updated_at']

@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { launchBrowser, type Tab, type TestBrowser } from '../support/browser.ts'
-import { expectGoodPage } from '../support/page-faults.ts'
+import { expectGoodPage } from '../support/page-checks.ts'
 import { CONFIRM, LONG_AGENT, LONG_NAME, RIGHT_TO_LEFT, SAMPLES, SCRIPT } from '../support/page-samples.ts'
 import { type PageServer, startPageServer } from '../support/page-server.ts'
 

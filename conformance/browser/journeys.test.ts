@@ -48,7 +48,7 @@ const heading = () => page.getByRole('heading', { level: 1 }).textContent()
 const waitForApp = (origin = app.origin) => page.waitForURL((url) => url.origin === origin)
 /** What the browser said is what a person looking into the failure wants to know. */
 const throwComplaints = (error: unknown) => {
-  throw new Error(`the app was not reached: ${tab.complaints.join('; ')}`, { cause: error })
+  throw new Error(`the app was not reached: ${tab.consoleErrors.join('; ')}`, { cause: error })
 }
 
 async function createWebClient(metadata: Record<string, unknown>): Promise<ClientDocument> {
@@ -81,7 +81,7 @@ describe('sign-in and consent', () => {
       expect(new URL(page.url()).searchParams.get('iss')).toBe(server.issuer)
       const tokens = await request.redeem(new URL(page.url()))
       expect(tokens.scope).toBe('openid email')
-      expect(tab.complaints).toEqual([])
+      expect(tab.consoleErrors).toEqual([])
     })
   }
 
@@ -93,7 +93,7 @@ describe('sign-in and consent', () => {
     await signIn()
     await waitForApp()
     await request.redeem(new URL(page.url()))
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('an app may send the person on to its home on another origin', async () => {
@@ -108,7 +108,7 @@ describe('sign-in and consent', () => {
     await signIn()
     await press('Allow')
     await waitForApp(app.loopbackOrigin).catch(throwComplaints)
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('a native app listening on a loopback port is reached (RFC 8252 §7.3)', async () => {
@@ -126,7 +126,7 @@ describe('sign-in and consent', () => {
     await press('Allow')
     await waitForApp(app.loopbackOrigin)
     await request.redeem(new URL(page.url()))
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('a native app with a private scheme is called (RFC 8252 §7.1)', async () => {
@@ -145,7 +145,7 @@ describe('sign-in and consent', () => {
     const attempt = await called
     expect(attempt.failure()?.errorText).toBe('net::ERR_ABORTED')
     await request.redeem(new URL(attempt.url()))
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('this browser does hold a form’s redirects against the policy, or the tests above would prove nothing', async () => {
@@ -162,7 +162,7 @@ describe('sign-in and consent', () => {
     })
     await page.reload()
     await press('Allow')
-    await expect.poll(() => tab.complaints).toEqual([expect.stringContaining('form-action')])
+    await expect.poll(() => tab.consoleErrors).toEqual([expect.stringContaining('form-action')])
     expect(new URL(page.url()).origin).toBe(server.issuer)
   })
 
@@ -180,7 +180,7 @@ describe('sign-in and consent', () => {
       const arrival = app.arrivals.at(-1)
       expect(arrival?.method).toBe('POST')
       await request.redeem(new URL(`${callback()}?${arrival?.body}`))
-      expect(tab.complaints).toEqual([])
+      expect(tab.consoleErrors).toEqual([])
     })
   }
 
@@ -228,7 +228,7 @@ describe('sign-in and consent', () => {
     await signIn()
     expect(await heading()).toBe(`Let ${name} use your account?`)
     expect(await page.locator('img').count()).toBe(0)
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 })
 
@@ -313,7 +313,7 @@ describe('with the keyboard alone', () => {
     expect(await page.getByRole('listitem').count()).toBe(1)
     await elsewhere.page.reload()
     await elsewhere.page.getByText('Your session has ended').waitFor()
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
     await elsewhere.close()
   })
 
@@ -353,7 +353,7 @@ describe('device', () => {
     await press('Allow')
     await page.getByRole('heading', { name: 'Your device is connected' }).waitFor()
     expect((await poll(asked)).scope).toBe('openid email')
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('the person says no, and the device is told (RFC 8628 §3.5)', async () => {
@@ -364,7 +364,7 @@ describe('device', () => {
     await press('No, stop')
     await page.getByRole('heading', { name: 'Nothing was connected' }).waitFor()
     await expect(poll(asked)).rejects.toMatchObject({ error: 'access_denied' })
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('verification_uri_complete fills the field and waits for the person (RFC 8628 §3.3.1, §5.4)', async () => {
@@ -382,7 +382,7 @@ describe('device', () => {
     await press('Continue')
     expect(await page.getByRole('alert').textContent()).toContain('We do not know that code')
     expect(await page.getByLabel('Code on your device').inputValue()).toBe('BCDF-GHJK')
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 })
 
@@ -406,7 +406,7 @@ describe('signing out', () => {
     await page.getByRole('heading', { name: 'You are signed out' }).waitFor()
     await page.goto((await webApp.request()).url.href)
     expect(await heading()).toBe('Sign in')
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('and is sent back to the app with its state (OpenID Connect RP-Initiated Logout §3)', async () => {
@@ -414,14 +414,14 @@ describe('signing out', () => {
     await press('Sign out')
     await waitForApp()
     expect(page.url()).toBe(`${app.origin}/signed-out?state=abc`)
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('staying signed in is possible, and said', async () => {
     await openLogout()
     await press('Stay signed in')
     await page.getByRole('heading', { name: 'You are still signed in' }).waitFor()
-    expect(tab.complaints).toEqual([])
+    expect(tab.consoleErrors).toEqual([])
   })
 
   test('the Back button shows nothing of the person who signed out', async () => {
@@ -443,7 +443,7 @@ test.each(['sign-in', '/account/sign-in', '/device', '/logout', '/nowhere'])(
     await page.goto(start)
     const url = page.url()
     await page.goto(`${app.origin}/frame?of=${encodeURIComponent(url)}`)
-    await expect.poll(() => tab.complaints.join()).toContain('frame-ancestors')
+    await expect.poll(() => tab.consoleErrors.join()).toContain('frame-ancestors')
     expect(page.frames().map((frame) => frame.url())).not.toContain(url)
   },
 )

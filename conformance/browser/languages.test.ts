@@ -11,7 +11,7 @@ import {
   MOST_BYTES,
   NARROWEST,
   takeScreenshot,
-} from '../support/page-faults.ts'
+} from '../support/page-checks.ts'
 import { SAMPLES } from '../support/page-samples.ts'
 import { type PageServer, startPageServer } from '../support/page-server.ts'
 import { createRightToLeftFolder } from '../support/right-to-left.ts'
@@ -110,7 +110,7 @@ describe.each(Object.entries(LANGUAGES))('in %s', (language, direction) => {
       await page.evaluate(`document.documentElement.style.fontSize = '200%'`)
       expect(await findLayoutFaults(page), 'zoomed').toEqual([])
       expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
-      expect(tab.complaints).toEqual([])
+      expect(tab.consoleErrors).toEqual([])
     },
   )
 })

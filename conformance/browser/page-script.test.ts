@@ -36,7 +36,7 @@ test('a password is shown and hidden by a button that says which it is, in the l
   await reveal.press('Space')
   expect([await typeOf(), await reveal.getAttribute('aria-pressed')]).toEqual(['password', 'false'])
   expect(await page.locator('#password').inputValue()).toBe('geheim')
-  expect(tab.complaints).toEqual([])
+  expect(tab.consoleErrors).toEqual([])
 })
 
 test('a password that is shown is hidden again before it is sent', async () => {
@@ -136,6 +136,6 @@ test('a script that somebody wrote into a page does not run: one name, one nonce
   })()`)
   expect(ran).toBe(0)
   expect(
-    tab.complaints.filter((complaint) => complaint.includes('Content Security Policy')).length,
+    tab.consoleErrors.filter((message) => message.includes('Content Security Policy')).length,
   ).toBeGreaterThan(0)
 })

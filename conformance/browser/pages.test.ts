@@ -10,9 +10,9 @@ import {
 } from '../support/browser.ts'
 import { later } from '../support/clock.ts'
 import { PASSWORD, startTestServer, type TestServer } from '../support/harness.ts'
-import { expectGoodPage } from '../support/page-faults.ts'
+import { sql } from '../support/http.ts'
+import { expectGoodPage } from '../support/page-checks.ts'
 import { type AuthorizationRequest, createRelyingParty } from '../support/relying-party.ts'
-import { sql } from '../support/wire.ts'
 
 const API = 'https://api.harbour.example/'
 

@@ -27,7 +27,7 @@ beforeEach(async () => {
   await page.goto(`${server.issuer}/account/password`)
 })
 afterEach(async () => {
-  expect(tab.complaints).toEqual([])
+  expect(tab.consoleErrors).toEqual([])
   await tab.close()
 })
 

@@ -19,7 +19,7 @@ export type TestBrowser = Readonly<{
 export type Tab = Readonly<{
   page: Page
   /** What the browser said against the pages so far: policy violations, failed loads, scripts that threw. */
-  complaints: readonly string[]
+  consoleErrors: readonly string[]
   /** Every address that was asked for, redirects included. */
   requested: readonly string[]
   close: () => Promise<void>
@@ -43,16 +43,16 @@ async function openTab(browser: Browser, options: BrowserContextOptions = {}): P
   const context = await browser.newContext({ viewport: { width: 360, height: 740 }, ...options })
   const page = await context.newPage()
   page.setDefaultTimeout(10_000)
-  const complaints: string[] = []
+  const consoleErrors: string[] = []
   const requested: string[] = []
   page.on('console', (message) => {
     // An error page is an answer with its status, which Chromium mentions; a part of a page that is missing is not.
     const isPageItself = message.location().url === page.url() && /status of [45]\d\d/.test(message.text())
-    if (message.type() === 'error' && !isPageItself) complaints.push(message.text())
+    if (message.type() === 'error' && !isPageItself) consoleErrors.push(message.text())
   })
-  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('pageerror', (error) => consoleErrors.push(error.message))
   context.on('request', (request) => requested.push(request.url()))
-  return { page, complaints, requested, close: () => context.close() }
+  return { page, consoleErrors, requested, close: () => context.close() }
 }
 
 /** What reached the app: a redirect's query, or the form that a page posted. */

@@ -2,18 +2,18 @@ import { expect } from 'vitest'
 import type { ClientDocument } from '../../src/admin/clients.ts'
 import { EndUser } from './end-user.ts'
 import type { TestServer } from './harness.ts'
+import { type Answer, post, send } from './http.ts'
 import {
   type AuthorizationRequest,
   CALLBACK,
   createRelyingParty,
   type RelyingParty,
 } from './relying-party.ts'
-import { type Answer, post, send } from './wire.ts'
 
 type Registered = Pick<ClientDocument, 'client_id' | 'client_secret'>
 
 /** An app of a registered client, and what it does on the wire without its library's care. */
-export type WireApp = RelyingParty &
+export type TestClient = RelyingParty &
   Readonly<{
     client: Registered
     token(form: Record<string, string>, options?: { at?: string; as?: Registered }): Promise<Answer>
@@ -26,7 +26,7 @@ export type WireApp = RelyingParty &
       username?: string,
     ): Promise<Approval & Tokens>
     /** What is the answer of an authorization request that may show no page? */
-    askSilently(user: EndUser, parameters?: Record<string, string>): Promise<URLSearchParams>
+    authorizeSilently(user: EndUser, parameters?: Record<string, string>): Promise<URLSearchParams>
   }>
 
 export type Approval = Readonly<{
@@ -41,10 +41,10 @@ export type Approval = Readonly<{
 export type Tokens = Readonly<{ accessToken: string; refreshToken: string; idToken: string; scope: string }>
 
 /** Registers a client and makes an app of it. */
-export async function createWireApp(
+export async function createTestClient(
   server: TestServer,
   registration: Record<string, unknown> = {},
-): Promise<WireApp> {
+): Promise<TestClient> {
   const document = await server.admin.clients.create({
     type: 'web',
     client_name: 'Harbour Dashboard',
@@ -54,10 +54,10 @@ export async function createWireApp(
   const [redirectUri = CALLBACK] = document.redirect_uris as string[]
   const app = await createRelyingParty(server.issuer, document, { redirectUri })
 
-  const token: WireApp['token'] = (form, { at = server.url, as: caller = document } = {}) =>
+  const token: TestClient['token'] = (form, { at = server.url, as: caller = document } = {}) =>
     post(`${at}/token`, form, { as: caller })
 
-  const getCode: WireApp['getCode'] = async (
+  const getCode: TestClient['getCode'] = async (
     parameters = {},
     user = new EndUser(server.issuer),
     username = 'ada',
@@ -90,7 +90,7 @@ export async function createWireApp(
       return { ...approval, ...tokensOf(answer) }
     },
 
-    async askSilently(user, parameters = {}) {
+    async authorizeSilently(user, parameters = {}) {
       const { url } = await app.request({ prompt: 'none', ...parameters })
       const page = await user.open(url)
       if (!page.leftTo) throw new Error(`a page was shown (${page.status}): ${page.html.slice(0, 500)}`)

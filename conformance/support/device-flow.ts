@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { ClientDocument } from '../../src/admin/clients.ts'
 import type { EndUser, Page } from './end-user.ts'
 import { PASSWORD, type TestServer } from './harness.ts'
-import { type Answer, type Form, post } from './wire.ts'
+import { type Answer, type Form, post } from './http.ts'
 
 export const DEVICE_GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
 

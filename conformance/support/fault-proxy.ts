@@ -62,7 +62,7 @@ export class FaultProxy {
   }
 
   /** The port of the database. */
-  get leadsTo(): number {
+  get databasePort(): number {
     return this.#to.port
   }
 

@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { createRemoteJWKSet, decodeJwt, type JWTPayload, type JWTVerifyResult, jwtVerify } from 'jose'
 import { expect, vi } from 'vitest'
-import type { WireApp } from './code-flow.ts'
+import type { TestClient } from './code-flow.ts'
 import { freePort } from './database-server.ts'
 import type { TestServer } from './harness.ts'
 
@@ -83,7 +83,7 @@ export async function startLogoutReceiver(): Promise<LogoutReceiver> {
 /** Verifies a logout token as an app does (OpenID Connect Back-Channel Logout 1.0 §2.6). */
 export async function verifyLogoutToken(
   server: Pick<TestServer, 'issuer' | 'url'>,
-  { client }: Pick<WireApp, 'client'>,
+  { client }: Pick<TestClient, 'client'>,
   { token }: Pick<Received, 'token'>,
 ): Promise<JWTVerifyResult> {
   return await jwtVerify(token, createRemoteJWKSet(new URL(`${server.url}/jwks`)), {

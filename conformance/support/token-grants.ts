@@ -1,10 +1,10 @@
-import { createWireApp } from './code-flow.ts'
+import { fromNewNetwork } from './client-network.ts'
+import { createTestClient } from './code-flow.ts'
 import { DEVICE_GRANT_TYPE, startDevice } from './device-flow.ts'
 import { EndUser } from './end-user.ts'
 import { PASSWORD, type TestServer } from './harness.ts'
-import { fromElsewhere } from './network.ts'
+import { type Answer, exchange, posting } from './http.ts'
 import type { TokenInvariants } from './token-invariants.ts'
-import { type Answer, exchange, posting } from './wire.ts'
 
 /** Longer than any timeout of a server that answers 503 in time; a client would give up here. */
 const PATIENCE_MILLISECONDS = 10_000
@@ -40,7 +40,7 @@ export async function createGrantsInUse(
   tokenInvariants: TokenInvariants,
 ): Promise<GrantsInUse> {
   await server.admin.users.create({ username: 'ada', password: PASSWORD })
-  const app = await createWireApp(server, { first_party: true })
+  const app = await createTestClient(server, { first_party: true })
   const tv = await server.admin.clients.create({
     type: 'device',
     client_name: 'Bridge TV',
@@ -80,7 +80,7 @@ export async function createGrantsInUse(
       server,
       tv,
       { scope: 'openid' },
-      fromElsewhere(),
+      fromNewNetwork(),
     )
     let page = await ada.submit(await ada.open(verification_uri), { user_code })
     page = await ada.submit(page, {}, 'approve')

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { type Tokens, tokensOf } from './code-flow.ts'
-import type { Answer } from './wire.ts'
+import type { Answer } from './http.ts'
 
 /** The numbers under which the database keeps tokens. */
 const KINDS = { 1: 'access', 2: 'code', 3: 'refresh', 5: 'device' } as const
@@ -80,7 +80,7 @@ export function createTokenInvariants(databaseUrl: string) {
      * The tokens that came to be since and are good. Orphans were carried by no answer: nobody has them, and nobody
      * will.
      */
-    async bornSince({ known }: Mark): Promise<{ access: number; refresh: number; orphans: number }> {
+    async createdSince({ known }: Mark): Promise<{ access: number; refresh: number; orphans: number }> {
       const born = (await rows()).filter(({ hash, isLive }) => isLive && !known.has(hash))
       const [access = [], refresh = []] = (['access', 'refresh'] as const).map((kind) =>
         born.filter((row) => row.kind === kind),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { sealUnbound } from '../../conformance/support/unbound-seal.ts'
+import { sealLegacy } from '../../conformance/support/legacy-seal.ts'
 import { createVault, randomMasterKey, UnsealError } from './vault.ts'
 
 const key = randomMasterKey()
@@ -59,7 +59,7 @@ describe('a sealed value', () => {
 
 describe('a value in the unbound format', () => {
   test('opens with openUnbound only', () => {
-    const sealed = sealUnbound(key, 'a secret', 'signing key')
+    const sealed = sealLegacy(key, 'a secret', 'signing key')
     expect(vault.openUnbound(sealed, 'signing key', row)).toBe('a secret')
     expect(() => vault.open(sealed, 'signing key', row)).toThrow(UnsealError)
     expect(() => vault.openUnbound(sealed, 'device code', row)).toThrow(UnsealError)

@@ -1,14 +1,14 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { expect } from 'vitest'
-import { createWireApp, type WireApp } from '../code-flow.ts'
+import { fromNewNetwork } from '../client-network.ts'
+import { createTestClient, type TestClient } from '../code-flow.ts'
 import { startDevice } from '../device-flow.ts'
 import { EndUser, type Page } from '../end-user.ts'
 import { PASSWORD, type TestServer } from '../harness.ts'
+import { basic, post, send } from '../http.ts'
 import type { MailServer } from '../mailbox.ts'
-import { fromElsewhere } from '../network.ts'
 import { CALLBACK } from '../relying-party.ts'
-import { basic, post, send } from '../wire.ts'
 
 const NAMES = [
   'clientId',
@@ -80,8 +80,8 @@ export const POST_LOGOUT = 'https://app.example.test/bye'
 export async function createFixtures(server: TestServer, mail: MailServer): Promise<() => Promise<Fixtures>> {
   const { clients } = server.admin
   const registration = { post_logout_redirect_uris: [POST_LOGOUT], client_name: `Da "sh" & <b>'Board'</b>` }
-  const app = await createWireApp(server, registration)
-  const trusted = await createWireApp(server, { first_party: true })
+  const app = await createTestClient(server, registration)
+  const trusted = await createTestClient(server, { first_party: true })
   const service = await clients.create({ type: 'service', client_name: 'Bot' })
   const device = await clients.create({ type: 'device', client_name: 'TV <i>' })
   const keys = await generateKeyPair('RS256')
@@ -96,7 +96,7 @@ export async function createFixtures(server: TestServer, mail: MailServer): Prom
       .setProtectedHeader({ alg: 'RS256' })
       .setExpirationTime('4 minutes')
       .sign(keys.privateKey)
-  const start = () => startDevice(server, device, { scope: 'openid' }, fromElsewhere())
+  const start = () => startDevice(server, device, { scope: 'openid' }, fromNewNetwork())
   let made = 0
 
   return async () => {
@@ -108,10 +108,10 @@ export async function createFixtures(server: TestServer, mail: MailServer): Prom
     const fresh = async () => {
       const user = new EndUser(server.issuer)
       // Whoever makes ingredients is no flood.
-      user.headers = fromElsewhere()
+      user.headers = fromNewNetwork()
       return user
     }
-    const login = async (from: WireApp) => {
+    const login = async (from: TestClient) => {
       const user = await fresh()
       const page = await user.open((await from.request({ scope: 'openid profile offline_access' })).url)
       return { user, page, path: new URL(page.url).pathname }
@@ -124,7 +124,7 @@ export async function createFixtures(server: TestServer, mail: MailServer): Prom
     const logout = await signedIn.open('/logout')
     const own = await app.getTokens({ scope: 'openid offline_access' }, signedIn, username)
     const loginPage = await login(app)
-    const toConsent = await login(await createWireApp(server))
+    const toConsent = await login(await createTestClient(server))
     const consent = await toConsent.user.submit(toConsent.page, { username, password: PASSWORD })
     const consentPath = new URL(consent.url).pathname
     const toResume = await login(app)
@@ -156,7 +156,7 @@ export async function createFixtures(server: TestServer, mail: MailServer): Prom
     const pushed = await post(
       `${server.url}/par`,
       Object.fromEntries((await app.request()).url.searchParams),
-      { as: app.client, headers: fromElsewhere() },
+      { as: app.client, headers: fromNewNetwork() },
     )
     expect(pushed.status, pushed.text).toBe(201)
 

@@ -19,7 +19,11 @@ const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
  * @param name of the screenshots.
  * @param origins that may be asked for something on the way to the page.
  */
-export async function expectGoodPage({ page, complaints, requested }: Tab, name: string, origins: string[]) {
+export async function expectGoodPage(
+  { page, consoleErrors, requested }: Tab,
+  name: string,
+  origins: string[],
+) {
   await page.locator('footer').waitFor()
   for (const viewport of [PHONE, DESKTOP]) {
     for (const colorScheme of ['light', 'dark'] as const) {
@@ -36,7 +40,7 @@ export async function expectGoodPage({ page, complaints, requested }: Tab, name:
   await takeScreenshot(page, `${name}-320-light`)
   expect(await findLayoutFaults(page), `${name}-320`).toEqual([])
 
-  expect(complaints).toEqual([])
+  expect(consoleErrors).toEqual([])
   expect(requested.filter((url) => !origins.includes(new URL(url).origin))).toEqual([])
   expect(await page.locator('script:not([src^="/assets/page.js?v="])').count()).toBe(0)
   expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPostgres } from './database-server.ts'
 
-export type OwnPostgres = Readonly<{
+export type DedicatedPostgres = Readonly<{
   /** Of its one database, which is empty at first. */
   url: string
   /** Ends every connection, as `pg_ctl stop -m fast` does. */
@@ -14,7 +14,7 @@ export type OwnPostgres = Readonly<{
 }>
 
 /** A Postgres server that a test may stop: the one that all tests share must go on. */
-export async function startOwnPostgres(): Promise<OwnPostgres> {
+export async function startDedicatedPostgres(): Promise<DedicatedPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-postgres-'))
   // The user that Postgres runs as may be another one than ours.
   await chmod(folder, 0o755)

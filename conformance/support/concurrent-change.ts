@@ -12,7 +12,7 @@ type Statement = readonly [text: string, ...values: unknown[]]
  * @param further a statement of the same transaction, run once the request waits.
  * @returns the outcome of the request.
  */
-export async function runInto<Result>(
+export async function runDuringChange<Result>(
   server: TestServer,
   change: Statement,
   request: () => Promise<Result>,

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { describeAnswer, findViolation, isRefusal } from './fault-injection.ts'
+import type { Answer } from './http.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
 import type { TokenInvariants } from './token-invariants.ts'
-import { inWords, isRefusal, whatIsWrongWith } from './trial.ts'
-import type { Answer } from './wire.ts'
 
 const PAUSE_MILLISECONDS = 50
 
@@ -34,13 +34,13 @@ export async function getTokens(
       tokenInvariants.record(answer)
       return { answer, startedAfresh }
     }
-    if (Date.now() > deadline) throw new Error(`no tokens in time, at last ${inWords(answer)}`)
+    if (Date.now() > deadline) throw new Error(`no tokens in time, at last ${describeAnswer(answer)}`)
     if (isRefusal(answer) && !grant.isRepeatable) {
       request = await prepareAgain(grant, deadline)
       startedAfresh++
       continue
     }
-    const wrong = whatIsWrongWith(answer, { mayFail: true })
+    const wrong = findViolation(answer, { mayFail: true })
     if (wrong) throw new Error(wrong)
     await pause(PAUSE_MILLISECONDS)
   }

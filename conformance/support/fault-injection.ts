@@ -1,8 +1,8 @@
 import { tokensOf } from './code-flow.ts'
 import type { Fault, FaultProxy, Point } from './fault-proxy.ts'
+import { type Answer, exchange, INSIDE } from './http.ts'
 import type { GrantInUse, TokenRequest } from './token-grants.ts'
 import type { Mark, TokenInvariants } from './token-invariants.ts'
-import { type Answer, exchange, INSIDE } from './wire.ts'
 
 const MOST_STATEMENTS = 50
 
@@ -18,22 +18,22 @@ type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result 
 export async function atEveryStatement(
   { faultProxy, point, fault }: { faultProxy: FaultProxy; point: Point; fault: Fault },
   attempt: (strike: Strike) => Promise<readonly string[]>,
-): Promise<{ statements: number; complaints: string[] }> {
-  const complaints: string[] = []
+): Promise<{ statements: number; violations: string[] }> {
+  const violations: string[] = []
   for (let nth = 1; nth <= MOST_STATEMENTS; nth++) {
     let struck: string | undefined
     const said = await attempt(async (work) => {
-      const trap = faultProxy.onStatement(point, fault, { nth })
+      const injected = faultProxy.onStatement(point, fault, { nth })
       const result = await work().catch((error: unknown) => error as Error)
-      trap.disarm()
-      struck = trap.struck()[0]
+      injected.disarm()
+      struck = injected.struck()[0]
       return { result, isStruck: struck !== undefined }
     })
     const where = struck === undefined ? 'without a fault' : `${nth} (${struck.slice(0, 60)})`
-    complaints.push(...said.map((complaint) => `${where}: ${complaint}`))
-    if (struck === undefined) return { statements: nth - 1, complaints }
+    violations.push(...said.map((violation) => `${where}: ${violation}`))
+    if (struck === undefined) return { statements: nth - 1, violations }
   }
-  return { statements: MOST_STATEMENTS, complaints: [...complaints, 'there is no end of statements'] }
+  return { statements: MOST_STATEMENTS, violations: [...violations, 'there is no end of statements'] }
 }
 
 type Trial = Readonly<{
@@ -54,7 +54,7 @@ type Trial = Readonly<{
  *
  * @returns what went against the promise, in words.
  */
-export async function tryTokenRequest({
+export async function checkTokenRequest({
   grant,
   tokenInvariants,
   at,
@@ -62,21 +62,21 @@ export async function tryTokenRequest({
   isHarmless = false,
   revive,
 }: Trial): Promise<string[]> {
-  const complaints: string[] = []
-  const complain = (text: string | undefined) => {
-    if (text !== undefined) complaints.push(text)
+  const violations: string[] = []
+  const report = (text: string | undefined) => {
+    if (text !== undefined) violations.push(text)
   }
   const request = await grant.prepare()
   const mark = await tokenInvariants.mark()
   const { result: first, isStruck } = await strike(() => request.send(at))
   if (revive && isStruck) await revive()
-  else complain(whatIsWrongWith(first, { mayFail: isStruck && !isHarmless }))
+  else report(findViolation(first, { mayFail: isStruck && !isHarmless }))
 
   const judge = async (answer: Answer | Error, when: string) => {
     const winner = success(answer)
     if (winner) tokenInvariants.record(winner)
-    complain(await halfDone(tokenInvariants, mark, request, when))
-    if (winner) complain(await orphans(tokenInvariants, mark))
+    report(await halfDone(tokenInvariants, mark, request, when))
+    if (winner) report(await orphans(tokenInvariants, mark))
     return winner
   }
   let winner = await judge(first, 'at once')
@@ -84,16 +84,16 @@ export async function tryTokenRequest({
     const second = await answerTo(request, at)
     winner = await judge(second, 'after the retry')
     if (!winner) {
-      if (grant.isRepeatable || !isRefusal(second)) complain(`the retry got ${inWords(second)}`)
+      if (grant.isRepeatable || !isRefusal(second)) report(`the retry got ${describeAnswer(second)}`)
       const third = await answerTo(await grant.prepare(), at)
       winner = success(third)
       if (winner) tokenInvariants.record(winner)
-      else complain(`a fresh start got ${inWords(third)}`)
+      else report(`a fresh start got ${describeAnswer(third)}`)
     }
   }
-  if (winner) complain(await whatIsDeadOf(winner, grant, tokenInvariants, at))
-  for (const lost of await tokenInvariants.lost()) complain(`a client's ${lost} is gone`)
-  return complaints
+  if (winner) report(await whatIsDeadOf(winner, grant, tokenInvariants, at))
+  for (const lost of await tokenInvariants.lost()) report(`a client's ${lost} is gone`)
+  return violations
 }
 
 async function answerTo(request: TokenRequest, at: string): Promise<Answer | Error> {
@@ -108,19 +108,16 @@ export function isRefusal(answer: Answer | Error): boolean {
   return !(answer instanceof Error) && answer.status === 400 && answer.body.error === 'invalid_grant'
 }
 
-export function inWords(answer: Answer | Error): string {
+export function describeAnswer(answer: Answer | Error): string {
   return answer instanceof Error
     ? `no answer (${answer.name}: ${answer.message})`
     : `${answer.status} ${answer.text.slice(0, 200)}`
 }
 
 /** RFC 9110 §15.6.4: what cannot be done now is 503, and says when to come back. */
-export function whatIsWrongWith(
-  answer: Answer | Error,
-  { mayFail }: { mayFail: boolean },
-): string | undefined {
+export function findViolation(answer: Answer | Error, { mayFail }: { mayFail: boolean }): string | undefined {
   if (success(answer)) return undefined
-  if (answer instanceof Error || !mayFail) return `got ${inWords(answer)}`
+  if (answer instanceof Error || !mayFail) return `got ${describeAnswer(answer)}`
   const isHonest =
     answer.status === 503 &&
     answer.body.error === 'temporarily_unavailable' &&
@@ -129,7 +126,7 @@ export function whatIsWrongWith(
     !INSIDE.test(answer.text)
   return isHonest
     ? undefined
-    : `got ${inWords(answer)} (Retry-After: ${answer.headers.get('retry-after') ?? 'none'})`
+    : `got ${describeAnswer(answer)} (Retry-After: ${answer.headers.get('retry-after') ?? 'none'})`
 }
 
 async function halfDone(
@@ -138,7 +135,7 @@ async function halfDone(
   { spends }: TokenRequest,
   when: string,
 ): Promise<string | undefined> {
-  const { access, refresh } = await tokenInvariants.bornSince(mark)
+  const { access, refresh } = await tokenInvariants.createdSince(mark)
   if (access !== refresh) return `${when} half a set: ${access} access and ${refresh} refresh tokens`
   if (refresh > 1) return `${when} ${refresh} token sets`
   const isSpent = await tokenInvariants.isSpent(spends)
@@ -148,7 +145,7 @@ async function halfDone(
 }
 
 async function orphans(tokenInvariants: TokenInvariants, mark: Mark): Promise<string | undefined> {
-  const { orphans } = await tokenInvariants.bornSince(mark)
+  const { orphans } = await tokenInvariants.createdSince(mark)
   return orphans > 0 ? `${orphans} good tokens that no answer carried` : undefined
 }
 
@@ -160,9 +157,9 @@ async function whatIsDeadOf(
 ): Promise<string | undefined> {
   const { accessToken, refreshToken } = tokensOf(winner)
   const userinfo = await exchange(`${at}/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } })
-  if (userinfo.status !== 200) return `the access token is worth ${inWords(userinfo)}`
+  if (userinfo.status !== 200) return `the access token is worth ${describeAnswer(userinfo)}`
   const refreshed = await grant.refresh(refreshToken, at)
-  if (refreshed.status !== 200) return `the refresh token is worth ${inWords(refreshed)}`
+  if (refreshed.status !== 200) return `the refresh token is worth ${describeAnswer(refreshed)}`
   tokenInvariants.record(refreshed)
   return undefined
 }
