@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { argon2id, hash, needsRehash, verify } from 'argon2'
 import pLimit from 'p-limit'
-import { createKeyedQueue } from '../rate-limiting/keyed-queue.ts'
+import { createKeyedQueue, type Queued, type QueueKey, type Rest } from '../rate-limiting/keyed-queue.ts'
 
 export const MAX_PASSWORD_CHARACTERS = 1024
 /** Before they are composed, letters are several: this many for one in Hangul, and two marks on a Latin one. */
@@ -21,14 +21,15 @@ const SALT_BYTES = 16
 /**
  * Hashing shares libuv's four threads and the machine's cores with token signing: a thread and a core stay free of it.
  */
-const AT_ONCE = Math.min(Math.max(availableParallelism() - 1, 1), 3)
-const WAITING_AT_MOST = 64
+const HASHES_AT_ONCE = Math.min(Math.max(availableParallelism() - 1, 1), 3)
+/** Beside the hashes, jobs that read and count in the database. Other requests find its other connections free. */
+const JOBS_AT_ONCE = HASHES_AT_ONCE + 3
+const JOBS_OF_ONE_NETWORK = Math.ceil(JOBS_AT_ONCE / 2)
+/** A stranger waits about a second: longer queues only delay the answer that there is no room. */
+const MOST_STRANGERS_WAITING = 64
+/** More, because requests with device cookies also wait for others of their account. They take turns with other accounts. */
+const MOST_KNOWN_WAITING = 640
 const WAIT_AT_MOST_MILLISECONDS = 5_000
-
-/** Too many passwords are being hashed at this moment: come back later (503). */
-export class HashingBusyError extends Error {
-  override name = 'HashingBusyError'
-}
 
 /** Every password is compared in this form, however the keyboard composed its letters (NIST SP 800-63B-4 §3.1.1.2). */
 export function normalizePassword(password: string): string {
@@ -44,78 +45,64 @@ export function isPossiblePassword(password: string): boolean {
   )
 }
 
-export type PasswordHasher = ReturnType<typeof createPasswordHasher>
+export type PasswordQueue = ReturnType<typeof createPasswordQueue>
 
-/** Who waits for a password to be hashed. */
-type Asker = Readonly<{
-  /** Whether they went away meanwhile: then a turn is not spent on them. */
-  isGone?: (() => boolean) | undefined
-  /**
-   * Whether the request has a valid device cookie: such requests keep a share of the queue that strangers cannot fill.
-   */
+type PasswordJob = Readonly<{
+  network: string
+  /** Whether the request has a valid device cookie: strangers cannot fill the places of such requests. */
   isKnown?: boolean
-  /** The network of the request; undefined on the command line. */
-  network?: string | undefined
+  /** The account and the browser, or the name: they take turns with others of their network. */
+  path: readonly string[]
+  /** Limits of its own, such as one at a time for a name. */
+  keys?: readonly QueueKey[]
+  isGone: () => boolean
 }>
 
-type Pool = { atOnce?: number; waitingAtMost?: number; waitAtMostMilliseconds?: number }
-
 /**
- * Argon2id in a bounded pool. Its functions reject with {@link HashingBusyError} when the queue is full or the wait was
- * too long. One network may fill at most half of the queue, and delays other networks by no more passwords than are
- * hashed at once.
+ * The queue of all requests that have a password hashed: sign-ins and new passwords. A job reads, counts and hashes in one
+ * turn, so a request that is refused or hangs up costs neither a statement nor a hash.
+ *
+ * Requests with a device cookie come before strangers. One network fills at most half of the places and half of the
+ * turns.
  */
-export function createPasswordHasher({
-  atOnce = AT_ONCE,
-  waitingAtMost = WAITING_AT_MOST,
-  waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
-}: Pool = {}) {
-  const pool = pLimit(atOnce)
-  // Strangers queue here first: whoever is known finds no more of them before themselves than are hashed at once.
-  const strangers = pLimit(atOnce)
-  const createQueue = () => createKeyedQueue({ atOnce, waitingAtMost: Math.ceil(waitingAtMost / 2) })
-  const queues = { known: createQueue(), strangers: createQueue() }
-  const decoy = createDecoy()
-
-  function isFull({ isKnown = false, network = '' }: Pick<Asker, 'isKnown' | 'network'> = {}): boolean {
-    const [line, queue] = isKnown ? [pool, queues.known] : [strangers, queues.strangers]
-    return line.pendingCount + queue.countWaiting() >= waitingAtMost || queue.isFull(network)
-  }
-
-  async function bounded<T>(work: () => Promise<T>, asker: Asker = {}): Promise<T> {
-    const { isGone = () => false, isKnown = false, network } = asker
-    if (isFull(asker)) throw new HashingBusyError('too many passwords are being hashed')
-    const queuedAt = performance.now()
-    const inTurn = () =>
-      pool(() => {
-        if (isGone() || performance.now() - queuedAt > waitAtMostMilliseconds)
-          throw new HashingBusyError('nobody waits for this password any more')
-        return work()
-      })
-    const enter = () => (isKnown ? inTurn() : strangers(inTurn))
-    if (network === undefined) return await enter()
-    const done = await (isKnown ? queues.known : queues.strangers).take(network, async () => ({
-      result: await enter(),
-    }))
-    if (!done) throw new HashingBusyError('too many passwords of one network are being hashed')
-    return done.result
-  }
+export function createPasswordQueue({ waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS } = {}) {
+  const queue = createKeyedQueue({ atOnce: JOBS_AT_ONCE, waitAtMostMilliseconds })
 
   return {
-    /** Whether another password would be refused now. */
-    isFull,
+    run<Result>(
+      { network, isKnown = false, path, keys = [], isGone }: PasswordJob,
+      work: (rest: Rest) => Promise<Result>,
+    ): Promise<Queued<Result>> {
+      const mostWaiting = isKnown ? MOST_KNOWN_WAITING : MOST_STRANGERS_WAITING
+      const people = isKnown ? 'known' : 'strangers'
+      const ofNetwork = { key: `${people} in ${network}`, atOnce: JOBS_OF_ONE_NETWORK }
+      const bounds = [
+        { ...ofNetwork, mostWaiting: mostWaiting / 2 },
+        { key: people, mostWaiting },
+      ]
+      const place = { keys: [...keys, ...bounds], hasPriority: isKnown, path: [network, ...path] }
+      return queue.run({ ...place, isPaced: true, isGone }, work)
+    },
+  }
+}
 
+export type PasswordHasher = ReturnType<typeof createPasswordHasher>
+
+/** Argon2id. Callers that serve the network wait in the password queue first, so few hashes wait here. */
+export function createPasswordHasher({ atOnce = HASHES_AT_ONCE }: { atOnce?: number } = {}) {
+  const bounded = pLimit(atOnce)
+  const decoy = createDecoy()
+
+  return {
     /** @param password in the form that the rules for new passwords gave it. */
-    hash: (password: string, asker?: Asker): Promise<string> =>
-      bounded(() => hash(password, ARGON2_OPTIONS), asker),
+    hash: (password: string): Promise<string> => bounded(() => hash(password, ARGON2_OPTIONS)),
 
     /**
      * Verifies a password. Without a hash (unknown login, no password set) a decoy is verified: a fast "no" would
      * tell an attacker which logins exist.
      */
-    async verify(passwordHash: string | undefined, password: string, asker?: Asker): Promise<boolean> {
-      const against = passwordHash ?? decoy
-      const matches = await bounded(() => verify(against, normalizePassword(password)), asker)
+    async verify(passwordHash: string | undefined, password: string): Promise<boolean> {
+      const matches = await bounded(() => verify(passwordHash ?? decoy, normalizePassword(password)))
       return matches && passwordHash !== undefined
     },
 

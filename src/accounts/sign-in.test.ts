@@ -2,9 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { hash } from 'argon2'
 import { expect, test } from 'vitest'
 import { LIMITS } from '../rate-limiting/limits.ts'
-import type { Refusal } from '../rate-limiting/sign-in-rate-limit.ts'
+import type { Refusal, SignInVerdict } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { Account } from '../store/account/account.ts'
-import { createPasswordHasher, HashingBusyError } from './password.ts'
+import { createPasswordHasher, createPasswordQueue } from './password.ts'
 import { createSignIn } from './sign-in.ts'
 
 type Needs = Parameters<typeof createSignIn>[0]
@@ -23,10 +23,9 @@ const account: Account = {
   updatedAt: new Date(),
 }
 const credentials = { login: 'ada', password: PASSWORD, address: '192.0.2.1', deviceCookie: [] }
-const limits: Needs['limits'] = {
+const rateLimit: Needs['rateLimit'] = {
   count: async () => ({ outcome: 'allowed' }),
   succeeded: async () => {},
-  notLookedAt: async () => {},
   unlock: async () => {},
 }
 
@@ -38,7 +37,7 @@ const USED_UP: Refusal = {
   isFirst: false,
 }
 
-test('who waited too long behind others of the same name is told to come again, and waits for no hash', async () => {
+test('answers busy, without a hash, after the longest wait behind others of the same name', async () => {
   let verified = 0
   const signIn = createSignIn({
     accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
@@ -51,9 +50,9 @@ test('who waited too long behind others of the same name is told to come again, 
       },
       isOutdated: () => false,
     },
-    limits,
+    rateLimit,
+    queue: createPasswordQueue({ waitAtMostMilliseconds: 450 }),
     log: { warn: () => {} },
-    waitAtMostMilliseconds: 450,
   })
   const outcomes = await Promise.all(
     Array.from({ length: 9 }, async () => (await signIn(credentials)).outcome),
@@ -85,7 +84,8 @@ test('serves other accounts while many device cookies of one account wait', asyn
       },
       isOutdated: () => false,
     },
-    limits,
+    rateLimit,
+    queue: createPasswordQueue(),
     log: { warn: () => {} },
   })
   const cookieOf = (sub: string, id: string) => [{ sub, accessEpoch: 0, id }]
@@ -110,12 +110,13 @@ test('serves a person’s other browsers while one stolen device cookie has many
       ...createPasswordHasher(),
       verify: async (_hash, password) => {
         order.push(password)
-        await pause(5)
+        await pause(100)
         return password === PASSWORD
       },
       isOutdated: () => false,
     },
-    limits,
+    rateLimit,
+    queue: createPasswordQueue(),
     log: { warn: () => {} },
   })
   const deviceCookie = [{ sub: 'ada', accessEpoch: 0, id: 'stolen' }]
@@ -140,7 +141,8 @@ test('serves other networks between the attempts of one network', async () => {
       },
     } as unknown as Accounts,
     hasher: { ...createPasswordHasher(), verify: async () => false, isOutdated: () => false },
-    limits,
+    rateLimit,
+    queue: createPasswordQueue(),
     log: { warn: () => {} },
   })
   const crowd = Array.from({ length: 30 }, (_, index) =>
@@ -157,8 +159,9 @@ test('serves a person while another of their browsers is delayed', async () => {
   const signIn = createSignIn({
     accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
     hasher: { ...createPasswordHasher(), verify: async () => true, isOutdated: () => false },
-    limits: {
-      ...limits,
+    queue: createPasswordQueue(),
+    rateLimit: {
+      ...rateLimit,
       count: async ({ device }) => {
         order.push(device?.id ?? '')
         if (device?.id !== 'hasty' || order.filter((id) => id === 'hasty').length > 1)
@@ -186,8 +189,9 @@ test.each([
       findByLogin: async () => ({ account: { ...account, accessEpoch: 7 }, passwordHash: 'hash' }),
     } as unknown as Accounts,
     hasher: { ...createPasswordHasher(), verify: async () => true, isOutdated: () => false },
-    limits: {
-      ...limits,
+    queue: createPasswordQueue(),
+    rateLimit: {
+      ...rateLimit,
       count: async ({ device }) => {
         attempts.push(device)
         return { outcome: 'allowed' }
@@ -202,20 +206,22 @@ test.each([
 })
 
 test.each([
-  ['the queue is full', { hash: () => Promise.reject(new HashingBusyError('full')) }],
-  ['hashing fails', { hash: () => Promise.reject(new Error('no memory')) }],
+  ['hashing fails', { hash: () => Promise.reject(new Error('no memory')) }, {}],
+  ['storing it fails', {}, { upgradePasswordHash: () => Promise.reject(new Error('no connection')) }],
 ])(
-  'a right password signs in although its outdated hash cannot be replaced, since %s',
-  async (_, failing) => {
+  'accepts a right password although its outdated hash is not replaced: %s',
+  async (_, failingHasher, failingAccounts) => {
     const outdated = await hash(PASSWORD, { memoryCost: 1024, timeCost: 2 })
     const warnings: object[] = []
     const signIn = createSignIn({
       accounts: {
         findByLogin: async () => ({ account, passwordHash: outdated }),
         upgradePasswordHash: async () => {},
+        ...failingAccounts,
       } as unknown as Accounts,
-      hasher: { ...createPasswordHasher(), ...failing },
-      limits,
+      hasher: { ...createPasswordHasher(), ...failingHasher },
+      rateLimit,
+      queue: createPasswordQueue(),
       log: { warn: (line: object) => void warnings.push(line) },
     })
     const result = await signIn(credentials)
@@ -225,24 +231,44 @@ test.each([
   },
 )
 
-test('gives nothing back to a used-up limit when the client disconnects (NIST SP 800-63B-4 §3.2.2)', async () => {
+test.each<[string, SignInVerdict]>([
+  ['an allowed attempt', { outcome: 'allowed' }],
+  ['a used-up limit', { outcome: 'locked', refusal: USED_UP }],
+])('checks the password of %s whose client disconnects (NIST SP 800-63B-4 §3.2.2)', async (_, verdict) => {
   let isGone = false
-  let givenBack = 0
+  let verified = 0
   const signIn = createSignIn({
     accounts: { findByLogin: async () => ({ account, passwordHash: 'hash' }) } as unknown as Accounts,
-    hasher: createPasswordHasher(),
-    limits: {
-      ...limits,
+    hasher: {
+      ...createPasswordHasher(),
+      verify: async () => {
+        verified++
+        return false
+      },
+    },
+    queue: createPasswordQueue(),
+    rateLimit: {
+      ...rateLimit,
       count: async () => {
         isGone = true
-        return { outcome: 'locked', refusal: USED_UP }
+        return verdict
       },
-      notLookedAt: async () => {
-        givenBack++
-      },
+      succeeded: () => Promise.reject(new Error('the attempt was given back')),
     },
     log: { warn: () => {} },
   })
-  expect(await signIn({ ...credentials, isGone: () => isGone })).toMatchObject({ outcome: 'busy' })
-  expect(givenBack).toBe(0)
+  expect(await signIn({ ...credentials, isGone: () => isGone })).toMatchObject({ outcome: 'rejected' })
+  expect(verified).toBe(1)
+})
+
+test('neither counts nor checks an attempt whose client disconnects before its turn', async () => {
+  const unexpected = () => Promise.reject(new Error('the attempt began'))
+  const signIn = createSignIn({
+    accounts: { findByLogin: unexpected } as unknown as Accounts,
+    hasher: createPasswordHasher(),
+    queue: createPasswordQueue(),
+    rateLimit: { ...rateLimit, count: unexpected },
+    log: { warn: () => {} },
+  })
+  expect(await signIn({ ...credentials, isGone: () => true })).toMatchObject({ outcome: 'busy' })
 })

@@ -1,7 +1,5 @@
-import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:timers/promises'
-import pLimit from 'p-limit'
 import type { Log } from '../log.ts'
-import { createKeyedQueue } from '../rate-limiting/keyed-queue.ts'
+import type { Rest } from '../rate-limiting/keyed-queue.ts'
 import { widestNetworkOf } from '../rate-limiting/network.ts'
 import {
   type DeviceCookieEntry,
@@ -12,20 +10,14 @@ import {
   type SignInVerdict,
 } from '../rate-limiting/sign-in-rate-limit.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
-import { HashingBusyError, isPossiblePassword, normalizePassword, type PasswordHasher } from './password.ts'
+import { isPossiblePassword, normalizePassword, type PasswordHasher, type PasswordQueue } from './password.ts'
 
-/** More tries of one name at once than any person makes. */
-const WAITING_FOR_ONE_NAME = 50
-const WAITING_WITH_ONE_DEVICE_COOKIE = 10
-/** Of all names. A queue for hashing comes behind this one. */
-const WAITING_AT_MOST = 64
-const WAIT_AT_MOST_MILLISECONDS = 5_000
-/** However many sign in, the others who need the database find connections free. */
-const AT_THE_DATABASE = 4
-/** Sign-ins of one network may hold half of the database connections; the other half stays free for other networks. */
-const AT_THE_DATABASE_OF_ONE_NETWORK = 2
-/** Whoever corrects a slip at once, or presses the button twice, waits for this long instead of being sent away. */
-const HELD_SECONDS = 1
+/** More attempts at once than any person makes: with one name, or from all browsers of an account … */
+const MOST_WAITING_FOR_ACCOUNT = 50
+/** … and with one device cookie. */
+const MOST_WAITING_FOR_DEVICE_COOKIE = 10
+/** A corrected slip or a second click waits this long instead of being refused. */
+const LONGEST_REST_SECONDS = 1
 
 export type Credentials = Readonly<{
   login: string
@@ -33,7 +25,7 @@ export type Credentials = Readonly<{
   address: string
   /** The entries of the browser's device cookie, one per account. */
   deviceCookie: readonly DeviceCookieEntry[]
-  /** Whether whoever signs in hung up: then no password needs to be checked. */
+  /** Whether the client hung up: then no password needs to be checked. */
   isGone?: () => boolean
   /** The page was answered before: counts the attempt without checking the password. */
   isSpent?: boolean
@@ -42,189 +34,125 @@ export type Credentials = Readonly<{
 export type SignIn =
   /** The account as read together with the matching password hash: its access epoch is that of the proof. */
   | { outcome: 'accepted'; account: Account }
-  /**
-   * Unknown login, wrong password, disabled and locked person must look the same; whose login it was, and which limit
-   * was reached, is for the record.
-   */
+  /** Looks the same for an unknown login, a wrong password and a disabled account. `sub` is for the audit log only. */
   | { outcome: 'rejected'; sub: string | undefined; refusal?: Refusal }
   | { outcome: 'throttled'; sub: string | undefined; retryAfterSeconds: number; refusal?: Refusal }
   | { outcome: 'busy'; sub: string | undefined }
 
 type Needs = {
   accounts: AccountStore
+  queue: PasswordQueue
   hasher: PasswordHasher
-  limits: SignInRateLimit
+  rateLimit: SignInRateLimit
   log: Pick<Log, 'warn'>
-  waitAtMostMilliseconds?: number
 }
 
 type Found = NonNullable<Awaited<ReturnType<AccountStore['findByLogin']>>>
+type Counted = Readonly<{ found: Found | undefined; attempt: SignInAttempt; verdict: SignInVerdict }>
+
+const BUSY: SignIn = { outcome: 'busy', sub: undefined }
 
 /**
- * Whether these are the credentials of an active person. The attempt is counted before the password is looked at, and
- * what one name may see is the same for every name.
+ * Verifies the credentials of an active account: wait for a turn, count the attempt, then check the password. An
+ * attempt that was counted is always checked, so hanging up frees no attempts.
  */
-export function createSignIn({
-  accounts,
-  hasher,
-  limits,
-  log,
-  waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS,
-}: Needs) {
-  // Keyed queues. Requests without a device cookie are keyed by name: keyed by account, the wait would reveal which
-  // address belongs to which username. Requests with a device cookie are keyed by account.
-  const strangers = createKeyedQueue({ waitingAtMost: WAITING_FOR_ONE_NAME })
-  const accountsOfDevices = createKeyedQueue({ waitingAtMost: WAITING_FOR_ONE_NAME })
-  const devices = createKeyedQueue({ waitingAtMost: WAITING_WITH_ONE_DEVICE_COOKIE })
-  const connections = pLimit(AT_THE_DATABASE)
-  const networks = createKeyedQueue({
-    atOnce: AT_THE_DATABASE_OF_ONE_NETWORK,
-    waitingAtMost: Number.POSITIVE_INFINITY,
-  })
-  // Many requests time out together; answering them one by one keeps the event loop free for others.
-  const leave = pLimit(1)
-
+export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs) {
   return async (credentials: Credentials): Promise<SignIn> => {
-    const { login, deviceCookie, address } = credentials
     if (!isPossiblePassword(credentials.password)) return { outcome: 'rejected', sub: undefined }
+    const { address, isGone = () => false } = credentials
     const network = widestNetworkOf(address)
-    const mayBeKnown = deviceCookie.length > 0
-    // Refuse before reading or counting: a request that will not be served costs nothing.
-    if (mayBeKnown ? hasher.isFull({ isKnown: true, network }) : isCrowded(network))
-      return { outcome: 'busy', sub: undefined }
-    const cameAt = performance.now()
-    const isOver = () => credentials.isGone?.() || performance.now() - cameAt > waitAtMostMilliseconds
-    // Looks the account up first: a person with a device cookie does not queue behind strangers who try their name.
-    const found = mayBeKnown ? await find(login, network) : undefined
-    const device = found && deviceOf(found.account, deviceCookie)
-    if (mayBeKnown && !device && isCrowded(network)) return { outcome: 'busy', sub: undefined }
-    const signIn = await takeTurn(login, device, async () => {
-      if (isOver()) return await leaveLine()
-      return await verify(credentials, (mayBeKnown ? found : await find(login, network)) ?? {}, device)
-    })
-    return signIn ?? { outcome: 'throttled', sub: undefined, retryAfterSeconds: HELD_SECONDS }
-  }
-
-  /**
-   * Requests with one device cookie run one at a time, so at most one of them is ahead of the account's other browsers,
-   * and those do not wait while it is held.
-   */
-  async function takeTurn(
-    login: string,
-    device: DeviceCookieEntry | undefined,
-    work: () => Promise<SignIn>,
-  ): Promise<SignIn | undefined> {
-    if (!device) return await strangers.take(loginKey(login), () => hold(work))
-    return await devices.take(device.id, () => hold(() => accountsOfDevices.take(device.sub, work)))
-  }
-
-  /** Retries once when the attempt came slightly too soon. */
-  async function hold<Result extends SignIn | undefined>(work: () => Promise<Result>): Promise<Result> {
-    const signIn = await work()
-    const isHeld =
-      signIn?.outcome === 'throttled' &&
-      signIn.refusal?.reason === 'too soon' &&
-      signIn.retryAfterSeconds <= HELD_SECONDS
-    if (!isHeld) return signIn
-    await pause(signIn.retryAfterSeconds * 1000)
-    return await work()
-  }
-
-  function find(login: string, network: string): Promise<Found | undefined> {
-    return atTheDatabase(network, () => accounts.findByLogin(login))
-  }
-
-  async function atTheDatabase<Result>(network: string, work: () => Promise<Result>): Promise<Result> {
-    const done = await networks.take(network, async () => ({ result: await connections(work) }))
-    if (!done) throw new Error('a queue without a limit was full')
-    return done.result
-  }
-
-  /**
-   * Whether a request without a device cookie would wait too long: in the queues in total, or for half of them in one
-   * network.
-   */
-  function isCrowded(network: string): boolean {
-    const waiting = strangers.countWaiting() + networks.countWaiting() + connections.pendingCount
-    return (
-      hasher.isFull({ network }) ||
-      waiting >= WAITING_AT_MOST ||
-      networks.countWaiting(network) >= WAITING_AT_MOST / 2
-    )
-  }
-
-  async function leaveLine(): Promise<SignIn> {
-    await leave(() => nextTurnOfTheLoop())
-    return { outcome: 'busy', sub: undefined }
-  }
-
-  async function verify(
-    { login, password, address, isGone, isSpent }: Credentials,
-    { account, passwordHash }: Partial<Found>,
-    device: DeviceCookieEntry | undefined,
-  ): Promise<SignIn> {
-    const sub = account?.sub
-    const network = widestNetworkOf(address)
-    const asker = { isGone, isKnown: device !== undefined, network }
-    if (hasher.isFull(asker)) return { outcome: 'busy', sub }
-    const { attempt, verdict } = await count({ login, account, address, device })
-    if (verdict.outcome === 'throttled') {
-      const { retryAfterSeconds, refusal } = verdict
-      return { outcome: 'throttled', sub, retryAfterSeconds, refusal }
+    const device = await findDevice(credentials, network)
+    if (device === 'busy') return BUSY
+    const place = device ? placeOfDevice(device) : placeOfLogin(credentials.login)
+    const turn = await queue.run({ ...place, network, isGone }, (rest) => signIn(credentials, rest))
+    switch (turn.outcome) {
+      case 'done':
+        return turn.result
+      case 'full':
+        return place.keys.some(({ key }) => key === turn.key)
+          ? { outcome: 'throttled', sub: undefined, retryAfterSeconds: LONGEST_REST_SECONDS }
+          : BUSY
+      case 'expired':
+        return BUSY
     }
-    if (isSpent) return { outcome: 'rejected', sub }
-    try {
-      const matches = await hasher.verify(passwordHash, password, asker)
-      if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
-      if (!account || passwordHash === undefined || !matches || account.status !== 'active')
-        return { outcome: 'rejected', sub }
-      const current = await findStillRight(attempt, { account, passwordHash, password })
-      if (!current) return { outcome: 'rejected', sub }
-      await limits.succeeded(attempt)
-      if (hasher.isOutdated(passwordHash)) await upgrade(account.sub, passwordHash, password)
-      return { outcome: 'accepted', account: current }
-    } catch (error) {
-      if (!(error instanceof HashingBusyError)) throw error
-      // A refusing limit counted nothing; giving back to it would allow another guess.
-      if (verdict.outcome === 'allowed') await atTheDatabase(network, () => limits.notLookedAt(attempt))
-      return { outcome: 'busy', sub }
+  }
+
+  /** Finds whether the device cookie is of this account: its person does not wait behind strangers. */
+  async function findDevice(
+    { login, deviceCookie, isGone = () => false }: Credentials,
+    network: string,
+  ): Promise<DeviceCookieEntry | undefined | 'busy'> {
+    if (deviceCookie.length === 0) return undefined
+    const path = ['look-up', deviceCookie[0]?.id ?? '']
+    const turn = await queue.run({ network, isKnown: true, path, isGone }, () => accounts.findByLogin(login))
+    if (turn.outcome !== 'done') return 'busy'
+    return turn.result && deviceOf(turn.result.account, deviceCookie)
+  }
+
+  async function signIn(credentials: Credentials, rest: Rest): Promise<SignIn> {
+    let counted = await findAndCount(credentials)
+    const restSeconds = restBefore(counted.verdict)
+    if (restSeconds > 0) {
+      if (!(await rest(restSeconds * 1000))) return BUSY
+      counted = await findAndCount(credentials)
     }
+    const { found, attempt, verdict } = counted
+    const sub = found?.account.sub
+    if (verdict.outcome === 'throttled') return { ...verdict, sub }
+    if (credentials.isSpent) return { outcome: 'rejected', sub }
+    const matches = await hasher.verify(found?.passwordHash, credentials.password)
+    // Answered after the hash: a faster answer would reveal the lock.
+    if (verdict.outcome === 'locked') return { outcome: 'rejected', sub, refusal: verdict.refusal }
+    if (!found || !matches || found.account.status !== 'active') return { outcome: 'rejected', sub }
+    await rateLimit.succeeded(attempt)
+    await upgradeHash(found, credentials.password)
+    return { outcome: 'accepted', account: found.account }
   }
 
   /** Counts an attempt. When the device cookie's limit is used up, the browser counts as one without a cookie. */
-  async function count(attempt: SignInAttempt): Promise<{ attempt: SignInAttempt; verdict: SignInVerdict }> {
-    const network = widestNetworkOf(attempt.address)
-    const verdict = await atTheDatabase(network, () => limits.count(attempt))
-    if (verdict.outcome !== 'locked' || !attempt.device) return { attempt, verdict }
-    const stranger = { ...attempt, device: undefined }
-    return { attempt: stranger, verdict: await atTheDatabase(network, () => limits.count(stranger)) }
+  async function findAndCount({ login, address, deviceCookie }: Credentials): Promise<Counted> {
+    const found = await accounts.findByLogin(login)
+    const account = found?.account
+    const stranger: SignInAttempt = { login, account, address, device: undefined }
+    const attempt = { ...stranger, device: account && deviceOf(account, deviceCookie) }
+    const verdict = await rateLimit.count(attempt)
+    if (verdict.outcome !== 'locked' || !attempt.device) return { found, attempt, verdict }
+    return { found, attempt: stranger, verdict: await rateLimit.count(stranger) }
   }
 
-  /**
-   * Reads the account again, because waiting for a turn takes seconds: a password that was replaced meanwhile is
-   * refused; the same password under a new hash still matches. Later changes are decided by the access epoch.
-   */
-  async function findStillRight(
-    { login, address }: Pick<Credentials, 'login' | 'address'>,
-    verified: { account: Account; passwordHash: string; password: string },
-  ): Promise<Account | undefined> {
-    const current = await find(login, widestNetworkOf(address))
-    if (current?.account.sub !== verified.account.sub || current.account.status !== 'active') return undefined
-    const isRight =
-      current.passwordHash === verified.passwordHash ||
-      (await hasher.verify(current.passwordHash, verified.password))
-    return isRight ? current.account : undefined
-  }
-
-  /** The password was right, whatever becomes of this: the next sign-in tries again. */
-  async function upgrade(sub: string, outdated: string, password: string): Promise<void> {
+  /** A failure is logged only: the password was right, and the next sign-in tries again. */
+  async function upgradeHash({ account: { sub }, passwordHash }: Found, password: string): Promise<void> {
+    if (passwordHash === undefined || !hasher.isOutdated(passwordHash)) return
     try {
-      const upgraded = await hasher.hash(normalizePassword(password))
-      await accounts.upgradePasswordHash(sub, outdated, upgraded)
+      await accounts.upgradePasswordHash(sub, passwordHash, await hasher.hash(normalizePassword(password)))
     } catch (error) {
       log.warn({ event: 'password.not_upgraded', account: sub, error })
     }
   }
+}
+
+/** Strangers take turns by name: by account, the wait would reveal which address belongs to which username. */
+function placeOfLogin(login: string) {
+  const name = loginKey(login)
+  return { path: [name], keys: [{ key: `name ${name}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_ACCOUNT }] }
+}
+
+/** One device cookie has one attempt at a time, and the account's other browsers do not wait while that rests. */
+function placeOfDevice({ id, sub }: DeviceCookieEntry) {
+  return {
+    isKnown: true,
+    path: [sub, id],
+    keys: [
+      { key: `device cookie ${id}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_DEVICE_COOKIE },
+      { key: `account ${sub}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_ACCOUNT },
+    ],
+  }
+}
+
+/** An attempt that came slightly too soon is repeated once. */
+function restBefore(verdict: SignInVerdict): number {
+  if (verdict.outcome !== 'throttled' || verdict.refusal.reason !== 'too soon') return 0
+  return verdict.retryAfterSeconds <= LONGEST_REST_SECONDS ? verdict.retryAfterSeconds : 0
 }
 
 export type VerifySignIn = ReturnType<typeof createSignIn>

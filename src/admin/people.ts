@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import type { AccountAccess } from '../accounts/access.ts'
-import { HashingBusyError, type PasswordHasher } from '../accounts/password.ts'
+import type { PasswordHasher } from '../accounts/password.ts'
 import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../accounts/password-rules.ts'
 import { newEvent } from '../audit/event.ts'
 import { randomSecret } from '../crypto/vault.ts'
@@ -79,10 +79,6 @@ export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit
       return await passwords.hasher.hash(await passwords.rules.parse(password, owner))
     } catch (error) {
       if (error instanceof PasswordRuleError) throw new AdminError(describePasswordFault(error.fault))
-      if (error instanceof HashingBusyError)
-        throw new AdminError(
-          'Too many passwords are being hashed at this moment. Try again in a few seconds.',
-        )
       throw error
     }
   }

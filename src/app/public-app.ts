@@ -2,6 +2,7 @@ import type Koa from 'koa'
 import { createAccountAccess } from '../accounts/access.ts'
 import { createEmailChange } from '../accounts/email-change.ts'
 import { createMailLinks } from '../accounts/mail-links.ts'
+import { createPasswordQueue } from '../accounts/password.ts'
 import { createPasswordReset } from '../accounts/password-reset.ts'
 import { createRegistration } from '../accounts/registration.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
@@ -55,7 +56,8 @@ export function buildPublicApp(config: Config, installation: Installation, needs
     now,
   })
   const { hasher } = passwords
-  const signIn = createSignIn({ accounts, hasher, limits: signInRateLimit, log })
+  const passwordQueue = createPasswordQueue()
+  const signIn = createSignIn({ accounts, queue: passwordQueue, hasher, rateLimit: signInRateLimit, log })
   const checkLogin = createLoginForm({ signIn, browserSessions, deviceCookies, events, log, now })
   const { sessionAbsoluteSeconds } = lifetimes
   const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
@@ -83,6 +85,7 @@ export function buildPublicApp(config: Config, installation: Installation, needs
         signIn: { check: checkLogin, notices: sessionNotices, rememberMe },
         browsers: { sessions: browserSessions, devices: deviceCookies },
         passwords: {
+          queue: passwordQueue,
           hasher,
           rules: passwords.rules,
           changeNotice: (account, language) =>

@@ -24,7 +24,6 @@ import { correctCookieExpiry } from './transport/cookie-expiry.ts'
 import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './transport/guards.ts'
 import { allowFormTargets, setSecurityHeaders } from './transport/headers.ts'
 import { pinOrigin } from './transport/origin.ts'
-import { startOnePageAtATime } from './transport/pace.ts'
 import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
 import { limitRequestRate } from './transport/request-rate-limit.ts'
@@ -79,7 +78,6 @@ export function createApp(needs: Needs): Koa {
   app.use(onlyFor(isOwnForm, refuseCrossSite({ issuer })))
   app.use(onlyFor(isResumption, refuseForeignNavigation))
   app.use(views.serveAssets)
-  app.use(onlyFor(isForPeople, startOnePageAtATime()))
   app.use(limitRequestRate({ rateLimiter: limits.rateLimiter, events: limits.events }))
   app.use(needs.token.requestContexts)
   app.use(needs.token.endpoint)

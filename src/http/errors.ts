@@ -1,5 +1,4 @@
 import type { Context, Middleware } from 'koa'
-import { HashingBusyError } from '../accounts/password.ts'
 import { isRetryable } from '../db/database-error.ts'
 import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/engine/errors.ts'
@@ -69,7 +68,6 @@ function toFailure(error: unknown): Failure {
   if (error instanceof OIDCProviderError && error.expose) {
     return { status: error.statusCode, code: error.error, detail: error.error_description }
   }
-  if (error instanceof HashingBusyError || isRetryable(error))
-    return { status: 503, code: 'temporarily_unavailable', detail: undefined }
+  if (isRetryable(error)) return { status: 503, code: 'temporarily_unavailable', detail: undefined }
   return { status: 500, code: 'server_error', detail: undefined }
 }

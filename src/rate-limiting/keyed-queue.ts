@@ -1,32 +1,199 @@
-import pLimit, { type LimitFunction } from 'p-limit'
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** A group of jobs with limits of its own: those of a name, of a network, of all strangers. */
+export type QueueKey = Readonly<{ key: string; atOnce?: number; mostWaiting?: number }>
+
+/** What a job waits for and behind whom. */
+export type Place = Readonly<{
+  /** While a job rests, the first key stays taken. */
+  keys: readonly QueueKey[]
+  /** Jobs with priority start before all others. */
+  hasPriority?: boolean
+  /**
+   * Whom the job is of, from wide to narrow: network, account, browser. Those of one level start in turn, so a crowd of one
+   * delays others by one job. Jobs with one path have the same keys, and no other path leads beyond it.
+   */
+  path?: readonly string[]
+  /** One such job starts per turn of the event loop, so that a crowd of them leaves room for other requests. */
+  isPaced?: boolean
+  /** Whether the client hung up: its job is dropped when its turn comes. */
+  isGone?: (() => boolean) | undefined
+}>
+
+export type Queued<Result> =
+  | { outcome: 'done'; result: Result }
+  /** As many as may wait for this key do; the job was not queued. */
+  | { outcome: 'full'; key: string }
+  /** It waited for too long, or its client hung up; the work was not begun. */
+  | { outcome: 'expired' }
+
+/** Frees the job's place for some time. @returns false when the job expired meanwhile: then the work ends. */
+export type Rest = (milliseconds: number) => Promise<boolean>
+
+type Options = Readonly<{
+  /** Jobs of all keys that run at the same time. */
+  atOnce?: number
+  waitAtMostMilliseconds?: number
+}>
+
+type Job = Place & {
+  cameAt: number
+  isRunning: boolean
+  readonly taken: Set<string>
+  settle: (outcome: 'started' | 'expired') => void
+}
+
+/** Waiting jobs by their path; branches are in the order of their turns. */
+type Branch = { readonly jobs: Job[]; readonly branches: Map<string, Branch> }
+
+export type KeyedQueue = ReturnType<typeof createKeyedQueue>
 
 /**
- * One at a time for each key, or so many at once, in the order in which they come; those of other keys do not wait.
+ * A bounded priority queue whose jobs are limited by keys: one sign-in per account, so many requests per network.
  *
- * @param waitingAtMost for one key. Who comes then is not let in: `undefined`.
+ * p-queue orders by priority but knows no keys, so a crowd for one account would need a second queue in front of it
+ * (docs/decisions.md, "One queue for passwords").
  */
-export function createKeyedQueue({ atOnce = 1, waitingAtMost }: { atOnce?: number; waitingAtMost: number }) {
-  const lines = new Map<string, LimitFunction>()
-  const isFull = (key: string): boolean => (lines.get(key)?.pendingCount ?? 0) >= waitingAtMost
+export function createKeyedQueue({
+  atOnce = Number.POSITIVE_INFINITY,
+  waitAtMostMilliseconds = Number.POSITIVE_INFINITY,
+}: Options = {}) {
+  const priority = createBranch()
+  const others = createBranch()
+  const running = createCounts()
+  const waiting = createCounts()
+  let runningJobs = 0
+  let hasPacedThisTurn = false
 
   return {
-    isFull,
-
-    async take<Result>(key: string, work: () => Promise<Result>): Promise<Result | undefined> {
-      if (isFull(key)) return undefined
-      const line = lines.get(key) ?? pLimit(atOnce)
-      lines.set(key, line)
+    /** Runs the work when its turn comes. */
+    async run<Result>(place: Place, work: (rest: Rest) => Promise<Result>): Promise<Queued<Result>> {
+      const full = place.keys.find(
+        ({ key, mostWaiting }) => waiting.of(key) >= (mostWaiting ?? Number.POSITIVE_INFINITY),
+      )
+      if (full) return { outcome: 'full', key: full.key }
+      const job: Job = {
+        ...place,
+        cameAt: performance.now(),
+        isRunning: false,
+        taken: new Set(),
+        settle: () => {},
+      }
+      if ((await enter(job, 'last')) === 'expired') return { outcome: 'expired' }
       try {
-        return await line(work)
+        return { outcome: 'done', result: await work((milliseconds) => rest(job, milliseconds)) }
       } finally {
-        if (line.pendingCount === 0 && line.activeCount === 0) lines.delete(key)
+        leave(job)
       }
     },
+  }
 
-    /** How many wait for one key, or for all keys. */
-    countWaiting(key?: string): number {
-      if (key !== undefined) return lines.get(key)?.pendingCount ?? 0
-      return [...lines.values()].reduce((sum, { pendingCount }) => sum + pendingCount, 0)
+  function enter(job: Job, at: 'first' | 'last'): Promise<'started' | 'expired'> {
+    const { hasPriority, path = [], keys } = job
+    const { jobs } = path.reduce(branchOf, hasPriority ? priority : others)
+    if (at === 'first') jobs.unshift(job)
+    else jobs.push(job)
+    for (const { key } of keys) waiting.add(key, 1)
+    return new Promise((settle) => {
+      job.settle = settle
+      startNext()
+    })
+  }
+
+  function leave(job: Job, kept?: string): void {
+    if (job.isRunning) runningJobs--
+    job.isRunning = false
+    for (const key of job.taken) if (key !== kept) running.add(key, -1)
+    job.taken.clear()
+    if (kept !== undefined) job.taken.add(kept)
+    startNext()
+  }
+
+  async function rest(job: Job, milliseconds: number): Promise<boolean> {
+    leave(job, job.keys[0]?.key)
+    await pause(milliseconds)
+    return (await enter(job, 'first')) === 'started'
+  }
+
+  function startNext(): void {
+    for (;;) {
+      const job = takeNext(priority) ?? takeNext(others)
+      if (!job) return
+      if (job.isPaced) pace()
+      start(job)
+    }
+  }
+
+  function pace(): void {
+    hasPacedThisTurn = true
+    setImmediate(() => {
+      hasPacedThisTurn = false
+      startNext()
+    })
+  }
+
+  /** The first job that may start. The branches that it was in go to the end of their levels. */
+  function takeNext({ jobs, branches }: Branch): Job | undefined {
+    if (jobs[0] && mayLeaveLine(jobs[0])) return jobs.shift()
+    for (const [name, branch] of branches) {
+      const job = takeNext(branch)
+      if (!job) continue
+      branches.delete(name)
+      if (branch.jobs.length + branch.branches.size > 0) branches.set(name, branch)
+      return job
+    }
+    return undefined
+  }
+
+  function start(job: Job): void {
+    for (const { key } of job.keys) waiting.add(key, -1)
+    if (isExpired(job)) {
+      job.settle('expired')
+      return
+    }
+    for (const { key } of job.keys) if (!job.taken.has(key)) running.add(key, 1)
+    for (const { key } of job.keys) job.taken.add(key)
+    job.isRunning = true
+    runningJobs++
+    job.settle('started')
+  }
+
+  function mayLeaveLine(job: Job): boolean {
+    return !(job.isPaced && hasPacedThisTurn) && (mayStart(job) || isExpired(job))
+  }
+
+  function mayStart({ keys, taken }: Job): boolean {
+    return (
+      runningJobs < atOnce &&
+      keys.every(
+        ({ key, atOnce: most = Number.POSITIVE_INFINITY }) => taken.has(key) || running.of(key) < most,
+      )
+    )
+  }
+
+  function isExpired({ cameAt, isGone }: Job): boolean {
+    return performance.now() - cameAt > waitAtMostMilliseconds || isGone?.() === true
+  }
+}
+
+const createBranch = (): Branch => ({ jobs: [], branches: new Map() })
+
+function branchOf({ branches }: Branch, name: string): Branch {
+  const branch = branches.get(name) ?? createBranch()
+  branches.set(name, branch)
+  return branch
+}
+
+/** Counts by key; a count of nothing takes no memory. */
+function createCounts() {
+  const counts = new Map<string, number>()
+  const of = (key: string) => counts.get(key) ?? 0
+  return {
+    of,
+    add(key: string, change: number): void {
+      const count = of(key) + change
+      if (count === 0) counts.delete(key)
+      else counts.set(key, count)
     },
   }
 }

@@ -61,10 +61,6 @@ export function createSignInRateLimit({ rateLimiter }: { rateLimiter: RateLimite
           .filter(({ limit }) => !CHECKS.has(limit)),
       }),
 
-    /** Gives back an allowed attempt whose password was not checked. */
-    notLookedAt: (attempt: SignInAttempt): Promise<void> =>
-      rateLimiter.settle({ giveBack: stagesOf(attempt).flat() }),
-
     /** Ends the lock-out of an account after a proof by other means, or by an operator. */
     unlock: ({ sub, username, email }: Account): Promise<void> => {
       const names = [username, email ?? []].flat().map(loginKey)

@@ -3,7 +3,7 @@ import compose from 'koa-compose'
 import type { AccountAccess } from '../../accounts/access.ts'
 import type { EmailChange } from '../../accounts/email-change.ts'
 import type { MailLinks } from '../../accounts/mail-links.ts'
-import type { PasswordHasher } from '../../accounts/password.ts'
+import type { PasswordHasher, PasswordQueue } from '../../accounts/password.ts'
 import type { PasswordReset } from '../../accounts/password-reset.ts'
 import type { PasswordRules } from '../../accounts/password-rules.ts'
 import type { Registration } from '../../accounts/registration.ts'
@@ -43,6 +43,7 @@ type Needs = {
   signIn: { check: AnswerLogin; notices: SessionNotices; rememberMe: RememberMe }
   browsers: { sessions: BrowserSessions; devices: DeviceCookies }
   passwords: {
+    queue: PasswordQueue
     hasher: PasswordHasher
     rules: PasswordRules
     /** The mail that reports a changed password; none without an address, or without mail. */
@@ -74,6 +75,7 @@ export function createAccountPages(needs: Needs): Middleware {
   const users = createSignedInUsers({ accounts, browserSessions, checkLogin, vault, render })
   const newPassword = createNewPasswordForm({
     rules: passwords.rules,
+    queue: passwords.queue,
     hasher: passwords.hasher,
     rateLimiter: limits.rateLimiter,
     views,

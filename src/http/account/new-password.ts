@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import { HashingBusyError, type PasswordHasher } from '../../accounts/password.ts'
+import type { PasswordHasher, PasswordQueue } from '../../accounts/password.ts'
 import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../../accounts/password-rules.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
@@ -19,7 +19,12 @@ class TooManyNewPasswordsError extends Error {
   }
 }
 
-export type RefusedPassword = PasswordRuleError | HashingBusyError | TooManyNewPasswordsError
+/** No place in the password queue, or too long a wait (503). */
+class NoPlaceError extends Error {
+  override name = 'NoPlaceError'
+}
+
+export type RefusedPassword = PasswordRuleError | NoPlaceError | TooManyNewPasswordsError
 
 /** Checks the form's new password against the rules for its owner, and hashes it. */
 type Hash = (owner: PasswordOwner) => Promise<string | RefusedPassword>
@@ -28,13 +33,14 @@ export type NewPasswordForm = ReturnType<typeof createNewPasswordForm>
 
 type Needs = {
   rules: PasswordRules
+  queue: PasswordQueue
   hasher: PasswordHasher
   rateLimiter: RateLimiter
   views: Pick<Views, 'words'>
 }
 
 /** Forms that set a password. Checking and hashing are expensive, so each attempt is counted first. */
-export function createNewPasswordForm({ rules, hasher, rateLimiter, views }: Needs) {
+export function createNewPasswordForm({ rules, queue, hasher, rateLimiter, views }: Needs) {
   return {
     /**
      * Counts a form that sets a password.
@@ -51,7 +57,9 @@ export function createNewPasswordForm({ rules, hasher, rateLimiter, views }: Nee
         try {
           const password = await rules.parse(passwordIn(ctx), owner)
           const isGone = () => ctx.req.socket.destroyed
-          return await hasher.hash(password, { isGone, network: widestNetworkOf(ctx.ip) })
+          const place = { network: widestNetworkOf(ctx.ip), path: ['new password'], isGone }
+          const turn = await queue.run(place, () => hasher.hash(password))
+          return turn.outcome === 'done' ? turn.result : new NoPlaceError('too many passwords wait')
         } catch (error) {
           if (isRefused(error)) return error
           throw error
@@ -85,7 +93,7 @@ const passwordIn = (ctx: Context): string => formOf(ctx).get('new_password') ?? 
 export function isRefused(value: unknown): value is RefusedPassword {
   return (
     value instanceof PasswordRuleError ||
-    value instanceof HashingBusyError ||
+    value instanceof NoPlaceError ||
     value instanceof TooManyNewPasswordsError
   )
 }

@@ -1,7 +1,7 @@
 import type { Context, Middleware, Next } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { type EventStore, newEvent } from '../../audit/event.ts'
-import { normalPath, ROUTES } from '../../oidc/engine/endpoints.ts'
+import { isForPeople, normalPath, ROUTES } from '../../oidc/engine/endpoints.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import { createKeyedQueue } from '../../rate-limiting/keyed-queue.ts'
@@ -18,8 +18,8 @@ import {
 const MOST_CLIENT_ID_CHARACTERS = 256
 /** Of one network, for each thing that it may create; and of the widest one around it. */
 const AT_ONCE = 16
-const AT_ONCE_OF_THE_WIDEST = 64
-const WAITING_AT_MOST = 1_000
+const AT_ONCE_OF_WIDEST_NETWORK = 64
+const MOST_WAITING = 1_000
 
 /** Too many of these came: 429, and when to come again (RFC 6585 §4). */
 export class TooManyRequestsError extends Error {
@@ -78,13 +78,13 @@ export function limitRequestRate({
   rateLimiter: RateLimiter
   events: EventStore
 }): Middleware {
-  const lines = createKeyedQueue({ atOnce: AT_ONCE, waitingAtMost: WAITING_AT_MOST })
-  const wideLines = createKeyedQueue({ atOnce: AT_ONCE_OF_THE_WIDEST, waitingAtMost: WAITING_AT_MOST })
+  const queue = createKeyedQueue()
 
   return async (ctx, next) => {
     const path = normalPath(ctx)
     const creation = CREATIONS[path]
     if (creation) await create(ctx, next, creation)
+    else if (isForPeople(ctx)) await queue.run({ keys: [], path: pathOf(ctx, 'page'), isPaced: true }, next)
     else await next()
     if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx)
   }
@@ -92,16 +92,18 @@ export function limitRequestRate({
   /** What is created is counted when it is there: so many at once may go beyond the limit, and no more. */
   async function create(ctx: Context, next: Next, { limit, isDone }: Creation): Promise<void> {
     const networks = byNetworks(ctx.ip, { limit })
-    const isAnswered = await lines.take(`${limit.name} ${networkOf(ctx.ip)}`, () =>
-      wideLines.take(`${limit.name} ${widestNetworkOf(ctx.ip)}`, async () => {
-        const seconds = Math.max(...networks.flat().map(rateLimiter.secondsRefused))
-        if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
-        await next()
-        if (isDone(ctx, oidcOf(ctx))) await count(ctx, networks)
-        return true
-      }),
-    )
-    if (!isAnswered) throw new TooManyRequestsError(limit, 1)
+    const path = pathOf(ctx, limit.name)
+    const keys = [
+      { key: `${limit.name} in ${path[0]}`, atOnce: AT_ONCE_OF_WIDEST_NETWORK, mostWaiting: MOST_WAITING },
+      { key: `${limit.name} of ${path[1]}`, atOnce: AT_ONCE, mostWaiting: MOST_WAITING },
+    ]
+    const turn = await queue.run({ keys, path, isPaced: isForPeople(ctx) }, async () => {
+      const seconds = Math.max(...networks.flat().map(rateLimiter.secondsRefused))
+      if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
+      await next()
+      if (isDone(ctx, oidcOf(ctx))) await count(ctx, networks)
+    })
+    if (turn.outcome !== 'done') throw new TooManyRequestsError(limit, 1)
   }
 
   async function countGuess(ctx: Context): Promise<void> {
@@ -132,6 +134,10 @@ export function limitRequestRate({
     const detail = { limit: by.name }
     await events.record([newEvent('requests.throttled', { clientId, detail }, originOf(ctx))])
   }
+}
+
+function pathOf({ ip }: Context, name: string): [string, string, string] {
+  return [widestNetworkOf(ip), networkOf(ip), name]
 }
 
 /** The device and sign-out pages of a browser that nobody is signed in with keep their CSRF value in a session. */
