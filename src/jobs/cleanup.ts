@@ -3,11 +3,11 @@ import type { ExpiredRows } from '../db/expired-rows.ts'
 import type { RunAlone } from '../db/worker-lock.ts'
 import { MINUTE_SECONDS } from '../time.ts'
 
-/** Rows stay this long after they expired: the engine tells an expired code from an unknown one, and detects replays. */
+/** Expired rows are kept this long: the engine distinguishes expired from unknown codes, and detects replays. */
 const GRACE_SECONDS = 30 * MINUTE_SECONDS
 const BATCH_ROWS = 500
 const PAUSE_MILLISECONDS = 20
-/** A backlog is counted up to here: beyond, it is large, and counting it would cost more than knowing it is worth. */
+/** Counting a larger backlog exactly would cost more than the number is worth. */
 const MOST_COUNTED = 100_000
 
 const TABLES = [
@@ -24,34 +24,34 @@ const TABLES = [
 
 type Table = (typeof TABLES)[number]
 
-/** How many rows of each table had expired. */
+/** The number of expired rows by table. */
 export type CleanupReport = Record<Table, number>
 
-/** Expired rows. Tables in `capped` hold more than the number says. */
+/** Expired rows by table. Tables in `capped` have more than the number says. */
 export type Backlog = { rows: CleanupReport; capped: Table[] }
 
 type Needs = {
   tables: Record<Table, ExpiredRows>
   runAlone: RunAlone
-  /** What happened stays on record this long. */
+  /** How long audit events are kept. */
   eventRetentionSeconds: number
 }
 
 export type Cleanup = ReturnType<typeof createCleanup>
 
-/** Deletes rows that expired, in small batches with pauses, so that nobody else waits for long. */
+/** Deletes expired rows, in small batches with pauses, so that requests never wait long for a lock. */
 export function createCleanup({ tables, runAlone, eventRetentionSeconds }: Needs) {
   return {
-    /** @returns undefined when another worker is at it. */
+    /** @returns undefined when another worker is cleaning up. */
     run: (signal?: AbortSignal): Promise<CleanupReport | undefined> =>
-      // Tokens first: a grant's own deletion would cascade over all of its tokens in one statement.
+      // Tokens first: deleting a grant would delete all its tokens in one statement.
       runAlone(() => forEachTable((table) => deleteAll(table, signal))),
 
-    /** What {@link run} would delete, each table counted up to {@link MOST_COUNTED} rows. */
+    /** Counts the rows that {@link run} would delete, up to {@link MOST_COUNTED} in each table. */
     async count(): Promise<Backlog> {
       const capped: Table[] = []
       const rows = await forEachTable(async (table) => {
-        // Counts one more than reported, to tell a backlog of exactly that size from a larger one.
+        // Counting one more than reported distinguishes that number from a larger one.
         const counted = await tables[table].countExpired(ageOf(table), MOST_COUNTED + 1)
         if (counted > MOST_COUNTED) capped.push(table)
         return Math.min(counted, MOST_COUNTED)
@@ -59,11 +59,8 @@ export function createCleanup({ tables, runAlone, eventRetentionSeconds }: Needs
       return { rows, capped }
     },
 
-    /**
-     * Answers that could be repeated are deleted as soon as they cannot be. Every instance does so: rows that another
-     * one is deleting are passed over.
-     */
-    forgetAnswers: (signal?: AbortSignal): Promise<number> => deleteAll('answers', signal),
+    /** Deletes stored refresh responses once they can no longer be replayed. Instances skip rows that others delete. */
+    deleteAnswers: (signal?: AbortSignal): Promise<number> => deleteAll('answers', signal),
   }
 
   async function deleteAll(table: Table, signal: AbortSignal | undefined): Promise<number> {
@@ -84,17 +81,7 @@ export function createCleanup({ tables, runAlone, eventRetentionSeconds }: Needs
 }
 
 async function forEachTable(work: (table: Table) => Promise<number>): Promise<CleanupReport> {
-  const report: CleanupReport = {
-    tokens: 0,
-    sessions: 0,
-    browsers: 0,
-    artifacts: 0,
-    answers: 0,
-    grants: 0,
-    attempts: 0,
-    links: 0,
-    events: 0,
-  }
-  for (const table of TABLES) report[table] = await work(table)
-  return report
+  const report: [Table, number][] = []
+  for (const table of TABLES) report.push([table, await work(table)])
+  return Object.fromEntries(report) as CleanupReport
 }
