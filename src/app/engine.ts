@@ -3,7 +3,10 @@ import type { DeviceCookies } from '../http/login/device-cookie.ts'
 import { parseUserAgent } from '../http/pages/user-agent.ts'
 import type { Views } from '../http/pages/views.ts'
 import type { Log } from '../log.ts'
+import { createAdapterFactory } from '../oidc/adapter/factory.ts'
 import { createClientKeyFetch } from '../oidc/client/client-keys.ts'
+import { createRegisteredScope } from '../oidc/client/registered-scope.ts'
+import { createUserCodeRateLimit } from '../oidc/device/user-code-rate-limit.ts'
 import { createEngines } from '../oidc/engines.ts'
 import { createEngine } from '../oidc/provider.ts'
 import type { SessionLimits } from '../oidc/session/session-limits.ts'
@@ -24,15 +27,30 @@ export function buildEngines(config: Config, installation: Installation, needs: 
   const { tokens, deviceCodes, artifacts } = stores
   const { render, renderError } = views
   const fetchOfClients = createClientKeyFetch({ outbound, now })
+  const sessionLimits = sessionLimitsOf(config)
+  const adapter = createAdapterFactory({
+    stores: { tokens, deviceCodes, grants, sessions, artifacts, clients },
+    end,
+    refreshReplay,
+    registeredScope: createRegisteredScope({ clients, resources }),
+    userCodeRateLimit: createUserCodeRateLimit({
+      rateLimiter,
+      findDevices: deviceCookies.find,
+      accounts,
+      events,
+    }),
+    sessionLimits,
+    vault,
+    now,
+  })
   return createEngines({ jwks, keyring, notifications, log }, (signing) =>
     createEngine({
       issuer,
       keys: { signing, fetchOfClients },
       vault,
-      policy: { lifetimes, sessionLimits: sessionLimitsOf(config) },
-      stores: { accounts, clients, resources, sessions, consents, grants, events, end },
-      tokens: { tokens, deviceCodes, artifacts, refreshReplay },
-      userCodes: { rateLimiter, findDevices: deviceCookies.find },
+      adapter,
+      policy: { lifetimes, sessionLimits },
+      stores: { accounts, resources, sessions, consents },
       pages: { render, renderError, parseUserAgent, isLocal },
       log,
       now,

@@ -119,6 +119,8 @@ export function createEnginePages({
   }
 }
 
+export type EnginePages = ReturnType<typeof createEnginePages>
+
 const DEVICE_ERRORS: Record<string, DeviceError> = {
   NotFoundError: 'not-found',
   ExpiredError: 'expired',

@@ -11,23 +11,31 @@ import { AlreadyUsedError } from '../engine/errors.ts'
 import { currentRequest } from '../engine/request-context.ts'
 import { unavailable } from '../engine/unavailable.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
-import { type TokenNeeds, tokenAdapter } from './token.ts'
 
 const PURPOSE = 'device code'
 
-type Needs = TokenNeeds & { deviceCodes: DeviceCodeStore; userCodeRateLimit: UserCodeRateLimit; vault: Vault }
+type Needs = {
+  /** A device code is a token, with a user code and a decision. */
+  tokenMethods: Partial<Adapter>
+  deviceCodes: DeviceCodeStore
+  userCodeRateLimit: UserCodeRateLimit
+  vault: Vault
+}
 
 /**
  * A device's code is stored when it asks, when a person takes it up, and when they decided (RFC 8628 §3.1, §3.3). Of
  * several who try at once one is first, whatever instance they are at; the others are told that it was used.
  */
-export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
-  const { deviceCodes, userCodeRateLimit, vault } = needs
+export function deviceCodeAdapter({
+  tokenMethods,
+  deviceCodes,
+  userCodeRateLimit,
+  vault,
+}: Needs): Partial<Adapter> {
   const hashUserCode = (userCode: string) => vault.keyedHash(userCode, 'user code')
-  const common = tokenAdapter('DeviceCode', needs)
 
   return {
-    ...common,
+    ...tokenMethods,
     async upsert(id, payload) {
       currentRequest().forgetToken(id)
       const idHash = sha256(id)
@@ -43,7 +51,7 @@ export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
     },
 
     async find(id) {
-      const found = await common.find?.(id)
+      const found = await tokenMethods.find?.(id)
       const { route, client } = Provider.ctx?.oidc ?? {}
       // Another client's poll is refused by the engine, and must not slow the owner down.
       if (found && isPending(found) && route === 'token' && found.clientId === client?.clientId) {

@@ -1,62 +1,83 @@
 import type { Adapter, AdapterFactory } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
 import type { ClientStore } from '../../store/client/client.ts'
+import type { Ending } from '../../store/revocation/revocation.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { ArtifactStore } from '../../store/token/artifact.ts'
 import type { DeviceCodeStore } from '../../store/token/device-code.ts'
 import type { GrantStore } from '../../store/token/grant.ts'
+import type { TokenStore } from '../../store/token/token.ts'
 import type { Clock } from '../../time.ts'
+import type { RegisteredScope } from '../client/registered-scope.ts'
 import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
 import { withUnavailable } from '../engine/unavailable.ts'
 import type { SessionLimits } from '../session/session-limits.ts'
-import { artifactAdapter } from './artifact.ts'
+import type { RefreshReplay } from '../token/refresh-replay.ts'
 import { clientAdapter } from './client.ts'
 import { deviceCodeAdapter } from './device-code.ts'
 import { grantAdapter } from './grant.ts'
+import { interactionAdapter } from './interaction.ts'
+import { pushedRequestAdapter } from './pushed-request.ts'
 import { replayAdapter } from './replay.ts'
 import { sessionAdapter } from './session.ts'
-import { type TokenNeeds, tokenAdapter } from './token.ts'
+import { tokenAdapter } from './token.ts'
 
-type Needs = TokenNeeds & {
-  deviceCodes: DeviceCodeStore
+/*
+ * The room oidc/adapter: the engine's storage, one file per model of the engine. payload.ts converts between the engine's
+ * payloads and stored ones; the order of the engine's calls is stated in call-order.test.ts.
+ */
+
+type Needs = {
+  stores: {
+    tokens: TokenStore
+    deviceCodes: DeviceCodeStore
+    grants: GrantStore
+    sessions: SessionStore
+    artifacts: ArtifactStore
+    clients: ClientStore
+  }
+  end: (ending: Ending) => Promise<void>
+  refreshReplay: RefreshReplay
+  registeredScope: RegisteredScope
   userCodeRateLimit: UserCodeRateLimit
-  grants: GrantStore
-  sessions: SessionStore
-  artifacts: ArtifactStore
-  clients: ClientStore
-  limits: SessionLimits
+  sessionLimits: SessionLimits
   vault: Vault
   now: Clock
 }
 
 /**
- * How the engine remembers things: its models mapped onto our tables. Identifiers that grant something are stored
- * as hashes, expired rows are still found (the engine judges expiry), and losing a race is the right OAuth error.
+ * Maps the engine's models to tables. Secret identifiers are stored as hashes, expired rows are still found (the engine
+ * checks the expiry), and the loser of a race gets an OAuth error.
  */
 export function createAdapterFactory(needs: Needs): AdapterFactory {
   return (model: string) => guarded(adapterFor(model, needs))
 }
 
 function adapterFor(model: string, needs: Needs): Partial<Adapter> {
+  const { stores, end, refreshReplay, registeredScope, userCodeRateLimit, sessionLimits, vault, now } = needs
+  const { tokens, deviceCodes, grants, sessions, artifacts, clients } = stores
   switch (model) {
     case 'Client':
-      return clientAdapter(needs)
+      return clientAdapter({ clients, now })
     case 'Grant':
-      return grantAdapter(needs)
+      return grantAdapter({ grants, end, registeredScope })
     case 'Session':
-      return sessionAdapter(needs)
+      return sessionAdapter({ sessions, end, limits: sessionLimits, vault })
     case 'ReplayDetection':
-      return replayAdapter(needs)
+      return replayAdapter({ artifacts })
     case 'Interaction':
+      return interactionAdapter({ artifacts, vault })
     case 'PushedAuthorizationRequest':
-      return artifactAdapter(model, needs)
-    case 'DeviceCode':
-      return deviceCodeAdapter(needs)
+      return pushedRequestAdapter({ artifacts, vault })
+    case 'DeviceCode': {
+      const tokenMethods = tokenAdapter(model, { tokens, end, refreshReplay, registeredScope })
+      return deviceCodeAdapter({ tokenMethods, deviceCodes, userCodeRateLimit, vault })
+    }
     case 'AccessToken':
     case 'AuthorizationCode':
     case 'RefreshToken':
     case 'ClientCredentials':
-      return tokenAdapter(model, needs)
+      return tokenAdapter(model, { tokens, end, refreshReplay, registeredScope })
     default:
       throw new Error(`the engine asked to store ${model}, a feature that is off`)
   }

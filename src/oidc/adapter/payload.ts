@@ -1,5 +1,6 @@
 import { decodeJwt, UnsecuredJWT } from 'jose'
 import { type AdapterPayload, errors } from 'oidc-provider'
+import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
 import { toEpochSeconds } from '../../time.ts'
@@ -31,6 +32,22 @@ export function fromStored(payload: Payload, { isExpired }: { isExpired: boolean
     ? Math.min(Number(moved.exp), now - TOLERANCE_SECONDS)
     : Math.max(Number(moved.exp), now + 1)
   return { ...moved, exp }
+}
+
+/** Seals a stored payload for the row of this identifier. */
+export function sealPayload(vault: Vault, kind: string, id: string, stored: Payload): Buffer {
+  return vault.seal(JSON.stringify(stored), kind, [sha256(id)])
+}
+
+/** @returns undefined when the row was sealed under another key or altered. */
+export function openPayload(
+  vault: Vault,
+  kind: string,
+  id: string,
+  row: { sealedPayload: Uint8Array; isExpired: boolean },
+): AdapterPayload | undefined {
+  const opened = vault.tryOpen(row.sealedPayload, kind, [sha256(id)])
+  return opened === undefined ? undefined : { ...fromStored(JSON.parse(opened), row), jti: id }
 }
 
 /**

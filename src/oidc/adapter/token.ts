@@ -9,7 +9,7 @@ import { currentRequest } from '../engine/request-context.ts'
 import type { RefreshReplay } from '../token/refresh-replay.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
-export type TokenNeeds = {
+type Needs = {
   tokens: TokenStore
   end: (ending: Ending) => Promise<void>
   refreshReplay: Pick<RefreshReplay, 'judge'>
@@ -33,7 +33,7 @@ function revocation(): NewEvent | undefined {
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, end, refreshReplay, registeredScope }: TokenNeeds,
+  { tokens, end, refreshReplay, registeredScope }: Needs,
 ): Partial<Adapter> {
   return {
     async upsert(id, payload) {

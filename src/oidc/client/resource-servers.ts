@@ -79,3 +79,24 @@ function refuseForeignScopes(
 function allowedScopes(client: Client): Set<string> {
   return new Set((client as EngineClient).allowed_scope?.split(' '))
 }
+
+/** Lets the client of a token and the resource server that it is meant for introspect it (RFC 7662 §4). */
+export function createIntrospectionPolicy(resources: ResourceStore) {
+  return withUnavailable(
+    async (
+      { oidc }: KoaContextWithOIDC,
+      client: Client,
+      token: { clientId?: string | undefined; aud?: string | string[] | undefined },
+    ) => {
+      if (client.clientAuthMethod === 'none') return false
+      const isOwn = token.clientId === client.clientId
+      const resource = typeof token.aud === 'string' ? await resources.find(token.aud) : undefined
+      // The resource server was deleted, so its tokens are inactive.
+      if (token.aud !== undefined && !resource) return false
+      if (isOwn) return true
+      // A client that was disabled or deleted has no active tokens.
+      if (!(await oidc.provider.Client.find(token.clientId ?? ''))) return false
+      return resource?.introspectionClientIds.includes(client.clientId) ?? false
+    },
+  )
+}

@@ -1,0 +1,42 @@
+import { type Adapter, errors } from 'oidc-provider'
+import { sha256, type Vault } from '../../crypto/vault.ts'
+import type { ArtifactStore } from '../../store/token/artifact.ts'
+import { expiryOf, openPayload, sealPayload, toStored } from './payload.ts'
+
+const KIND = 'Interaction'
+
+/**
+ * Interactions: authorization requests that wait for a person. They are sealed, because they hold session identifiers
+ * and device codes. Of several answers to one page the first counts.
+ */
+export function interactionAdapter({
+  artifacts,
+  vault,
+}: {
+  artifacts: ArtifactStore
+  vault: Vault
+}): Partial<Adapter> {
+  return {
+    async upsert(id, payload) {
+      const stored = toStored(payload)
+      const sealed = sealPayload(vault, KIND, id, stored)
+      const isAnswer = payload.result !== undefined
+      if (!(await artifacts.upsert(KIND, sha256(id), sealed, expiryOf(stored), { isAnswer })))
+        throw alreadyFinished()
+    },
+
+    async find(id) {
+      const row = await artifacts.find(KIND, sha256(id))
+      return row && !row.consumed ? openPayload(vault, KIND, id, row) : undefined
+    },
+
+    /** The engine destroys an interaction when it resumes. The spent row stays, so that a second form cannot revive it. */
+    async destroy(id) {
+      if (!(await artifacts.consume(KIND, sha256(id)))) throw alreadyFinished()
+    },
+  }
+}
+
+function alreadyFinished(): Error {
+  return new errors.SessionNotFound('the interaction was finished already')
+}
