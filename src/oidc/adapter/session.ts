@@ -116,9 +116,7 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       }
       if (isExpired(found)) return undefined
       const payload = open(found.payload, idHash)
-      // The first read decides: this request itself may have raised the epoch.
-      const { accessEpoch } = request.browser.findSession(id) ?? found
-      request.recordSession(id, { ...found, accessEpoch, payload: structuredClone(payload) })
+      request.recordSession(id, { ...found, payload: structuredClone(payload) })
       return { ...fromStored(payload, found), jti: id }
     },
 

@@ -86,7 +86,9 @@ export class RequestContext {
 
   /** Keeps a browser's session, and the grants and the account that were read with it. */
   recordSession(id: string, found: FoundSession): void {
-    this.browser.recordSession(id, found)
+    // The first read tells the epoch before this request, which may raise it.
+    const { accessEpoch } = this.browser.findSession(id) ?? found
+    this.browser.recordSession(id, { ...found, accessEpoch })
     for (const { id, payload } of found.grants) this.#grants.set(id, payload)
     if (!found.account) return
     this.#accounts.set(found.account.sub, found.account)
