@@ -10,6 +10,7 @@ const SOURCE = import.meta.dirname
  */
 const ROOMS = [
   'time',
+  'loopback',
   'log',
   'metrics',
   'clock',

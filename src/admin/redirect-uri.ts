@@ -1,3 +1,4 @@
+import { isLoopback } from '../loopback.ts'
 import { uriCharacterFault } from './uri-characters.ts'
 
 /**
@@ -7,7 +8,6 @@ import { uriCharacterFault } from './uri-characters.ts'
  * @see RFC 9700 §2.1, RFC 8252 §7
  */
 
-const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 /** An app must be able to trust that these come from us. */
 const RESPONSE_PARAMETERS = [
   'code',
@@ -35,11 +35,8 @@ export function redirectUriFault(uri: string, { isNative }: { isNative: boolean 
   if (url.href !== uri && url.href !== `${uri}/`) return `is not in its normal form, ${url.href}`
 
   if (url.protocol === 'https:')
-    return isNative && LOOPBACK_HOSTS.has(url.hostname)
-      ? 'must use http on the loopback interface'
-      : undefined
-  if (url.protocol === 'http:')
-    return LOOPBACK_HOSTS.has(url.hostname) ? undefined : 'must use https, except on localhost'
+    return isNative && isLoopback(url) ? 'must use http on the loopback interface' : undefined
+  if (url.protocol === 'http:') return isLoopback(url) ? undefined : 'must use https, except on localhost'
   if (!isNative) return 'must be an https URL'
   // RFC 8252 §7.1: a scheme that nobody else claims is a reversed domain name.
   return url.protocol.includes('.')

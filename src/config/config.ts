@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import type { LogFormat, LogLevel } from '../log.ts'
+import { isLoopback } from '../loopback.ts'
 import { type Accents, toAccents } from '../ui/brand/colors.ts'
 import type { Logo } from '../ui/brand/logo.ts'
 import { findMisspelledSettings } from './misspelled-settings.ts'
 import { SECRET_NAMES, SETTING_NAMES, SETTINGS, type WhenFull } from './settings.ts'
-import { LOOPBACK_HOSTS, type Sender, type SmtpServer } from './values.ts'
+import type { Sender, SmtpServer } from './values.ts'
 
 /** The configuration of the process: parsed once and frozen. Each part receives the values it needs, never all of it. */
 export type Config = Readonly<{
@@ -94,7 +95,7 @@ export function parseConfig(env: Environment): Config {
   }
   const values = parsed.data
   const issuer = values.ISSUER ?? `http://localhost:${values.PORT}`
-  const isLocal = LOOPBACK_HOSTS.has(new URL(issuer).hostname)
+  const isLocal = isLoopback(new URL(issuer))
   // The mail folder is for development only: with a public issuer, recipients would wait for mail that stays on this
   // machine, with valid links in it.
   const canSendMail = values.SMTP_URL !== undefined || (values.DATABASE_URL === undefined && isLocal)

@@ -2,11 +2,11 @@ import { readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
+import { isLoopback } from '../loopback.ts'
 import { accentFault, type Scheme } from '../ui/brand/colors.ts'
 import type { Color } from '../ui/brand/contrast.ts'
 import { type Logo, parseLogo } from '../ui/brand/logo.ts'
 
-export const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 const MASTER_KEY_BYTES = 32
 /** Wider networks are a mistake: two halves of the address space would include every address. */
 const WIDEST_PREFIX = { ipv4: 8, ipv6: 7 }
@@ -59,8 +59,7 @@ export const issuer = parsedBy((text) => {
     fail('must be an http(s) URL such as https://login.example.com')
   if (url.pathname !== '/' || url.search || url.hash || url.username || url.password)
     fail('must be an origin alone: no path, query, fragment or credentials')
-  if (url.protocol === 'http:' && !LOOPBACK_HOSTS.has(url.hostname))
-    fail('must use https, except on localhost')
+  if (url.protocol === 'http:' && !isLoopback(url)) fail('must use https, except on localhost')
   return url.origin
 })
 
@@ -120,7 +119,7 @@ export const smtpUrl = parsedBy((text): SmtpServer => {
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? (isSecure ? 465 : 587) : Number(url.port),
-    tls: isSecure ? 'always' : LOOPBACK_HOSTS.has(url.hostname) ? 'never' : 'starttls',
+    tls: isSecure ? 'always' : isLoopback(url) ? 'never' : 'starttls',
     credentials: url.username === '' ? undefined : parseCredentials(url),
   }
 })

@@ -30,7 +30,7 @@ import { withDatabaseTimes } from './engine/engine-time.ts'
 import { createEnginePages } from './engine-pages.ts'
 import { createFeatures } from './features.ts'
 import { createLifetimePolicy } from './lifetimes.ts'
-import { cookieKeys, cookieNames } from './session/cookies.ts'
+import { cookieKeys, cookieNames, SIGNED_COOKIE } from './session/cookies.ts'
 import { createInteractionPolicy } from './session/interaction-policy.ts'
 import { createRefusal, type SessionLimits } from './session/session-limits.ts'
 import { ACR_VALUES, authenticationClaims } from './session/step-up.ts'
@@ -99,8 +99,8 @@ function cookies({ issuer, vault }: Needs): Configuration {
     cookies: {
       keys: cookieKeys(vault),
       names: cookieNames(issuer),
-      long: { httpOnly: true, sameSite: 'lax', signed: true },
-      short: { httpOnly: true, sameSite: 'lax', signed: true },
+      long: SIGNED_COOKIE,
+      short: SIGNED_COOKIE,
     },
   }
 }

@@ -1,9 +1,10 @@
 import open from 'open'
 import * as openid from 'openid-client'
 import { DEMO } from '../../app/demo.ts'
+import { isLoopback } from '../../loopback.ts'
 import { toPrintable } from '../output/printable.ts'
 import { listenForCallback } from './callback.ts'
-import { isLoopback, type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
+import { type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
 import { has, type Tokens } from './tokens.ts'
 
 export type BrowserOptions = {

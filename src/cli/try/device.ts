@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as openid from 'openid-client'
 import { renderUnicodeCompact } from 'uqr'
+import { isLoopback } from '../../loopback.ts'
 import { toPrintable } from '../output/printable.ts'
-import { isLoopback, type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
+import { type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
 import type { Tokens } from './tokens.ts'
 
 const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
@@ -47,9 +48,9 @@ function invite(party: RelyingParty, authorization: DeviceAuthorization): void {
 async function poll({ terminal, server, resource }: RelyingParty, authorization: DeviceAuthorization) {
   const { device_code, expires_in } = authorization
   const parameters = { device_code, ...(resource === undefined ? {} : { resource }) }
-  const deadline = Date.now() + Math.min(expires_in, MAX_SECONDS) * 1000
+  const deadline = performance.now() + Math.min(expires_in, MAX_SECONDS) * 1000
   let intervalSeconds = Math.min(authorization.interval ?? INTERVAL_SECONDS, MAX_SECONDS)
-  while (Date.now() + intervalSeconds * 1000 <= deadline) {
+  while (performance.now() + intervalSeconds * 1000 <= deadline) {
     await sleep(intervalSeconds * 1000, undefined, { signal: terminal.signal })
     try {
       return await openid.genericGrantRequest(server, DEVICE_CODE, parameters)

@@ -1,10 +1,10 @@
 import * as openid from 'openid-client'
 import { DEMO } from '../../app/demo.ts'
 import { parseConfig } from '../../config/config.ts'
+import { isLoopback } from '../../loopback.ts'
 import { type Terminal, UsageError } from '../output/terminal.ts'
 
 const ANSWER_SECONDS = 10
-const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 /** The options that every flow has. */
 export type PartyOptions = {
@@ -75,11 +75,6 @@ export function toAccessParameters({ scope, resource }: RelyingParty): Record<st
 export function tell({ terminal, json }: RelyingParty, text: string): void {
   const stream = json ? terminal.stderr : terminal.stdout
   stream.write(`${text}\n`)
-}
-
-/** Whether this URL leads back to this very machine. */
-export function isLoopback(url: URL): boolean {
-  return LOOPBACK_HOSTS.has(url.hostname)
 }
 
 function parseIssuer(value: string): URL {

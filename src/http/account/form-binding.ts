@@ -4,7 +4,7 @@ import { type EventStore, newEvent } from '../../audit/event.ts'
 import { randomSecret, sha256, type Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { AskedMail, MailRateLimit } from '../../rate-limiting/mail-rate-limit.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { interactionOf } from '../login/sign-in-path.ts'
@@ -28,32 +28,30 @@ export function createFormBinding({
   events: EventStore
 }) {
   const csrf = createCsrf(vault, 'asking csrf')
-  const name = cookieNames(issuer).formBinding
-  const options = { httpOnly: true, sameSite: 'lax', signed: true } as const
-  const read = (ctx: Context) => ctx.cookies.get(name, { signed: true })
+  const cookie = createCookie(cookieNames(issuer).formBinding, { isSigned: true })
   const hashOf = (id: string) => sha256(id).toString('base64url')
 
   return {
     /** The CSRF token of a form that is shown; the cookie it is keyed to stays as long as links do. */
     open(ctx: Context): string {
-      const id = read(ctx) ?? randomSecret()
-      ctx.cookies.set(name, id, { ...options, maxAge: DAY_SECONDS * 1000 })
+      const id = cookie.read(ctx) ?? randomSecret()
+      cookie.set(ctx, id, { seconds: DAY_SECONDS })
       return csrf.tokenFor(id)
     },
 
     /** @throws {BadRequestError} 403 */
     verify(ctx: Context): void {
-      csrf.verify(read(ctx) ?? '', formOf(ctx).get('csrf'))
+      csrf.verify(cookie.read(ctx) ?? '', formOf(ctx).get('csrf'))
     },
 
     /** Who asks, for a form that was verified. */
     askerOf: (ctx: Context): Asker => ({
-      browserHash: hashOf(read(ctx) ?? ''),
+      browserHash: hashOf(cookie.read(ctx) ?? ''),
       interaction: interactionOf(ctx),
     }),
 
     isSameBrowser(ctx: Context, { browserHash }: Asker): boolean {
-      const id = read(ctx)
+      const id = cookie.read(ctx)
       return id !== undefined && hashOf(id) === browserHash
     },
 

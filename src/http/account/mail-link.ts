@@ -3,7 +3,7 @@ import type { Context } from 'koa'
 import { LINK_PATH, type MailLinks, type OpenLink } from '../../accounts/mail-links.ts'
 import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { LinkPurpose } from '../../store/account/mail-link.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
@@ -37,10 +37,8 @@ export function createOpenedLinks({
   render: RenderPage
 }) {
   const csrf = createCsrf(vault, 'mail link csrf')
-  const name = cookieNames(issuer).link
-  // 256 random bits need no signature.
-  const options = { path: '/account', httpOnly: true, sameSite: 'lax', signed: false } as const
-  const read = (ctx: Context) => ctx.cookies.get(name, { signed: false }) ?? ''
+  const cookie = createCookie(cookieNames(issuer).link, { isSigned: false, path: '/account' })
+  const read = (ctx: Context) => cookie.read(ctx) ?? ''
 
   /** A link that was used, replaced or is too old; which of them is nobody's business. */
   function showOver(ctx: Context): void {
@@ -54,7 +52,7 @@ export function createOpenedLinks({
     async open(ctx: Context, secret: string): Promise<void> {
       const link = SECRET.test(secret) ? await links.find(secret) : undefined
       if (!link) return showOver(ctx)
-      ctx.cookies.set(name, secret, { ...options, maxAge: PAGE_SECONDS * 1000 })
+      cookie.set(ctx, secret, { seconds: PAGE_SECONDS })
       seeOther(ctx, PAGES[link.purpose])
     },
 
@@ -79,9 +77,7 @@ export function createOpenedLinks({
 
     csrfTokenFor: (ctx: Context): string => csrf.tokenFor(read(ctx)),
 
-    close(ctx: Context): void {
-      ctx.cookies.set(name, null, options)
-    },
+    close: cookie.clear,
   }
 }
 

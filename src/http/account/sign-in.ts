@@ -6,7 +6,7 @@ import type { Offers } from '../../config/config.ts'
 import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { Pages, RenderPage } from '../../ui/view-models.ts'
 import type { AnswerLogin } from '../login/login-form.ts'
@@ -20,7 +20,6 @@ import type { SignedInUsers } from './signed-in-user.ts'
 const SIGN_IN_SECONDS = 15 * MINUTE_SECONDS
 const HOME = '/account'
 const SIGN_IN = `${HOME}/sign-in`
-const COOKIE = { path: SIGN_IN, httpOnly: true, sameSite: 'lax', signed: true } as const
 
 type Needs = {
   issuer: string
@@ -39,9 +38,8 @@ export function createAccountSignInRoutes(needs: Needs): Router {
   const { issuer, users, checkLogin, rememberMe, browserSessions, render } = needs
   const router = new Router({ prefix: SIGN_IN })
   const csrf = createCsrf(needs.vault, 'account csrf')
-  const cookies = cookieNames(issuer)
+  const cookie = createCookie(cookieNames(issuer).signIn, { isSigned: true, path: SIGN_IN })
   const remembering = createRememberCookies(issuer)
-  const formId = (ctx: Context) => ctx.cookies.get(cookies.signIn, { signed: true })
 
   router.get('/', async (ctx) => {
     if (await users.find(ctx)) return seeOther(ctx, HOME)
@@ -49,14 +47,14 @@ export function createAccountSignInRoutes(needs: Needs): Router {
   })
 
   router.post('/', async (ctx) => {
-    csrf.verify(formId(ctx) ?? '', formOf(ctx).get('csrf'))
+    csrf.verify(cookie.read(ctx) ?? '', formOf(ctx).get('csrf'))
     const answer = await checkLogin(ctx, undefined)
     if (answer.outcome === 'refused') return showSignIn(ctx, answer)
     const { account, at, wantsRemembering } = answer
     const rememberedId = await remembering.answer(ctx, rememberMe, { account, wantsRemembering })
     await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
     needs.sessionNotices.note(ctx)
-    ctx.cookies.set(cookies.signIn, null, COOKIE)
+    cookie.clear(ctx)
     seeOther(ctx, HOME)
   })
 
@@ -71,8 +69,8 @@ export function createAccountSignInRoutes(needs: Needs): Router {
     }: Pick<Pages['login'], 'username' | 'error'> & { wantsRemembering: boolean },
   ): void {
     // Who has not signed in has no session to key the form to.
-    const id = formId(ctx) ?? randomUUID()
-    ctx.cookies.set(cookies.signIn, id, { ...COOKIE, maxAge: SIGN_IN_SECONDS * 1000 })
+    const id = cookie.read(ctx) ?? randomUUID()
+    cookie.set(ctx, id, { seconds: SIGN_IN_SECONDS })
     render(ctx, 'login', {
       csrf: csrf.tokenFor(id),
       clientName: undefined,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import { z } from 'zod'
 import type { Vault } from '../../crypto/vault.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { DeviceCookieEntry } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { Account } from '../../store/account/account.ts'
 import { type Clock, DAY_SECONDS, toEpochSeconds } from '../../time.ts'
@@ -37,11 +37,11 @@ export type DeviceCookies = ReturnType<typeof createDeviceCookies>
  * @see https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
  */
 export function createDeviceCookies({ issuer, vault, now }: { issuer: string; vault: Vault; now: Clock }) {
-  const name = cookieNames(issuer).device
+  const cookie = createCookie(cookieNames(issuer).device, { isSigned: false })
 
   /** The unexpired entries, newest first. The caller compares their access epochs with the accounts. */
   function find(ctx: Context): readonly Entry[] {
-    const value = ctx.cookies.get(name, { signed: false })
+    const value = cookie.read(ctx)
     const opened = value && vault.tryOpen(Buffer.from(value, 'base64url'), PURPOSE, [])
     if (!opened) return []
     const oldest = toEpochSeconds(now()) - LIFETIME_SECONDS
@@ -56,9 +56,7 @@ export function createDeviceCookies({ issuer, vault, now }: { issuer: string; va
       const entry: Entry = { sub, accessEpoch, id: randomUUID(), issuedAt: toEpochSeconds(now()) }
       const others = find(ctx).filter((other) => other.sub !== sub)
       const value = vault.seal(JSON.stringify([entry, ...others].slice(0, MOST_ACCOUNTS)), PURPOSE, [])
-      // Sealing authenticates the value, so it needs no signature.
-      const options = { httpOnly: true, sameSite: 'lax', signed: false, overwrite: true } as const
-      ctx.cookies.set(name, value.toString('base64url'), { ...options, maxAge: LIFETIME_SECONDS * 1000 })
+      cookie.set(ctx, value.toString('base64url'), { seconds: LIFETIME_SECONDS })
     },
   }
 }

@@ -5,7 +5,7 @@ import { ROUTES } from '../../oidc/engine/endpoints.ts'
 import { toEngineSeconds } from '../../oidc/engine/engine-time.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { Account } from '../../store/account/account.ts'
 
 type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }
@@ -14,16 +14,15 @@ export type RememberCookies = ReturnType<typeof createRememberCookies>
 
 /** The remember-me cookie: of its own, so that it can be revoked, and so that it is never taken for a session. */
 export function createRememberCookies(issuer: string) {
-  const { remember } = cookieNames(issuer)
-  const options = { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true } as const
-  const read = (ctx: Context) => ctx.cookies.get(remember, { signed: true })
+  const cookie = createCookie(cookieNames(issuer).remember, { isSigned: true })
+  const { read } = cookie
   /** The remembered browser that a request says it comes from. */
   const idOf = (ctx: Context): string | undefined => rememberedIdIn(read(ctx))
   const set = (ctx: Context, { value, expiresAt }: RememberCookie): void => {
-    ctx.cookies.set(remember, value, { ...options, expires: new Date(toEngineSeconds(expiresAt) * 1000) })
+    cookie.set(ctx, value, { until: new Date(toEngineSeconds(expiresAt) * 1000) })
   }
   const clear = (ctx: Context): void => {
-    if (ctx.cookies.get(remember, { signed: false })) ctx.cookies.set(remember, null, options)
+    if (cookie.isSent(ctx)) cookie.clear(ctx)
   }
 
   /**

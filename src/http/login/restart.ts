@@ -4,7 +4,7 @@ import type { Vault } from '../../crypto/vault.ts'
 import { ROUTES } from '../../oidc/engine/endpoints.ts'
 import { ProofOutdatedError, SessionNotFound } from '../../oidc/engine/errors.ts'
 import { formOf } from '../../oidc/engine/form.ts'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import { DAY_SECONDS } from '../../time.ts'
 
 /** A login page left open over night still leads somewhere in the morning. */
@@ -53,13 +53,8 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
     const value = vault.seal(url, PURPOSE, [uid]).toString('base64url')
     if (value.length > MAX_COOKIE_CHARACTERS) return
     for (const path of [`/interaction/${uid}`, resumePath])
-      ctx.cookies.set(name, value, {
-        path,
-        httpOnly: true,
-        sameSite: 'lax',
-        // Sealing authenticates it.
-        signed: false,
-        maxAge: RESTART_SECONDS * 1000,
+      createCookie(name, { isSigned: false, path, overwrite: false }).set(ctx, value, {
+        seconds: RESTART_SECONDS,
       })
   }
 
@@ -67,7 +62,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
     // A sign-out page carries its request itself: it leads nowhere but back to that page.
     if (ctx.path === `${ROUTES.end_session}/confirm`)
       return `${ROUTES.end_session}?${new URLSearchParams(formOf(ctx).get('request') ?? '')}`
-    const value = ctx.cookies.get(name, { signed: false })
+    const value = createCookie(name, { isSigned: false }).read(ctx)
     if (!value) return undefined
     // The cookie is bound to its page: it cannot restart another request.
     return vault.tryOpen(Buffer.from(value, 'base64url'), PURPOSE, [ctx.path.split('/').at(-1) ?? ''])

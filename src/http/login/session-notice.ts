@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { cookieNames } from '../../oidc/session/cookies.ts'
+import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import { DAY_SECONDS } from '../../time.ts'
 
 export type SessionNotices = ReturnType<typeof createSessionNotices>
@@ -16,18 +16,16 @@ export function createSessionNotices({
   issuer: string
   sessionAbsoluteSeconds: number
 }) {
-  const { notice } = cookieNames(issuer)
-  const options = { httpOnly: true, sameSite: 'lax', signed: false, overwrite: true } as const
-  const wasSignedIn = (ctx: Context) => ctx.cookies.get(notice, { signed: false }) === '1'
+  const cookie = createCookie(cookieNames(issuer).notice, { isSigned: false })
+  const wasSignedIn = (ctx: Context) => cookie.read(ctx) === '1'
 
   function note(ctx: Context): void {
-    const maxAge = (sessionAbsoluteSeconds + DAY_SECONDS) * 1000
-    if (!wasSignedIn(ctx)) ctx.cookies.set(notice, '1', { ...options, maxAge })
+    if (!wasSignedIn(ctx)) cookie.set(ctx, '1', { seconds: sessionAbsoluteSeconds + DAY_SECONDS })
   }
 
   /** People who sign out know that it ended. */
   function forget(ctx: Context): void {
-    if (wasSignedIn(ctx)) ctx.cookies.set(notice, null, options)
+    if (wasSignedIn(ctx)) cookie.clear(ctx)
   }
 
   /** Notes who signs in and out through the engine. */

@@ -6,13 +6,11 @@ import type { SessionStore } from '../../store/session/session.ts'
 import type { Clock } from '../../time.ts'
 import { engineNow, toEngineSeconds } from '../engine/engine-time.ts'
 import { currentRequest } from '../engine/request-context.ts'
-import { cookieNames } from './cookies.ts'
+import { cookieNames, createCookie } from './cookies.ts'
 import { sessionSeconds } from './session-lifetime.ts'
 import type { SessionLimits } from './session-limits.ts'
 import { REMEMBERED_AMR } from './session-use.ts'
 import { ACR } from './step-up.ts'
-
-const COOKIE = { httpOnly: true, sameSite: 'lax', signed: true, overwrite: true } as const
 
 /** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
 export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
@@ -49,6 +47,7 @@ export function createBrowserSessions({
   limits: SessionLimits
   now: Clock
 }) {
+  const cookie = createCookie(cookieNames(issuer).session, { isSigned: true })
   return {
     /** Whether the person has reached the session limit and no session is ended for this one. */
     async isFull(ctx: Context, { sub }: Account): Promise<boolean> {
@@ -75,7 +74,7 @@ export function createBrowserSessions({
 
     /** Clears the cookie of a session that was ended. */
     forget(ctx: Context): void {
-      ctx.cookies.set(cookieNames(issuer).session, null, COOKIE)
+      cookie.clear(ctx)
     },
 
     /**
@@ -108,10 +107,7 @@ export function createBrowserSessions({
   async function store(ctx: Context, session: BrowserSession): Promise<void> {
     const seconds = sessionSeconds(session, lifetimes, engineNow())
     await session.save(seconds)
-    ctx.cookies.set(cookieNames(issuer).session, session.jti, {
-      ...COOKIE,
-      maxAge: seconds * 1000,
-    })
+    cookie.set(ctx, session.jti, { seconds })
   }
 }
 

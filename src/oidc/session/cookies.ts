@@ -1,6 +1,38 @@
+import type { Context } from 'koa'
 import type { Vault } from '../../crypto/vault.ts'
 
 const PURPOSE = 'cookie signature'
+
+/** Scripts cannot read cookies, and other sites send them along with top-level navigation only (OWASP ASVS 3.3). */
+const ATTRIBUTES = { httpOnly: true, sameSite: 'lax' } as const
+export const SIGNED_COOKIE = { ...ATTRIBUTES, signed: true } as const
+
+export type Cookie = ReturnType<typeof createCookie>
+
+/**
+ * Reads and sets one cookie.
+ *
+ * @param options.isSigned false for values that authenticate themselves: sealed ones, and secrets of 256 random bits.
+ * @param options.overwrite false to set several cookies of this name in one response, on different paths.
+ */
+export function createCookie(
+  name: string,
+  { isSigned, path = '/', overwrite = true }: { isSigned: boolean; path?: string; overwrite?: boolean },
+) {
+  const options = { ...ATTRIBUTES, signed: isSigned, path, overwrite }
+  return {
+    /** @returns undefined when the request has no such cookie, or its signature is wrong. */
+    read: (ctx: Context): string | undefined => ctx.cookies.get(name, { signed: isSigned }),
+    isSent: (ctx: Context): boolean => Boolean(ctx.cookies.get(name, { signed: false })),
+    set(ctx: Context, value: string, lifetime: { seconds: number } | { until: Date }): void {
+      const expiry = 'seconds' in lifetime ? { maxAge: lifetime.seconds * 1000 } : { expires: lifetime.until }
+      ctx.cookies.set(name, value, { ...options, ...expiry })
+    },
+    clear(ctx: Context): void {
+      ctx.cookies.set(name, null, options)
+    },
+  }
+}
 
 /** Keys that sign cookies, newest first; the host app sets cookies for the engine and must use the same. */
 export function cookieKeys(vault: Vault): string[] {
