@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newEventId } from '../src/audit/event.ts'
+
+import { createEventStore } from '../src/audit/event-store.ts'
 import { openPostgres } from '../src/db/connections.ts'
 import { createTokenCommit } from '../src/store/token/token-commit.ts'
 import { tokensOf } from './support/code-flow.ts'
@@ -106,7 +107,9 @@ describe('two instances on one database', () => {
     test('do not wait for each other in a circle when each of them spends many of the same tokens', async () => {
       const url = server.env.DATABASE_URL ?? ''
       const databases = [1, 2].map(() => openPostgres(url, { onConnectionError: () => {} }))
-      const committing = databases.map(createTokenCommit)
+      const committing = databases.map((database) =>
+        createTokenCommit(database, { events: createEventStore(database, () => new Date()) }),
+      )
       const deadlocks = () =>
         rows(server, 'select deadlocks from pg_stat_database where datname = current_database()')
       await grants.refresh.prepare()
@@ -127,7 +130,7 @@ describe('two instances on one database', () => {
           const successor = { ...family, kind: 'RefreshToken', payload: {}, expiresAt: new Date() } as const
           const tokens = [{ ...successor, idHash: randomBytes(32) }]
           return {
-            id: newEventId(),
+            id: randomUUID(),
             spends,
             grantId: family.grantId,
             tokens,

@@ -189,7 +189,7 @@ describe('a reused refresh token (RFC 9700 §4.14.2)', () => {
       const rotating = app.refresh(second.refreshToken)
       await vi.waitFor(() => waiting('token_commit'))
       const reusing = app.refresh(first.refreshToken)
-      await vi.waitFor(() => waiting('end'))
+      await vi.waitFor(() => waiting('revoke_families'))
       await witness.query('select pg_advisory_unlock(1)')
       expectTokenError(await reusing)
       const third = await rotating

@@ -142,7 +142,7 @@ describe('the statements of a request', () => {
     const { refreshToken } = await app.getTokens({}, ada)
     expect((await app.refresh(refreshToken)).status).toBe(200)
     const revoke = () => post(`${server.url}/revoke`, { token: refreshToken }, { as: app.client })
-    expect(await statementsOf(revoke)).toEqual(['token_find', 'end'])
+    expect(await statementsOf(revoke)).toEqual(['token_find', 'revoke_tokens'])
   })
 
   test('of many at once are shared: each costs a fraction', async () => {

@@ -129,6 +129,13 @@ describe('the house', () => {
     expect(inside).toEqual([])
   })
 
+  test('one function inserts into the audit table', () => {
+    const inserts = files.flatMap((file) =>
+      [...textOf(file).matchAll(/insert into event\b|insertInto\('event'\)/g)].map(() => file),
+    )
+    expect(inserts).toEqual(['audit/event-insert.ts'])
+  })
+
   test('only the composition root and the command line see the whole configuration', () => {
     const readers = files.filter((file) =>
       /^import [^'"]*\bConfig\b[^'"]*from '[./]*config\/config\.ts'/m.test(textOf(file)),

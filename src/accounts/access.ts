@@ -1,5 +1,10 @@
 import { newEvent, type Origin } from '../audit/event.ts'
-import type { Cause, Ended, Ending } from '../store/revocation/revocation.ts'
+import type {
+  Revocation,
+  RevocationCause,
+  Revocations,
+  RevokedCount,
+} from '../store/revocation/revocation.ts'
 import type { Connection, ConnectionStore, Connections } from '../store/session/connection.ts'
 import type { RememberedBrowser, RememberedBrowserStore } from '../store/session/remembered-browser.ts'
 import type { SessionStore, SignedInBrowser } from '../store/session/session.ts'
@@ -8,7 +13,7 @@ type Needs = {
   sessions: Pick<SessionStore, 'listOf'>
   rememberedBrowsers: Pick<RememberedBrowserStore, 'listOf'>
   connections: ConnectionStore
-  end: (ending: Ending) => Promise<void>
+  revocations: Pick<Revocations, 'revoke'>
 }
 
 /** A device has a grant of its own, by which it is identified. */
@@ -33,7 +38,7 @@ type Actor = Readonly<{ by: 'person' | 'operator'; origin?: Origin }>
 export type AccountAccess = ReturnType<typeof createAccountAccess>
 
 /** Lists what is signed in or connected in an account's name, and revokes single items (OWASP ASVS 7.5.2). */
-export function createAccountAccess({ sessions, rememberedBrowsers, connections, end }: Needs) {
+export function createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }: Needs) {
   return {
     /** @param mostDevices the latest devices that are listed; `deviceCount` counts all. */
     async list(sub: string, mostDevices: number): Promise<Access> {
@@ -55,43 +60,45 @@ export function createAccountAccess({ sessions, rememberedBrowsers, connections,
     /**
      * Finds an item of this account.
      *
-     * @returns what revokes it, and how much that ends; undefined when the account has no such item.
+     * @returns what revokes it, and how much that revokes; undefined when the account has no such item.
      */
     async find(
       sub: string,
       { kind, id }: AccessItem,
       { by, origin }: Actor,
-    ): Promise<{ revoke: () => Promise<void>; ended: Ended } | undefined> {
-      const elsewhere: Cause = { reason: 'signed_out_elsewhere', by, ...(origin && { origin }) }
+    ): Promise<{ revoke: () => Promise<void>; revoked: RevokedCount } | undefined> {
+      const cause: RevocationCause = { reason: 'signed_out_elsewhere', by, ...(origin && { origin }) }
       const detail = { by }
       switch (kind) {
         case 'browser': {
           const found = (await sessions.listOf(sub)).some(({ uid }) => uid === id)
-          return found ? ending({ what: 'session', uid: id, cause: elsewhere }, { sessions: 1 }) : undefined
+          return found ? revocationOf({ kind: 'session', uid: id, cause }, { sessions: 1 }) : undefined
         }
         case 'remembered': {
           const found = (await rememberedBrowsers.listOf(sub)).some((browser) => browser.id === id)
-          return found ? ending({ what: 'browser', id, cause: elsewhere }, { browsers: 1 }) : undefined
+          return found ? revocationOf({ kind: 'browser', id, cause }, { browsers: 1 }) : undefined
         }
         case 'device': {
           const clientId = await connections.findDeviceClient(sub, id)
           if (clientId === undefined) return undefined
           const event = newEvent('token.revoked', { accountSub: sub, grantId: id, clientId, detail }, origin)
-          return ending({ what: 'grant', grantId: id, event }, { grants: 1 })
+          return revocationOf({ kind: 'grant', grantId: id, event }, { grants: 1 })
         }
         case 'app': {
           const found = appsIn(await connections.listOf(sub, 0)).some(({ clientId }) => clientId === id)
           if (!found) return undefined
           const event = newEvent('consent.withdrawn', { accountSub: sub, clientId: id, detail }, origin)
-          const cause: Cause = { ...elsewhere, reason: 'consent_withdrawn' }
-          return ending({ what: 'consent', sub, clientId: id, cause, event }, { grants: 1 })
+          return revocationOf({ kind: 'consent', accountSub: sub, clientId: id, event }, { grants: 1 })
         }
       }
     },
   }
 
-  function ending(what: Ending, ended: Partial<Ended>) {
-    return { revoke: () => end(what), ended: { sessions: 0, browsers: 0, grants: 0, ...ended } }
+  function revocationOf(revocation: Revocation, revoked: Partial<RevokedCount>) {
+    return {
+      revoke: () => revocations.revoke(revocation),
+      revoked: { sessions: 0, browsers: 0, grants: 0, ...revoked },
+    }
   }
 }
 

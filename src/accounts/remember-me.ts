@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { newEvent, type Origin } from '../audit/event.ts'
 import { randomSecret, sha256, type Vault } from '../crypto/vault.ts'
 import type { Account } from '../store/account/account.ts'
-import type { Cause } from '../store/revocation/revocation.ts'
+import type { RevocationCause, Revocations } from '../store/revocation/revocation.ts'
 import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
 
 /** Two tabs that open at once bring the same secret: for this long the second is given what the first was given. */
@@ -22,6 +22,7 @@ export type Recognised =
 
 type Needs = {
   rememberedBrowsers: RememberedBrowserStore
+  revocations: Pick<Revocations, 'revoke' | 'revokeAllBrowsers'>
   vault: Vault
   /** How long a browser is remembered; 0: never. */
   rememberMeSeconds: number
@@ -31,7 +32,7 @@ type Needs = {
  * Remembered browsers: each has a secret that is replaced at every use. They sign a person in again, which is no proof
  * of who that is.
  */
-export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds }: Needs) {
+export function createRememberMe({ rememberedBrowsers, revocations, vault, rememberMeSeconds }: Needs) {
   return {
     isOffered: rememberMeSeconds > 0,
 
@@ -91,7 +92,8 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds 
         case 'reused': {
           const { accountSub } = recognition
           const event = newEvent('browser.reused', { accountSub }, origin)
-          await rememberedBrowsers.end(id, { reason: 'browser_reused', by: 'server', origin }, event)
+          const cause = { reason: 'browser_reused', by: 'server', origin } as const
+          await revocations.revoke({ kind: 'browser', id, cause, event })
           return { outcome: 'reused' }
         }
         case 'unknown':
@@ -109,8 +111,8 @@ export function createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds 
 
     /** When remembering is switched off, what was remembered ends: on a shared computer nobody may be left behind. */
     async enforce(): Promise<void> {
-      const cause: Cause = { reason: 'remember_me_off', by: 'operator' }
-      if (rememberMeSeconds === 0) await rememberedBrowsers.endAll(cause)
+      const cause: RevocationCause = { reason: 'remember_me_off', by: 'operator' }
+      if (rememberMeSeconds === 0) await revocations.revokeAllBrowsers(cause)
     },
   }
 }

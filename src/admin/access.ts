@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { AccessItem, AccountAccess } from '../accounts/access.ts'
-import type { Ended } from '../store/revocation/revocation.ts'
+import type { RevokedCount } from '../store/revocation/revocation.ts'
 import { AdminError } from './admin-error.ts'
 
 /** One item to revoke: at most one of these. */
@@ -82,12 +82,12 @@ export async function revokeAccess(
   access: AccountAccess,
   sub: string,
   part: z.output<typeof accessPart>,
-): Promise<Ended> {
+): Promise<RevokedCount> {
   const [[name, id = ''] = [''], ...more] = Object.entries(part)
   if (more.length > 0) throw new AdminError('Name one thing to end, or nothing for all of it.')
   const kind = KINDS[name as keyof typeof KINDS]
   const found = await access.find(sub, { kind, id }, { by: 'operator' })
   if (!found) throw new AdminError(`This person has no ${name} ${id}.`)
   await found.revoke()
-  return found.ended
+  return found.revoked
 }

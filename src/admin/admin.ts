@@ -1,7 +1,7 @@
 import { createAccountAccess } from '../accounts/access.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
-import type { EventStore } from '../audit/event.ts'
+import type { EventStore } from '../audit/event-store.ts'
 import type { DatabaseClock } from '../clock.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
@@ -10,7 +10,7 @@ import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { AccountStore } from '../store/account/account.ts'
 import type { ClientStore } from '../store/client/client.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
-import type { Ending } from '../store/revocation/revocation.ts'
+import type { Revocations } from '../store/revocation/revocation.ts'
 import type { ConnectionStore } from '../store/session/connection.ts'
 import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
 import type { SessionStore } from '../store/session/session.ts'
@@ -29,7 +29,7 @@ type Needs = {
     sessions: SessionStore
     rememberedBrowsers: RememberedBrowserStore
     connections: ConnectionStore
-    end: (ending: Ending) => Promise<void>
+    revocations: Revocations
   }
   passwords: { hasher: PasswordHasher; rules: PasswordRules }
   signInRateLimit: SignInRateLimit
@@ -54,12 +54,13 @@ export type ClockDocument = { now: string; ahead_seconds: number }
  */
 export function createAdmin(needs: Needs) {
   const { stores, passwords, signInRateLimit, keyring, cleanup, outbound, clock, pendingMigrations } = needs
-  const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, end } = stores
+  const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations } =
+    stores
   return {
     clients: createClientsAdmin({ clients, resources, outbound }),
     users: createPeopleAdmin({
       accounts,
-      access: createAccountAccess({ sessions, rememberedBrowsers, connections, end }),
+      access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
       passwords,
       signInRateLimit,
     }),

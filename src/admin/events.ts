@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
-import type { EventStore, RecordedEvent } from '../audit/event.ts'
+import type { EventStore, RecordedEvent } from '../audit/event-store.ts'
 import { EVENT_TYPES, type EventType } from '../audit/event-type.ts'
 import type { AccountStore } from '../store/account/account.ts'
 import { AdminError, parseInput } from './admin-error.ts'

@@ -7,7 +7,7 @@ import { newEvent } from '../audit/event.ts'
 import { randomSecret } from '../crypto/vault.ts'
 import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
-import type { Ended } from '../store/revocation/revocation.ts'
+import type { RevokedCount } from '../store/revocation/revocation.ts'
 import { type AccessDocument, accessPart, describeAccess, revokeAccess } from './access.ts'
 import { AdminError, parseInput } from './admin-error.ts'
 import { describePasswordFault } from './password-words.ts'
@@ -148,7 +148,7 @@ export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit
     },
 
     /** Everywhere, or what is named alone. */
-    async signOut(input: unknown): Promise<{ username: string } & Ended> {
+    async signOut(input: unknown): Promise<{ username: string } & RevokedCount> {
       const { username, ...part } = parseInput(signOutInput, input)
       const account = await getOrThrow(username)
       if (Object.keys(part).length > 0)

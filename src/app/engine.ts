@@ -23,14 +23,14 @@ export function buildEngines(config: Config, installation: Installation, needs: 
   const { clock, vault, stores, rateLimiter, outbound, jwks, keyring, notifications } = installation
   const { deviceCookies, refreshReplay, views, log } = needs
   const { now } = clock
-  const { accounts, clients, resources, sessions, consents, grants, events, end } = stores
+  const { accounts, clients, resources, sessions, consents, grants, events, revocations } = stores
   const { tokens, deviceCodes, artifacts } = stores
   const { render, renderError } = views
   const fetchOfClients = createClientKeyFetch({ outbound, now })
   const sessionLimits = sessionLimitsOf(config)
   const adapter = createAdapterFactory({
     stores: { tokens, deviceCodes, grants, sessions, artifacts, clients },
-    end,
+    revocations,
     refreshReplay,
     registeredScope: createRegisteredScope({ clients, resources }),
     userCodeRateLimit: createUserCodeRateLimit({

@@ -2,7 +2,6 @@ import { createPasswordHasher } from '../accounts/password.ts'
 import { createPasswordRules } from '../accounts/password-rules.ts'
 import { createAdmin } from '../admin/admin.ts'
 import { answerAdminRequests } from '../admin/socket.ts'
-import { dateEventsBy } from '../audit/event.ts'
 import { measureClock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { loadMasterKeys } from '../crypto/master-key.ts'
@@ -53,10 +52,9 @@ export async function openInstallation(
     opened = await openDatabase(config, { folder, log, attempts, signal })
     const { database, notifications, runAlone } = opened
     const clock = await measureClock({ readTime: () => readDatabaseTime(database), wallClock })
-    dateEventsBy(clock.now)
     const heartbeat = createHeartbeat(config.lifetimes.refreshReplaySeconds)
-    const stores = createStores(database, notifications, heartbeat)
-    const keyring = createKeyring({ keys: createSigningKeyStore(database), vault })
+    const stores = createStores({ database, notifications, heartbeat, now: clock.now })
+    const keyring = createKeyring({ keys: createSigningKeyStore(database, { events: stores.events }), vault })
     const jwks = await keyring.load()
     const passwords = {
       hasher: createPasswordHasher(),
@@ -70,9 +68,19 @@ export async function openInstallation(
     const outbound = createOutbound(config.outboundAllowedNetworks)
     const { eventRetentionSeconds } = config
     const cleanup = createCleanup({ tables: expiringTables(stores), runAlone, eventRetentionSeconds })
-    const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, end } = stores
+    const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations } =
+      stores
     const admin = createAdmin({
-      stores: { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, end },
+      stores: {
+        accounts,
+        clients,
+        resources,
+        events,
+        sessions,
+        rememberedBrowsers,
+        connections,
+        revocations,
+      },
       passwords,
       signInRateLimit,
       keyring,

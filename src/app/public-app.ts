@@ -62,7 +62,7 @@ export function buildPublicApp(config: Config, installation: Installation, needs
   const { sessionAbsoluteSeconds } = lifetimes
   const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
   const links = createMailLinks({ mailLinks: stores.mailLinks, vault })
-  const { sessions, rememberedBrowsers, connections, end } = stores
+  const { sessions, rememberedBrowsers, connections, revocations } = stores
   const { render } = views
 
   return createApp({
@@ -81,7 +81,7 @@ export function buildPublicApp(config: Config, installation: Installation, needs
       account: createAccountPages({
         issuer,
         stores: { accounts, events },
-        access: createAccountAccess({ sessions, rememberedBrowsers, connections, end }),
+        access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
         signIn: { check: checkLogin, notices: sessionNotices, rememberMe },
         browsers: { sessions: browserSessions, devices: deviceCookies },
         passwords: {

@@ -83,9 +83,9 @@ export async function startServer(
   clockWatch.report()
   const proxyNotices = createProxyNotices({ log, now })
   const deviceCookies = createDeviceCookies({ issuer, vault, now })
-  const { rememberedBrowsers } = stores
+  const { rememberedBrowsers, revocations } = stores
   const { rememberMeSeconds } = lifetimes
-  const rememberMe = createRememberMe({ rememberedBrowsers, vault, rememberMeSeconds })
+  const rememberMe = createRememberMe({ rememberedBrowsers, revocations, vault, rememberMeSeconds })
   const transport = createMailTransport(config.mail)
   const undelivered = createUndeliveredAnswers()
   const heartbeatJob = createHeartbeatJob({ uptimes: stores.uptimes, undelivered, heartbeat })

@@ -1,4 +1,4 @@
-import { createEventStore } from '../audit/event.ts'
+import { createEventStore } from '../audit/event-store.ts'
 import type { ChangeNotifications } from '../db/change-notification.ts'
 import type { Database } from '../db/connections.ts'
 import { createAccountStore } from '../store/account/account.ts'
@@ -9,7 +9,7 @@ import { createClientStore } from '../store/client/client.ts'
 import { createResourceStore } from '../store/client/resource.ts'
 import { createBackchannelLogoutStore } from '../store/outbox/backchannel-logout.ts'
 import { createMailStore } from '../store/outbox/mail.ts'
-import { createEnding } from '../store/revocation/revocation.ts'
+import { createRevocations } from '../store/revocation/revocation.ts'
 import { createConnectionStore } from '../store/session/connection.ts'
 import { createConsentStore } from '../store/session/consent.ts'
 import { createRememberedBrowserStore } from '../store/session/remembered-browser.ts'
@@ -21,32 +21,43 @@ import { createRefreshAnswerStore } from '../store/token/refresh-answer.ts'
 import { createTokenStore } from '../store/token/token.ts'
 import { createTokenCommit } from '../store/token/token-commit.ts'
 import { createUptimeStore, type Heartbeat } from '../store/token/uptime.ts'
+import type { Clock } from '../time.ts'
 
 export type Stores = ReturnType<typeof createStores>
 
+type Needs = Readonly<{
+  database: Database
+  notifications: ChangeNotifications
+  heartbeat: Heartbeat
+  /** The database's clock. */
+  now: Clock
+}>
+
 /** Every store, each created once per process: some of them cache rows and batch statements. */
-export function createStores(database: Database, notifications: ChangeNotifications, heartbeat: Heartbeat) {
+export function createStores({ database, notifications, heartbeat, now }: Needs) {
+  const events = createEventStore(database, now)
+  const revocations = createRevocations(database, events)
   return {
-    accounts: createAccountStore(database),
-    clients: createClientStore(database, notifications),
+    accounts: createAccountStore(database, { events, revocations }),
+    clients: createClientStore(database, { events, notifications }),
     resources: createResourceStore(database, notifications),
     tokens: createTokenStore(database),
-    deviceCodes: createDeviceCodeStore(database),
+    deviceCodes: createDeviceCodeStore(database, { events }),
     grants: createGrantStore(database),
-    sessions: createSessionStore(database),
+    sessions: createSessionStore(database, { events, revocations }),
     artifacts: createArtifactStore(database),
     attempts: createAttemptCounter(database),
     connections: createConnectionStore(database),
-    consents: createConsentStore(database),
-    rememberedBrowsers: createRememberedBrowserStore(database),
+    consents: createConsentStore(database, { events }),
+    rememberedBrowsers: createRememberedBrowserStore(database, { events }),
     refreshAnswers: createRefreshAnswerStore(database, heartbeat),
-    events: createEventStore(database),
+    events,
     backchannelLogouts: createBackchannelLogoutStore(database),
     mail: createMailStore(database),
-    mailLinks: createMailLinkStore(database),
-    selfService: createSelfServiceStore(database),
-    commitTokens: createTokenCommit(database),
-    end: createEnding(database),
+    mailLinks: createMailLinkStore(database, { events }),
+    selfService: createSelfServiceStore(database, { events, revocations }),
+    commitTokens: createTokenCommit(database, { events }),
+    revocations,
     uptimes: createUptimeStore(database, heartbeat),
   }
 }

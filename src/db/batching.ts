@@ -125,3 +125,27 @@ export function createBatcher<Item, Result>(
     }
   }
 }
+
+/**
+ * Creates a look-up of rows by the hash of their identifier. Concurrent callers share one statement.
+ *
+ * @param find executes the statement for several hashes.
+ * @param toFound converts a row for one caller.
+ */
+export function createLookup<Row extends { id_hash: Uint8Array }, Found>(
+  find: (idHashes: readonly Uint8Array[]) => Promise<readonly Row[]>,
+  toFound: (row: Row) => Found,
+): (idHash: Uint8Array) => Promise<Found | undefined> {
+  return createBatcher(async (idHashes) => {
+    const rows = new Map((await find(idHashes)).map((row) => [hexOf(row.id_hash), row]))
+    return idHashes.map((idHash) => {
+      const row = rows.get(hexOf(idHash))
+      return row && toFound(row)
+    })
+  })
+}
+
+/** Converts bytes to a key of a map. */
+export function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}

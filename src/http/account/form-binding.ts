@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import type { Asker } from '../../accounts/mail-links.ts'
-import { type EventStore, newEvent } from '../../audit/event.ts'
+import { newEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import { randomSecret, sha256, type Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'

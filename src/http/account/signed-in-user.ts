@@ -6,7 +6,7 @@ import { provenEpoch } from '../../oidc/session/access-epoch.ts'
 import type { BrowserSession, BrowserSessions } from '../../oidc/session/browser-session.ts'
 import { isRemembered } from '../../oidc/session/session-use.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
-import type { Cause } from '../../store/revocation/revocation.ts'
+import type { RevocationCause } from '../../store/revocation/revocation.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
 import type { AnswerLogin } from '../login/login-form.ts'
@@ -97,6 +97,6 @@ export function createSignedInUsers({
 }
 
 /** Something that a person did themselves, as what it ends is on record. */
-export function causeOf(ctx: Context, reason: Cause['reason']): Cause {
+export function causeOf(ctx: Context, reason: RevocationCause['reason']): RevocationCause {
   return { reason, by: 'person', origin: originOf(ctx) }
 }

@@ -1,6 +1,7 @@
 import type { Context, Middleware, Next } from 'koa'
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { type EventStore, newEvent } from '../../audit/event.ts'
+import { newEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import { isForPeople, normalPath, ROUTES } from '../../oidc/engine/endpoints.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'

@@ -1,7 +1,7 @@
 import type { Adapter, AdapterFactory } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
 import type { ClientStore } from '../../store/client/client.ts'
-import type { Ending } from '../../store/revocation/revocation.ts'
+import type { Revocations } from '../../store/revocation/revocation.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { ArtifactStore } from '../../store/token/artifact.ts'
 import type { DeviceCodeStore } from '../../store/token/device-code.ts'
@@ -36,7 +36,7 @@ type Needs = {
     artifacts: ArtifactStore
     clients: ClientStore
   }
-  end: (ending: Ending) => Promise<void>
+  revocations: Pick<Revocations, 'revoke'>
   refreshReplay: RefreshReplay
   registeredScope: RegisteredScope
   userCodeRateLimit: UserCodeRateLimit
@@ -54,15 +54,24 @@ export function createAdapterFactory(needs: Needs): AdapterFactory {
 }
 
 function adapterFor(model: string, needs: Needs): Partial<Adapter> {
-  const { stores, end, refreshReplay, registeredScope, userCodeRateLimit, sessionLimits, vault, now } = needs
+  const {
+    stores,
+    revocations,
+    refreshReplay,
+    registeredScope,
+    userCodeRateLimit,
+    sessionLimits,
+    vault,
+    now,
+  } = needs
   const { tokens, deviceCodes, grants, sessions, artifacts, clients } = stores
   switch (model) {
     case 'Client':
       return clientAdapter({ clients, now })
     case 'Grant':
-      return grantAdapter({ grants, end, registeredScope })
+      return grantAdapter({ grants, revocations, registeredScope })
     case 'Session':
-      return sessionAdapter({ sessions, end, limits: sessionLimits, vault })
+      return sessionAdapter({ sessions, revocations, limits: sessionLimits, vault })
     case 'ReplayDetection':
       return replayAdapter({ artifacts })
     case 'Interaction':
@@ -70,14 +79,14 @@ function adapterFor(model: string, needs: Needs): Partial<Adapter> {
     case 'PushedAuthorizationRequest':
       return pushedRequestAdapter({ artifacts, vault })
     case 'DeviceCode': {
-      const tokenMethods = tokenAdapter(model, { tokens, end, refreshReplay, registeredScope })
+      const tokenMethods = tokenAdapter(model, { tokens, revocations, refreshReplay, registeredScope })
       return deviceCodeAdapter({ tokenMethods, deviceCodes, userCodeRateLimit, vault })
     }
     case 'AccessToken':
     case 'AuthorizationCode':
     case 'RefreshToken':
     case 'ClientCredentials':
-      return tokenAdapter(model, { tokens, end, refreshReplay, registeredScope })
+      return tokenAdapter(model, { tokens, revocations, refreshReplay, registeredScope })
     default:
       throw new Error(`the engine asked to store ${model}, a feature that is off`)
   }

@@ -1,5 +1,5 @@
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import type { Ending } from '../../store/revocation/revocation.ts'
+import type { Revocations } from '../../store/revocation/revocation.ts'
 import type { GrantStore } from '../../store/token/grant.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import { ProofOutdatedError } from '../engine/errors.ts'
@@ -10,11 +10,11 @@ import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payloa
 
 type Needs = {
   grants: GrantStore
-  end: (ending: Ending) => Promise<void>
+  revocations: Pick<Revocations, 'revoke'>
   registeredScope: Pick<RegisteredScope, 'narrowGrant'>
 }
 
-export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<Adapter> {
+export function grantAdapter({ grants, revocations, registeredScope }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)
@@ -47,13 +47,11 @@ export function grantAdapter({ grants, end, registeredScope }: Needs): Partial<A
       const request = currentRequest()
       request.forgetGrant(id)
       const source = request.tokenRequest?.source
-      if (!ctx || source?.state !== 'reused') return await end({ what: 'grant', grantId: id })
+      if (!ctx || source?.state !== 'reused') return await revocations.revoke({ kind: 'grant', grantId: id })
       const { event, family, sessionUid } = describeReuse(ctx, source)
       const cause = { reason: 'refresh_token_reused', by: 'server', origin: request.origin } as const
-      await Promise.all([
-        end({ what: 'family', grantId: id, family, event }),
-        sessionUid === undefined ? undefined : end({ what: 'session', uid: sessionUid, cause }),
-      ])
+      const session = sessionUid === undefined ? undefined : { uid: sessionUid, cause }
+      await revocations.revoke({ kind: 'family', grantId: id, family, session, event })
     },
   }
 }

@@ -4,9 +4,11 @@ import { type NewEvent, newEvent } from '../../audit/event.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
-import type { Ending } from '../../store/revocation/revocation.ts'
-import type { FoundSession, Session, SessionStore } from '../../store/session/session.ts'
-import { TooManySessionsError } from '../../store/session/session-count.ts'
+import type { Revocations } from '../../store/revocation/revocation.ts'
+import type { FoundSession } from '../../store/session/found-session.ts'
+import type { SessionStore } from '../../store/session/session.ts'
+import { TooManySessionsError } from '../../store/session/session-limit.ts'
+import type { Session } from '../../store/session/session-upsert.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import { currentRequest, type RequestContext } from '../engine/request-context.ts'
 import { provenEpoch } from '../session/access-epoch.ts'
@@ -36,12 +38,12 @@ const PURPOSE = 'session state'
 
 type Needs = {
   sessions: SessionStore
-  end: (ending: Ending) => Promise<void>
+  revocations: Pick<Revocations, 'revoke'>
   limits: SessionLimits
   vault: Vault
 }
 
-export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial<Adapter> {
+export function sessionAdapter({ sessions, revocations, limits, vault }: Needs): Partial<Adapter> {
   const seal = ({ state, ...payload }: Payload, idHash: Uint8Array): Payload =>
     state === undefined
       ? payload
@@ -144,7 +146,8 @@ export function sessionAdapter({ sessions, end, limits, vault }: Needs): Partial
       const { origin, browser } = currentRequest()
       if (!isLogout && browser.findSession(id)) return browser.recordReplacement(id)
       if (!isLogout || uid === undefined) return await sessions.retire(sha256(id))
-      await end({ what: 'session', uid, cause: { reason: 'signed_out', by: 'person', origin } })
+      const cause = { reason: 'signed_out', by: 'person', origin } as const
+      await revocations.revoke({ kind: 'session', uid, cause })
     },
   }
 

@@ -1,7 +1,7 @@
 import { type Adapter, Provider } from 'oidc-provider'
 import { type NewEvent, newEvent } from '../../audit/event.ts'
 import { sha256 } from '../../crypto/vault.ts'
-import type { Ending } from '../../store/revocation/revocation.ts'
+import type { Revocations } from '../../store/revocation/revocation.ts'
 import type { TokenStore } from '../../store/token/token.ts'
 import { TOKEN_KINDS, type TokenKind } from '../../store/token-kind.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
@@ -11,7 +11,7 @@ import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payloa
 
 type Needs = {
   tokens: TokenStore
-  end: (ending: Ending) => Promise<void>
+  revocations: Pick<Revocations, 'revoke'>
   refreshReplay: Pick<RefreshReplay, 'judge'>
   registeredScope: RegisteredScope
 }
@@ -33,7 +33,7 @@ function revocation(): NewEvent | undefined {
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, end, refreshReplay, registeredScope }: Needs,
+  { tokens, revocations, refreshReplay, registeredScope }: Needs,
 ): Partial<Adapter> {
   return {
     async upsert(id, payload) {
@@ -81,14 +81,15 @@ export function tokenAdapter(
      */
     async destroy(id) {
       const found = await currentRequest().findToken(id)
-      if (!found?.grant) await end({ what: 'token', idHash: sha256(id), event: revocation() })
+      if (!found?.grant) await revocations.revoke({ kind: 'token', idHash: sha256(id), event: revocation() })
     },
 
     async revokeByGrantId(grantId) {
       // In a token request the grant's adapter revokes the family.
       if (currentRequest().tokenRequest) return
       // AccessToken is always revoked, so the event is recorded here.
-      await end({ what: 'tokens', grantId, kind, event: kind === 'AccessToken' ? revocation() : undefined })
+      const event = kind === 'AccessToken' ? revocation() : undefined
+      await revocations.revoke({ kind: 'tokens', grantId, tokenKind: kind, event })
     },
   }
 }

@@ -1,5 +1,6 @@
 import { errors, Provider } from 'oidc-provider'
-import { type EventStore, newEvent } from '../../audit/event.ts'
+import { newEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { byNetworks, type RateLimiter, type RateLimitKey } from '../../rate-limiting/rate-limiter.ts'
 import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-rate-limit.ts'

@@ -1,6 +1,6 @@
 import { type Client, errors, type KoaContextWithOIDC } from 'oidc-provider'
 import type { SessionState, SessionStore } from '../../store/session/session.ts'
-import type { SessionCount, WhenFull } from '../../store/session/session-count.ts'
+import type { SessionCount, WhenFull } from '../../store/session/session-limit.ts'
 import type { ExtraClientMetadata } from '../client/client-metadata.ts'
 import { startOf } from './session-use.ts'
 

@@ -1,7 +1,7 @@
 import type { Origin } from '../../audit/event.ts'
 import type { EventType } from '../../audit/event-type.ts'
 import { siteOf } from '../../rate-limiting/network.ts'
-import type { FoundSession } from '../../store/session/session.ts'
+import type { FoundSession } from '../../store/session/found-session.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 
 /** How a remembered browser was signed in: says in `amr` that nobody proved anything (RFC 8176 leaves room for it). */

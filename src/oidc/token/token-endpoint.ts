@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import type { Middleware } from 'koa'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
-import { type EventStore, newEventId } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import { isRetryable, isUnavailable } from '../../db/database-error.ts'
 import type { TokenStore } from '../../store/token/token.ts'
 import type { CommitOutcome, TokenCommit } from '../../store/token/token-commit.ts'
@@ -80,7 +81,7 @@ export function createTokenEndpoint({ commitTokens, tokens, events, refreshRepla
   ): Promise<CommitOutcome> {
     if (source.state === 'replayed') return 'spent'
     if (source.state !== 'spent' || !source.grant) throw new TypeError('the engine answered without checks')
-    const id = newEventId()
+    const id = randomUUID()
     const isRefresh = source.kindName === 'RefreshToken'
     const commit: TokenCommit = {
       id,
@@ -89,7 +90,7 @@ export function createTokenEndpoint({ commitTokens, tokens, events, refreshRepla
       sessionUid: source.kindName === 'AuthorizationCode' ? sessionUidOf(source) : undefined,
       tokens: issued,
       answer: await refreshReplay.sealAnswer(ctx, source),
-      events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source, id)],
+      events: [tokenEvent(isRefresh ? 'token.rotated' : 'token.issued', ctx, source)],
     }
     try {
       const outcome = await commitTokens(commit)

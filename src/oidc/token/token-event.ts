@@ -1,18 +1,12 @@
 import type { KoaContextWithOIDC } from 'oidc-provider'
-import { type NewEvent, newEvent, newEventId } from '../../audit/event.ts'
+import { type NewEvent, newEvent } from '../../audit/event.ts'
 import type { EventType } from '../../audit/event-type.ts'
 import { currentRequest } from '../engine/request-context.ts'
 import type { Source } from '../engine/token-request.ts'
 
 /** The audit event of a token request: client, person and address. Never a token. */
-export function tokenEvent(
-  type: EventType,
-  ctx: KoaContextWithOIDC,
-  source: Source,
-  id = newEventId(),
-): NewEvent {
+export function tokenEvent(type: EventType, ctx: KoaContextWithOIDC, source: Source): NewEvent {
   const about = {
-    id,
     accountSub: source.account?.sub,
     clientId: ctx.oidc.client?.clientId,
     grantId: source.grant?.id,

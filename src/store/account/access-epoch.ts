@@ -2,7 +2,7 @@ import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 
 /**
- * A CTE for statements that store what a proof of identity allows: `person` has a row while the account's access epoch
+ * CTE `person`, for statements that store what a proof of identity allows: it has a row while the account's access epoch
  * is the one of the proof. The row lock lasts to the end of the transaction. A concurrent revocation, which raises the
  * epoch, either waits for it and then finds what was stored, or comes first and the comparison fails.
  *
@@ -11,9 +11,11 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
  * @param sub the parameter that holds the account's identifier.
  * @param epoch the parameter that holds the epoch of the proof; null matches none.
  */
-export const UNDER_EPOCH = (sub: string, epoch: string): string => `person as materialized (
+export function personUnderEpoch(sub: string, epoch: string): string {
+  return `person as materialized (
       select 1 from account where sub = ${sub}::uuid and access_epoch = ${epoch}::int for share
     )`
+}
 
 /**
  * Locks an account for a change that was requested under an access epoch.

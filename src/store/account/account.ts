@@ -1,10 +1,11 @@
 import { type Selectable, sql } from 'kysely'
-import { changeAndRecord, type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
 import type { AccountTable } from '../../db/schema.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
-import { type Cause, type Ended, endPerson } from '../revocation/revocation.ts'
+import type { RevocationCause, Revocations, RevokedCount } from '../revocation/revocation.ts'
 
 /** A person, as the rest of the house sees one: no password, no look-up keys. */
 export type Account = Readonly<{
@@ -30,7 +31,9 @@ export type NewAccount = Pick<Account, 'sub' | 'username' | 'email' | 'emailVeri
 
 export type AccountStore = ReturnType<typeof createAccountStore>
 
-export function createAccountStore(database: Database) {
+type Needs = Readonly<{ events: EventStore; revocations: Revocations }>
+
+export function createAccountStore(database: Database, { events, revocations }: Needs) {
   return {
     /**
      * @returns `taken` when another account has the username or e-mail address, in any spelling, `client` when the `sub`
@@ -38,7 +41,7 @@ export function createAccountStore(database: Database) {
      */
     async insert(account: NewAccount, event: NewEvent): Promise<'inserted' | 'taken' | 'client'> {
       try {
-        await changeAndRecord(database, event, async (transaction) => {
+        await events.changeAndRecord(event, async (transaction) => {
           await insertAccount(transaction, account)
           return true
         })
@@ -92,7 +95,7 @@ export function createAccountStore(database: Database) {
     ): Promise<number | undefined> {
       return await database
         .transaction()
-        .execute((transaction) => replacePassword(transaction, sub, passwordHash, change))
+        .execute((transaction) => replacePassword(transaction, revocations, { sub, passwordHash, ...change }))
     },
 
     /** Replaces a hash made with outdated parameters by a new one of the same password, unless it changed meanwhile. */
@@ -119,17 +122,20 @@ export function createAccountStore(database: Database) {
           .executeTakeFirst()
         if (numUpdatedRows === 0n) return false
         if (status === 'disabled')
-          await endPerson(transaction, { sub, cause: { reason: 'account_disabled', by: 'operator' } })
-        await recordEvents(transaction, [event])
+          await revocations.revokeAccount(transaction, {
+            accountSub: sub,
+            cause: { reason: 'account_disabled', by: 'operator' },
+          })
+        await events.record([event], transaction)
         return true
       })
     },
 
     /** Ends every session, remembered browser and grant, and with the grants every token; and tells the apps. */
-    async signOut(sub: string, cause: Cause): Promise<Ended> {
+    async signOut(sub: string, cause: RevocationCause): Promise<RevokedCount> {
       return await database.transaction().execute(async (transaction) => {
-        const { ended } = await endPerson(transaction, { sub, cause })
-        return ended
+        const { revoked } = await revocations.revokeAccount(transaction, { accountSub: sub, cause })
+        return revoked
       })
     },
 
@@ -137,12 +143,12 @@ export function createAccountStore(database: Database) {
     async delete(sub: string, event: NewEvent): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
         const cause = { reason: 'account_deleted', by: 'operator' } as const
-        await endPerson(transaction, { sub, cause })
+        await revocations.revokeAccount(transaction, { accountSub: sub, cause })
         const { numDeletedRows } = await transaction
           .deleteFrom('account')
           .where('sub', '=', sub)
           .executeTakeFirst()
-        if (numDeletedRows > 0n) await recordEvents(transaction, [event])
+        if (numDeletedRows > 0n) await events.record([event], transaction)
         return numDeletedRows > 0n
       })
     },
@@ -150,7 +156,7 @@ export function createAccountStore(database: Database) {
 }
 
 export type PasswordChange = Readonly<{
-  cause: Cause
+  cause: RevocationCause
   event?: NewEvent
   /** The session in which the person does it themselves; it goes on. */
   exceptSessionUid?: string
@@ -163,9 +169,16 @@ export type PasswordChange = Readonly<{
 /** @see {@link createAccountStore} `setPassword`, here as part of a transaction. */
 export async function replacePassword(
   transaction: Database,
-  sub: string,
-  passwordHash: string,
-  { cause, event, exceptSessionUid, mail = [], accessEpoch }: PasswordChange,
+  revocations: Revocations,
+  {
+    sub,
+    passwordHash,
+    cause,
+    event,
+    exceptSessionUid,
+    mail = [],
+    accessEpoch,
+  }: PasswordChange & { sub: string; passwordHash: string },
 ): Promise<number | undefined> {
   let update = transaction
     .updateTable('account')
@@ -174,9 +187,14 @@ export async function replacePassword(
   if (accessEpoch !== undefined) update = update.where('access_epoch', '=', accessEpoch)
   const { numUpdatedRows } = await update.executeTakeFirst()
   if (numUpdatedRows === 0n) return undefined
-  const ending = await endPerson(transaction, { sub, cause, event, exceptSessionUid })
+  const { accessEpoch: raised } = await revocations.revokeAccount(transaction, {
+    accountSub: sub,
+    cause,
+    event,
+    exceptSessionUid,
+  })
   await insertMail(transaction, mail)
-  return ending.accessEpoch
+  return raised
 }
 
 /** Rejects with a unique violation when the username or address belongs to somebody else, in any spelling. */

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf, secondsFromNow } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
@@ -35,7 +36,7 @@ export type MailLink = Readonly<{
 
 export type MailLinkStore = ReturnType<typeof createMailLinkStore>
 
-export function createMailLinkStore(database: Database) {
+export function createMailLinkStore(database: Database, { events }: { events: EventStore }) {
   return {
     /** Makes a link, replaces the one before, and has it mailed. The statements are the same whoever it is for. */
     async insert(
@@ -58,7 +59,7 @@ export function createMailLinkStore(database: Database) {
           .onConflict((conflict) => conflict.columns(['purpose', 'subject']).doUpdateSet(changing))
           .execute()
         await insertMail(transaction, mail)
-        await recordEvents(transaction, [event])
+        await events.record([event], transaction)
       })
     },
 

@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
-import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
-import type { Cause } from '../revocation/revocation.ts'
+import type { RevocationCause, Revocations } from '../revocation/revocation.ts'
 import { lockUnderEpoch } from './access-epoch.ts'
 import { insertAccount, isNameTaken, loginKey, type NewAccount, replacePassword } from './account.ts'
 import { consumeLink, endLinksOf } from './mail-link.ts'
@@ -12,12 +13,20 @@ export type LinkUse = 'done' | 'over' | 'taken'
 
 type Use = Readonly<{ secretHash: Uint8Array; event: NewEvent }>
 
-type ResetPassword = Readonly<{ sub: string; passwordHash: string; cause: Cause; mail: readonly NewMail[] }>
+type ResetPassword = Readonly<{
+  sub: string
+  passwordHash: string
+  cause: RevocationCause
+  mail: readonly NewMail[]
+}>
 
 export type SelfServiceStore = ReturnType<typeof createSelfServiceStore>
 
 /** What people do by a mailed link: the link is used up with it, both or neither. */
-export function createSelfServiceStore(database: Database) {
+export function createSelfServiceStore(
+  database: Database,
+  { events, revocations }: { events: EventStore; revocations: Revocations },
+) {
   /** Uses a link up for what is done with it; a name that is taken leaves it good. */
   async function use(
     { secretHash, event }: Use,
@@ -30,7 +39,7 @@ export function createSelfServiceStore(database: Database) {
         if (link.account && !(await lockUnderEpoch(transaction, link.account))) return 'over'
         const outcome = await work(transaction)
         if (outcome !== 'done') throw new UndoneError(outcome)
-        await recordEvents(transaction, [event])
+        await events.record([event], transaction)
         return outcome
       })
     } catch (error) {
@@ -55,7 +64,7 @@ export function createSelfServiceStore(database: Database) {
     ): Promise<{ use: LinkUse; accessEpoch: number | undefined }> {
       let accessEpoch: number | undefined
       const outcome = await use(link, async (transaction) => {
-        accessEpoch = await replacePassword(transaction, sub, passwordHash, { cause, mail })
+        accessEpoch = await replacePassword(transaction, revocations, { sub, passwordHash, cause, mail })
         return accessEpoch === undefined ? 'over' : 'done'
       })
       return { use: outcome, accessEpoch }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Selectable, sql } from 'kysely'
-import { changeAndRecord, newEvent, recordEvents } from '../../audit/event.ts'
+import { newEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { ChangeNotifications } from '../../db/change-notification.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
@@ -18,12 +19,17 @@ export type Client = Readonly<{
   createdAt: Date
 }>
 
+/** SQL: whether the client in `client` is a device (RFC 8628), whose tokens outlive the session that approved it. */
+export const IS_DEVICE_CLIENT = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
+
 /** Clients are registered and changed by operators alone. */
 const BY_OPERATOR = { by: 'operator' }
 
 export type ClientStore = ReturnType<typeof createClientStore>
 
-export function createClientStore(database: Database, notifications: ChangeNotifications) {
+type Needs = Readonly<{ events: EventStore; notifications: ChangeNotifications }>
+
+export function createClientStore(database: Database, { events, notifications }: Needs) {
   const cache = createRowCache(findClient, { table: 'oidc_client', notifications })
   return {
     /** From memory, where a change by any instance arrives within a second. */
@@ -42,7 +48,7 @@ export function createClientStore(database: Database, notifications: ChangeNotif
   }: Pick<Client, 'clientId' | 'metadata' | 'secretHash'>): Promise<'inserted' | 'taken' | 'subject'> {
     try {
       const event = newEvent('client.created', { clientId, detail: BY_OPERATOR })
-      await changeAndRecord(database, event, async (transaction) => {
+      await events.changeAndRecord(event, async (transaction) => {
         await transaction
           .insertInto('oidc_client')
           .values({
@@ -100,7 +106,7 @@ export function createClientStore(database: Database, notifications: ChangeNotif
         (name) => !isDeepStrictEqual(before.metadata[name], metadata[name]),
       )
       const detail = { ...BY_OPERATOR, changed }
-      await recordEvents(transaction, [newEvent('client.updated', { clientId, detail })])
+      await events.record([newEvent('client.updated', { clientId, detail })], transaction)
       return true
     })
   }
@@ -113,7 +119,7 @@ export function createClientStore(database: Database, notifications: ChangeNotif
   ): Promise<boolean> {
     const detail = { ...BY_OPERATOR, overlap_seconds: overlapSeconds }
     const event = newEvent('client.secret_rotated', { clientId, detail })
-    return await changeAndRecord(database, event, async (transaction) => {
+    return await events.changeAndRecord(event, async (transaction) => {
       const { numUpdatedRows } = await transaction
         .updateTable('oidc_client')
         .set((table) => ({
@@ -132,7 +138,7 @@ export function createClientStore(database: Database, notifications: ChangeNotif
   /** With the client go its grants and every token. @returns false when there is no such client. */
   async function deleteClient(clientId: string): Promise<boolean> {
     const event = newEvent('client.deleted', { clientId, detail: BY_OPERATOR })
-    return await changeAndRecord(database, event, async (transaction) => {
+    return await events.changeAndRecord(event, async (transaction) => {
       const { numDeletedRows } = await transaction
         .deleteFrom('oidc_client')
         .where('client_id', '=', clientId)

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import { changeAndRecord, newEvent } from '../../audit/event.ts'
+import { newEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 
 export type SigningAlg = 'RS256' | 'ES256' | 'EdDSA'
@@ -16,7 +17,7 @@ export type StoredSigningKey = Readonly<{
 
 export type SigningKeyStore = ReturnType<typeof createSigningKeyStore>
 
-export function createSigningKeyStore(database: Database) {
+export function createSigningKeyStore(database: Database, { events }: { events: EventStore }) {
   return {
     async list(): Promise<StoredSigningKey[]> {
       const rows = await database
@@ -40,26 +41,20 @@ export function createSigningKeyStore(database: Database) {
       key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>,
     ): Promise<void> {
       const { kid, alg } = key
-      await changeAndRecord(
-        database,
-        newEvent('key.created', { detail: { kid, alg } }),
-        async (transaction) => {
-          const { numInsertedOrUpdatedRows } = await transaction
-            .insertInto('signing_key')
-            .values({
-              kid,
-              alg,
-              state: 'current',
-              public_jwk: JSON.stringify(key.publicJwk),
-              sealed_private_jwk: key.sealedPrivateJwk,
-            })
-            .onConflict((conflict) =>
-              conflict.column('alg').where(sql<boolean>`state = 'current'`).doNothing(),
-            )
-            .executeTakeFirst()
-          return (numInsertedOrUpdatedRows ?? 0n) > 0n
-        },
-      )
+      await events.changeAndRecord(newEvent('key.created', { detail: { kid, alg } }), async (transaction) => {
+        const { numInsertedOrUpdatedRows } = await transaction
+          .insertInto('signing_key')
+          .values({
+            kid,
+            alg,
+            state: 'current',
+            public_jwk: JSON.stringify(key.publicJwk),
+            sealed_private_jwk: key.sealedPrivateJwk,
+          })
+          .onConflict((conflict) => conflict.column('alg').where(sql<boolean>`state = 'current'`).doNothing())
+          .executeTakeFirst()
+        return (numInsertedOrUpdatedRows ?? 0n) > 0n
+      })
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { EventType } from '../../audit/event-type.ts'
+import { insertEventsOf } from '../../audit/event-insert.ts'
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { SigningAlg } from '../client/signing-key.ts'
@@ -83,25 +83,27 @@ const claimDue = prepareStatement<DueRow>(
       logout.attempts`,
 )
 
-/** Records what became of the rows that are `gone`. */
-const recorded = (type: EventType) => `
-      insert into event (type, account_sub, client_id, detail)
-      select '${type}', account_sub, client_id, jsonb_build_object('jti', id, 'attempts', attempts) from gone`
+/** The columns of the event of a row in the CTE `deleted`. */
+const EVENT_COLUMNS = {
+  account_sub: 'account_sub',
+  client_id: 'client_id',
+  detail: `jsonb_build_object('jti', id, 'attempts', attempts)`,
+}
 
 const confirmOne = prepareStatement(
   'backchannel_logout_confirm',
-  `with gone as (
+  `with deleted as (
       delete from backchannel_logout where id = $1 returning id, account_sub, client_id, attempts
-    ) ${recorded('backchannel_logout.delivered')}`,
+    ) ${insertEventsOf('backchannel_logout.delivered', EVENT_COLUMNS, 'deleted')}`,
 )
 
 const giveUpOldest = prepareStatement<{ count: number }>(
   'backchannel_logout_give_up',
-  `with gone as (
+  `with deleted as (
       delete from backchannel_logout where id in (
         select id from backchannel_logout where created_at < now() - make_interval(secs => $1)
         limit $2 for update skip locked
       ) returning id, account_sub, client_id, attempts
-    ), recorded as (${recorded('backchannel_logout.given_up')}
-    ) select count(*)::int as count from gone`,
+    ), recorded as (${insertEventsOf('backchannel_logout.given_up', EVENT_COLUMNS, 'deleted')})
+    select count(*)::int as count from deleted`,
 )

@@ -1,3 +1,4 @@
+import { insertEventsOf } from '../../audit/event-insert.ts'
 import type { Database } from '../../db/connections.ts'
 import { secondsFromNow } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
@@ -76,12 +77,14 @@ const deleteOne = prepareStatement('mail_delete', `delete from mail where id = $
 
 const giveUpExpired = prepareStatement<{ count: number }>(
   'mail_give_up',
-  `with gone as (
+  `with deleted as (
       delete from mail where id in (
         select id from mail where expires_at < now() order by expires_at limit $1 for update skip locked
       ) returning account_sub, attempts
-    ), recorded as (
-      insert into event (type, account_sub, detail)
-      select 'mail.given_up', account_sub, jsonb_build_object('attempts', attempts) from gone where account_sub is not null
-    ) select count(*)::int as count from gone`,
+    ), recorded as (${insertEventsOf(
+      'mail.given_up',
+      { account_sub: 'account_sub', detail: `jsonb_build_object('attempts', attempts)` },
+      'deleted where account_sub is not null',
+    )})
+    select count(*)::int as count from deleted`,
 )

@@ -1,6 +1,7 @@
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
+import { IS_DEVICE_CLIENT } from '../client/client.ts'
 
 /** What a client may do for a person just now. */
 export type Connection = Readonly<{
@@ -53,8 +54,6 @@ export function createConnectionStore(database: Database) {
   }
 }
 
-const IS_DEVICE = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
-
 const listConnections = prepareStatement<{
   client_id: string
   metadata: Payload
@@ -70,7 +69,7 @@ const listConnections = prepareStatement<{
   `with alive as (
       select oidc_grant.id, oidc_grant.client_id, oidc_grant.payload, oidc_grant.address, oidc_grant.user_agent,
         to_timestamp((oidc_grant.payload ->> 'iat')::float8) as since, to_timestamp(token.used_at) as used_at,
-        client.metadata, ${IS_DEVICE} as is_device
+        client.metadata, ${IS_DEVICE_CLIENT} as is_device
       from oidc_grant
         join oidc_client as client on client.client_id = oidc_grant.client_id
         cross join lateral (
@@ -87,7 +86,7 @@ const listConnections = prepareStatement<{
       ), created_at, null from consent where account_sub = $1::uuid
         and exists (
           select from oidc_client as client where client.client_id = consent.client_id
-            and not ${IS_DEVICE}
+            and not ${IS_DEVICE_CLIENT}
         )
     ), device as (
       select client_id, metadata, id as grant_id, jsonb_build_array(payload) as grants, since, used_at, address, user_agent,
@@ -105,5 +104,5 @@ const listConnections = prepareStatement<{
 const findDevice = prepareStatement<{ client_id: string }>(
   'connection_find_device',
   `select oidc_grant.client_id from oidc_grant join oidc_client as client on client.client_id = oidc_grant.client_id
-    where oidc_grant.account_sub = $1::uuid and oidc_grant.id = $2 and ${IS_DEVICE}`,
+    where oidc_grant.account_sub = $1::uuid and oidc_grant.id = $2 and ${IS_DEVICE_CLIENT}`,
 )

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { lockUnderEpoch } from '../account/access-epoch.ts'
 
@@ -20,7 +21,7 @@ export type NewConsent = Readonly<{
 
 export type ConsentStore = ReturnType<typeof createConsentStore>
 
-export function createConsentStore(database: Database) {
+export function createConsentStore(database: Database, { events }: { events: EventStore }) {
   return {
     async find(accountSub: string, clientId: string): Promise<Consent | undefined> {
       const row = await database
@@ -61,7 +62,7 @@ export function createConsentStore(database: Database) {
             .where('account_sub', '=', accountSub)
             .where('client_id', '=', clientId)
             .execute()
-        await recordEvents(transaction, [event])
+        await events.record([event], transaction)
         return true
       })
     },

@@ -1,10 +1,10 @@
-import { type NewEvent, recordEvents } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
-import { UNDER_EPOCH } from '../account/access-epoch.ts'
+import { personUnderEpoch } from '../account/access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
-import { type Cause, endNow } from '../revocation/revocation.ts'
 
 /** A browser that signs a person in again when its session is gone. */
 export type RememberedBrowser = Readonly<{
@@ -53,7 +53,7 @@ type Presented = Readonly<{
 
 export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserStore>
 
-export function createRememberedBrowserStore(database: Database) {
+export function createRememberedBrowserStore(database: Database, { events }: { events: EventStore }) {
   return {
     /**
      * Remembers a browser after a proof of identity, unless the access epoch was raised meanwhile.
@@ -77,7 +77,7 @@ export function createRememberedBrowserStore(database: Database) {
         ])
         if (!inserted) return undefined
         if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
-        await recordEvents(transaction, [event])
+        await events.record([event], transaction)
         return inserted.expires_at
       })
     },
@@ -128,27 +128,13 @@ export function createRememberedBrowserStore(database: Database) {
       await deleteBrowser(database, [id])
     },
 
-    /** Forgets a browser and ends the sessions that it was signed in to. */
-    async end(id: string, cause: Cause, event: NewEvent): Promise<void> {
-      await endNow(database, [{ what: 'browser', id, cause, event }])
-    },
-
-    /** Forgets every browser and ends the sessions that they were signed in to again: remembering was switched off. */
-    async endAll(cause: Cause): Promise<void> {
-      const browsers = await database.selectFrom('remembered_browser').select('id').execute()
-      await endNow(
-        database,
-        browsers.map(({ id }) => ({ what: 'browser', id, cause })),
-      )
-    },
-
     ...expiredRowsOf(database, 'remembered_browser'),
   }
 }
 
 const insertBrowser = prepareStatement<{ expires_at: Date }>(
   'browser_insert',
-  `with ${UNDER_EPOCH('$2', '$3')}
+  `with ${personUnderEpoch('$2', '$3')}
     insert into remembered_browser
       (id, account_sub, access_epoch, secret_hash, authenticated_at, expires_at, address, user_agent)
     select $1::uuid, $2::uuid, $3::int, $4::bytea, now(), now() + make_interval(secs => $5::float8), $6, $7

@@ -1,8 +1,9 @@
+import { insertEventsOf } from '../../audit/event-insert.ts'
 import type { Database } from '../../db/connections.ts'
 import { type ExpiredRows, expiredRowsOf, secondsAgo } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 
-/** How sessions leave that expired: those that nobody ended are recorded as expired. */
+/** Deletes expired sessions, and records `session.expired` for those that were not revoked. */
 export function sessionExpiry(database: Database): ExpiredRows {
   return {
     ...expiredRowsOf(database, 'oidc_session'),
@@ -15,14 +16,19 @@ export function sessionExpiry(database: Database): ExpiredRows {
 
 const deleteExpiredSessions = prepareStatement<{ deleted: number }>(
   'session_delete_expired',
-  `with gone as (
+  `with deleted as (
       delete from oidc_session where ctid = any(array(
         select ctid from oidc_session where expires_at <= ${secondsAgo('$1')}
         order by expires_at limit $2 for update skip locked
       )) returning uid, account_sub, ended_at, expires_at
-    ), recorded as (
-      insert into event (type, account_sub, session_uid, detail)
-      select distinct on (uid) 'session.expired', account_sub, uid, jsonb_build_object('expired_at', expires_at)
-      from gone where ended_at is null and account_sub is not null
-    ) select count(*)::int as deleted from gone`,
+    ), recorded as (${insertEventsOf(
+      'session.expired',
+      {
+        account_sub: 'account_sub',
+        session_uid: 'uid',
+        detail: `jsonb_build_object('expired_at', expires_at)`,
+      },
+      '(select distinct on (uid) * from deleted where ended_at is null and account_sub is not null) as session',
+    )})
+    select count(*)::int as deleted from deleted`,
 )

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { createBatcher } from '../../db/batching.ts'
+import { createBatcher, hexOf } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
@@ -57,11 +57,9 @@ export function createArtifactStore(database: Database) {
             ({ expiresAt }) => expiresAt.getTime() / 1000,
           ),
         )
-        const unseen = new Set(rows.map((row) => `${row.kind} ${Buffer.from(row.id_hash).toString('hex')}`))
+        const unseen = new Set(rows.map((row) => `${row.kind} ${hexOf(row.id_hash)}`))
         // `delete` gives true once: the same identifier twice in one statement has one winner, too.
-        return artifacts.map(({ kind, idHash }) =>
-          unseen.delete(`${ARTIFACT_KINDS[kind]} ${Buffer.from(idHash).toString('hex')}`),
-        )
+        return artifacts.map(({ kind, idHash }) => unseen.delete(`${ARTIFACT_KINDS[kind]} ${hexOf(idHash)}`))
       },
       { isIdempotent: false },
     ),

@@ -1,12 +1,13 @@
 import { sql } from 'kysely'
-import { changeAndRecord, type NewEvent } from '../../audit/event.ts'
-import { createBatcher } from '../../db/batching.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import type { EventStore } from '../../audit/event-store.ts'
+import { createBatcher, hexOf } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { TOKEN_KINDS } from '../token-kind.ts'
-import { hex, type Token } from './token.ts'
+import type { Token } from './token.ts'
 
 /** A device code with the keyed hash of its user code, and itself sealed: devices are told it once, people never. */
 export type NewDeviceCode = Pick<Token, 'idHash' | 'clientId' | 'payload' | 'expiresAt'> &
@@ -31,7 +32,7 @@ type PollRequest = Readonly<{ idHash: Uint8Array; intervalSeconds: number; stepS
 export type DeviceCodeStore = ReturnType<typeof createDeviceCodeStore>
 
 /** Device codes are tokens; what only they go through is here. */
-export function createDeviceCodeStore(database: Database) {
+export function createDeviceCodeStore(database: Database, { events }: { events: EventStore }) {
   return {
     /** @returns false when a device that is still waiting was told the same user code. Nothing is stored then. */
     async insert({ idHash, userCodeHash, sealedId, clientId, payload, expiresAt }: NewDeviceCode) {
@@ -89,7 +90,7 @@ export function createDeviceCodeStore(database: Database) {
           .executeTakeFirst()
         return numUpdatedRows > 0n
       }
-      return event === undefined ? await change(database) : await changeAndRecord(database, event, change)
+      return event === undefined ? await change(database) : await events.changeAndRecord(event, change)
     },
 
     /** Lets a person type the code again whose page was interrupted. What they decided about the device stands. */
@@ -134,11 +135,11 @@ export function createDeviceCodeStore(database: Database) {
           ({ stepSeconds }) => stepSeconds,
         )
         const tooSoon = new Map<string, boolean>()
-        for (const row of await notePolls(database, parameters)) tooSoon.set(hex(row.id_hash), row.too_soon)
+        for (const row of await notePolls(database, parameters)) tooSoon.set(hexOf(row.id_hash), row.too_soon)
         return polls.map(({ idHash }) => {
-          const answer = tooSoon.get(hex(idHash)) ? 'too-soon' : 'in-time'
+          const answer = tooSoon.get(hexOf(idHash)) ? 'too-soon' : 'in-time'
           // A second poll of the same device in the same statement did not wait.
-          tooSoon.set(hex(idHash), true)
+          tooSoon.set(hexOf(idHash), true)
           return answer
         })
       },

@@ -4,7 +4,7 @@ import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
-import { UNDER_EPOCH } from '../account/access-epoch.ts'
+import { personUnderEpoch } from '../account/access-epoch.ts'
 
 /** What a person let a client do (the engine's Grant). Tokens hang on it: deleting it deletes them. */
 export type Grant = Readonly<{
@@ -60,7 +60,7 @@ export function createGrantStore(database: Database) {
 
 const upsertGrant = prepareStatement(
   'grant_upsert',
-  `with ${UNDER_EPOCH('$2', '$3')}
+  `with ${personUnderEpoch('$2', '$3')}
     insert into oidc_grant (id, account_sub, access_epoch, client_id, payload, address, user_agent, expires_at)
     select $1, $2::uuid, $3::int, $4, $5::jsonb, $6, $7, to_timestamp($8::float8) from person
     on conflict (id) do update set

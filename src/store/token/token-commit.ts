@@ -1,4 +1,6 @@
-import { eventParameters, insertEvents, type NewEvent } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
+import { insertNewEvents } from '../../audit/event-insert.ts'
+import type { EventStore } from '../../audit/event-store.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
@@ -33,10 +35,13 @@ export type CommitOutcome = 'committed' | 'spent' | 'ended'
  * whoever disables the account, because that ends its grants. What is spent is locked next, in one order too: two
  * instances that got the same requests would otherwise wait for each other, and Postgres notices that after a second.
  */
-export function createTokenCommit(database: Database): (commit: TokenCommit) => Promise<CommitOutcome> {
+export function createTokenCommit(
+  database: Database,
+  { events }: { events: Pick<EventStore, 'serialize'> },
+): (commit: TokenCommit) => Promise<CommitOutcome> {
   return createBatcher(async (commits) => {
     const tokens = commits.flatMap(({ id, tokens }) => tokens.map((token) => ({ commit: id, token })))
-    const events = commits.flatMap(({ id, events }) => events.map((event) => ({ key: id, event })))
+    const recorded = commits.flatMap((commit) => commit.events.map((event) => ({ key: commit.id, event })))
     const rows = await commitTokens(database, [
       ...columnsOf(
         commits,
@@ -50,7 +55,7 @@ export function createTokenCommit(database: Database): (commit: TokenCommit) => 
       ),
       tokens.map(({ commit }) => commit),
       ...tokenColumns(tokens.map(({ token }) => token)),
-      ...eventParameters(events),
+      events.serialize(recorded),
     ])
     const outcomes = new Map(rows.map(({ id, outcome }) => [id, outcome]))
     return commits.map(({ id }) => outcomes.get(id) ?? 'ended')
@@ -94,8 +99,8 @@ const commitTokens = prepareStatement<{ id: string; outcome: CommitOutcome }>(
       from given join spent on spent.id = given.id
       where given.answer is not null
       on conflict (id_hash) do nothing
-    ), recorded as (${insertEvents(15, 'new_event.key in (select id from spent)')}
-    )
+    ), recorded as (${insertNewEvents('$15', 'new_event.key in (select id from spent)')})
+   
     select given.id, case when spent.id is not null then 'committed'
         when alive.id is null or not ${SESSION_LIVES} then 'ended' else 'spent' end as outcome
     from given left join spent on spent.id = given.id left join alive on alive.id = given.grant_id`,

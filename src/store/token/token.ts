@@ -1,4 +1,4 @@
-import { createBatcher } from '../../db/batching.ts'
+import { createBatcher, createLookup } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
@@ -41,14 +41,7 @@ export type TokenStore = ReturnType<typeof createTokenStore>
 export function createTokenStore(database: Database) {
   return {
     /** Finds a token together with its grant, that grant's account, and the session that it ends with. */
-    find: createBatcher<Uint8Array, FoundToken | undefined>(async (idHashes) => {
-      const rows = await findTokens(database, [idHashes])
-      const byHash = new Map(rows.map((row) => [hex(row.id_hash), row]))
-      return idHashes.map((idHash) => {
-        const row = byHash.get(hex(idHash))
-        return row && toFoundToken(row)
-      })
-    }),
+    find: createLookup((idHashes) => findTokens(database, [idHashes]), toFoundToken),
 
     /** Stores a new token. Rejects with a foreign key violation when its grant has ended. */
     insert: createBatcher<Token, void>(async (tokens) => {
@@ -180,9 +173,4 @@ function toFoundToken(row: FoundRow): FoundToken {
                   },
           },
   }
-}
-
-/** Bytes as a key of a map. */
-export function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

@@ -1,14 +1,20 @@
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
-import { type Cause, endNow } from '../revocation/revocation.ts'
+import type { RevocationCause, Revocations } from '../revocation/revocation.ts'
 
-/** How many browsers one person may be signed in with at once: at all, or to one client. */
+/** The largest number of browsers that one person may be signed in with at once, in total or to one client. */
 export type SessionCount = Readonly<{ most: number; clientId?: string }>
 
-/** What happens to who comes when there are as many as there may be. */
+/** What a sign-in does when the limit is reached. */
 export type WhenFull = 'end-oldest' | 'refuse'
 
-/** There are as many sessions as there may be, and none is ended for a new one. */
+export type SessionLimit = Readonly<{
+  counts: readonly SessionCount[]
+  whenFull: WhenFull
+  cause: RevocationCause
+}>
+
+/** The session limit is reached, and no session ends for a new one. */
 export class TooManySessionsError extends Error {
   override name = 'TooManySessionsError'
 }
@@ -16,32 +22,30 @@ export class TooManySessionsError extends Error {
 export type NewSession = Readonly<{ uid: string; accountSub: string }>
 
 /**
- * Makes room for a session, in the transaction that stores it. Sign-ins of one person take turns, over all instances,
- * so that no two of them take the last place.
+ * Enforces the session limit, in the transaction that stores the new session. It locks the account, so that concurrent
+ * sign-ins of one person on all instances run one after the other.
  *
  * @throws {TooManySessionsError}
  */
-export async function makeRoom(
+export async function enforceLimit(
   transaction: Database,
-  { uid, accountSub }: NewSession,
-  { counts, whenFull, cause }: { counts: readonly SessionCount[]; whenFull: WhenFull; cause: Cause },
+  revocations: Revocations,
+  { session, limit }: { session: NewSession; limit: SessionLimit },
 ): Promise<void> {
+  const { uid, accountSub } = session
   await lockAccount(transaction, [accountSub])
-  for (const { most, clientId } of counts) {
+  for (const { most, clientId } of limit.counts) {
     const others = await findOthers(transaction, [accountSub, uid, clientId ?? null])
     if (others.length < most) continue
-    if (whenFull === 'refuse') throw new TooManySessionsError('as many sessions as there may be')
-    const endings = others.slice(most - 1).map((other) =>
-      clientId === undefined
-        ? ({ what: 'session', uid: other.uid, cause } as const)
-        : // What else the browser is signed in to goes on.
-          ({ what: 'authorization', uid: other.uid, clientId, cause } as const),
-    )
-    await endNow(transaction, endings)
+    if (limit.whenFull === 'refuse') throw new TooManySessionsError('session limit reached')
+    const uids = others.slice(most - 1).map((other) => other.uid)
+    if (clientId === undefined) await revocations.revokeSessions(transaction, uids, limit.cause)
+    // At a client's limit the sessions go on at other clients.
+    else await revocations.revokeAuthorizations(transaction, uids, clientId)
   }
 }
 
-/** How many other browsers a person is signed in with, at all or to one client. */
+/** Counts the other browsers that a person is signed in with, in total or to one client. */
 export async function countOthers(
   database: Database,
   { uid, accountSub }: NewSession,
@@ -55,7 +59,7 @@ const lockAccount = prepareStatement(
   'select from account where sub = $1::uuid for no key update',
 )
 
-/** Newest first. To a client a browser counts while it has a grant for it. */
+/** Newest first. At a client, a session counts while it has a grant for it. */
 const findOthers = prepareStatement<{ uid: string }>(
   'session_others',
   `select uid from (
