@@ -1,3 +1,4 @@
+/** The database's clock as this process measures it. All stored times use it, because clocks of instances differ. */
 import { type Clock, MINUTE_SECONDS } from './time.ts'
 
 /** Operators are warned from this clock offset on. */

@@ -1,3 +1,7 @@
+/**
+ * Room data-folder/: the folder of the embedded database. One process holds it at a time; others send it requests over a
+ * Unix socket. `file-lock.ts` is the lock, `folder-privacy.ts` checks owners and permissions.
+ */
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { chmod } from 'node:fs/promises'
@@ -17,7 +21,7 @@ import {
 
 /** Unix socket paths end at 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100
-/** Where in the data folder the embedded database is. */
+/** The subfolder of the embedded database. */
 export const DATABASE_FOLDER = 'postgres'
 const LOCK_NAME = 'sallyport.lock'
 const SOCKET_NAME = 'sallyport.sock'
@@ -38,19 +42,18 @@ export class DataFolderSilentError extends Error {
 }
 
 /**
- * The folder of the embedded database, held by this process alone: two processes that open PGlite on one folder destroy
- * it. The lock is the kernel's, on a file in the folder. The holder listens on a Unix socket beside it and answers the
- * command line there, which therefore works while a server runs.
+ * The data folder while this process holds its lock: two processes that open PGlite on one folder destroy it. The holder
+ * answers the command line on a Unix socket in the folder, so commands work while a server runs.
  */
 export type DataFolder = Readonly<{
   path: string
-  /** Sets what answers other processes; before, they get 503. */
+  /** Sets the handler of requests from other processes. Until then they get 503. */
   answerWith(listener: RequestListener): void
-  /** Refuses whatever comes next with 503, and waits for what is being answered. */
+  /** Answers further requests with 503, and waits for those in progress. */
   finishAnswering(): Promise<void>
   /** Removes other users' permissions from files that the database made. */
   secure(): void
-  /** Lets go: the next process may have the folder. */
+  /** Releases the lock. */
   release(): Promise<void>
 }>
 
@@ -73,13 +76,13 @@ export async function claimDataFolder(
 ): Promise<DataFolder> {
   const opened = secureFolder(folder)
   const path = socketPath(folder)
-  const notNow: RequestListener = (_request, response) =>
+  const answerUnavailable: RequestListener = (_request, response) =>
     response.writeHead(503, { connection: 'close' }).end()
-  let listener = notNow
+  let listener = answerUnavailable
   const answering = new Set<Promise<unknown>>()
   const server = createServer((incoming, response) => {
     if (answering.size >= ANSWERED_AT_ONCE) {
-      notNow(incoming, response)
+      answerUnavailable(incoming, response)
       return
     }
     const answered = once(response, 'close').finally(() => answering.delete(answered))
@@ -116,7 +119,7 @@ export async function claimDataFolder(
       listener = next
     },
     async finishAnswering() {
-      listener = notNow
+      listener = answerUnavailable
       await Promise.allSettled(answering)
     },
     secure() {
@@ -164,7 +167,7 @@ export async function askHolder(
       },
     )
     outgoing.on('error', (error: NodeJS.ErrnoException) =>
-      isNobodyThere(error) ? done(undefined) : fail(error),
+      hasNoListener(error) ? done(undefined) : fail(error),
     )
     outgoing.end(JSON.stringify(document ?? null))
   })
@@ -194,19 +197,19 @@ async function listen(server: Server, path: string): Promise<void> {
   await chmod(path, 0o600)
 }
 
-/** Whether a process listens on the socket. Only a definite refusal counts as no. */
+/** Whether a process listens on the socket. Any error except a definite refusal counts as yes. */
 function canConnect(path: string): Promise<boolean> {
   return new Promise((done) => {
     const probe = connect(path, () => {
       probe.destroy()
       done(true)
     })
-    probe.on('error', (error) => done(!isNobodyThere(error)))
+    probe.on('error', (error) => done(!hasNoListener(error)))
   })
 }
 
-/** A holder that lets go answers what it began, and resets the connections that it had not looked at. */
-function isNobodyThere({ code }: NodeJS.ErrnoException): boolean {
+/** A holder that releases the folder finishes its responses and resets connections that it has not accepted. */
+function hasNoListener({ code }: NodeJS.ErrnoException): boolean {
   return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET' || code === 'EPIPE'
 }
 

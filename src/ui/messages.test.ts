@@ -6,7 +6,7 @@ import { openInteractionFiles } from './files.ts'
 import { loadMessages } from './messages.ts'
 import { compileTemplates } from './templates.ts'
 
-/** What a server with these files of an operator's own would know, and what it would warn of. */
+/** Loads messages and templates with these files of an operator, and collects warnings. */
 function load(overrides: Record<string, string> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'interactions-'))
   for (const [path, content] of Object.entries(overrides)) {
@@ -29,7 +29,7 @@ describe('our own messages', () => {
     expect(warnings).toEqual([])
   })
 
-  test('are all shown somewhere', () => {
+  test('are all used', () => {
     const sources = [
       ...files.list('.eta').map((path) => files.read(path).toString('utf8')),
       files.read('page.js').toString('utf8'),
@@ -44,7 +44,7 @@ describe('our own messages', () => {
     expect(unused).toEqual([])
   })
 
-  test('have the same places to fill in every language', () => {
+  test('have the same arguments in every language', () => {
     const placesIn = (language: string) => {
       const all: Record<string, string> = JSON.parse(files.read(`locales/${language}.json`).toString('utf8'))
       return Object.fromEntries(
@@ -60,7 +60,7 @@ describe('our own messages', () => {
   const messagesIn = (language: string) =>
     Object.entries<string>(JSON.parse(files.read(`locales/${language}.json`).toString('utf8')))
 
-  test('have the spaces at which French ends no line', () => {
+  test('have no-break spaces at French punctuation', () => {
     const marks = messagesIn('fr').flatMap(([key, message]) =>
       [...message.matchAll(/.[:;?!»]|«./g)].map(([mark]) => ({ key, mark })),
     )
@@ -68,18 +68,18 @@ describe('our own messages', () => {
     expect(marks.filter(({ mark }) => !/[\u00a0\u202f]/.test(mark))).toEqual([])
   })
 
-  test.each(['en', 'de', 'fr'])('have headings in %s that end no line inside of e‑mail', (language) => {
+  test.each(['en', 'de', 'fr'])('have no-break hyphens in headings with e‑mail (%s)', (language) => {
     const headings = messagesIn(language).filter(([key]) => /^(email-|self-service-done).*\.title$/.test(key))
     expect(headings).not.toEqual([])
     expect(headings.filter(([, heading]) => /\be-mail/i.test(heading))).toEqual([])
   })
 
-  test('call signing in by one word in Japanese', () => {
+  test('use one word for signing in in Japanese', () => {
     expect(messagesIn('ja').filter(([, message]) => /サイン(イン|アウト)/.test(message))).toEqual([])
   })
 })
 
-describe('the words for a person', () => {
+describe('the messages for a reader', () => {
   const { messages } = load()
 
   test.each([
@@ -93,14 +93,14 @@ describe('the words for a person', () => {
     expect(messages.for(preferred).lang).toBe(lang)
   })
 
-  test('what is put in is escaped and set apart; what is marked stands out', () => {
+  test('escape and isolate arguments, and render <b> as <strong>', () => {
     const { html } = messages.for(['en'])
     expect(html('login.toContinue', { app: '<i>"A" & B</i>' })).toBe(
       'to continue to <strong><bdi>&#60;i&#62;&#34;A&#34; &#38; B&#60;/i&#62;</bdi></strong>',
     )
   })
 
-  test('a link leads where it is told to, and is no link without that', () => {
+  test('render <link> with a URL as a link, and without one as text', () => {
     const { html } = messages.for(['en'])
     const values = { app: 'A', host: 'a.example' }
     expect(html('consent.runBy', { ...values, link: 'https://a.example/?a=1&b="' })).toContain(
@@ -111,7 +111,7 @@ describe('the words for a person', () => {
     )
   })
 
-  test('text has no marks in it', () => {
+  test('have no markup as text', () => {
     expect(messages.for(['en']).t('login.toContinue', { app: 'A & B' })).toBe('to continue to A & B')
   })
 
@@ -128,21 +128,21 @@ describe('the words for a person', () => {
     )
   })
 
-  test('a message that does not exist is a fault', () => {
+  test('throw for an unknown message', () => {
     expect(() => messages.for(['en']).t('login.nothing')).toThrow('login.nothing')
     expect(() => messages.for(['en']).t('constructor')).toThrow('constructor')
   })
 })
 
 describe('an operator', () => {
-  test('changes one message, and the others stay', () => {
+  test('replaces one message and keeps the others', () => {
     const { messages } = load({ 'locales/de.json': locale({ 'login.title': 'Willkommen' }) })
     const german = messages.for(['de'])
     expect(german.t('login.title')).toBe('Willkommen')
     expect(german.t('login.submit')).toBe('Anmelden')
   })
 
-  test('adds a language; what it lacks is English, and is warned of', () => {
+  test('adds a language, with English and a warning for missing messages', () => {
     const { messages, warnings } = load({ 'locales/ar.json': locale({ 'login.title': 'تسجيل الدخول' }) })
     const arabic = messages.for(['ar-EG'])
     expect(arabic).toMatchObject({ lang: 'ar', dir: 'rtl' })
@@ -157,12 +157,12 @@ describe('an operator', () => {
     ])
   })
 
-  test('is warned of a message that no page has', () => {
+  test('is warned of an unknown message', () => {
     const { warnings } = load({ 'locales/de.json': locale({ 'login.titel': 'Anmelden' }) })
     expect(warnings).toEqual([{ event: 'messages.unknown', language: 'de', keys: ['login.titel'] }])
   })
 
-  test('has a template in the place of ours, with messages of its own', () => {
+  test('replaces a template, with new messages', () => {
     const { templates } = load({
       'device-denied.eta': "<%= it.t('house.no') %>",
       'locales/en.json': locale({ 'house.no': 'No.' }),

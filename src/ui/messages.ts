@@ -12,21 +12,22 @@ type Catalogue = ReadonlyMap<string, string>
 export type Messages = Readonly<{
   languages: readonly string[]
   has: (key: string) => boolean
-  /** The words for people who prefer these languages, the best first. */
+  /** The messages for a reader who prefers these languages, the best first. */
   for: (preferred: readonly string[]) => Words
 }>
 
 /**
  * Reads and compiles every message of every language.
  *
- * @throws when one of our own languages lacks a message, or has one that English has not; when a file is no flat JSON
- *   object of texts; when a message is not written in ICU's syntax. What a language of the operator's lacks is English,
- *   and is logged.
+ * A language of the operator may be incomplete: it falls back to English, and the missing keys are logged.
+ *
+ * @throws when one of our own languages differs from English in its keys; when a file is not a flat JSON object of
+ *   texts; when a message is not in ICU syntax.
  */
 export function loadMessages(files: InteractionFiles, { log }: { log: Pick<Log, 'warn'> }): Messages {
   const languages = files.list('.json').flatMap((path) => /^locales\/([\w-]+)\.json$/.exec(path)?.[1] ?? [])
   const own = readCatalogue(files, FALLBACK, 'readOwn')
-  // An operator's templates may have messages of their own; they are in English at least.
+  // An operator's templates may use new messages; those must exist in English.
   const english = new Map([...own, ...readCatalogue(files, FALLBACK, 'readOverride')])
   const words = new Map(
     languages.map((language) => {

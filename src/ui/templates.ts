@@ -5,10 +5,10 @@ import type { Messages } from './messages.ts'
 export type Templates = ReturnType<typeof compileTemplates>
 
 /**
- * Compiles every template of `interactions/`. They name each other by `./` and the path from there, wherever they are
- * themselves. Every value is escaped by default.
+ * Compiles every template of `interactions/`. A template includes another by `./` and its path in that folder. Values are
+ * escaped by default.
  *
- * @throws naming every template that cannot be compiled, or that names a message that does not exist.
+ * @throws with every template that does not compile or that uses an unknown message.
  */
 export function compileTemplates(files: InteractionFiles, messages: Messages) {
   const eta = new Eta({ autoEscape: true, cache: true })
@@ -32,7 +32,7 @@ export function compileTemplates(files: InteractionFiles, messages: Messages) {
   }
 }
 
-/** Messages that a template names in full; names that are made while it is drawn cannot be known here. */
+/** Finds unknown messages among literal keys; keys that are computed during rendering are not checked. */
 function unknownMessages(source: string, messages: Messages): string[] {
   const keys = [...source.matchAll(/\.(?:t|html)\('([^']+)'/g)].map(([, key = '']) => key)
   return keys.filter((key) => !messages.has(key))

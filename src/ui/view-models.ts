@@ -1,36 +1,37 @@
+/**
+ * Room ui/: templates, messages, languages and the operator's brand. This file has the view model of each page;
+ * `templates.ts` compiles templates, `messages.ts` loads languages, `words.ts` formats messages.
+ */
 import type { KoaContextWithOIDC } from 'oidc-provider'
 
-/** What makes a password easy to guess, the largest part of it first. */
+/** The main reason why a password is easy to guess. */
 export type Weakness = 'common' | 'context' | 'repeated' | 'sequence' | 'date'
 
-/** Why a password may not be chosen: a code, for whoever puts it into words. */
+/** Why a password is rejected, for a message to the person or the operator. */
 export type PasswordFault =
   | { code: 'too-short'; least: number; length: number }
   | { code: 'too-long'; most: number; length: number }
   | { code: 'unprintable' }
   | { code: Weakness }
 
-/**
- * Why an entry cannot be a user code. `characters`: it holds others than letters from A to Z, digits, spaces and
- * dashes.
- */
+/** Why an entry cannot be a user code. `characters`: it has others than A to Z, digits, spaces and dashes. */
 export type UserCodeFault = 'characters' | 'letters' | 'length'
 
-/** Whether two requests came from one network. `unknown` when the address families differ: a home may have both. */
+/** Whether two requests came from one network; unknown for IPv4 beside IPv6, since a home may have both. */
 export type Nearness = 'near' | 'far' | 'unknown'
 
-/** Every page there is, with what it shows. Templates of these names are in `interactions/`. */
+/** The view model of each page. Its template in `interactions/` has the same name. */
 export type Pages = {
   home: { discoveryUrl: string }
   login: {
     csrf: string
     clientName: string | undefined
     username: string
-    /** Whether the box "Stay signed in on this browser" is there, and whether it was ticked a moment ago. */
+    /** The box "Stay signed in on this browser"; `ticked` when the form is shown again; undefined without the box. */
     remember: 'offered' | 'ticked' | undefined
     notice: 'session-ended' | undefined
     error: SignInError | undefined
-    /** Where people go on who cannot sign in, as far as that is offered. */
+    /** Links to self-service; undefined for a feature that is off. */
     offers: { reset: string | undefined; register: string | undefined }
   }
   consent: { csrf: string; client: ClientOnPage; accountLabel: string; scopes: ScopeOnPage[] }
@@ -39,9 +40,7 @@ export type Pages = {
     action: string
     userCode: string
     error: DeviceError | undefined
-    /** Why the entry cannot be a user code. */
     fault: UserCodeFault | undefined
-    /** The number of letters of a user code. */
     letters: number
     /** After too many wrong codes. */
     waitMinutes: number | undefined
@@ -63,7 +62,7 @@ export type Pages = {
   logout: {
     xsrf: string
     action: string
-    /** The query that led here, to show the page again. */
+    /** The query of this page, to show it again. */
     request: string
     clientName: string | undefined
     accountLabel: string | undefined
@@ -73,22 +72,17 @@ export type Pages = {
     csrf: string
     username: string
     email: string | undefined
-    /** What was done a moment ago. */
     done: 'ended' | 'password' | 'email-asked' | undefined
-    /** Whether people may change and prove their address. */
     emailChange: boolean
     emailVerified: boolean
-    /** Where the person is signed in. */
     browsers: BrowserOnPage[]
-    /** Browsers that would sign them in again, without a session now. */
     remembered: BrowserOnPage[]
-    /** What they approved by a code: TVs, command lines. */
     devices: DeviceOnPage[]
-    /** How many there are; of very many the latest are listed. */
+    /** The number of all devices; only the latest are listed. */
     deviceCount: number
     apps: AppOnPage[]
   }
-  /** Proof of who it is before something is changed; the form sends on what was asked for. */
+  /** Asks for the password before a change. The form repeats the fields of the requested change. */
   'account-confirm': {
     csrf: string
     username: string
@@ -99,13 +93,11 @@ export type Pages = {
   'account-password': {
     csrf: string
     username: string
-    /** The current password was wrong (or could not be checked), or the new one is not good enough. */
     error: SignInError | 'rule' | undefined
     rule: PasswordFault | undefined
   }
-  /** "Forgot your password?" */
   reset: { csrf: string; username: string; error: 'invalid' | 'throttled' | undefined; signIn: string }
-  /** What a mailed link led to: a new password. */
+  /** Opened from a mailed link: chooses a new password. */
   'reset-password': {
     csrf: string
     username: string
@@ -113,10 +105,10 @@ export type Pages = {
     rule: PasswordFault | undefined
   }
   register: RegistrationOnPage & { email: string; signIn: string }
-  /** What a mailed link led to: the account is made. */
+  /** Opened from a mailed link: creates the account. */
   'register-confirm': RegistrationOnPage & {
     email: string
-    /** In another browser than the one that registered; the password is chosen here. */
+    /** Whether this is another browser than the one that registered; then the password is chosen here. */
     asksPassword: boolean
   }
   'email-change': {
@@ -125,19 +117,16 @@ export type Pages = {
     typed: string
     error: 'email' | 'throttled' | undefined
   }
-  /**
-   * Opened from a mailed link, which proves that the reader receives mail at the address; they must still prove whose
-   * account it is for.
-   */
+  /** Opened from a mailed link, which verifies the address. The person must also prove that the account is theirs. */
   'email-confirm': {
     csrf: string
     email: string
     username: string
-    /** The browser is not signed in to the account, so the page asks for the password. */
+    /** Whether the browser is not signed in to the account. */
     asksPassword: boolean
     error: SignInError | undefined
   }
-  /** The same for everybody, whether there is an account or not. */
+  /** The same page whether or not an account exists. */
   'mail-asked': { what: 'registration' | 'reset'; signIn: string }
   'link-over': Record<never, never>
   'self-service-done': { what: 'registered' | 'reset' | 'email'; next: string }
@@ -147,9 +136,7 @@ export type Pages = {
     code: string | undefined
     detail: string | undefined
     requestId: string
-    /** Starts again what the person was about to do. */
     retryUrl: string | undefined
-    /** The home of the app that they came from. */
     app: { name: string; uri: string } | undefined
   }
 }
@@ -158,7 +145,6 @@ export type RegistrationOnPage = {
   csrf: string
   username: string
   name: string
-  /** Fields that are wrong, and how. */
   errors: {
     email?: 'email'
     username?: 'username' | 'taken'
@@ -193,19 +179,17 @@ export type ErrorKind =
 
 export type SignInError = 'rejected' | 'busy' | 'throttled' | 'invalid' | 'full'
 
-/** `failed`: nothing was decided, the code can be entered again. `refused`: the device was told no. */
+/** `failed`: no decision was stored, and the code can be entered again. `refused`: the device was denied. */
 export type DeviceError = 'not-found' | 'expired' | 'used' | 'missing' | 'throttled' | 'refused' | 'failed'
 
-/** What a person calls the browser or device that sent a user agent, such as Firefox and Linux. */
+/** Browser and operating system of a user agent, such as Firefox and Linux. */
 export type UserAgentOnPage = { program: string | undefined; system: string | undefined }
 
 export type BrowserOnPage = UserAgentOnPage & {
-  /** What its form sends as `id`. */
   id: string
   address: string | undefined
   since: Date
   seen: Date
-  /** The browser that shows the page. */
   isThis: boolean
   rememberedUntil: Date | undefined
 }
@@ -216,7 +200,7 @@ export type DeviceOnPage = {
   since: Date
   usedAt: Date | undefined
   may: MayOnPage[]
-  /** The browser that it was approved in, and where that was. */
+  /** The browser that approved it, and its address. */
   approvedIn: UserAgentOnPage
   approvedFrom: string | undefined
 }
@@ -227,15 +211,14 @@ export type AppOnPage = {
   host: string | undefined
   since: Date
   may: MayOnPage[]
-  /** First-party apps come with the service: they are not asked for, and not taken away. */
+  /** First-party apps need no consent, and cannot be revoked here. */
   isFirstParty: boolean
 }
 
-/** What a client may do. Scopes of ours have messages; those of APIs speak for themselves. */
+/** A granted scope. Our own scopes have messages; those of APIs are shown as they are. */
 export type MayOnPage = { scope: string; isOurs: boolean }
 
 export type ScopeOnPage = {
-  /** What the form sends when it is ticked. */
   value: string
   scope: string
   required: boolean
@@ -245,8 +228,8 @@ export type ScopeOnPage = {
 /**
  * Renders a page as the response.
  *
- * @param formTargets URLs outside that submitting a form of the page may lead to by redirects: browsers check
- *   `form-action` on those too.
+ * @param formTargets external URLs that a form of the page may redirect to, because browsers apply `form-action` to
+ *   redirects.
  */
 export type RenderPage = <Name extends keyof Pages>(
   ctx: PageContext,
@@ -255,13 +238,12 @@ export type RenderPage = <Name extends keyof Pages>(
   formTargets?: readonly (string | undefined)[],
 ) => void
 
-/** Renders an error page in our words; the cause is in the log under the request id. */
+/** Renders an error page. The log has the cause under the same request id. */
 export type RenderErrorPage = (
   ctx: PageContext,
   error: { status: number; code: string | undefined; detail: string | undefined },
 ) => void
 
-/** The part of Koa's context that pages need, whichever room the request is in. */
 export type PageContext = Pick<
   KoaContextWithOIDC,
   'state' | 'acceptsLanguages' | 'query' | 'set' | 'vary' | 'status' | 'type' | 'body' | 'response'

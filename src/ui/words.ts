@@ -2,28 +2,28 @@ import { IntlMessageFormat } from 'intl-messageformat'
 
 type Element = ReturnType<IntlMessageFormat['getAst']>[number]
 
-/** What a message's places are filled with. Numbers decide plurals; a `link` is where the message's `<link>` leads. */
+/** The arguments of a message. Numbers select plural forms; `link` is the URL of the message's `<link>`. */
 export type Values = Readonly<Record<string, string | number | Date | undefined>>
 
-/** The words of one language, as templates use them. */
+/** The messages of one language, as templates use them. */
 export type Words = Readonly<{
   /** A language tag, for `lang`. */
   lang: string
   dir: 'ltr' | 'rtl'
   has: (key: string) => boolean
-  /** A message as text. Not yet escaped. */
+  /** A message as text, not escaped. */
   t: (key: string, values?: Values) => string
   /**
-   * A message as HTML: every string is escaped and set apart from the writing direction around it, a Date becomes a
-   * `<time>`, `<b>` becomes `<strong>`, `<link>` leads to the value `link`, if there is one.
+   * A message as HTML. Strings are escaped and isolated from the writing direction around them; a Date becomes `<time>`,
+   * `<b>` becomes `<strong>`, and `<link>` becomes a link to the argument `link`.
    */
   html: (key: string, values?: Values) => string
-  /** An instant as HTML. In UTC, and it says so: a page without scripts cannot know where people are. */
+  /** An instant as HTML, in UTC: a page without scripts does not know the time zone. */
   time: (at: Date) => string
 }>
 
-/** A value that reads differently in text and in HTML. Choices of a message are made by its text. */
-class Value {
+/** An argument with a text form, which selects a message's variants, and an HTML form. */
+class Argument {
   readonly text: string
   readonly html: string
   constructor(text: string, html: string) {
@@ -35,11 +35,11 @@ class Value {
   }
 }
 
-type Chunk = string | Value
+type Chunk = string | Argument
 
 /**
- * @param messages of one language, complete.
- * @throws naming the key of a message that is not written in ICU's syntax.
+ * @param messages all messages of the language.
+ * @throws with the key of a message that is not in ICU syntax.
  */
 export function createWords(lang: string, messages: ReadonlyMap<string, string>): Words {
   const instant = new Intl.DateTimeFormat(lang === 'en' ? 'en-GB' : lang, INSTANT)
@@ -73,28 +73,28 @@ export function createWords(lang: string, messages: ReadonlyMap<string, string>)
     html(key, { link, ...values } = {}) {
       const marked = mapValues(values, (value) =>
         value instanceof Date
-          ? new Value(value.toISOString(), time(value))
+          ? new Argument(value.toISOString(), time(value))
           : typeof value === 'string'
-            ? new Value(value, `<bdi>${escapeHtml(value)}</bdi>`)
+            ? new Argument(value, `<bdi>${escapeHtml(value)}</bdi>`)
             : value,
       )
-      const draw = (chunks: Chunk[]) =>
-        chunks.map((chunk) => (chunk instanceof Value ? chunk.html : chunk)).join('')
+      const toHtml = (chunks: Chunk[]) =>
+        chunks.map((chunk) => (chunk instanceof Argument ? chunk.html : chunk)).join('')
       const message = findInHtml(key).format<Chunk>({
         ...marked,
-        b: (chunks) => `<strong>${draw(chunks)}</strong>`,
+        b: (chunks) => `<strong>${toHtml(chunks)}</strong>`,
         link: (chunks) =>
           link === undefined
-            ? draw(chunks)
-            : `<a href="${escapeHtml(String(link))}" rel="noreferrer">${draw(chunks)}</a>`,
+            ? toHtml(chunks)
+            : `<a href="${escapeHtml(String(link))}" rel="noreferrer">${toHtml(chunks)}</a>`,
       })
-      return draw([message].flat())
+      return toHtml([message].flat())
     },
     time,
   }
 }
 
-/** The library types of this TypeScript end before ECMAScript's Intl.Locale Info. */
+/** TypeScript's library types do not include Intl.Locale Info yet. */
 type LocaleWithTextInfo = Intl.Locale & { getTextInfo: () => { direction?: 'ltr' | 'rtl' } }
 
 function directionOf(lang: string): 'ltr' | 'rtl' {
@@ -120,7 +120,7 @@ function compile(key: string, message: string, lang: string): IntlMessageFormat 
   }
 }
 
-/** The text of a message itself, as HTML: an ampersand in it is no fault. */
+/** Escapes the text of a message itself, which may contain `&`. */
 function escapeElement(element: Element): Element {
   if ('children' in element) return { ...element, children: element.children.map(escapeElement) }
   if ('options' in element) {
@@ -133,7 +133,7 @@ function escapeElement(element: Element): Element {
   return isLiteral(element) ? { ...element, value: escapeHtml(element.value) } : element
 }
 
-/** The parser's number for text; its enumeration is in a package below the one that we use. */
+/** The parser's number of a text element; its enumeration is not exported by this package. */
 function isLiteral(element: Element): element is Extract<Element, { type: 0 }> {
   return element.type === 0
 }

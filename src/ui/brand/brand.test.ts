@@ -15,7 +15,7 @@ test.each<[Color, Color, number]>([
   expect(contrast(other, one)).toBe(contrast(one, other))
 })
 
-test('an accent that cannot be read names its ratio, rounded down', () => {
+test('rejects an unreadable accent with its ratio, rounded down', () => {
   expect(accentFault('#777777', 'light')).toBe(
     '#777777 has a contrast of 4.1:1 to the light page (#f4f5f8); text needs 4.5:1',
   )
@@ -23,7 +23,7 @@ test('an accent that cannot be read names its ratio, rounded down', () => {
   expect(accentFault('#0b7a4b', 'dark')).toContain(':1 to the dark page')
 })
 
-test('there is text for every accent, and an accent for the dark from every one for the light', () => {
+test('finds readable text on every accent, and a readable dark accent for every light one', () => {
   for (let shade = 0; shade < 256; shade++) {
     const hex = shade.toString(16).padStart(2, '0')
     for (const color of [`#${hex}0000`, `#00${hex}00`, `#0000${hex}`, `#${hex}${hex}${hex}`] as const) {
@@ -33,7 +33,7 @@ test('there is text for every accent, and an accent for the dark from every one 
   }
 })
 
-test('accents are measured on the pages of the style sheet', () => {
+test('uses the backgrounds of the style sheet', () => {
   const style = readFileSync(new URL('../../../interactions/style.css', import.meta.url), 'utf8')
   const pages = [...style.matchAll(/--page: (#\w+); --card: (#\w+)/g)].map(([, page = '', card = '']) =>
     [page, card].map((color) => (color.length === 4 ? color.replace(/\w/g, '$&$&') : color)),
@@ -44,11 +44,11 @@ test('accents are measured on the pages of the style sheet', () => {
 test.each([
   ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 24"><path d=""/></svg>', 48, 24],
   ['<?xml version="1.0"?>\n<svg width="30px" height="20px"></svg>', 30, 20],
-])('an SVG %s is a logo of its size', (text, width, height) => {
+])('reads the size of the SVG %s', (text, width, height) => {
   expect(parseLogo(Buffer.from(text))).toMatchObject({ type: 'svg', width, height })
 })
 
-test('a PNG is a logo of its size', () => {
+test('reads the size of a PNG', () => {
   const png = Buffer.from(
     'iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAYAAAD0In+KAAAAEUlEQVR4nGP8z8Dwn4GBgQEADiUB/6hKzKQAAAAASUVORK5CYII=',
     'base64',
@@ -63,6 +63,6 @@ test.each([
   ['a GIF', 'GIF89a'],
   ['a file that is too large', `<svg viewBox="0 0 1 1">${' '.repeat(40_000)}</svg>`],
   ['nothing', ''],
-])('%s is no logo', (_, text) => {
+])('rejects %s as a logo', (_, text) => {
   expect(parseLogo(Buffer.from(text))).toHaveProperty('fault')
 })

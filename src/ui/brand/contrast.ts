@@ -3,18 +3,18 @@ export type Color = `#${string}`
 
 export const LEAST_TEXT_CONTRAST = 4.5
 
-/** How much two colours differ, from 1 (not at all) to 21 (WCAG 2.2, "contrast ratio"). */
+/** The contrast ratio of two colours, from 1 to 21 (WCAG 2.2, "contrast ratio"). */
 export function contrast(one: Color, other: Color): number {
   const [darker = 0, lighter = 0] = [luminance(one), luminance(other)].sort((a, b) => a - b)
   return (lighter + 0.05) / (darker + 0.05)
 }
 
-/** What can be read on this colour: one of the two always can. */
+/** White or black, whichever is readable on this colour; one always is. */
 export function textOn(color: Color): Color {
   return contrast('#ffffff', color) >= LEAST_TEXT_CONTRAST ? '#ffffff' : '#000000'
 }
 
-/** The colour, with as much white in it as it takes to be read on all of these. */
+/** Mixes a colour with white until it is readable on all backgrounds. */
 export function lightenFor(color: Color, backgrounds: readonly Color[]): Color {
   for (let percent = 0; percent < 100; percent += 5) {
     const lighter = mixWithWhite(color, percent / 100)

@@ -2,17 +2,17 @@ const MAX_BYTES = 32 * 1024
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
 const MAX_SIDE = 10_000
 
-/** An image with its natural size, which pages keep free for it while it loads. */
+/** An image with its natural size, so that pages reserve its space while it loads. */
 export type Logo = Readonly<{ type: 'svg' | 'png'; content: Buffer; width: number; height: number }>
 
 /**
- * Looks at an image before anybody is shown it.
+ * Checks the operator's logo and reads its size.
  *
- * @returns what is wrong with it, for the operator, when it is no logo.
+ * @returns a fault to show to the operator when it is not a usable logo.
  */
 export function parseLogo(content: Buffer): Logo | { fault: string } {
   if (content.length > MAX_BYTES)
-    return { fault: `has ${content.length} bytes: a logo may have ${MAX_BYTES}, since every page loads it` }
+    return { fault: `has ${content.length} bytes: a logo may have ${MAX_BYTES}, because every page loads it` }
   const isPng = content.subarray(0, PNG_SIGNATURE.length).equals(PNG_SIGNATURE)
   const size = isPng ? sizeOfPng(content) : sizeOfSvg(content.toString('utf8'))
   if (!size) return { fault: 'must be a PNG, or an SVG with a viewBox or a width and height' }
