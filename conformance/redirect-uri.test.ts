@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { AdminError } from '../src/admin/admin-error.ts'
+import { AdminError } from '../src/admin/input.ts'
 import { createTestClient, expectErrorPage, expectTokenError, type TestClient } from './support/code-flow.ts'
 import { EndUser } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { AccessItem, AccountAccess } from '../accounts/access.ts'
 import type { RevokedCount } from '../store/revocation/revocation.ts'
-import { AdminError } from './admin-error.ts'
+import { AdminError } from './input.ts'
 
 /** One item to revoke: at most one of these. */
 export const accessPart = z.strictObject({

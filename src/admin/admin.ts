@@ -14,11 +14,11 @@ import type { Revocations } from '../store/revocation/revocation.ts'
 import type { ConnectionStore } from '../store/session/connection.ts'
 import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
 import type { SessionStore } from '../store/session/session.ts'
-import { AdminError } from './admin-error.ts'
 import { createClientsAdmin } from './clients.ts'
 import { createEventsAdmin } from './events.ts'
-import { createPeopleAdmin } from './people.ts'
+import { AdminError } from './input.ts'
 import { createResourcesAdmin } from './resources.ts'
+import { createUsersAdmin } from './users.ts'
 
 type Needs = {
   stores: {
@@ -58,7 +58,7 @@ export function createAdmin(needs: Needs) {
     stores
   return {
     clients: createClientsAdmin({ clients, resources, outbound }),
-    users: createPeopleAdmin({
+    users: createUsersAdmin({
       accounts,
       access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
       passwords,

@@ -6,10 +6,18 @@ import type { Outbound } from '../outbound/client.ts'
 import type { Client, ClientStore } from '../store/client/client.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
 import { DAY_SECONDS } from '../time.ts'
-import { AdminError, parseInput } from './admin-error.ts'
-import { AUTH_METHODS, CLIENT_TYPES, CODE, PRESETS, SECRET_METHODS } from './client-presets.ts'
-import { type ClientMetadata, defaultScope, validateClient } from './client-validation.ts'
-import { checkUriCharacters } from './uri-characters.ts'
+import {
+  AUTH_METHODS,
+  CLIENT_TYPES,
+  type ClientMetadata,
+  CODE,
+  defaultScope,
+  PRESETS,
+  SECRET_METHODS,
+  validateClient,
+} from './client-metadata.ts'
+import { AdminError, parseInput } from './input.ts'
+import { checkUriCharacters } from './redirect-uri.ts'
 
 const clientId = z
   .string()

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { EventStore, RecordedEvent } from '../audit/event-store.ts'
 import { EVENT_TYPES, type EventType } from '../audit/event-type.ts'
 import type { AccountStore } from '../store/account/account.ts'
-import { AdminError, parseInput } from './admin-error.ts'
+import { AdminError, parseInput } from './input.ts'
 
 const MOST = 1000
 

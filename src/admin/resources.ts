@@ -4,9 +4,8 @@ import { SIGNING_ALGS } from '../oidc/keyring.ts'
 import type { ClientStore } from '../store/client/client.ts'
 import type { Resource, ResourceStore } from '../store/client/resource.ts'
 import { DAY_SECONDS } from '../time.ts'
-import { AdminError, parseInput } from './admin-error.ts'
-import { parseScope, scopeList } from './scope.ts'
-import { checkUriCharacters } from './uri-characters.ts'
+import { AdminError, parseInput, scopeList, scopesIn } from './input.ts'
+import { checkUriCharacters } from './redirect-uri.ts'
 
 const newResource = z.strictObject({
   identifier: z
@@ -17,7 +16,7 @@ const newResource = z.strictObject({
     })
     .superRefine(checkUriCharacters),
   scope: scopeList.refine(
-    (scope) => !parseScope(scope).some((name) => (OIDC_SCOPES as readonly string[]).includes(name)),
+    (scope) => !scopesIn(scope).some((name) => (OIDC_SCOPES as readonly string[]).includes(name)),
     {
       message: `must not hold ${OIDC_SCOPES.join(', ')}: these are about people`,
     },
@@ -62,9 +61,9 @@ export function createResourcesAdmin({
       const found = await Promise.all(kept.map((other) => resources.find(other)))
       const known = new Set<string>([
         ...OIDC_SCOPES,
-        ...found.flatMap((resource) => parseScope(resource?.scope)),
+        ...found.flatMap((resource) => scopesIn(resource?.scope)),
       ])
-      const scope = parseScope(metadata.scope)
+      const scope = scopesIn(metadata.scope)
         .filter((name) => known.has(name))
         .join(' ')
       await clients.update(clientId, { ...metadata, resources: kept, scope })

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import getRawBody from 'raw-body'
 import { askHolder } from '../data-folder/data-folder.ts'
 import type { Admin } from './admin.ts'
-import { AdminError } from './admin-error.ts'
+import { AdminError } from './input.ts'
 
 const BUSY_ATTEMPTS = 100
 const BUSY_MILLISECONDS = 100

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
-import { AdminError } from '../admin/admin-error.ts'
+import { AdminError } from '../admin/input.ts'
 import { type EventFilter, type EventLog, followEvents, type Position, positionNow } from './follow-events.ts'
 import { createEventLines } from './output/event-line.ts'
 import { toPrintable } from './output/printable.ts'

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { AccessDocument } from '../admin/access.ts'
-import type { PersonDocument } from '../admin/people.ts'
+import type { UserDocument } from '../admin/users.ts'
 import { toPrintable } from './output/printable.ts'
 import {
   confirm,
@@ -170,7 +170,7 @@ function describeAccess({
   devices,
   apps,
   ...person
-}: PersonDocument & AccessDocument): string {
+}: UserDocument & AccessDocument): string {
   const tables: [string, readonly Readonly<Record<string, unknown>>[], string[]][] = [
     ['Sessions', sessions, ['session', 'user_agent', 'address', 'started_at', 'seen_at']],
     [
@@ -186,7 +186,7 @@ function describeAccess({
   return toPrintable([toFields(person), ...parts].join('\n\n'), { keepLineEnds: true })
 }
 
-function describe(person: PersonDocument & { password?: string }): string {
+function describe(person: UserDocument & { password?: string }): string {
   return person.password === undefined
     ? toFields(person)
     : `${toFields(person)}\n\nThe password is not shown again: pass it on now.`

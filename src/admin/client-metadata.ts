@@ -1,11 +1,45 @@
 import { isOidcScope, OIDC_SCOPES } from '../oidc/client/client-metadata.ts'
 import type { Outbound } from '../outbound/client.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
-import { AdminError } from './admin-error.ts'
-import { type AuthMethod, type ClientType, CODE, PRESETS } from './client-presets.ts'
-import { redirectUriFault } from './redirect-uri.ts'
-import { parseScope } from './scope.ts'
-import { uriCharacterFault } from './uri-characters.ts'
+import { AdminError, scopesIn } from './input.ts'
+import { redirectUriFault, uriCharacterFault } from './redirect-uri.ts'
+
+/** The types of client; each has a preset. */
+export const CLIENT_TYPES = ['web', 'spa', 'native', 'device', 'service'] as const
+
+export type ClientType = (typeof CLIENT_TYPES)[number]
+
+export const CODE = 'authorization_code'
+const REFRESH = 'refresh_token'
+const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
+export const SECRET_METHODS = ['client_secret_basic', 'client_secret_post'] as const
+export const AUTH_METHODS = [...SECRET_METHODS, 'private_key_jwt', 'none'] as const
+
+export type AuthMethod = (typeof AUTH_METHODS)[number]
+
+/** The metadata that each type of client starts with. The first authentication method is the default. */
+export const PRESETS = {
+  web: {
+    application_type: 'web',
+    grant_types: [CODE, REFRESH],
+    authMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  },
+  spa: { application_type: 'web', grant_types: [CODE, REFRESH], authMethods: ['none'] },
+  native: { application_type: 'native', grant_types: [CODE, REFRESH], authMethods: ['none'] },
+  device: {
+    application_type: 'native',
+    grant_types: [DEVICE, REFRESH],
+    authMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  },
+  service: {
+    application_type: 'web',
+    grant_types: ['client_credentials'],
+    authMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  },
+} as const satisfies Record<
+  ClientType,
+  { application_type: 'web' | 'native'; grant_types: string[]; authMethods: AuthMethod[] }
+>
 
 export type ClientMetadata = Record<string, unknown> & { type: ClientType }
 
@@ -75,7 +109,7 @@ async function scopeFaults(metadata: ClientMetadata, resources: ResourceStore): 
       faults.push(`resources: there is no resource ${identifier} (make it with: sallyport resources create)`)
     for (const scope of resource?.scope.split(' ') ?? []) available.add(scope)
   }
-  for (const scope of parseScope(metadata.scope)) {
+  for (const scope of scopesIn(metadata.scope)) {
     if (metadata.type === 'service' && isOidcScope(scope))
       faults.push(`scope: ${scope} is about a person, and a service acts for itself`)
     else if (!available.has(scope)) faults.push(`scope: ${scope} belongs to none of the client’s resources`)

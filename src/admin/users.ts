@@ -8,9 +8,9 @@ import { randomSecret } from '../crypto/vault.ts'
 import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import { type Account, type AccountStore, loginKey } from '../store/account/account.ts'
 import type { RevokedCount } from '../store/revocation/revocation.ts'
+import type { PasswordFault } from '../ui/view-models.ts'
 import { type AccessDocument, accessPart, describeAccess, revokeAccess } from './access.ts'
-import { AdminError, parseInput } from './admin-error.ts'
-import { describePasswordFault } from './password-words.ts'
+import { AdminError, parseInput } from './input.ts'
 
 const username = z
   .string()
@@ -49,7 +49,7 @@ const byName = z.strictObject({ username: z.string().min(1).max(254) })
 const signOutInput = byName.extend(accessPart.shape)
 const withPassword = z.strictObject({ username: z.string().min(1).max(254), password: z.string() })
 
-export type PersonDocument = {
+export type UserDocument = {
   sub: string
   username: string
   email?: string
@@ -67,7 +67,7 @@ type Needs = {
 }
 
 /** What operators do with people. Every function takes parsed JSON and gives JSON. */
-export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit }: Needs) {
+export function createUsersAdmin({ accounts, access, passwords, signInRateLimit }: Needs) {
   async function getOrThrow(login: string): Promise<Account> {
     const found = await accounts.findByLogin(login)
     if (!found) throw new AdminError(`There is no person called ${login}.`)
@@ -85,7 +85,7 @@ export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit
 
   return {
     /** Without a password a random one is made; it is in the answer, this once. */
-    async create(input: unknown): Promise<PersonDocument & { password?: string }> {
+    async create(input: unknown): Promise<UserDocument & { password?: string }> {
       const { username, email, email_verified, password, ...profile } = parseInput(newPerson, input)
       // One login must never mean two people.
       if (email !== undefined && (await accounts.findByLogin(email)))
@@ -110,17 +110,17 @@ export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit
       }
     },
 
-    async list(): Promise<PersonDocument[]> {
+    async list(): Promise<UserDocument[]> {
       return (await accounts.list()).map(toDocument)
     },
 
-    async show(input: unknown): Promise<PersonDocument & AccessDocument> {
+    async show(input: unknown): Promise<UserDocument & AccessDocument> {
       const account = await getOrThrow(parseInput(byName, input).username)
       return { ...toDocument(account), ...(await describeAccess(access, account.sub)) }
     },
 
     /** Ends the person's sessions and grants: who knew the old password is out, and who was locked out may try again. */
-    async setPassword(input: unknown): Promise<PersonDocument> {
+    async setPassword(input: unknown): Promise<UserDocument> {
       const { username, password } = parseInput(withPassword, input)
       const account = await getOrThrow(username)
       await accounts.setPassword(account.sub, await hashNew(password, account), {
@@ -132,15 +132,15 @@ export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit
     },
 
     /** At once: sessions, grants and tokens are gone in the same transaction. */
-    async disable(input: unknown): Promise<PersonDocument> {
+    async disable(input: unknown): Promise<UserDocument> {
       return await setStatus(input, 'disabled')
     },
 
-    async enable(input: unknown): Promise<PersonDocument> {
+    async enable(input: unknown): Promise<UserDocument> {
       return await setStatus(input, 'active')
     },
 
-    async delete(input: unknown): Promise<PersonDocument> {
+    async delete(input: unknown): Promise<UserDocument> {
       const account = await getOrThrow(parseInput(byName, input).username)
       const about = { accountSub: account.sub, detail: { ...BY_OPERATOR, username: account.username } }
       await accounts.delete(account.sub, newEvent('account.deleted', about))
@@ -158,7 +158,7 @@ export function createPeopleAdmin({ accounts, access, passwords, signInRateLimit
     },
   }
 
-  async function setStatus(input: unknown, status: Account['status']): Promise<PersonDocument> {
+  async function setStatus(input: unknown, status: Account['status']): Promise<UserDocument> {
     const account = await getOrThrow(parseInput(byName, input).username)
     const type = status === 'disabled' ? 'account.disabled' : 'account.enabled'
     await accounts.setStatus(
@@ -179,7 +179,7 @@ function toDocument({
   status,
   profile,
   createdAt,
-}: Account): PersonDocument {
+}: Account): UserDocument {
   return {
     sub,
     username,
@@ -188,5 +188,27 @@ function toDocument({
     status,
     profile,
     created_at: createdAt.toISOString(),
+  }
+}
+
+/** Says to an operator why a password was rejected. */
+export function describePasswordFault(fault: PasswordFault): string {
+  switch (fault.code) {
+    case 'too-short':
+      return `A password has at least ${fault.least} characters; this one has ${fault.length}.`
+    case 'too-long':
+      return `A password has at most ${fault.most} characters; this one has ${fault.length}.`
+    case 'unprintable':
+      return 'A password is one line of text without control characters.'
+    case 'common':
+      return 'This password is made of ones that many people use, so it is easy to guess. Take several words that have nothing to do with each other.'
+    case 'context':
+      return 'This password is little more than a name, an address or this place’s own name, so it is easy to guess.'
+    case 'repeated':
+      return 'This password repeats the same few characters, so it is easy to guess.'
+    case 'sequence':
+      return 'This password follows the alphabet, the numbers or the keyboard, so it is easy to guess.'
+    case 'date':
+      return 'This password is little more than a date, so it is easy to guess.'
   }
 }
