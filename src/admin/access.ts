@@ -3,7 +3,7 @@ import type { AccessItem, AccountAccess } from '../accounts/access.ts'
 import type { RevokedCount } from '../store/revocation/revocation.ts'
 import { AdminError } from './input.ts'
 
-/** One item to revoke: at most one of these. */
+/** The item to revoke: at most one. */
 export const accessPart = z.strictObject({
   session: z.string().optional(),
   browser: z.string().optional(),
@@ -11,7 +11,7 @@ export const accessPart = z.strictObject({
   app: z.string().optional(),
 })
 
-/** What is signed in or connected in a person's name. */
+/** What is signed in or connected in a person's name, as JSON. */
 export type AccessDocument = {
   sessions: {
     session: string

@@ -49,8 +49,9 @@ export type KeyDocument = { kid: string; alg: string; state: string; created_at:
 export type ClockDocument = { now: string; ahead_seconds: number }
 
 /**
- * Everything an operator can do, by noun and verb: JSON in, JSON out, so that it can be called in this process or
- * in the server that holds the embedded database. Rejects with AdminError when it cannot be done.
+ * admin/ holds the operations of an operator, one file per noun; this file lists them by noun and verb. Each takes JSON
+ * and returns JSON, so that the command line can call it in its own process or in the server that holds the embedded
+ * database. An operation that is not possible rejects with AdminError.
  */
 export function createAdmin(needs: Needs) {
   const { stores, passwords, signInRateLimit, keyring, cleanup, outbound, clock, pendingMigrations } = needs
@@ -78,7 +79,7 @@ export function createAdmin(needs: Needs) {
       },
     },
     clock: {
-      /** The database's time, and how far this machine's clock is ahead of it. */
+      /** The time of the database, and how far this machine's clock is ahead of it. */
       async show(): Promise<ClockDocument> {
         return { now: clock.now().toISOString(), ahead_seconds: clock.distanceSeconds() }
       },

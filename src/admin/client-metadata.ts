@@ -43,7 +43,7 @@ export const PRESETS = {
 
 export type ClientMetadata = Record<string, unknown> & { type: ClientType }
 
-/** Checks the whole of a client's metadata. @throws {AdminError} listing every fault. */
+/** Validates the complete metadata of a client. @throws {AdminError} listing every fault. */
 export async function validateClient(
   { resources, outbound }: { resources: ResourceStore; outbound: Pick<Outbound, 'fault'> },
   given: ClientMetadata,
@@ -91,8 +91,8 @@ export async function validateClient(
 }
 
 /**
- * Why a URL that the server calls is ambiguous. It is called as registered: placeholders are not filled in
- * (CVE-2026-4874), and a fragment would never be sent (OpenID Connect Back-Channel Logout 1.0 §2.2).
+ * Says why a URL that the server calls is ambiguous. The server calls it as registered: it fills in no placeholders
+ * (CVE-2026-4874) and sends no fragment (OpenID Connect Back-Channel Logout 1.0 §2.2).
  */
 function ambiguityOf(uri: string): string | undefined {
   if (uri.includes('#')) return 'must not have a fragment'
@@ -117,7 +117,7 @@ async function scopeFaults(metadata: ClientMetadata, resources: ResourceStore): 
   return faults
 }
 
-/** Everything that the type may have: sign-in for those with people, and all scopes of the named resources. */
+/** Every scope that the type may have: the OpenID scopes, except for services, and the scopes of the resources. */
 export async function defaultScope(
   { resources }: { resources: ResourceStore },
   type: ClientType,

@@ -84,10 +84,10 @@ const rotation = z.strictObject({
     .default(0),
 })
 
-/** A client as operators see it: standard metadata names. `client_secret` only when it was just made. */
+/** A client in standard metadata names. Only the answer to its creation has a `client_secret`. */
 export type ClientDocument = { client_id: string; client_secret?: string; [metadata: string]: unknown }
 
-/** What operators do with clients. Every function takes parsed JSON and gives JSON. */
+/** The operations on clients. */
 export function createClientsAdmin(needs: {
   clients: ClientStore
   resources: ResourceStore
@@ -138,7 +138,7 @@ export function createClientsAdmin(needs: {
       return toDocument(await getOrThrow(parseInput(byId, input).client_id))
     },
 
-    /** Replaces what is given and keeps the rest. A change of the authentication method to a secret makes one. */
+    /** Replaces the given members and keeps the others. A client that now needs a secret gets one. */
     async update(input: unknown): Promise<ClientDocument> {
       const { client_id, ...given } = parseInput(changes, input)
       const before = await getOrThrow(client_id)

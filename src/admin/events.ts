@@ -22,13 +22,13 @@ const filter = z.strictObject({
   session: z.string().max(128).optional(),
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
-  /** The first ones after this one, instead of the last ones there are. */
+  /** Lists the first events after this one, instead of the latest ones. */
   after: z.uuid().optional(),
   before: z.uuid().optional(),
   limit: z.number().int().min(1, 'is at least 1').max(MOST, `is at most ${MOST}`).default(100),
 })
 
-/** An event as operators see it. */
+/** An audit event as JSON. */
 export type EventDocument = {
   id: string
   occurred_at: string
@@ -44,7 +44,7 @@ export type EventDocument = {
   detail?: Readonly<Record<string, unknown>>
 }
 
-/** What operators learn of what happened. Takes parsed JSON and gives JSON. */
+/** The operations on audit events. */
 export function createEventsAdmin({ events, accounts }: { events: EventStore; accounts: AccountStore }) {
   return {
     async list(input: unknown): Promise<EventDocument[]> {
@@ -66,7 +66,7 @@ export function createEventsAdmin({ events, accounts }: { events: EventStore; ac
     },
   }
 
-  /** By name; who was deleted is known by their sub alone. */
+  /** Finds a subject by username or e-mail address. A deleted account has only its `sub`. */
   async function findSub(user: string): Promise<string> {
     if (z.uuid().safeParse(user).success) return user
     const found = await accounts.findByLogin(user)

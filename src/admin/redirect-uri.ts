@@ -1,14 +1,7 @@
 import type { z } from 'zod'
 import { isLoopback } from '../loopback.ts'
 
-/**
- * Which redirect URIs may be registered. The engine compares them literally at run time; what is registered must
- * therefore be unambiguous.
- *
- * @see RFC 9700 §2.1, RFC 8252 §7
- */
-
-/** An app must be able to trust that these come from us. */
+/** Parameters of an authorization response: a client relies on them coming from the server. */
 const RESPONSE_PARAMETERS = [
   'code',
   'state',
@@ -21,7 +14,12 @@ const RESPONSE_PARAMETERS = [
   'response',
 ]
 
-/** @returns what is wrong with it, or undefined. */
+/**
+ * Checks a redirect URI at registration. The engine compares redirect URIs literally, so they must be unambiguous.
+ *
+ * @returns the fault as the end of a sentence, or undefined.
+ * @see RFC 9700 §2.1, RFC 8252 §7
+ */
 export function redirectUriFault(uri: string, { isNative }: { isNative: boolean }): string | undefined {
   const characterFault = uriCharacterFault(uri)
   if (characterFault) return characterFault
@@ -38,7 +36,7 @@ export function redirectUriFault(uri: string, { isNative }: { isNative: boolean 
     return isNative && isLoopback(url) ? 'must use http on the loopback interface' : undefined
   if (url.protocol === 'http:') return isLoopback(url) ? undefined : 'must use https, except on localhost'
   if (!isNative) return 'must be an https URL'
-  // RFC 8252 §7.1: a scheme that nobody else claims is a reversed domain name.
+  // A reversed domain name avoids collisions between apps (RFC 8252 §7.1).
   return url.protocol.includes('.')
     ? undefined
     : 'has a private scheme without a dot: use a reversed domain name such as com.example.app:/callback'
@@ -51,7 +49,7 @@ const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u
  * Checks the URI of a client or resource for characters that programs interpret differently: URL parsers drop tabs and
  * line feeds, C programs end at NUL, headers and log lines end at a line feed.
  *
- * @returns what is wrong with it, or undefined.
+ * @returns the fault as the end of a sentence, or undefined.
  * @see RFC 3986 §2, §7.3
  */
 export function uriCharacterFault(uri: string): string | undefined {

@@ -38,7 +38,7 @@ export type ResourceDocument = {
   created_at: string
 }
 
-/** What operators do with resources (APIs). Every function takes parsed JSON and gives JSON. */
+/** The operations on resource servers (APIs). */
 export function createResourcesAdmin({
   resources,
   clients,
@@ -52,7 +52,7 @@ export function createResourcesAdmin({
     return resource
   }
 
-  /** Clients that named it go on without it and its scopes. */
+  /** Removes the resource and its scopes from the clients that have it. */
   async function forgetResource(identifier: string): Promise<void> {
     for (const { clientId, metadata } of await clients.list()) {
       const named = Array.isArray(metadata.resources) ? metadata.resources.map(String) : []

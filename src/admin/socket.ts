@@ -12,8 +12,9 @@ const MAX_BODY_BYTES = 256 * 1024
 type Operation = (input?: unknown) => Promise<unknown>
 
 /**
- * Answers the command line of the same machine over the data folder's socket: `POST /noun/verb` with JSON. Who can
- * open the socket can read the database file beside it, so the folder's permissions are the authorization.
+ * Answers the command line of the same machine over the socket in the data folder: `POST /noun/verb` with JSON. A
+ * process that can open the socket can also read the database beside it, so the permissions of the folder are the
+ * authorization.
  */
 export function answerAdminRequests(admin: Admin): RequestListener {
   return (request, response) => {
@@ -44,10 +45,10 @@ async function answer(
   return { status: 200, document: await operation(JSON.parse(body) ?? undefined) }
 }
 
-/** Nobody holds the data folder any more; what was asked was not delivered. */
+/** No process holds the data folder any more; the request was not delivered. */
 export class HolderGoneError extends AdminError {}
 
-/** The same operations, carried out by the process that holds the data folder. */
+/** The same operations, in the process that holds the data folder. */
 export function createRemoteAdmin(dataDir: string): Admin {
   const noun = (name: string) =>
     new Proxy(
@@ -66,7 +67,7 @@ async function ask(dataDir: string, path: string, input: unknown): Promise<unkno
   for (let attempt = 1; ; attempt++) {
     const answered = await askHolder(dataDir, path, input)
     if (!answered) throw new HolderGoneError('The server that held the database ended meanwhile. Try again.')
-    // It is starting or stopping.
+    // The server is starting or stopping.
     if (answered.status === 503 && attempt < BUSY_ATTEMPTS) {
       await pause(BUSY_MILLISECONDS)
       continue

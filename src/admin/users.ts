@@ -66,7 +66,7 @@ type Needs = {
   signInRateLimit: SignInRateLimit
 }
 
-/** What operators do with people. Every function takes parsed JSON and gives JSON. */
+/** The operations on people. */
 export function createUsersAdmin({ accounts, access, passwords, signInRateLimit }: Needs) {
   async function getOrThrow(login: string): Promise<Account> {
     const found = await accounts.findByLogin(login)
@@ -84,12 +84,12 @@ export function createUsersAdmin({ accounts, access, passwords, signInRateLimit 
   }
 
   return {
-    /** Without a password a random one is made; it is in the answer, this once. */
+    /** Generates a password if none is given. Only this answer contains it. */
     async create(input: unknown): Promise<UserDocument & { password?: string }> {
       const { username, email, email_verified, password, ...profile } = parseInput(newPerson, input)
-      // One login must never mean two people.
+      // A login identifies one person.
       if (email !== undefined && (await accounts.findByLogin(email)))
-        throw new AdminError(`The e-mail address ${email} belongs to somebody else.`)
+        throw new AdminError(`The e-mail address ${email} belongs to another account.`)
       const generated = password === undefined ? randomSecret() : undefined
       const account = {
         sub: randomUUID(),
@@ -119,7 +119,7 @@ export function createUsersAdmin({ accounts, access, passwords, signInRateLimit 
       return { ...toDocument(account), ...(await describeAccess(access, account.sub)) }
     },
 
-    /** Ends the person's sessions and grants: who knew the old password is out, and who was locked out may try again. */
+    /** Also revokes the person's sessions and grants, and unlocks sign-in: the old password may be known to an attacker. */
     async setPassword(input: unknown): Promise<UserDocument> {
       const { username, password } = parseInput(withPassword, input)
       const account = await getOrThrow(username)
@@ -131,7 +131,7 @@ export function createUsersAdmin({ accounts, access, passwords, signInRateLimit 
       return toDocument(await getOrThrow(username))
     },
 
-    /** At once: sessions, grants and tokens are gone in the same transaction. */
+    /** Revokes sessions, grants and tokens in the same transaction. */
     async disable(input: unknown): Promise<UserDocument> {
       return await setStatus(input, 'disabled')
     },
@@ -147,7 +147,7 @@ export function createUsersAdmin({ accounts, access, passwords, signInRateLimit 
       return toDocument(account)
     },
 
-    /** Everywhere, or what is named alone. */
+    /** Revokes everything, or the named item only. */
     async signOut(input: unknown): Promise<{ username: string } & RevokedCount> {
       const { username, ...part } = parseInput(signOutInput, input)
       const account = await getOrThrow(username)
@@ -192,7 +192,7 @@ function toDocument({
 }
 
 /** Says to an operator why a password was rejected. */
-export function describePasswordFault(fault: PasswordFault): string {
+function describePasswordFault(fault: PasswordFault): string {
   switch (fault.code) {
     case 'too-short':
       return `A password has at least ${fault.least} characters; this one has ${fault.length}.`
