@@ -5,27 +5,27 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { inject } from 'vitest'
 
 /**
- * The arguments are our own: the package's list has `--single-process`, under which closing a page ends the browser,
- * and `--disable-web-security`, which hides what a Content-Security-Policy forbids. Root has no sandbox.
+ * Replaces the package's arguments: under its `--single-process`, closing a page ends the browser, and its
+ * `--disable-web-security` hides violations of the Content-Security-Policy. Chromium has no sandbox for root.
  */
 const ARGUMENTS = ['--no-sandbox', '--headless=shell', '--disable-gpu']
 
 export type TestBrowser = Readonly<{
-  /** A page with cookies of its own. */
+  /** Opens a page in a new cookie jar. */
   open: (options?: BrowserContextOptions) => Promise<Tab>
   close: () => Promise<void>
 }>
 
 export type Tab = Readonly<{
   page: Page
-  /** What the browser said against the pages so far: policy violations, failed loads, scripts that threw. */
+  /** Errors of the console so far: policy violations, failed loads, uncaught exceptions of scripts. */
   consoleErrors: readonly string[]
-  /** Every address that was asked for, redirects included. */
+  /** The URLs of all requests, redirects included. */
   requested: readonly string[]
   close: () => Promise<void>
 }>
 
-/** Starts the Chromium that `chromium.ts` has unpacked. */
+/** Starts the Chromium that `chromium.ts` unpacked. */
 export async function launchBrowser(): Promise<TestBrowser> {
   const { executablePath, env } = inject('chromium')
   const browser = await chromium.launch({
@@ -46,7 +46,7 @@ async function openTab(browser: Browser, options: BrowserContextOptions = {}): P
   const consoleErrors: string[] = []
   const requested: string[] = []
   page.on('console', (message) => {
-    // An error page is an answer with its status, which Chromium mentions; a part of a page that is missing is not.
+    // Chromium reports the status of an error page, too; only missing parts of a page are errors.
     const isPageItself = message.location().url === page.url() && /status of [45]\d\d/.test(message.text())
     if (message.type() === 'error' && !isPageItself) consoleErrors.push(message.text())
   })
@@ -55,13 +55,13 @@ async function openTab(browser: Browser, options: BrowserContextOptions = {}): P
   return { page, consoleErrors, requested, close: () => context.close() }
 }
 
-/** What reached the app: a redirect's query, or the form that a page posted. */
+/** A request at the app's callback: the query of a redirect, or a posted form. */
 export type Arrival = Readonly<{ method: string; url: URL; body: string }>
 
 export type CallbackServer = Readonly<{
-  /** Of another origin than the authorization server, as apps are. */
+  /** A different origin from the authorization server's, as for real apps. */
   origin: string
-  /** The same, as native apps name it (RFC 8252 §7.3). */
+  /** The same server by its loopback address, as native apps register it (RFC 8252 §7.3). */
   loopbackOrigin: string
   arrivals: readonly Arrival[]
   close: () => Promise<void>
@@ -70,8 +70,8 @@ export type CallbackServer = Readonly<{
 export const APP_TITLE = 'Back at the app'
 
 /**
- * The app that people come back to: takes whatever arrives. `/onward` sends them on to its other origin, as apps do
- * whose server and pages live apart; `/frame?of=…` shows another page in a frame.
+ * An app that accepts every callback. `/onward` redirects to its other origin, like an app whose server and pages have
+ * different origins; `/frame?of=…` embeds a page in a frame.
  */
 export async function startCallbackServer(): Promise<CallbackServer> {
   const arrivals: Arrival[] = []

@@ -11,13 +11,13 @@ const LOOK_MILLISECONDS = 20
 export type ChildServer = Readonly<{
   url: string
   managementUrl: string
-  /** Everything that it wrote so far, over all its lives. */
+  /** The output so far, over all starts. */
   output: () => string
-  /** Ends it as a power cut does. Resolves when it is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   kill: () => Promise<void>
-  /** Whether it still runs; one that crashed does not. */
+  /** Whether the process runs: false also after a crash. */
   isAlive: () => boolean
-  /** Starts it again where it was, and waits until it is ready. */
+  /** Starts the server again on the same ports. Resolves when it is ready. */
   start: () => Promise<void>
   /** Ends the server. Resolves with its exit code; null when a signal ended it. */
   stop: (signal?: NodeJS.Signals) => Promise<number | null>
@@ -28,7 +28,7 @@ export type ChildServer = Readonly<{
 /**
  * Starts a server in a separate process that can be killed; it ends with this process at the latest.
  *
- * @param clockAheadSeconds how far the clock of its machine is ahead.
+ * @param clockAheadSeconds how far the clock of the process is ahead.
  */
 export async function startChildServer(
   settings: Record<string, string>,
@@ -81,7 +81,7 @@ export async function startChildServer(
   return { url: `http://localhost:${port}`, managementUrl, output, kill, isAlive, start, stop, send }
 }
 
-/** Whether it is ready, or only its clock keeps it from being ready. */
+/** Whether all readiness checks pass, except that of the clock, which tests shift. */
 async function isServing(managementUrl: string): Promise<boolean> {
   try {
     const { checks } = (await (await fetch(`${managementUrl}/health/ready`)).json()) as {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { inflate } from '@sparticuz/chromium'
 import type { TestProject } from 'vitest/node'
 
-/** A Chromium to use on platforms for which the npm package has none. */
+/** The path of a Chromium, for platforms that the npm package does not support. */
 const OTHER_CHROMIUM = process.env.TEST_CHROMIUM
 
 export type Chromium = Readonly<{ executablePath: string; env: Readonly<Record<string, string>> }>
@@ -17,8 +17,8 @@ declare module 'vitest' {
 }
 
 /**
- * Unpacks the Chromium of the npm package once for all test files, since that takes seconds. The program, its libraries
- * (for machines without NSS) and its one font lie in a temporary folder, so that pages measure the same everywhere.
+ * Unpacks the Chromium of the npm package once for all test files, because unpacking takes seconds. A temporary folder
+ * holds the program, its libraries (for machines without NSS) and its font, so that pages have the same size everywhere.
  */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   if (OTHER_CHROMIUM) {

@@ -1,8 +1,8 @@
 let count = 0
 
 /**
- * Headers that come out of a network of their own, so that no limit of a network is met by a test about something else.
- * The server takes its word when `TRUSTED_PROXIES` has 127.0.0.1.
+ * Headers of a request from a new client network, so that a test about something else reaches no rate limit of a
+ * network. The server must have 127.0.0.1 in `TRUSTED_PROXIES`.
  */
 export function fromNewNetwork(): Record<string, string> {
   count++

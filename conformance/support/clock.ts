@@ -8,7 +8,7 @@ export function shiftClock(seconds: number): string[] {
   return seconds === 0 ? [] : ['--import', module.href]
 }
 
-/** The databases whose clock {@link later} moves, and a connection to each. */
+/** A connection to each database whose clock {@link later} moves, by URL. */
 const movableClocks = new Map<string, Promise<pg.Client>>()
 
 /** Makes {@link later} also move the clock of this database. */
@@ -23,8 +23,8 @@ export async function removeMovableClock(url: string): Promise<void> {
 }
 
 /**
- * Gives a database a movable clock: functions that precede Postgres' own in the search path, which {@link
- * useMovableClock} sets. Applied before the migrations, so that column defaults use it too.
+ * SQL that gives a database a movable clock: functions that precede those of Postgres in the search path that {@link
+ * useMovableClock} sets. It must run before the migrations, so that column defaults use the clock, too.
  */
 export const MOVABLE_CLOCK = [
   'create schema test_clock',
@@ -36,20 +36,20 @@ export const MOVABLE_CLOCK = [
   ),
 ]
 
-/** The setting belongs to one database and is not copied with a template. */
+/** SQL that sets the search path of a database. A copy of a template does not inherit the setting. */
 export function useMovableClock(database: string): string {
   return `alter database ${database} set search_path = public, test_clock, pg_catalog`
 }
 
 /**
- * Runs `work` with this process's clock, which the server reads, and the clocks of the databases moved ahead. Both keep
- * running at normal speed. (The embedded database reads the clock of this process.)
+ * Runs `work` with the clocks of this process and of the databases moved ahead. The server reads the clock of this
+ * process, and so does the embedded database. The clocks keep running at normal speed.
  */
 export function later<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   return withClocks({ aheadSeconds: seconds }, () => RealDate.now() + seconds * 1000, work)
 }
 
-/** Runs `work` while the clock of the machine alone is wrong by so many seconds (not for the embedded database). */
+/** Runs `work` while the clock of this process, not of Postgres, is wrong by so many seconds (Postgres only). */
 export function withWrongClock<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   return withClocks({}, () => RealDate.now() + seconds * 1000, work)
 }

@@ -12,20 +12,20 @@ import {
 
 type Registered = Pick<ClientDocument, 'client_id' | 'client_secret'>
 
-/** An app of a registered client, and what it does on the wire without its library's care. */
+/** A registered client that can also send requests which its library would refuse to send. */
 export type TestClient = RelyingParty &
   Readonly<{
     client: Registered
     token(form: Record<string, string>, options?: { at?: string; as?: Registered }): Promise<Answer>
     refresh(refreshToken: string, more?: Record<string, string>, options?: { at?: string }): Promise<Answer>
-    /** Lets a person sign in and agree. */
+    /** Completes an authorization request in the browser. */
     getCode(parameters?: Record<string, string>, user?: EndUser, username?: string): Promise<Approval>
     getTokens(
       parameters?: Record<string, string>,
       user?: EndUser,
       username?: string,
     ): Promise<Approval & Tokens>
-    /** What is the answer of an authorization request that may show no page? */
+    /** Sends an authorization request with `prompt=none`. @returns the parameters of the redirect. */
     authorizeSilently(user: EndUser, parameters?: Record<string, string>): Promise<URLSearchParams>
   }>
 
@@ -34,13 +34,13 @@ export type Approval = Readonly<{
   request: AuthorizationRequest
   callback: URL
   code: string
-  /** What redeems the code. */
+  /** The form of the token request that redeems the code. */
   form: Record<string, string>
 }>
 
 export type Tokens = Readonly<{ accessToken: string; refreshToken: string; idToken: string; scope: string }>
 
-/** Registers a client and makes an app of it. */
+/** Registers a client. */
 export async function createTestClient(
   server: TestServer,
   registration: Record<string, unknown> = {},
@@ -111,20 +111,20 @@ export function tokensOf({ body }: Pick<Answer, 'body'>): Tokens {
   }
 }
 
-/** A refresh that succeeded, with an answer that nobody keeps (RFC 6749 §5.1). */
+/** Expects a token response that no cache stores (RFC 6749 §5.1). @returns its tokens. */
 export function expectRefreshed(answer: Answer): Tokens {
   expect(answer.status, answer.text).toBe(200)
   expect(answer.headers.get('cache-control')).toBe('no-store')
   return tokensOf(answer)
 }
 
-/** The status that userinfo answers a token with: 200 alive, 401 dead. */
+/** The status of a userinfo request: 200 for an active token, 401 for any other. */
 export async function userinfoStatus(server: Pick<TestServer, 'url'>, accessToken: string): Promise<number> {
   const headers = { authorization: `Bearer ${accessToken}` }
   return (await send(`${server.url}/userinfo`, { headers })).status
 }
 
-/** OAuth errors of the token endpoint are JSON, and nobody keeps them (RFC 6749 §5.2). */
+/** Expects a JSON error of the token endpoint that no cache stores (RFC 6749 §5.2). */
 export function expectTokenError(answer: Answer, error = 'invalid_grant', status = 400): void {
   expect(answer, answer.text).toMatchObject({ status, body: { error } })
   expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
@@ -133,7 +133,7 @@ export function expectTokenError(answer: Answer, error = 'invalid_grant', status
     expect(answer.body).not.toHaveProperty(name)
 }
 
-/** A page for the person, who is sent nowhere (RFC 6749 §4.1.2.1), with the headers of every page. */
+/** Expects an error page with the security headers, and no redirect to the client (RFC 6749 §4.1.2.1). */
 export function expectErrorPage(
   { status, headers, text }: Pick<Answer, 'status' | 'headers' | 'text'>,
   expected = 400,
@@ -149,7 +149,7 @@ export function expectErrorPage(
   expect(text).not.toMatch(/app\.example\.test|http-equiv="?refresh/i)
 }
 
-/** A copy of a browser with its cookies of this moment, whose requests another instance may answer. */
+/** A browser with a copy of another's cookies; its requests may go to another instance. */
 export function cloneBrowser(user: EndUser, target = user.target): EndUser {
   return new EndUser(user.origin, target, user.jar.cloneSync())
 }

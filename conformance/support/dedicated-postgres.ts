@@ -4,19 +4,19 @@ import { join } from 'node:path'
 import { createPostgres } from './database-server.ts'
 
 export type DedicatedPostgres = Readonly<{
-  /** Of its one database, which is empty at first. */
+  /** The URL of its database, which is empty at first. */
   url: string
   /** Ends every connection, as `pg_ctl stop -m fast` does. */
   stop: () => Promise<void>
-  /** Starts it again with what it held. */
+  /** Starts it again with its data. */
   start: () => Promise<void>
   remove: () => Promise<void>
 }>
 
-/** A Postgres server that a test may stop: the one that all tests share must go on. */
+/** Starts a Postgres server that a test may stop, beside the one that all tests share. */
 export async function startDedicatedPostgres(): Promise<DedicatedPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-postgres-'))
-  // The user that Postgres runs as may be another one than ours.
+  // Postgres may run as another user.
   await chmod(folder, 0o755)
   const { server, url } = await createPostgres(join(folder, 'postgres'), { persistent: true })
   await server.initialise()

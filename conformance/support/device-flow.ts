@@ -13,7 +13,7 @@ export type Started = Readonly<{
   verification_uri_complete: string
 }>
 
-/** What a device asks for first (RFC 8628 §3.1). */
+/** Sends a device authorization request (RFC 8628 §3.1). */
 export async function startDevice(
   server: Pick<TestServer, 'issuer'>,
   as: ClientDocument,
@@ -29,7 +29,7 @@ export function pollDevice(at: string, { device_code }: Started, as: ClientDocum
   return post(`${at}/token`, { grant_type: DEVICE_GRANT_TYPE, device_code }, { as })
 }
 
-/** Enters the code as a person would; the confirmation page. */
+/** Enters the user code. @returns the confirmation page. */
 export async function enterCode(
   person: EndUser,
   { user_code }: Pick<Started, 'user_code'>,
@@ -38,7 +38,7 @@ export async function enterCode(
   return await person.submit(await person.open('/device'), { user_code, ...more })
 }
 
-/** Goes all the way, signing in where that is asked for. */
+/** Enters the user code, signs in if asked, and approves. */
 export async function approveDevice(person: EndUser, started: Started, username = 'ada'): Promise<Page> {
   const page = await person.submit(await enterCode(person, started), {}, 'approve')
   return await person.submit(await signInIfAsked(person, page, username), {}, 'approve')
@@ -50,7 +50,7 @@ export async function signInIfAsked(person: EndUser, page: Page, username: strin
     : page
 }
 
-/** What the page says is wrong; empty when nothing is. */
+/** The error message of a page; empty without one. */
 export function alertOf(page: Page): string {
   return page.$('[role=alert]').text()
 }

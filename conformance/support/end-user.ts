@@ -2,30 +2,30 @@ import { type CheerioAPI, load } from 'cheerio'
 import { CookieJar } from 'tough-cookie'
 import { PASSWORD } from './harness.ts'
 
-/** A page or a redirect out of the server, as a browser without JavaScript sees it. */
+/** A page, or a redirect to another server, as a browser without JavaScript sees it. */
 export type Page = Readonly<{
   url: string
   status: number
   headers: Headers
   html: string
   $: CheerioAPI
-  /** Where the server sent the browser when that is not the server itself. */
+  /** The target of a redirect to another server. */
   leftTo: URL | undefined
 }>
 
 type Fields = Readonly<Record<string, string | readonly string[]>>
 
 /**
- * A person with a browser: keeps cookies, follows redirects within the server, fills and submits forms as they
- * stand on the page.
+ * An end-user's browser without JavaScript: keeps cookies, follows redirects within the server, and submits the forms
+ * of the pages.
  */
 export class EndUser {
   readonly jar: CookieJar
   readonly origin: string
-  /** Where requests really go: another instance than the issuer names, when given. */
+  /** The origin that receives the requests: it may be another instance than the issuer names. */
   readonly target: string
   headers: Record<string, string> = {}
-  /** Every `Set-Cookie` that ever came. */
+  /** Every `Set-Cookie` header so far. */
   readonly cookiesSet: string[] = []
 
   constructor(origin: string, target = origin, jar = new CookieJar()) {
@@ -38,7 +38,7 @@ export class EndUser {
     return await this.#request(new URL(url, this.origin), { method: 'GET' })
   }
 
-  /** Submits the page's form that has the button `action=…` (or the only form), with what is filled in. */
+  /** Submits the form that has the button `action=…`, or the first form, with the given fields. */
   async submit(page: Page, fields: Fields = {}, action?: string): Promise<Page> {
     const { $ } = page
     const forms = $('form')
@@ -66,7 +66,7 @@ export class EndUser {
     })
   }
 
-  /** Signs in, and agrees to whatever is asked, until the app is reached. */
+  /** Signs in and consents where asked, until the browser is redirected to the app. */
   async signInAndAgree(
     url: string | URL,
     { username = 'ada', password = PASSWORD }: { username?: string; password?: string } = {},
@@ -117,7 +117,7 @@ export class EndUser {
         status: response.status,
         headers: response.headers,
         html,
-        // Most pages are only passed through.
+        // Parsed on demand: most pages are only passed through.
         get $() {
           parsed ??= load(html)
           return parsed

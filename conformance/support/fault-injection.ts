@@ -6,14 +6,13 @@ import type { Mark, TokenInvariants } from './token-invariants.ts'
 
 const MOST_STATEMENTS = 50
 
-/** Does something on which the fault strikes. */
+/** Runs `work` with the fault injected. */
 type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result | Error; isStruck: boolean }>
 
 /**
- * Does the same again and again, with the fault at the first of its statements, then at the second, until there is
- * none to strike.
+ * Repeats an attempt with the fault at its first statement, then at its second, until it has no further statement.
  *
- * @param attempt returns what went against the promise, in words.
+ * @param attempt returns the violations of what must hold.
  */
 export async function atEveryStatement(
   { faultProxy, point, fault }: { faultProxy: FaultProxy; point: Point; fault: Fault },
@@ -33,26 +32,26 @@ export async function atEveryStatement(
     violations.push(...said.map((violation) => `${where}: ${violation}`))
     if (struck === undefined) return { statements: nth - 1, violations }
   }
-  return { statements: MOST_STATEMENTS, violations: [...violations, 'there is no end of statements'] }
+  return { statements: MOST_STATEMENTS, violations: [...violations, 'too many statements'] }
 }
 
 type Trial = Readonly<{
   grant: GrantInUse
   tokenInvariants: TokenInvariants
-  /** The server that the request is sent to, on the other side of the fault proxy. */
+  /** The URL of the server behind the fault proxy. */
   at: string
   strike: Strike
-  /** The fault is none that a client should notice. */
+  /** Whether clients must not notice the fault. */
   isHarmless?: boolean
-  /** Has the server answer again if the fault ended it; the client then got no answer at all. */
+  /** Starts the server again after a fault that ended it; the client then got no answer. */
   revive?: () => Promise<void>
 }>
 
 /**
- * Sends a token request into a fault, tries again as an honest client does, and judges what is left: no or one token
- * set, never half of one, never two; and the client gets somewhere.
+ * Sends a token request during a fault and retries it as a well-behaved client does. Expects no or one complete token
+ * set, never two, and tokens for the client in the end.
  *
- * @returns what went against the promise, in words.
+ * @returns the violations.
  */
 export async function checkTokenRequest({
   grant,
@@ -114,7 +113,7 @@ export function describeAnswer(answer: Answer | Error): string {
     : `${answer.status} ${answer.text.slice(0, 200)}`
 }
 
-/** RFC 9110 §15.6.4: what cannot be done now is 503, and says when to come back. */
+/** A failure must be a 503 with Retry-After (RFC 9110 §15.6.4). @returns the violation, if there is one. */
 export function findViolation(answer: Answer | Error, { mayFail }: { mayFail: boolean }): string | undefined {
   if (success(answer)) return undefined
   if (answer instanceof Error || !mayFail) return `got ${describeAnswer(answer)}`

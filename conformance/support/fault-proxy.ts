@@ -4,14 +4,14 @@ import { type Fault, type Point, ProxiedConnection, type Statement } from './pro
 export type { Fault, Point, Statement } from './proxied-connection.ts'
 
 type When = Readonly<{
-  /** Which of the statements that match, counted from now on; 1 is the next. */
+  /** The first matching statement to affect, counted from now on; 1 is the next. */
   nth?: number
-  /** How many in a row from there; then the trap is spent. */
+  /** How many matching statements to affect from there. */
   times?: number
 }>
 
 export type InjectedFault = Readonly<{
-  /** The statements that it struck so far. */
+  /** The statements affected so far. */
   struck: () => readonly string[]
   disarm: () => void
 }>
@@ -28,15 +28,15 @@ type Armed = {
 
 const everything: Filter = () => true
 
-/** What a server does on its own account, whatever is asked of it: hearing of changes, cleaning up, telling apps, looking whether all is well. */
+/** Statements of background jobs: change notifications, cleanup, deliveries, health checks. */
 export const isHousekeeping: Filter = ({ text }) =>
   /^\s*(listen|unlisten|notify|select 1\b)|_expired \*\/|\/\* (clock_read|uptime_beat|schema_served_from) |\/\* backchannel_logout_|\/\* mail_(claim|give_up|count) |_advisory_|from "signing_key"/i.test(
     text,
   )
 
 /**
- * The fault proxy between a server and Postgres, on which everything can happen that happens between the two. It carries one
- * statement of a connection after the other, so that a fault can strike a certain one.
+ * A proxy between a server and Postgres that can inject faults. It forwards the statements of a connection one at a
+ * time, so that a fault affects exactly one of them.
  */
 export class FaultProxy {
   readonly #to: { host: string; port: number }
@@ -54,7 +54,7 @@ export class FaultProxy {
     this.#server = createServer((incoming) => this.#accept(incoming))
   }
 
-  /** @returns the port at which the fault proxy starts. */
+  /** Starts to listen. @returns the port. */
   async open(): Promise<number> {
     await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done))
     const address = this.#server.address()
@@ -66,17 +66,17 @@ export class FaultProxy {
     return this.#to.port
   }
 
-  /** How many statements went along here. */
+  /** The number of statements so far. */
   get count(): number {
     return this.#count
   }
 
-  /** How many connections were made so far; a statement carries the number of its own. */
+  /** The number of connections so far; a statement has the number of its connection. */
   get connections(): number {
     return this.#connections
   }
 
-  /** Cuts every connection and refuses new ones: nobody is there. */
+  /** Closes every connection and refuses new ones. */
   block(): void {
     this.#isBlocked = true
     this.#cutAll()
@@ -86,26 +86,26 @@ export class FaultProxy {
     this.#isBlocked = false
   }
 
-  /** Packets are dropped: connections stay open, new ones open, and nothing is ever heard on any of them. */
+  /** Drops all packets: connections stay open and new ones open, but no data arrives. */
   blackhole(): void {
     this.#isBlackHole = true
     for (const connection of this.#proxied) connection.swallow()
   }
 
-  /** New connections work. The others stay dead without a word, as when a firewall between forgot them. */
+  /** Lets new connections work. Existing ones stay dead, as if a firewall had dropped their state. */
   restore(): void {
     this.#isBlackHole = false
   }
 
-  /** Tells every connection what Postgres tells it when an administrator shuts it down. */
+  /** Sends every connection the error of an administrator's shutdown (57P01). */
   terminateAll(): void {
     for (const connection of this.#proxied) connection.terminate('57P01')
   }
 
   /**
-   * Has a fault strike statements that match; everything but housekeeping does unless told otherwise.
+   * Injects a fault into matching statements; by default all but those of background jobs match.
    *
-   * @returns how to see whether it struck, and to take it away when it did not.
+   * @returns the statements affected so far, and how to remove the fault.
    */
   onStatement(
     point: Point,
@@ -125,7 +125,7 @@ export class FaultProxy {
     return { struck: () => armed.struck, disarm: () => this.#armed.delete(armed) }
   }
 
-  /** Notes the statements that go along while something is done. */
+  /** Records the statements during `work`. */
   async watch(work: () => Promise<unknown>, matches: Filter = everything): Promise<string[]> {
     const texts: string[] = []
     const watcher = (statement: Statement) => {

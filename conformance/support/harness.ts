@@ -1,3 +1,7 @@
+/**
+ * Support of the conformance tests: servers on databases of their own, browsers, clients, and faults between a server
+ * and its database. This file starts the servers. The tests use them over HTTP and create data with the admin API.
+ */
 import { execFile } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -13,28 +17,29 @@ import { createLog } from '../../src/log.ts'
 import { addMovableClock, removeMovableClock, useMovableClock } from './clock.ts'
 import { freePort, TEMPLATE_DATABASE } from './database-server.ts'
 
+/** The password of every test person. */
 export const PASSWORD = 'velvet kettle harbor nineteen'
 const ENCRYPTION_KEY = randomBytes(32).toString('base64')
 
 export type TestServer = RunningServer &
   Readonly<{
     issuer: string
-    /** What another instance or the command line needs to work on the same database. */
+    /** The environment for another instance, or the command line, on the same database. */
     env: Record<string, string>
-    /** Every log line so far, as text. */
+    /** The log so far. */
     logged: () => string
-    /** Every stored value of every table as text, bytes in hex, for looking for secrets. */
+    /** Every row of every table as text, bytes in hex, to search for secrets. */
     dump: () => Promise<string>
-    /** Stops this server, its further instances, and removes its database. */
+    /** Stops this server and its further instances, and removes the database. */
     remove: () => Promise<void>
-    /** Another instance on the same database (Postgres only). */
+    /** Starts another instance on the same database (Postgres only). */
     startAnother: (settings?: Record<string, string>) => Promise<RunningServer & { issuer: string }>
   }>
 
-/** Starts a real server on a database of its own. */
+/** Starts a server on a new database. */
 export async function startTestServer(
   settings: Record<string, string> = {},
-  /** Leads the server to its database by another fault proxy. */
+  /** Replaces the URL of the database, for example by that of a fault proxy. */
   reroute: (databaseUrl: string) => Promise<string> = async (url) => url,
 ): Promise<TestServer> {
   const database = isPglite ? await clonePglite() : await clonePostgres()
@@ -95,7 +100,7 @@ async function clonePostgres(): Promise<TestDatabase> {
   const name = `test_${randomUUID().replaceAll('-', '')}`
   const administration = new pg.Client(new URL('/postgres', server).href)
   await administration.connect()
-  // Only one clone can be made of a template at a time.
+  // Postgres copies a template for one connection at a time.
   await administration.query(`select pg_advisory_lock(1)`)
   await administration.query(`create database ${name} template ${TEMPLATE_DATABASE}`)
   await administration.query(`select pg_advisory_unlock(1)`)

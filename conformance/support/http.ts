@@ -4,33 +4,33 @@ import { expect } from 'vitest'
 import type { ClientDocument } from '../../src/admin/clients.ts'
 import { isPglite, type TestServer } from './harness.ts'
 
-/** An answer as it came over the wire, for what a well-behaved client library would never show. */
+/** A raw HTTP answer, with the details that client libraries hide. */
 export type Answer = Readonly<{
   status: number
   headers: Headers
   text: string
-  /** The JSON document, empty when the body is none. */
+  /** The JSON document; empty for any other body. */
   body: Record<string, unknown>
 }>
 
 export type Form = string | URLSearchParams | readonly (readonly [string, string])[] | Record<string, string>
 
-/** A stack, a path of the machine, SQL: what no answer shows. */
+/** Internal details that no answer may contain: stacks, paths, SQL. */
 export const INSIDE =
   /node_modules|file:\/\/|\/work\/|\.(ts|js):\d+|^\s+at |oidc_(token|client|grant|session|artifact)|\b(insert into|update|delete from)\s+"/im
 
 type Options = {
-  /** Who calls: with a secret by HTTP Basic, without one by `client_id` in the form. */
+  /** The client: authenticated by HTTP Basic, or a public client named by `client_id`. */
   as?: Pick<ClientDocument, 'client_id' | 'client_secret'> | undefined
   headers?: Record<string, string>
 }
 
-/** Posts a form, as apps and devices do. */
+/** Posts a form. */
 export async function post(url: string, form: Form, options: Options = {}): Promise<Answer> {
   return await send(url, posting(form, options))
 }
 
-/** The request of {@link post}, to be sent another way. */
+/** The request that {@link post} sends. */
 export function posting(form: Form, { as: caller, headers = {} }: Options = {}): RequestInit {
   const body = new URLSearchParams(form as string)
   if (caller && caller.client_secret === undefined && !body.has('client_id'))
@@ -46,21 +46,21 @@ export function posting(form: Form, { as: caller, headers = {} }: Options = {}):
   }
 }
 
-/** Sends anything, follows nothing, and checks what holds for every answer of a server that is well. */
+/** Sends a request without following redirects. Expects no 5xx status and no internal details. */
 export async function send(url: string, init: RequestInit = {}): Promise<Answer> {
   const answer = await exchange(url, init)
   expectDiscreet(answer)
   return answer
 }
 
-/** Sends anything, follows nothing, and takes whatever a server answers that may be unwell. */
+/** Sends a request without following redirects, and accepts any answer. */
 export async function exchange(url: string, init: RequestInit = {}): Promise<Answer> {
   const response = await fetch(url, { redirect: 'manual', ...init })
   const text = await response.text()
   return { status: response.status, headers: response.headers, text, body: parse(text) }
 }
 
-/** ASVS 16.5.1: no answer is a crash, and none shows a stack, SQL or a path of the machine. */
+/** Expects no 5xx status, and no stack, SQL or path in the answer (ASVS 16.5.1). */
 export function expectDiscreet({ status, text }: Pick<Answer, 'status' | 'text'>): void {
   expect(status, text).toBeLessThan(500)
   expect(text).not.toMatch(INSIDE)
@@ -80,12 +80,12 @@ export function statuses(answers: readonly Answer[]): Record<number, number> {
   return counts
 }
 
-/** Changes the database of a test server behind its back (Postgres only): to let time pass. */
+/** Runs SQL in the database of a test server, for example to move times (Postgres only). */
 export async function sql(server: TestServer, statement: string, values: unknown[] = []): Promise<number> {
   return (await query(server, statement, values)).rowCount ?? 0
 }
 
-/** What the database of a test server holds (Postgres only). */
+/** Queries the database of a test server (Postgres only). */
 export async function rows<Row extends pg.QueryResultRow>(
   server: TestServer,
   statement: string,
@@ -108,7 +108,7 @@ async function query<Row extends pg.QueryResultRow>(
   }
 }
 
-/** Makes every device wait long enough for its next poll; the embedded database has to sit it out. */
+/** Lets the poll interval of every device pass: by SQL, or on the embedded database by waiting. */
 export async function letPollIntervalPass(server: TestServer): Promise<void> {
   if (isPglite) await pause(5_200)
   else await sql(server, `update oidc_token set polled_at = polled_at - interval '1 hour'`)

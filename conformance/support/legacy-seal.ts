@@ -1,6 +1,6 @@
 import { createCipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 
-/** Seals a value as servers did before sealed values were bound to their rows: only the purpose is authenticated. */
+/** Seals a value in the format before values were bound to their rows: only the purpose is authenticated. */
 export function sealLegacy(masterKey: Buffer, clear: string, purpose: string): Buffer {
   const key = Buffer.from(hkdfSync('sha256', masterKey, Buffer.alloc(0), 'sallyport seal', 32))
   const keyId = createHash('sha256').update(key).digest().subarray(0, 4)

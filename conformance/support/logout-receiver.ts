@@ -8,10 +8,10 @@ import type { TestServer } from './harness.ts'
 /** A logout token as it arrived at one of the paths. */
 export type Received = Readonly<{ path: string; token: string; claims: JWTPayload; contentType: string }>
 
-/** How a path answers; what is not told otherwise answers 200. */
+/** How a path answers; the default is 200. */
 export type Behaviour = (response: ServerResponse, attempt: number) => void
 
-/** Every answer has a place to go to, which is followed by nobody. */
+/** Answers with a status, and a `Location` that the server must not follow. */
 export const answer =
   (status: number): Behaviour =>
   (response) =>
@@ -20,7 +20,7 @@ export const hang: Behaviour = () => {}
 export const breakOff: Behaviour = (response) => void response.destroy()
 export const neverEnd: Behaviour = (response) => void response.writeHead(500).write('x')
 
-/** Behaves like that at first, and answers as it should from the second attempt on. */
+/** Applies a behaviour to the first attempt and answers 200 to later ones. */
 export const firstly =
   (behaviour: Behaviour): Behaviour =>
   (response, attempt) =>
@@ -28,16 +28,16 @@ export const firstly =
 
 export type LogoutReceiver = Readonly<{
   url: string
-  /** What arrived, in order. */
+  /** The logout tokens of a path, in order of arrival. */
   at: (path: string) => Received[]
-  /** Waits until so many arrived at a path. */
+  /** Waits for a number of logout tokens at a path. */
   expect: (path: string, count?: number, seconds?: number) => Promise<Received[]>
   behave: (path: string, behaviour: Behaviour) => void
   open: () => Promise<void>
   close: () => Promise<void>
 }>
 
-/** The back-channel logout endpoints of apps, on this machine; each path is another app's. */
+/** A local server with the back-channel logout endpoint of each app at a separate path. */
 export async function startLogoutReceiver(): Promise<LogoutReceiver> {
   const received: Received[] = []
   const behaviours = new Map<string, Behaviour>()

@@ -4,19 +4,19 @@ import { join } from 'node:path'
 import { expect, vi } from 'vitest'
 import { freePort } from './database-server.ts'
 
-/** A mail as a mail program shows it. */
+/** A parsed mail. */
 export type Mail = Readonly<{
   to: string
   headers: ReadonlyMap<string, string>
   subject: string
   text: string
   html: string
-  /** The secret path behind the link, if there is one. */
+  /** The path of the link with its secret, if there is one. */
   link: string | undefined
   raw: string
 }>
 
-/** Reads what nodemailer composes: two alternatives, quoted-printable or base64, headers folded and encoded. */
+/** Parses a mail of nodemailer: two alternatives, quoted-printable or base64, with folded and encoded headers. */
 export function parseMail(raw: string): Mail {
   const [head = '', ...rest] = raw.split('\r\n\r\n')
   const headers = headersOf(head)
@@ -76,10 +76,10 @@ function decodeWords(value: string): string {
     )
 }
 
-/** Waits for mail to an address, and gives what arrived for it so far. */
+/** Waits for a number of mails to an address. @returns all mails to it. */
 type ExpectMail = (to: string, count?: number, seconds?: number) => Promise<Mail[]>
 
-/** The folder that a server without a mail server writes into. */
+/** Reads the folder that receives the mails of a server without SMTP. */
 export function readOutbox(dataDir: string): { all: () => Promise<Mail[]>; expect: ExpectMail } {
   const folder = join(dataDir, 'outbox')
   async function all(): Promise<Mail[]> {
@@ -106,15 +106,15 @@ export type MailServer = Readonly<{
   url: string
   all: () => Mail[]
   expect: ExpectMail
-  /** What is answered to a recipient; undefined: the mail is taken. */
+  /** Sets the answer to RCPT; with undefined, the mail is accepted. */
   refuse: (answer: string | undefined) => void
-  /** Takes the mail, and says nothing more about it. */
+  /** Sets whether the server leaves an accepted mail without an answer. */
   hang: (isHanging: boolean) => void
   open: () => Promise<void>
   close: () => Promise<void>
 }>
 
-/** The least of a mail server (RFC 5321) that a client needs, on this machine. */
+/** A minimal local SMTP server (RFC 5321). */
 export async function startMailServer(): Promise<MailServer> {
   const port = await freePort()
   const mails: Mail[] = []

@@ -6,18 +6,18 @@ import type { Tab } from './browser.ts'
 
 const PHONE = { width: 360, height: 740 }
 export const DESKTOP = { width: 1280, height: 800 }
-/** WCAG 2.2 §1.4.10: what a desktop shows at 400 %. */
+/** The viewport of a desktop at 400 % zoom (WCAG 2.2 §1.4.10). */
 export const NARROWEST = { width: 320, height: 640 }
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 export const MOST_BYTES = 30_000
 const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
 
 /**
- * Expects the page that the tab shows to fit phone and desktop in light and dark, to be readable by all, and to be
- * small and made of nothing but itself.
+ * Expects a page to fit phone and desktop in light and dark, to pass axe, to be small, and to load nothing from other
+ * origins.
  *
- * @param name of the screenshots.
- * @param origins that may be asked for something on the way to the page.
+ * @param name the name of the screenshots.
+ * @param origins the origins that requests may go to, redirects included.
  */
 export async function expectGoodPage(
   { page, consoleErrors, requested }: Tab,
@@ -46,22 +46,22 @@ export async function expectGoodPage(
   expect(await page.evaluate<number>(BYTES_LOADED)).toBeLessThan(MOST_BYTES)
 }
 
-/** For people who look at pages: `SCREENSHOTS=on npx vitest run --project browser`. */
+/** Saves a screenshot when asked: `SCREENSHOTS=on npx vitest run --project browser`. */
 export async function takeScreenshot(page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS === 'on')
     await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, fullPage: true })
 }
 
-/** @param rules alone, where a page was looked at already and only its colours are others. */
+/** @param rules restricts the check, for a page that was checked before in other colours. */
 export async function findAxeFaults(page: Page, rules?: readonly string[]): Promise<string[]> {
-  // Half a megabyte: once a page, however often it is looked at.
+  // Half a megabyte: loaded once a page.
   if (!(await page.evaluate<boolean>(`'axe' in window`))) await page.evaluate(AXE)
   const runOnly = rules ? { type: 'rule', values: rules } : { type: 'tag', values: RULES }
   return await page.evaluate<string[]>(`axe.run(${JSON.stringify({ runOnly })}).then((found) =>
     [...found.violations, ...found.incomplete].flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ': ' + html)))`)
 }
 
-/** What a person would trip over: scrolling sideways, targets smaller than a finger, fields that a phone zooms into. */
+/** Finds layout faults: horizontal scrolling, targets below 44 px, text that phones zoom into. */
 export const findLayoutFaults = (page: Page) =>
   page.evaluate<string[]>(`(() => {
     const all = (selector) => [...document.querySelectorAll(selector)]
@@ -79,7 +79,7 @@ export const findLayoutFaults = (page: Page) =>
     return faults
   })()`)
 
-/** The page and everything on it, whether it came from the cache or not. */
+/** The size of the page and its resources, cached ones included. */
 export const BYTES_LOADED = `['navigation', 'resource']
   .flatMap((type) => performance.getEntriesByType(type))
   .reduce((bytes, { encodedBodySize }) => bytes + encodedBodySize, 0)`

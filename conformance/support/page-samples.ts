@@ -214,7 +214,7 @@ const LOGOUT: Pages['logout'] = {
   accountLabel: 'ada',
 }
 
-/** Pages as people meet them, and as nobody should. Each is looked at on its own. */
+/** Pages with typical and with hostile values. Each is checked separately. */
 export const SAMPLES: Record<string, Sample> = {
   'sample-account': { name: 'account', values: RICH },
   'sample-account-empty': { name: 'account', values: { ...ACCOUNT, browsers: [], email: undefined } },

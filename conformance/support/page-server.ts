@@ -10,14 +10,15 @@ import { loadMessages } from '../../src/ui/messages.ts'
 import { compileTemplates } from '../../src/ui/templates.ts'
 import type { Pages } from '../../src/ui/view-models.ts'
 
-/** A page with what it shows. */
+/** A page with its values. */
 export type Sample = { [Name in keyof Pages]: { name: Name; values: Pages[Name] } }[keyof Pages]
 
 export type PageServer = Readonly<{ origin: string; close: () => Promise<void> }>
 
 /**
- * Serves pages with values of the test's own, each at the path of its name: what takes a person months to gather, and
- * what none should have. `?ui_locales=` asks for a language. Reaches past the server's HTTP to the drawing of pages alone, with the headers of every answer.
+ * Serves pages with given values, each at the path of its name: values that a real account gathers over months, and
+ * hostile ones. `?ui_locales=` selects a language. It uses the rendering of the server, with its security headers,
+ * without the rest.
  */
 export async function startPageServer(
   samples: Record<string, Sample>,

@@ -1,18 +1,18 @@
 /**
- * As much of the frontend/backend protocol as is needed to know where a statement starts, what it says and where its
- * answer ends, and to answer in the place of Postgres.
+ * The part of the frontend/backend protocol that a proxy needs to find statements and their answers, and to answer in
+ * place of Postgres.
  *
  * @see https://www.postgresql.org/docs/18/protocol-message-formats.html
  */
 export type Message = Readonly<{ type: string; bytes: Buffer }>
 
-/** What ReadyForQuery says: idle, in a transaction, in a failed transaction. */
+/** The status in ReadyForQuery: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = 'I' | 'T' | 'E'
 
 const TYPE_BYTES = 1
 const LENGTH_BYTES = 4
 
-/** Cuts a stream into messages. The first message of a frontend has no type; it is given as ''. */
+/** Splits a stream into messages. The first message of a frontend has no type; its type is ''. */
 export function createMessageReader({ startsUntyped }: { startsUntyped: boolean }) {
   let rest: Buffer = Buffer.alloc(0)
   let isUntyped = startsUntyped
@@ -31,7 +31,7 @@ export function createMessageReader({ startsUntyped }: { startsUntyped: boolean 
   }
 }
 
-/** The zero-terminated strings that a message's body starts with. */
+/** The first zero-terminated strings of a message's body. */
 export function stringsOf({ bytes }: Message, count: number): string[] {
   const strings: string[] = []
   let start = TYPE_BYTES + LENGTH_BYTES
@@ -43,7 +43,7 @@ export function stringsOf({ bytes }: Message, count: number): string[] {
   return strings
 }
 
-/** The kind and name that a Close message ends: 'S' for a prepared statement, 'P' for a portal. */
+/** The kind and name in a Close message: 'S' is a prepared statement, 'P' a portal. */
 export function closedBy({ bytes }: Message): { kind: string; name: string } {
   const start = TYPE_BYTES + LENGTH_BYTES
   return {

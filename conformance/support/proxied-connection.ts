@@ -12,34 +12,34 @@ import {
   type TransactionStatus,
 } from './postgres-wire.ts'
 
-/** What a server asks of Postgres in one go: a simple Query, or an extended one up to its Sync. */
+/** A simple Query, or an extended query up to its Sync. */
 export type Statement = Readonly<{
-  /** The SQL; of a prepared statement too, whose text is on the wire only once a connection. */
+  /** The SQL, also of a prepared statement, whose text is sent only once a connection. */
   text: string
-  /** The connection that it came on: a number that grows. */
+  /** The number of the connection, counted from 1. */
   connection: number
 }>
 
-/** Before Postgres sees the statement, or after it executed it: only then the work is done, and nobody knows. */
+/** Before Postgres receives the statement, or after Postgres executed it, while the server does not know the result. */
 export type Point = 'before' | 'after'
 
 export type Fault =
   /**
-   * An error in place of the answer. After the statement it is a lie for codes that promise a rollback: worse than
-   * any Postgres, and what must hold holds even so. Class 57P ends the connection.
+   * An error in place of the answer. After the statement, codes that promise a rollback are wrong, which no Postgres
+   * does; the guarantees must hold even then. Class 57P ends the connection.
    */
   | Readonly<{ kind: 'error'; sqlState: string }>
   | Readonly<{ kind: 'delay'; milliseconds: number }>
   /** Like a delay, until the promise resolves. */
   | Readonly<{ kind: 'hold'; until: Promise<unknown> }>
-  /** The connection is gone without a word. What is done meanwhile is over before either side notices. */
+  /** Closes the connection. `meanwhile` completes before either side notices. */
   | Readonly<{ kind: 'drop'; meanwhile?: () => Promise<void> }>
 
 const ENDS_TRANSACTION = /^\s*(commit|end|rollback|abort)\b(?!\s+to\b)/i
-/** What of an answer comes before a statement is executed, and is true of one that fails in it. */
+/** The messages of an answer that precede execution: they are sent also when execution fails. */
 const BEFORE_EXECUTION = ['1', '2', '3', 't', 'T', 'n']
 
-/** One connection of a server to Postgres. */
+/** A connection of a server to Postgres. */
 export class ProxiedConnection {
   readonly #incoming: Socket
   readonly #outgoing: Socket
@@ -48,11 +48,11 @@ export class ProxiedConnection {
   readonly #waiting: Message[][] = []
   readonly #prepared = new Map<string, string>()
   #gathered: Message[] = []
-  /** Takes the messages of the answer to the statement that Postgres is working on. */
+  /** Resolves with the answer to the running statement. */
   #answered: ((answer: Message[] | undefined) => void) | undefined
   #answer: Message[] = []
   #status: TransactionStatus = 'I'
-  /** The server was told of an error in a transaction that Postgres knows nothing of. */
+  /** Whether the server received an error in a transaction that is intact in Postgres. */
   #isFailed = false
   #isCarrying = false
   #isSwallowed = false
@@ -80,7 +80,7 @@ export class ProxiedConnection {
       if (!this.#isSwallowed) for (const message of fromPostgres(chunk)) this.#hearPostgres(message)
     })
     incoming.on('close', () => {
-      // Postgres would not hear through a black hole that the server gave up.
+      // A black hole also hides from Postgres that the server closed the connection.
       if (!this.#isSwallowed) outgoing.destroy()
     })
     outgoing.on('close', () => {
@@ -137,13 +137,13 @@ export class ProxiedConnection {
         void this.#carryOn()
         return
       default:
-        // Start-up, passwords, goodbye.
+        // Start-up, passwords, Terminate.
         this.#outgoing.write(message.bytes)
     }
   }
 
   #hearPostgres(message: Message): void {
-    // Notices, notifications and parameters come when they come; anything does while nothing is asked.
+    // Notices, notifications and parameters arrive at any time.
     const isUnasked = this.#answered === undefined || ['N', 'A'].includes(message.type)
     if (isUnasked || message.type === 'S') {
       this.#send([message])
@@ -207,7 +207,7 @@ export class ProxiedConnection {
     }
   }
 
-  /** Answers with an error as Postgres would, and keeps Postgres at what the server then believes. */
+  /** Answers with an error as Postgres would, and brings the transaction in Postgres to the same state. */
   async #fail(
     sqlState: string,
     answer: Message[],
@@ -221,13 +221,13 @@ export class ProxiedConnection {
     const isOver = !wasInTransaction || ENDS_TRANSACTION.test(text)
     if (isOver && this.#status !== 'I') await this.#ask(simpleQuery('rollback'))
     this.#isFailed = !isOver
-    // A statement fails while it is executed: that it was parsed and bound has been said before.
+    // A statement fails in execution, after it was parsed and bound.
     this.#send(answer.filter(({ type }) => BEFORE_EXECUTION.includes(type)))
     this.#write(errorResponse('ERROR', sqlState, `a fault of the test, ${sqlState}`))
     this.#write(readyForQuery(isOver ? 'I' : 'E'))
   }
 
-  /** In a failed transaction everything is refused but its end, which undoes it. */
+  /** In a failed transaction, refuses all statements but its end, which rolls it back. */
   async #refuse({ text }: Statement): Promise<void> {
     if (/^\s*(commit|end|rollback|abort)\b/i.test(text)) {
       this.#isFailed = false
@@ -240,7 +240,7 @@ export class ProxiedConnection {
     this.#write(readyForQuery('E'))
   }
 
-  /** @returns the whole answer, undefined when the connection is lost. */
+  /** @returns the complete answer; undefined when the connection is lost. */
   async #ask(question: Buffer): Promise<Message[] | undefined> {
     if (this.#outgoing.destroyed) return undefined
     const { promise, resolve } = Promise.withResolvers<Message[] | undefined>()

@@ -2,12 +2,12 @@ import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'vitest'
 
-/** What came back over one connection, and what became of that. */
+/** The answers over one connection, and whether the server closed it. */
 export type RawExchange = Readonly<{
   /** The answers, in order. */
   answers: readonly RawAnswer[]
   text: string
-  /** From the first byte sent until the server hung up, or until it was waited for no longer. */
+  /** From the first byte sent until the server closed the connection, or until the time limit. */
   milliseconds: number
   isClosed: boolean
 }>
@@ -15,15 +15,15 @@ export type RawExchange = Readonly<{
 export type RawAnswer = Readonly<{ status: number; headers: Headers; body: string }>
 
 type Options = {
-  /** How long to wait for the server to hang up. */
+  /** How long to wait for the server to close the connection. */
   withinMilliseconds?: number
-  /** Sends this many more, one after the other, with a pause before each. */
+  /** Sends a chunk at each interval. */
   drip?: { chunk: string; everyMilliseconds: number }
 }
 
 /**
- * Writes bytes as they are, for what no HTTP library sends: broken requests, half of one, two at once. Reads until the
- * server hangs up, or the time is over.
+ * Sends bytes that no HTTP library would send: malformed, partial or pipelined requests. Reads until the server closes
+ * the connection, or until the time limit.
  */
 export async function sendRaw(
   url: string,
@@ -35,7 +35,7 @@ export async function sendRaw(
   const chunks: Buffer[] = []
   const startedAt = performance.now()
   socket.on('data', (chunk) => chunks.push(chunk))
-  // The server may reset the connection of somebody who still writes.
+  // The server may reset the connection while it is written to.
   socket.on('error', () => {})
   const closed = new Promise<true>((done) => socket.once('close', () => done(true)))
   socket.write(bytes)
@@ -49,13 +49,13 @@ export async function sendRaw(
   return { answers: parseAnswers(text), text, milliseconds: performance.now() - startedAt, isClosed }
 }
 
-/** The head of a request with these headers, and `Host`. */
+/** The head of a request with `Host` and the given headers. */
 export function head(requestLine: string, headers: Record<string, string> = {}): string {
   const all = Object.entries({ Host: 'localhost', ...headers })
   return [requestLine, ...all.map((header) => header.join(': ')), '', ''].join('\r\n')
 }
 
-/** ASVS 3.4: what every answer carries, whoever gives it. */
+/** Expects the security headers of every answer (ASVS 3.4). */
 export function expectSafeHeaders({ headers, status }: Pick<RawAnswer, 'headers' | 'status'>): void {
   const policy = headers.get('content-security-policy') ?? ''
   for (const directive of ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", 'form-action '])

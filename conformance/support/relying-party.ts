@@ -2,23 +2,23 @@ import * as client from 'openid-client'
 
 export const CALLBACK = 'https://app.example.test/callback'
 
-/** An app that uses openid-client, as apps do. */
+/** A client that uses openid-client. */
 export type RelyingParty = Readonly<{
   config: client.Configuration
-  /** An authorization request and what redeeming its answer needs. */
+  /** Creates an authorization request with state, nonce and PKCE. */
   request(parameters?: Record<string, string>): Promise<AuthorizationRequest>
 }>
 
 export type AuthorizationRequest = Readonly<{
   url: URL
   verifier: string
-  /** Redeems the code that a person was sent back with; checks state, iss, nonce and the ID token. */
+  /** Redeems the code of a callback; checks state, iss, nonce and the ID token. */
   redeem(
     callback: URL | undefined,
   ): Promise<client.TokenEndpointResponse & client.TokenEndpointResponseHelpers>
 }>
 
-/** Discovers the server and makes an app of a registered client. */
+/** Configures openid-client for a registered client by discovery. */
 export async function createRelyingParty(
   issuer: string,
   { client_id, client_secret }: { client_id: string; client_secret?: string | undefined },

@@ -7,10 +7,11 @@ import type { TokenInvariants } from './token-invariants.ts'
 const PAUSE_MILLISECONDS = 50
 
 /**
- * Sends a token request until it has tokens: again after a 503, afresh where the answer to a code was lost.
+ * Sends a token request until it succeeds: again after a 503, with a new grant after `invalid_grant` when the answer to
+ * the first request was lost.
  *
- * @returns the answer with tokens, and how often it had to start afresh.
- * @throws when a server says something else, or `withinMilliseconds` have passed.
+ * @returns the successful answer, and how many new grants it took.
+ * @throws for any other answer, and after `withinMilliseconds`.
  */
 export async function getTokens(
   grant: GrantInUse,
@@ -46,7 +47,7 @@ export async function getTokens(
   }
 }
 
-/** People who meet a page that says "not now" try again, too. */
+/** Gets a new grant; repeats failed attempts until the deadline. */
 async function prepareAgain(grant: GrantInUse, deadline: number): Promise<TokenRequest> {
   for (;;) {
     try {

@@ -7,8 +7,8 @@ const FIRST_LETTER = 'א'.codePointAt(0) ?? 0
 const LETTERS = 22
 
 /**
- * A folder as an operator might have one, with a language that is written from right to left: English, letter by
- * letter in Hebrew, so that every message is there and as long as it is in English.
+ * Creates an operator's folder with a right-to-left language: English with each letter replaced by a Hebrew one, so
+ * that every message exists and has its length in English.
  *
  * @returns the folder, for `TEMPLATES_DIR`.
  */
@@ -17,7 +17,7 @@ export function createRightToLeftFolder(): string {
   const english: Record<string, string> = JSON.parse(readFileSync(ENGLISH, 'utf8'))
   const written = Object.entries(english).map(([key, message]) => [
     key,
-    // Choices of a plural are left as they are: they are words of the syntax.
+    // Messages with plurals stay: their choices are words of the syntax.
     message.includes('plural') ? message : message.replace(/\{[^}]*\}|<[^>]*>|[a-z]/gi, toRightToLeft),
   ])
   mkdirSync(join(folder, 'locales'))

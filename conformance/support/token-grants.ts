@@ -6,22 +6,22 @@ import { PASSWORD, type TestServer } from './harness.ts'
 import { type Answer, exchange, posting } from './http.ts'
 import type { TokenInvariants } from './token-invariants.ts'
 
-/** Longer than any timeout of a server that answers 503 in time; a client would give up here. */
+/** The timeout of a client: longer than any timeout after which a server answers 503. */
 const PATIENCE_MILLISECONDS = 10_000
 
-/** A token request that has all it needs to succeed once. */
+/** A token request that can succeed once. */
 export type TokenRequest = Readonly<{
-  /** The code, device code or refresh token that it spends. */
+  /** The code, device code or refresh token of the request. */
   spends: string
-  /** Sends it, the same each time. Rejects when the server is gone, or does not answer within 10 s. */
+  /** Sends the same request each time. Rejects when the server does not answer within 10 s. */
   send: (at: string) => Promise<Answer>
 }>
 
-/** One of the grants that people's tokens come from. */
+/** A grant type of an end-user's tokens, with a client that uses it. */
 export type GrantInUse = Readonly<{
-  /** Whether the same request again, within seconds, gets the same answer again: only a refresh does. */
+  /** Whether a repeated request gets the same answer for some seconds: only a refresh does. */
   isRepeatable: boolean
-  /** Goes all the way to a request that can be sent, at the server that is well. */
+  /** Prepares a token request at the server without faults. */
   prepare: () => Promise<TokenRequest>
   refresh: (refreshToken: string, at: string) => Promise<Answer>
   revoke: (token: string, at: string) => Promise<Answer>
@@ -34,7 +34,7 @@ export type GrantsInUse = Readonly<Record<(typeof GRANT_NAMES)[number], GrantInU
 
 type Caller = NonNullable<Parameters<typeof posting>[1]>['as']
 
-/** The three grants, each used by a client of its own and by a person who stays signed in. */
+/** The three grants, each with its client, for a person who stays signed in. */
 export async function createGrantsInUse(
   server: TestServer,
   tokenInvariants: TokenInvariants,
@@ -51,7 +51,7 @@ export async function createGrantsInUse(
   const send = (url: string, form: Record<string, string>, as: Caller) =>
     exchange(url, { ...posting(form, { as }), signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) })
 
-  /** What every client does with its tokens. */
+  /** The requests of a client with its tokens. */
   const useOf = (as: Caller) => ({
     async refresh(refresh_token: string, at: string) {
       tokenInvariants.present(refresh_token)
@@ -94,14 +94,14 @@ export async function createGrantsInUse(
         const poll = () => send(`${at}/token`, form, tv)
         const answer = await poll()
         if (answer.body.error !== 'slow_down') return answer
-        // It would wait and poll again (RFC 8628 §3.5); here the time is let pass.
+        // A device waits and polls again (RFC 8628 §3.5); here the database moves the time.
         await tokenInvariants.change(`update oidc_token set polled_at = polled_at - interval '1 hour'`)
         return await poll()
       },
     }
   }
 
-  // The person has one browser, and does one thing in it after the other.
+  // The person has one browser: preparations run one after another.
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = (prepare: () => Promise<TokenRequest>) => () => {
     const prepared = last.then(prepare, prepare)

@@ -3,29 +3,29 @@ import pg from 'pg'
 import { type Tokens, tokensOf } from './code-flow.ts'
 import type { Answer } from './http.ts'
 
-/** The numbers under which the database keeps tokens. */
+/** The kinds of tokens by their number in the database. */
 const KINDS = { 1: 'access', 2: 'code', 3: 'refresh', 5: 'device' } as const
 
 type Kind = (typeof KINDS)[keyof typeof KINDS]
 type Row = Readonly<{ hash: string; kind: Kind; isLive: boolean; isSpent: boolean }>
 
-/** The moment from which tokens are new. */
+/** The tokens that existed at a moment. */
 export type Mark = Readonly<{ known: ReadonlySet<string> }>
 
 export type TokenInvariants = ReturnType<typeof createTokenInvariants>
 
 /**
- * Knows every token that any answer ever carried, and what the database must therefore hold: what the clients hold is
- * good, and nothing else is.
+ * Records the tokens of every answer and compares them with the database: a token that a client holds must be active,
+ * and no other token may be.
  *
- * @param databaseUrl leads straight to Postgres, past every fault.
+ * @param databaseUrl the URL of Postgres itself, without a fault proxy.
  */
 export function createTokenInvariants(databaseUrl: string) {
-  // A pool, for it connects anew when Postgres was restarted.
+  // A pool reconnects after Postgres was restarted.
   const client = new pg.Pool({ connectionString: databaseUrl, max: 1 })
   client.on('error', () => {})
   const carried = new Set<string>()
-  /** Carried, and neither spent nor ended since, each with what it is. */
+  /** The tokens of answers that are neither spent nor revoked, with their kind. */
   const held = new Map<string, Kind>()
 
   async function rows(): Promise<Row[]> {
@@ -47,14 +47,14 @@ export function createTokenInvariants(databaseUrl: string) {
   }
 
   return {
-    /** Notes the tokens of an answer, if it carried any. */
+    /** Records the tokens of an answer. */
     record(answer: Pick<Answer, 'body'>): Tokens {
       const tokens = tokensOf(answer)
       for (const [kind, token] of [
         ['access', tokens.accessToken],
         ['refresh', tokens.refreshToken],
       ] as const) {
-        // A token that was presented may be carried again; it is spent all the same.
+        // A repeated answer may contain a token that was presented meanwhile and is spent.
         if (token === '' || carried.has(hashOf(token))) continue
         carried.add(hashOf(token))
         held.set(hashOf(token), kind)
@@ -62,7 +62,7 @@ export function createTokenInvariants(databaseUrl: string) {
       return tokens
     },
 
-    /** Notes that a refresh token is used: from here on its successor counts, whoever has it. */
+    /** Records that a refresh token is used: from now on its successor counts. */
     present(refreshToken: string): void {
       held.delete(hashOf(refreshToken))
     },
@@ -71,14 +71,13 @@ export function createTokenInvariants(databaseUrl: string) {
       return { known: new Set((await rows()).map(({ hash }) => hash)) }
     },
 
-    /** Whether a code or token was used, as the database has it. */
+    /** Whether a code or token is spent in the database. */
     async isSpent(token: string): Promise<boolean> {
       return (await rows()).find(({ hash }) => hash === hashOf(token))?.isSpent ?? false
     },
 
     /**
-     * The tokens that came to be since and are good. Orphans were carried by no answer: nobody has them, and nobody
-     * will.
+     * Counts the active tokens created since a mark. Orphans are those that no answer contained.
      */
     async createdSince({ known }: Mark): Promise<{ access: number; refresh: number; orphans: number }> {
       const born = (await rows()).filter(({ hash, isLive }) => isLive && !known.has(hash))
@@ -89,7 +88,7 @@ export function createTokenInvariants(databaseUrl: string) {
       return { access: access.length, refresh: refresh.length, orphans: orphans.length }
     },
 
-    /** What clients hold and the database does not have as good; each is told once. */
+    /** Tokens that clients hold and that are not active in the database; each is returned once. */
     async lost(): Promise<string[]> {
       const live = new Set((await rows()).flatMap(({ hash, isLive }) => (isLive ? [hash] : [])))
       const missing = [...held].filter(([hash]) => !live.has(hash))
@@ -97,12 +96,12 @@ export function createTokenInvariants(databaseUrl: string) {
       return missing.map(([hash, kind]) => `${kind} token ${hash.slice(0, 8)}`)
     },
 
-    /** Forgets what clients hold, after it was ended on purpose. */
+    /** Forgets the tokens of clients after a deliberate revocation. */
     release(): void {
       held.clear()
     },
 
-    /** Changes the database behind the servers' back: to let time pass. */
+    /** Runs SQL in the database, for example to move times. */
     async change(statement: string): Promise<void> {
       await client.query(statement)
     },
