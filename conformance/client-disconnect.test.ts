@@ -51,7 +51,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
       ...posting({ grant_type: 'refresh_token', refresh_token }, { as: app.client }),
       signal: leaving.signal,
     }).catch(() => {})
-    await vi.waitFor(() => expect(injected.struck()).toHaveLength(1), { timeout: 10_000 })
+    await vi.waitFor(() => expect(injected.affected()).toHaveLength(1), { timeout: 10_000 })
     leaving.abort()
     await sent
     // After this answer the instance has seen the disconnect.

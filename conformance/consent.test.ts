@@ -247,7 +247,7 @@ test.skipIf(isPglite)(
       ({ text }) => text.includes('session_find'),
     )
     const answering = ada.submit(consent, {}, 'approve')
-    while (injected?.struck().length === 0) await pause(10)
+    while (injected?.affected().length === 0) await pause(10)
     await pause(300)
     await slow.admin.users.signOut({ username: 'ada' })
     const { leftTo } = await answering

@@ -262,11 +262,11 @@ describe('what happens and its event are both there or neither', () => {
       let happened = 0
       const { statements, violations } = await atEveryStatement(
         { faultProxy, point, fault },
-        async (strike) => {
+        async (withFault) => {
           const prepare = deeds[name]
           if (!prepare) throw new Error(`nothing is called ${name}`)
           const { act, done, type, about, values } = await prepare()
-          await strike(act)
+          await withFault(act)
           const isDone = await count(done, values)
           const recorded = await count(`event where type = '${type}' and ${about}`, values)
           if (isDone > 0) happened++
@@ -274,7 +274,7 @@ describe('what happens and its event are both there or neither', () => {
         },
       )
       expect(violations).toEqual([])
-      // Without a fault it happens; had it always happened, no fault would have struck what matters.
+      // Without a fault it happens; had it always happened, no fault would have affected what matters.
       expect(happened).toBeGreaterThan(0)
       expect(statements).toBeGreaterThan(0)
       if (point === 'before') expect(happened).toBeLessThanOrEqual(statements)

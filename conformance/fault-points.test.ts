@@ -72,8 +72,9 @@ describe('when the database fails', () => {
         async ([, fault]) => {
           const grant = grants[name]
           const isHarmless = fault.kind === 'delay'
-          const { statements, violations } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
-            checkTokenRequest({ grant, tokenInvariants, at, strike, isHarmless }),
+          const { statements, violations } = await atEveryStatement(
+            { faultProxy, point, fault },
+            (withFault) => checkTokenRequest({ grant, tokenInvariants, at, withFault, isHarmless }),
           )
           expect(violations).toEqual([])
           expect(statements).toBeGreaterThan(0)
@@ -115,7 +116,7 @@ describe('when the database fails', () => {
       async ([, fault]) => {
         const { statements, violations } = await atEveryStatement(
           { faultProxy, point, fault },
-          async (strike) => {
+          async (withFault) => {
             const mark = await tokenInvariants.mark()
             const { spends: token } = await grants.refresh.prepare()
             const said: string[] = []
@@ -125,8 +126,8 @@ describe('when the database fails', () => {
               if (access + refresh > 0)
                 said.push(`${when}, and ${access} access and ${refresh} refresh tokens live`)
             }
-            const { result: first, isStruck } = await strike(() => grants.refresh.revoke(token, at))
-            const wrong = findViolation(first, { mayFail: isStruck })
+            const { result: first, isAffected } = await withFault(() => grants.refresh.revoke(token, at))
+            const wrong = findViolation(first, { mayFail: isAffected })
             if (wrong) said.push(wrong)
             if (isSuccess(first)) await sayUnlessDead('200')
             else {
@@ -156,9 +157,9 @@ describe('when the database fails', () => {
         for (const [name, use] of Object.entries(uses)) {
           const { statements, violations } = await atEveryStatement(
             { faultProxy, point, fault },
-            async (strike) => {
-              const { result, isStruck } = await strike(use)
-              const wrong = findViolation(result, { mayFail: isStruck })
+            async (withFault) => {
+              const { result, isAffected } = await withFault(use)
+              const wrong = findViolation(result, { mayFail: isAffected })
               const isInactive = isSuccess(result) && result.body.active === false
               return [wrong, isInactive ? 'called inactive' : undefined].filter((text) => text !== undefined)
             },
@@ -184,8 +185,10 @@ describe('when the database fails', () => {
         async (point) => {
           const fault: Fault = { kind: 'drop', meanwhile: child.kill }
           const grant = grants[name]
-          const { statements, violations } = await atEveryStatement({ faultProxy, point, fault }, (strike) =>
-            checkTokenRequest({ grant, tokenInvariants, at: child.url, strike, revive: child.start }),
+          const { statements, violations } = await atEveryStatement(
+            { faultProxy, point, fault },
+            (withFault) =>
+              checkTokenRequest({ grant, tokenInvariants, at: child.url, withFault, restart: child.start }),
           )
           expect(violations).toEqual([])
           expect(statements).toBeGreaterThan(0)

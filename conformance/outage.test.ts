@@ -98,7 +98,7 @@ async function loseAnswer(refresh_token: string, at: string, meanwhile: () => Pr
   const injected = faultProxy.onStatement('after', { kind: 'drop', meanwhile }, {}, isCommit)
   const form = { grant_type: 'refresh_token', refresh_token }
   await exchange(`${at}/token`, posting(form, { as: app.client })).catch(() => {})
-  expect(injected.struck()).toHaveLength(1)
+  expect(injected.affected()).toHaveLength(1)
 }
 
 describe('an outage of the database that is longer than the window of refresh replay', () => {
@@ -188,7 +188,7 @@ test.for(['a refresh token', 'a code'])(
       ...posting(duplicate, { as: app.client }),
       signal: leaving.signal,
     }).catch(() => {})
-    await vi.waitFor(() => expect(injected.struck()).toHaveLength(1), { timeout: 10_000 })
+    await vi.waitFor(() => expect(injected.affected()).toHaveLength(1), { timeout: 10_000 })
     leaving.abort()
     await sent
     // After this answer the instance has seen the disconnect.

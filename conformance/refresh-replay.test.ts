@@ -40,7 +40,7 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
     const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
     const answer = await exchange(`${server.url}/token`, posting(form, { as: app.client }))
     expect(answer.status).toBe(503)
-    expect(injected.struck()).toHaveLength(3)
+    expect(injected.affected()).toHaveLength(3)
     return refreshToken
   }
 

@@ -78,7 +78,7 @@ async function openTabs(
     const user = cloneBrowser(browser, isHere(where) ? server.url : another)
     user.cookiesSet.length = 0
     tabs.push({ user, answer: open(user) })
-    await expect.poll(() => injected.struck().length, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => injected.affected().length, { timeout: 10_000 }).toBe(1)
   }
   return { tabs, release: resolve }
 }

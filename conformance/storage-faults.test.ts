@@ -241,7 +241,7 @@ describe('a database that', () => {
       injected.disarm()
     }
     // Tried again a few times at most.
-    expect(injected.struck().length).toBeLessThanOrEqual(4 * requests.length)
+    expect(injected.affected().length).toBeLessThanOrEqual(4 * requests.length)
     await expectRecovered(requests)
   })
 

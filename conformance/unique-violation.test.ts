@@ -245,15 +245,15 @@ const isInsert = ({ text }: Statement) =>
 
 describe('a key that is taken at an insert', () => {
   test.for(REQUESTS)('of %s is 503 with Retry-After, or repeated, and never 500', async ([name, prepare]) => {
-    let struck = 0
+    let affected = 0
     for (let nth = 1; nth <= MOST_INSERTS; nth++) {
       const act = await prepare()
       const injected = faultProxy.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
       const { status, headers, text, leftTo } = await act()
       injected.disarm()
-      const [statement] = injected.struck()
+      const [statement] = injected.affected()
       if (statement === undefined) break
-      struck++
+      affected++
       const where = `${name}, ${statement.slice(0, 80)}: ${text.slice(0, 300)}`
       if (leftTo) {
         expect([null, 'temporarily_unavailable'], where).toContain(leftTo.searchParams.get('error'))
@@ -262,6 +262,6 @@ describe('a key that is taken at an insert', () => {
       expect(status === 503 || status < 400, `${status}: ${where}`).toBe(true)
       if (status === 503) expect(Number(headers.get('retry-after')), where).toBeGreaterThan(0)
     }
-    expect(struck, name).toBeGreaterThan(0)
+    expect(affected, name).toBeGreaterThan(0)
   })
 })

@@ -7,7 +7,9 @@ import type { Mark, TokenInvariants } from './token-invariants.ts'
 const MOST_STATEMENTS = 50
 
 /** Runs `work` with the fault injected. */
-type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result | Error; isStruck: boolean }>
+type WithFault = <Result>(
+  work: () => Promise<Result>,
+) => Promise<{ result: Result | Error; isAffected: boolean }>
 
 /**
  * Repeats an attempt with the fault at its first statement, then at its second, until it has no further statement.
@@ -16,21 +18,21 @@ type Strike = <Result>(work: () => Promise<Result>) => Promise<{ result: Result 
  */
 export async function atEveryStatement(
   { faultProxy, point, fault }: { faultProxy: FaultProxy; point: Point; fault: Fault },
-  attempt: (strike: Strike) => Promise<readonly string[]>,
+  attempt: (withFault: WithFault) => Promise<readonly string[]>,
 ): Promise<{ statements: number; violations: string[] }> {
   const violations: string[] = []
   for (let nth = 1; nth <= MOST_STATEMENTS; nth++) {
-    let struck: string | undefined
+    let affected: string | undefined
     const said = await attempt(async (work) => {
       const injected = faultProxy.onStatement(point, fault, { nth })
       const result = await work().catch((error: unknown) => error as Error)
       injected.disarm()
-      struck = injected.struck()[0]
-      return { result, isStruck: struck !== undefined }
+      affected = injected.affected()[0]
+      return { result, isAffected: affected !== undefined }
     })
-    const where = struck === undefined ? 'without a fault' : `${nth} (${struck.slice(0, 60)})`
+    const where = affected === undefined ? 'without a fault' : `${nth} (${affected.slice(0, 60)})`
     violations.push(...said.map((violation) => `${where}: ${violation}`))
-    if (struck === undefined) return { statements: nth - 1, violations }
+    if (affected === undefined) return { statements: nth - 1, violations }
   }
   return { statements: MOST_STATEMENTS, violations: [...violations, 'too many statements'] }
 }
@@ -40,11 +42,11 @@ type Trial = Readonly<{
   tokenInvariants: TokenInvariants
   /** The URL of the server behind the fault proxy. */
   at: string
-  strike: Strike
+  withFault: WithFault
   /** Whether clients must not notice the fault. */
   isHarmless?: boolean
   /** Starts the server again after a fault that ended it; the client then got no answer. */
-  revive?: () => Promise<void>
+  restart?: () => Promise<void>
 }>
 
 /**
@@ -57,9 +59,9 @@ export async function checkTokenRequest({
   grant,
   tokenInvariants,
   at,
-  strike,
+  withFault,
   isHarmless = false,
-  revive,
+  restart,
 }: Trial): Promise<string[]> {
   const violations: string[] = []
   const report = (text: string | undefined) => {
@@ -67,14 +69,14 @@ export async function checkTokenRequest({
   }
   const request = await grant.prepare()
   const mark = await tokenInvariants.mark()
-  const { result: first, isStruck } = await strike(() => request.send(at))
-  if (revive && isStruck) await revive()
-  else report(findViolation(first, { mayFail: isStruck && !isHarmless }))
+  const { result: first, isAffected } = await withFault(() => request.send(at))
+  if (restart && isAffected) await restart()
+  else report(findViolation(first, { mayFail: isAffected && !isHarmless }))
 
   const judge = async (answer: Answer | Error, when: string) => {
     const winner = success(answer)
     if (winner) tokenInvariants.record(winner)
-    report(await halfDone(tokenInvariants, mark, request, when))
+    report(await findPartialSet(tokenInvariants, mark, request, when))
     if (winner) report(await orphans(tokenInvariants, mark))
     return winner
   }
@@ -90,7 +92,7 @@ export async function checkTokenRequest({
       else report(`a fresh start got ${describeAnswer(third)}`)
     }
   }
-  if (winner) report(await whatIsDeadOf(winner, grant, tokenInvariants, at))
+  if (winner) report(await findDeadToken(winner, grant, tokenInvariants, at))
   for (const lost of await tokenInvariants.lost()) report(`a client's ${lost} is gone`)
   return violations
 }
@@ -128,7 +130,7 @@ export function findViolation(answer: Answer | Error, { mayFail }: { mayFail: bo
     : `got ${describeAnswer(answer)} (Retry-After: ${answer.headers.get('retry-after') ?? 'none'})`
 }
 
-async function halfDone(
+async function findPartialSet(
   tokenInvariants: TokenInvariants,
   mark: Mark,
   { spends }: TokenRequest,
@@ -148,7 +150,7 @@ async function orphans(tokenInvariants: TokenInvariants, mark: Mark): Promise<st
   return orphans > 0 ? `${orphans} good tokens that no answer carried` : undefined
 }
 
-async function whatIsDeadOf(
+async function findDeadToken(
   winner: Answer,
   grant: GrantInUse,
   tokenInvariants: TokenInvariants,

@@ -12,7 +12,7 @@ type When = Readonly<{
 
 export type InjectedFault = Readonly<{
   /** The statements affected so far. */
-  struck: () => readonly string[]
+  affected: () => readonly string[]
   disarm: () => void
 }>
 
@@ -22,8 +22,8 @@ type Armed = {
   point: Point
   fault: Fault
   toSkip: number
-  toStrike: number
-  struck: string[]
+  toAffect: number
+  affected: string[]
 }
 
 const everything: Filter = () => true
@@ -118,11 +118,11 @@ export class FaultProxy {
       point,
       fault,
       toSkip: nth - 1,
-      toStrike: times,
-      struck: [],
+      toAffect: times,
+      affected: [],
     }
     this.#armed.add(armed)
-    return { struck: () => armed.struck, disarm: () => this.#armed.delete(armed) }
+    return { affected: () => armed.affected, disarm: () => this.#armed.delete(armed) }
   }
 
   /** Records the statements during `work`. */
@@ -171,8 +171,8 @@ export class FaultProxy {
         armed.toSkip--
         continue
       }
-      armed.struck.push(statement.text)
-      if (armed.struck.length === armed.toStrike) this.#armed.delete(armed)
+      armed.affected.push(statement.text)
+      if (armed.affected.length === armed.toAffect) this.#armed.delete(armed)
       return armed
     }
     return undefined

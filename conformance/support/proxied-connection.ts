@@ -169,11 +169,11 @@ export class ProxiedConnection {
 
   async #carry(messages: Message[]): Promise<void> {
     const statement = { text: this.#textOf(messages), connection: this.#number }
-    const struck = this.#faultOf(statement)
+    const injected = this.#faultOf(statement)
     const wasInTransaction = this.#status !== 'I'
-    if (struck?.point === 'before' && (await this.#suffer(struck.fault)) === 'over') {
-      if (struck.fault.kind === 'error')
-        await this.#fail(struck.fault.sqlState, [], wasInTransaction, statement)
+    if (injected?.point === 'before' && (await this.#apply(injected.fault)) === 'over') {
+      if (injected.fault.kind === 'error')
+        await this.#fail(injected.fault.sqlState, [], wasInTransaction, statement)
       return
     }
     if (this.#isFailed) {
@@ -182,15 +182,15 @@ export class ProxiedConnection {
     }
     const answer = await this.#ask(Buffer.concat(messages.map(({ bytes }) => bytes)))
     if (!answer) return
-    if (struck?.point === 'after' && (await this.#suffer(struck.fault)) === 'over') {
-      if (struck.fault.kind === 'error')
-        await this.#fail(struck.fault.sqlState, answer, wasInTransaction, statement)
+    if (injected?.point === 'after' && (await this.#apply(injected.fault)) === 'over') {
+      if (injected.fault.kind === 'error')
+        await this.#fail(injected.fault.sqlState, answer, wasInTransaction, statement)
       return
     }
     this.#send(answer)
   }
 
-  async #suffer(fault: Fault): Promise<'goes on' | 'over'> {
+  async #apply(fault: Fault): Promise<'goes on' | 'over'> {
     switch (fault.kind) {
       case 'delay':
         await pause(fault.milliseconds)
