@@ -6,19 +6,23 @@ import type { MailLinks, OpenLink } from './mail-links.ts'
 export type EmailLink = Extract<OpenLink, { purpose: 'verification' | 'email_change' }>
 
 type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks }
-type About = { language: string; origin: Origin }
+type Reader = { language: string; origin: Origin }
 /** `isDropped`: a limit was reached. The mail is not sent, and the answer is the same as for a sent one. */
-type Ask = About & { isDropped: boolean }
+type MailRequest = Reader & { isDropped: boolean }
 
 export type EmailChange = ReturnType<typeof createEmailChange>
 
-/** Addresses of people: proven by a link to them, and changed by one to the new one. */
+/** E-mail addresses of accounts: a mailed link verifies an address or changes it. */
 export function createEmailChange({ accounts, selfService, links }: Needs) {
   return {
-    /** Mails a link that proves the address a person has. */
-    async askToVerify(account: Account, to: string, { language, origin, isDropped }: Ask): Promise<void> {
+    /** Mails a link that verifies the account's address. */
+    async requestVerification(
+      account: Account,
+      to: string,
+      { language, origin, isDropped }: MailRequest,
+    ): Promise<void> {
       const { sub, username } = account
-      await links.ask({
+      await links.send({
         purpose: 'verification',
         subject: sub,
         account,
@@ -29,13 +33,20 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
       })
     },
 
-    /** Mails a link to the new address, and tells the old one. Whether the new one is somebody's only its mail tells. */
-    async ask(account: Account, to: string, { language, origin, isDropped }: Ask): Promise<void> {
+    /**
+     * Mails a link to the new address and a notice to the old one. Only the mail says that another account has the new
+     * address.
+     */
+    async requestChange(
+      account: Account,
+      to: string,
+      { language, origin, isDropped }: MailRequest,
+    ): Promise<void> {
       const { sub, username, email } = account
       const owner = (await accounts.findByLogin(to))?.account
       const isTaken = owner !== undefined && owner.sub !== sub
       const values = { username, email: to }
-      await links.ask({
+      await links.send({
         purpose: 'email_change',
         subject: sub,
         account,
@@ -44,17 +55,17 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
           isTaken
             ? { kind: 'email-taken', to, language, values: {} }
             : { kind: 'email-change', to, language, values: { username, link } },
-        alsoTold:
+        notices:
           email === undefined
             ? []
-            : [links.tell({ kind: 'email-change-asked', to: email, language, values }, sub)],
+            : [links.notice({ kind: 'email-change-asked', to: email, language, values }, sub)],
         event: newEvent('account.email_change_asked', { accountSub: sub }, origin),
         isDropped,
       })
     },
 
-    /** The address is proven, and, where it is a new one, takes the place of the old. */
-    async confirm(link: EmailLink, account: Account, { language, origin }: About): Promise<LinkUse> {
+    /** Marks the link's address as verified; a new address replaces the old one. */
+    async confirm(link: EmailLink, account: Account, { language, origin }: Reader): Promise<LinkUse> {
       const { secretHash, purpose, request } = link
       const { sub, username, email: before } = account
       const { email } = request
@@ -64,11 +75,11 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
       })
       if (purpose === 'verification')
         return await selfService.verifyEmail(use('account.email_verified'), { sub, email })
-      const told =
+      const mail =
         before === undefined
           ? []
-          : [links.tell({ kind: 'email-changed', to: before, language, values: { username, email } }, sub)]
-      return await selfService.changeEmail(use('account.email_changed'), { sub, email, mail: told })
+          : [links.notice({ kind: 'email-changed', to: before, language, values: { username, email } }, sub)]
+      return await selfService.changeEmail(use('account.email_changed'), { sub, email, mail })
     },
   }
 }

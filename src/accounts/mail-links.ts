@@ -7,7 +7,7 @@ import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/accoun
 import type { NewMail } from '../store/outbox/mail.ts'
 import { DAY_SECONDS, MINUTE_SECONDS } from '../time.ts'
 
-/** Where every mailed link leads; behind it is the secret. */
+/** The path of mailed links; the secret follows it. */
 export const LINK_PATH = '/account/link'
 
 const LINK_SECONDS: Record<LinkPurpose, number> = {
@@ -17,24 +17,24 @@ const LINK_SECONDS: Record<LinkPurpose, number> = {
   reset: 30 * MINUTE_SECONDS,
 }
 
-/** What was asked for, kept with the link. */
+/** The request that a link confirms; stored sealed with the link. */
 export type LinkRequests = {
   registration: Readonly<{
     email: string
     username: string
     name: string | undefined
     passwordHash: string
-    asker: Asker
+    requester: Requester
   }>
-  reset: Readonly<{ asker: Asker }>
+  reset: Readonly<{ requester: Requester }>
   verification: Readonly<{ email: string }>
   email_change: Readonly<{ email: string }>
 }
 
-/** The browser that asked, by a hash, and the sign-in that it was in the middle of. */
-export type Asker = Readonly<{ browserHash: string; interaction: string | undefined }>
+/** The requesting browser, as a hash of its cookie, and its unfinished sign-in. */
+export type Requester = Readonly<{ browserHash: string; interaction: string | undefined }>
 
-/** A link that works. */
+/** A link that is still valid. */
 export type OpenLink = {
   [Purpose in LinkPurpose]: Readonly<{
     purpose: Purpose
@@ -44,16 +44,16 @@ export type OpenLink = {
   }>
 }[LinkPurpose]
 
-type Asking<Purpose extends LinkPurpose> = Readonly<{
+type LinkRequest<Purpose extends LinkPurpose> = Readonly<{
   purpose: Purpose
-  /** Whom the link is for: of each purpose they have one. */
+  /** The recipient: a new link of the same purpose replaces the old one. */
   subject: string
   /** The account that the link is for, if there is one. A revocation of the whole account voids the link. */
   account: AccountAtEpoch | undefined
   request: LinkRequests[Purpose]
-  /** What to mail, given the link. For nobody: nothing, which takes the same time. */
+  /** The mail with the link. Without a recipient: undefined, which takes the same time. */
   mailOf: (link: string) => MailContent | undefined
-  alsoTold?: readonly NewMail[]
+  notices?: readonly NewMail[]
   event: NewEvent
   /** A limit was reached: does the same work as for a mail without a recipient, and replaces no link. */
   isDropped: boolean
@@ -61,12 +61,18 @@ type Asking<Purpose extends LinkPurpose> = Readonly<{
 
 export type MailLinks = ReturnType<typeof createMailLinks>
 
-/** Links in mails. The secret is in the mail alone: here is its hash, and the mail is sealed until it is sent. */
+/** Links in mails. The database has only the hash of the secret, and the mail is sealed until it is sent. */
 export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore; vault: Vault }) {
   return {
-    async ask<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Promise<void> {
-      const { purpose, request } = asking
-      const { subject, account, mailOf, alsoTold = [], event } = asking.isDropped ? toNobody(asking) : asking
+    async send<Purpose extends LinkPurpose>(linkRequest: LinkRequest<Purpose>): Promise<void> {
+      const { purpose, request, isDropped } = linkRequest
+      const {
+        subject,
+        account,
+        mailOf,
+        notices = [],
+        event,
+      } = isDropped ? withoutRecipient(linkRequest) : linkRequest
       const secret = randomSecret()
       const secretHash = sha256(secret)
       const seconds = LINK_SECONDS[purpose]
@@ -83,7 +89,7 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
           sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, account?.sub)),
           seconds,
         },
-        { mail: [mail, ...alsoTold], event },
+        { mail: [mail, ...notices], event },
       )
     },
 
@@ -98,25 +104,27 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
       return { purpose, secretHash, accountSub: account?.sub, request: JSON.parse(opened) } as OpenLink
     },
 
-    tell,
+    notice,
 
-    /** The mails that tell a person of a new password: one, or none without an address. */
-    tellPasswordChanged({ sub, username, email }: Account, language: string): NewMail[] {
+    /** The notice of a new password; none without an address. */
+    passwordChangedNotices({ sub, username, email }: Account, language: string): NewMail[] {
       if (email === undefined) return []
       const content: MailContent = { kind: 'password-changed', to: email, language, values: { username } }
-      return [tell(content, sub)]
+      return [notice(content, sub)]
     },
   }
 
-  /** Mail that only tells something; worth sending for a day. */
-  function tell(content: MailContent, accountSub: string | undefined): NewMail {
+  /** A mail without a link; delivery is retried for a day. */
+  function notice(content: MailContent, accountSub: string | undefined): NewMail {
     return sealMail(vault, content, { accountSub, seconds: DAY_SECONDS })
   }
 }
 
-function toNobody<Purpose extends LinkPurpose>(asking: Asking<Purpose>): Asking<Purpose> {
-  const event = { ...asking.event, detail: { ...asking.event.detail, dropped: true } }
-  return { ...asking, subject: nobody(), account: undefined, mailOf: () => undefined, alsoTold: [], event }
+/** The same work and the same rows, without a mail. */
+function withoutRecipient<Purpose extends LinkPurpose>(request: LinkRequest<Purpose>): LinkRequest<Purpose> {
+  const event = { ...request.event, detail: { ...request.event.detail, dropped: true } }
+  const nothing = { account: undefined, mailOf: () => undefined, notices: [] }
+  return { ...request, ...nothing, subject: randomSubject(), event }
 }
 
 /** The sealing identity of a link is its secret and its account, so a sealed request opens in no other row. */
@@ -125,5 +133,5 @@ const identityOf = (secretHash: Uint8Array, accountSub: string | undefined): Ide
   accountSub ?? '',
 ]
 
-/** Whom a link is for when it is for nobody. */
-export const nobody = (): string => randomUUID()
+/** The subject of a link without a recipient. */
+export const randomSubject = (): string => randomUUID()

@@ -2,7 +2,7 @@ import { newEvent, type Origin } from '../audit/event.ts'
 import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import type { SelfServiceStore } from '../store/account/self-service.ts'
-import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
+import { type MailLinks, type OpenLink, type Requester, randomSubject } from './mail-links.ts'
 
 export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 
@@ -40,16 +40,16 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
      *
      * @param about.isDropped a limit was reached: no mail is sent, and the answer is the same.
      */
-    async ask(
+    async request(
       { sub, account, to }: ResetRecipient,
-      asker: Asker,
+      requester: Requester,
       { language, origin, isDropped }: { language: string; origin: Origin; isDropped: boolean },
     ): Promise<void> {
-      await links.ask({
+      await links.send({
         purpose: 'reset',
-        subject: account?.sub ?? nobody(),
+        subject: account?.sub ?? randomSubject(),
         account,
-        request: { asker },
+        request: { requester },
         mailOf: (link) =>
           account && { kind: 'reset', to, language, values: { username: account.username, link } },
         event: newEvent('account.reset_asked', { accountSub: sub }, origin),
@@ -70,7 +70,7 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
       { language, origin }: { language: string; origin: Origin },
     ): Promise<Account | undefined> {
       const { sub } = account
-      const mail = links.tellPasswordChanged(account, language)
+      const mail = links.passwordChangedNotices(account, language)
       const { use, accessEpoch } = await selfService.resetPassword(
         {
           secretHash,

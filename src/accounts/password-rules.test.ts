@@ -8,12 +8,12 @@ const ADA = {
   email: 'ada.lovelace@analytical.example',
   profile: { name: 'Ada Lovelace', given_name: 'Ada', family_name: 'Lovelace' },
 }
-const codeOf = async (password: string, owner = {}) => (await rules.judge(password, owner))?.code
+const codeOf = async (password: string, owner = {}) => (await rules.check(password, owner))?.code
 
 describe('a new password', () => {
   test('needs 15 characters, whatever bytes they take (NIST SP 800-63B-4 §3.1.1.2)', async () => {
-    expect(await rules.judge('fourteen chars', {})).toEqual({ code: 'too-short', least: 15, length: 14 })
-    expect(await rules.judge('', {})).toEqual({ code: 'too-short', least: 15, length: 0 })
+    expect(await rules.check('fourteen chars', {})).toEqual({ code: 'too-short', least: 15, length: 14 })
+    expect(await rules.check('', {})).toEqual({ code: 'too-short', least: 15, length: 0 })
     expect(await codeOf('fifteen charssy')).toBeUndefined()
     expect(await codeOf('🦊🐻🐼🐨🐯🦁🐮🐷🐸🐵🐔🐧🐦🐤')).toBe('too-short')
   })
@@ -21,7 +21,7 @@ describe('a new password', () => {
   test('may be 1,024 characters long, not more', async () => {
     const long = Array.from({ length: 1024 }, (_, index) => String.fromCodePoint(0xe0 + ((index * 7) % 23)))
     expect(await rules.parse(long.join(''), {})).toHaveLength(1024)
-    expect(await rules.judge(`${long.join('')}x`, {})).toEqual({
+    expect(await rules.check(`${long.join('')}x`, {})).toEqual({
       code: 'too-long',
       most: 1024,
       length: 1025,
@@ -31,7 +31,7 @@ describe('a new password', () => {
   test('rejects control characters and lone surrogates', async () => {
     for (const part of ['\0', '\t', '\n', '\r\n', '\u001b', '\u007f', '\u0085', '\ud800', '\udc00'])
       for (const password of [`correct horse${part} battery`, `${part}correct horse battery`])
-        expect(await rules.judge(password, {}), JSON.stringify(part)).toEqual({ code: 'unprintable' })
+        expect(await rules.check(password, {}), JSON.stringify(part)).toEqual({ code: 'unprintable' })
     expect(await codeOf('correct horse battery 🦊 ')).toBeUndefined()
   })
 
@@ -47,7 +47,7 @@ describe('a new password', () => {
   test('is the same however its letters were composed, and is counted so', async () => {
     const composed = 'Über Äcker schön geträumt'
     expect(await rules.parse(composed.normalize('NFD'), {})).toBe(composed)
-    expect(await rules.judge('e\u0301'.repeat(14), {})).toMatchObject({ code: 'too-short', length: 14 })
+    expect(await rules.check('e\u0301'.repeat(14), {})).toMatchObject({ code: 'too-short', length: 14 })
   })
 
   test.each([
@@ -164,7 +164,7 @@ test('judging holds the event loop up for less than 20 ms, however hostile the p
     // Each try can only be disturbed: on a busy machine it takes more of them to see what the work itself takes.
     for (let round = 0; round < 30 && least >= MOST_MILLISECONDS; round++) {
       const before = process.threadCpuUsage()
-      await rules.judge(password, owner)
+      await rules.check(password, owner)
       // Of the processor: what else this machine has to do at the moment does not count.
       least = Math.min(least, process.threadCpuUsage(before).user / 1000)
     }

@@ -3,14 +3,14 @@ import type { PasswordFault } from '../ui/view-models.ts'
 import { isPossiblePassword, MAX_PASSWORD_CHARACTERS, normalizePassword } from './password.ts'
 import type { FindWeakness } from './password-strength.ts'
 
-/** Of a password that is all there is; where a second factor is enforced, NIST asks for 8. */
+/** For a password as the only factor; with a second factor NIST requires 8 (SP 800-63B-4 §3.1.1.2). */
 export const LEAST_PASSWORD_CHARACTERS = 15
-/** A shorter word in a passphrase is chance. */
+/** Shorter words occur in passphrases by chance. */
 const LEAST_WORD_CHARACTERS = 3
 const MOST_WORD_CHARACTERS = 40
 const MOST_WORDS = 40
 
-/** A password that may not be chosen. Its message is for programmers. */
+/** A password that violates a rule. The message is for logs; pages word the `fault`. */
 export class PasswordRuleError extends Error {
   override name = 'PasswordRuleError'
   readonly fault: PasswordFault
@@ -20,7 +20,7 @@ export class PasswordRuleError extends Error {
   }
 }
 
-/** Whose password it is to be; what others know of them is easily guessed. */
+/** The owner of the password: their names are easily guessed. */
 export type PasswordOwner = Partial<Pick<Account, 'username' | 'email' | 'profile'>>
 
 export type PasswordRules = ReturnType<typeof createPasswordRules>
@@ -32,18 +32,18 @@ export type PasswordRules = ReturnType<typeof createPasswordRules>
  * @param names of the service: its brand, its host name.
  */
 export function createPasswordRules({ names }: { names: readonly string[] }) {
-  let guessing: Promise<FindWeakness> | undefined
+  let findingWeakness: Promise<FindWeakness> | undefined
 
-  /** Loads the lists; the command line seldom needs them. */
+  /** Loads the word lists once; most commands do not need them. */
   function load(): Promise<FindWeakness> {
-    guessing ??= import('./password-strength.ts').then(({ createPasswordStrength }) =>
+    findingWeakness ??= import('./password-strength.ts').then(({ createPasswordStrength }) =>
       createPasswordStrength(),
     )
-    return guessing
+    return findingWeakness
   }
 
-  /** Judges a password that somebody wants to set. @returns undefined when it may be chosen. */
-  async function judge(password: string, owner: PasswordOwner): Promise<PasswordFault | undefined> {
+  /** Checks a new password against the rules. @returns undefined when it may be set. */
+  async function check(password: string, owner: PasswordOwner): Promise<PasswordFault | undefined> {
     // Browsers drop line ends in password fields, forms refuse NUL, and a lone surrogate has no UTF-8 encoding.
     if (!password.isWellFormed() || /\p{Cc}/u.test(password)) return { code: 'unprintable' }
     const normalized = normalizePassword(password)
@@ -60,11 +60,11 @@ export function createPasswordRules({ names }: { names: readonly string[] }) {
 
   return {
     load,
-    judge,
+    check,
 
     /** @returns the password in the form that is hashed. @throws {PasswordRuleError} */
     async parse(password: string, owner: PasswordOwner): Promise<string> {
-      const fault = await judge(password, owner)
+      const fault = await check(password, owner)
       if (fault) throw new PasswordRuleError(fault)
       return normalizePassword(password)
     },
@@ -76,7 +76,7 @@ function namesOf({ username, email, profile = {} }: PasswordOwner): string[] {
   return [username, email, name, given_name, family_name, nickname].filter((word) => typeof word === 'string')
 }
 
-/** Each name whole, without its gaps, and in its parts. */
+/** Each name as a whole, without separators, and in its parts. */
 function contextWords(names: readonly string[]): string[] {
   const words = names.flatMap((name) => {
     const normalized = name.normalize('NFC').toLowerCase()

@@ -3,16 +3,13 @@ import { adjacencyGraphs, dictionary } from '@zxcvbn-ts/language-common'
 import type { Weakness } from '../ui/view-models.ts'
 import { COMMON_PASSPHRASES, lettersOf, squeeze } from './common-passphrases.ts'
 
-/** Guesses that a password must withstand: with Argon2id, years of a thousand tries a second. */
+/** Guesses that a password must withstand: with Argon2id, 30 years at 1,000 guesses per second. */
 const LEAST_GUESSES = 1e12
-/**
- * What is judged. The time grows with the cube of the length, and who repeats one word for so long will not make up
- * for it afterwards: hostile input of any length takes some milliseconds.
- */
-const JUDGED_CHARACTERS = 40
+/** Only the first characters are estimated: time grows with the cube of the length, and input may be hostile. */
+const ESTIMATED_CHARACTERS = 40
 /** Digits and punctuation marks that people commonly choose from. */
 const SIGNS = 20
-/** How many readings of `p4$$w0rd` are tried. */
+/** Readings of substituted letters (`p4$$w0rd`) that are tried. */
 const READINGS = 5
 
 /**
@@ -22,20 +19,20 @@ const READINGS = 5
  * @see NIST SP 800-63B-4 §3.1.1.2
  */
 export function createPasswordStrength() {
-  const limits = { maxLength: JUDGED_CHARACTERS, l33tMaxSubstitutions: READINGS }
+  const limits = { maxLength: ESTIMATED_CHARACTERS, l33tMaxSubstitutions: READINGS }
   const passwords = new ZxcvbnFactory({
     ...limits,
     dictionary: { passwords: dictionary['passwords-common'] },
     graphs: adjacencyGraphs,
   })
   // A separate estimator without the password dictionary: with its separators removed, an honest passphrase of three
-  // short words would be judged as common passwords.
+  // short words would be estimated as common passwords.
   const passphrases = new ZxcvbnFactory({
     ...limits,
     dictionary: { passphrases: [...COMMON_PASSPHRASES.map(cut), ...COMMON_PASSPHRASES.map(fill)] },
   })
 
-  /** @param context words that others know of the person and the place, none longer than a name. */
+  /** @param context words known about the person and the service. */
   return (password: string, context: readonly string[]): Weakness | undefined => {
     const { guesses, sequence } = passwords.check(password, [...context])
     if (guesses < LEAST_GUESSES) return weaknessOf(sequence)
@@ -55,10 +52,10 @@ export function createPasswordStrength() {
   }
 }
 
-const cut = (phrase: string): string => phrase.slice(0, JUDGED_CHARACTERS)
+const cut = (phrase: string): string => phrase.slice(0, ESTIMATED_CHARACTERS)
 
 /** A phrase repeated up to the number of characters that the estimator reads. */
-const fill = (phrase: string): string => phrase.padEnd(JUDGED_CHARACTERS, phrase)
+const fill = (phrase: string): string => phrase.padEnd(ESTIMATED_CHARACTERS, phrase)
 
 export type FindWeakness = ReturnType<typeof createPasswordStrength>
 

@@ -5,10 +5,10 @@ import pLimit from 'p-limit'
 import { createKeyedQueue, type Queued, type QueueKey, type Rest } from '../rate-limiting/keyed-queue.ts'
 
 export const MAX_PASSWORD_CHARACTERS = 1024
-/** Before they are composed, letters are several: this many for one in Hangul, and two marks on a Latin one. */
+/** A letter has up to three code points before NFC composition (Hangul), and four with Latin marks to spare. */
 const MOST_PARTS_OF_A_CHARACTER = 4
 
-/** OWASP's recommendation of the least memory: 12 ms on the machine it was measured on. */
+/** OWASP's parameters with the least memory: about 12 ms a hash on one core. */
 const ARGON2_OPTIONS = {
   type: argon2id,
   memoryCost: 19_456,
@@ -31,12 +31,12 @@ const MOST_STRANGERS_WAITING = 64
 const MOST_KNOWN_WAITING = 640
 const WAIT_AT_MOST_MILLISECONDS = 5_000
 
-/** Every password is compared in this form, however the keyboard composed its letters (NIST SP 800-63B-4 §3.1.1.2). */
+/** Passwords are hashed in NFC, so that keyboards with composed and decomposed letters agree (NIST SP 800-63B-4 §3.1.1.2). */
 export function normalizePassword(password: string): string {
   return password.normalize('NFC')
 }
 
-/** A password longer than any that could have been chosen is not worth hashing. */
+/** Whether a password could have been set: others are not worth a hash. */
 export function isPossiblePassword(password: string): boolean {
   return (
     password.length > 0 &&
@@ -110,7 +110,7 @@ export function createPasswordHasher({ atOnce = HASHES_AT_ONCE }: { atOnce?: num
   }
 }
 
-/** A hash of nothing: verifying takes as long as with one of a password, and making it takes no time at all. */
+/** A random digest: verifying it takes as long as a real hash, and creating it takes no time. */
 function createDecoy(): string {
   const { memoryCost, timeCost, parallelism, hashLength } = ARGON2_OPTIONS
   const [salt, digest] = [SALT_BYTES, hashLength].map((length) =>

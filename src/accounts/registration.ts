@@ -3,18 +3,15 @@ import { z } from 'zod'
 import { newEvent, type Origin } from '../audit/event.ts'
 import { type AccountStore, loginKey } from '../store/account/account.ts'
 import type { LinkUse, SelfServiceStore } from '../store/account/self-service.ts'
-import { type Asker, type MailLinks, nobody, type OpenLink } from './mail-links.ts'
+import { type MailLinks, type OpenLink, type Requester, randomSubject } from './mail-links.ts'
 
-/** As mail servers take it; nothing in it could begin another header. */
+/** Within SMTP's length limit, and without line breaks (header injection). */
 export const emailAddress = z.email().max(254)
 
-/**
- * Usernames that people choose themselves: no two that look alike to anybody. They hold no `@`, so none is another's
- * address.
- */
+/** Usernames that people choose themselves: ASCII, so no two look alike, and no `@`, so none is an address. */
 export const chosenUsername = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$/)
 
-/** A name as people write it, without what would turn the text around it. */
+/** A name without control characters, also without those that change the direction of text. */
 export const displayName = z
   .string()
   .max(200)
@@ -26,27 +23,24 @@ type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: Mai
 
 export type Registration = ReturnType<typeof createRegistration>
 
-/**
- * Accounts that people make themselves. There is none before its address is proven, and whether there was one already
- * only the mail tells.
- */
+/** Self-registration. The account exists only after its address is verified, and only the mail reveals an existing one. */
 export function createRegistration({ accounts, selfService, links }: Needs) {
   return {
-    /** Mails a link that finishes the account, or says that there is one. Both take the same time. */
-    async ask(
+    /** Mails a link that creates the account, or a notice that one exists. Both take the same time. */
+    async request(
       request: {
         email: string
         username: string
         name: string | undefined
         passwordHash: string
-        asker: Asker
+        requester: Requester
       },
       { language, origin, isDropped }: { language: string; origin: Origin; isDropped: boolean },
     ): Promise<void> {
       const known = (await accounts.findByLogin(request.email))?.account
-      await links.ask({
+      await links.send({
         purpose: 'registration',
-        subject: known ? nobody() : loginKey(request.email),
+        subject: known ? randomSubject() : loginKey(request.email),
         account: known,
         request,
         mailOf: (link) =>
@@ -63,11 +57,11 @@ export function createRegistration({ accounts, selfService, links }: Needs) {
       })
     },
 
-    /** Whether no account has this name, in any spelling. */
+    /** Whether no account has this name or address, in any spelling. */
     isFree: async (username: string): Promise<boolean> =>
       (await accounts.findByLogin(username)) === undefined,
 
-    /** Makes the account. Of what was asked for only the address is certain: the rest may be chosen anew. */
+    /** Creates the account with the verified address. Username, name and password may differ from the request. */
     async confirm(
       { secretHash, request }: RegistrationLink,
       { username, name, passwordHash }: { username: string; name: string | undefined; passwordHash: string },

@@ -5,18 +5,18 @@ import type { Account } from '../store/account/account.ts'
 import type { RevocationCause, Revocations } from '../store/revocation/revocation.ts'
 import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
 
-/** Two tabs that open at once bring the same secret: for this long the second is given what the first was given. */
+/** Tabs that open together send the same secret: within this time the second gets the successor that the first got. */
 const GRACE_SECONDS = 10
 const PURPOSE = 'remembered browser'
-/** An identifier, which selects, and 256 random bits. */
+/** The identifier of the remembered browser, and a secret of 256 bits. */
 const COOKIE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{43})$/
 
-/** What the browser keeps, and until when. */
+/** The cookie's value and expiry. */
 export type RememberCookie = Readonly<{ value: string; expiresAt: Date }>
 
 export type Recognised =
   | { outcome: 'recognised'; account: Account; authenticatedAt: Date; cookie: RememberCookie }
-  /** A value that had been replaced: somebody holds a copy, so the browser is forgotten and its sessions have ended. */
+  /** A replaced secret came back, so a copy exists: the browser is forgotten and its sessions are revoked. */
   | { outcome: 'reused' }
   | { outcome: 'unknown' }
 
@@ -24,13 +24,13 @@ type Needs = {
   rememberedBrowsers: RememberedBrowserStore
   revocations: Pick<Revocations, 'revoke' | 'revokeAllBrowsers'>
   vault: Vault
-  /** How long a browser is remembered; 0: never. */
+  /** 0 switches remember-me off. */
   rememberMeSeconds: number
 }
 
 /**
- * Remembered browsers: each has a secret that is replaced at every use. They sign a person in again, which is no proof
- * of who that is.
+ * Remember-me: a browser has a secret that is replaced at every use (reuse detection). It starts a session again, and is no
+ * new proof of identity: `auth_time` stays that of the password.
  */
 export function createRememberMe({ rememberedBrowsers, revocations, vault, rememberMeSeconds }: Needs) {
   return {
@@ -65,7 +65,7 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
       return expiresAt && { value: `${id}.${secret}`, expiresAt }
     },
 
-    /** Whose browser this is, by its cookie; the cookie is good once. */
+    /** Finds the account of a remembered browser by its single-use cookie, and replaces the cookie. */
     async recognise(value: string, origin: Origin): Promise<Recognised> {
       const [, id, secret] = COOKIE.exec(value) ?? []
       if (id === undefined || secret === undefined) return { outcome: 'unknown' }
@@ -106,10 +106,10 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
       return (await rememberedBrowsers.listOf(accountSub)).some((browser) => browser.id === id)
     },
 
-    /** Forgets a browser, for whomever it was remembered; sessions go on. */
+    /** Forgets a browser of any account; its sessions continue. */
     forget: (id: string): Promise<void> => rememberedBrowsers.delete(id),
 
-    /** When remembering is switched off, what was remembered ends: on a shared computer nobody may be left behind. */
+    /** Forgets all browsers when remember-me was switched off: shared computers must not stay remembered. */
     async enforce(): Promise<void> {
       const cause: RevocationCause = { reason: 'remember_me_off', by: 'operator' }
       if (rememberMeSeconds === 0) await revocations.revokeAllBrowsers(cause)
@@ -117,7 +117,7 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
   }
 }
 
-/** The identifier in a cookie's value; no secret. */
+/** The identifier in a cookie's value, without the secret. */
 export function rememberedIdIn(value: string | undefined): string | undefined {
   return COOKIE.exec(value ?? '')?.[1]
 }

@@ -89,7 +89,7 @@ export function buildPublicApp(config: Config, installation: Installation, needs
           hasher,
           rules: passwords.rules,
           changeNotice: (account, language) =>
-            needs.canMail ? links.tellPasswordChanged(account, language) : [],
+            needs.canMail ? links.passwordChangedNotices(account, language) : [],
         },
         selfService: {
           offers,

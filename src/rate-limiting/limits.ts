@@ -1,6 +1,12 @@
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import type { RateLimit } from './rate-limiter.ts'
 
+/*
+ * rate-limiting/ holds the table of all rate limits (this file), the rate limiter that counts them (rate-limiter.ts), the
+ * rate limits of sign-ins and mails, the bounded keyed queue, and networks. Requests are limited in
+ * http/transport/request-rate-limit.ts, user codes in oidc/device/user-code-rate-limit.ts, over these parts.
+ */
+
 /**
  * All rate limits. The limit of a network applies to an IPv4 address or a /64; `byNetworks` adds the wider IPv6
  * prefixes.
@@ -8,7 +14,7 @@ import type { RateLimit } from './rate-limiter.ts'
 export const LIMITS = {
   /** Wrong passwords for a name, over all networks (NIST SP 800-63B-4 §3.2.2). */
   signInByName: limit('sign_in.name', 100, DAY_SECONDS, { isDelayed: true, isAlwaysCounted: true }),
-  /** The same for the person, who has a username and an e-mail address. */
+  /** The same for the account, which has a username and an e-mail address. */
   signInByAccount: limit('sign_in.account', 100, DAY_SECONDS, { isAlwaysCounted: true }),
   /**
    * Wrong passwords with one device cookie, so that a stolen cookie cannot use up the limit of the person's other
@@ -17,9 +23,9 @@ export const LIMITS = {
   signInByDeviceCookie: limit('sign_in.device_cookie', 30, DAY_SECONDS, { isDelayed: true }),
   /** Wrong passwords for an account over all its device cookies. */
   signInByKnownAccount: limit('sign_in.known_account', 100, DAY_SECONDS, { isAlwaysCounted: true }),
-  /** One network that tries one name … */
+  /** Wrong passwords from one network for one name … */
   signInByPair: limit('sign_in.network_and_name', 10, MINUTE_SECONDS),
-  /** … or one password with many names. */
+  /** … and for all names (password spraying). */
   signInByNetwork: limit('sign_in.network', 100, MINUTE_SECONDS),
   /** Password checks, successful ones included: each costs a hash, and each success issues a device cookie. */
   passwordsByNetwork: limit('sign_in.network_checks', 300, MINUTE_SECONDS),
@@ -27,26 +33,26 @@ export const LIMITS = {
 
   /** Sign-in pages that were started and not finished: each is a row (OWASP ASVS 2.4.1). */
   authorizationByNetwork: limit('authorization.network', 300, MINUTE_SECONDS),
-  /** New passwords that are judged while they are typed, for as long as a network's people type. */
+  /** Checks of a new password while a person types it. */
   passwordAdviceByNetwork: limit('password_advice.network', 300, MINUTE_SECONDS),
-  /** New passwords: each is judged and hashed. From one network … */
+  /** New passwords: each is checked and hashed. From one network … */
   newPasswordByNetwork: limit('new_password.network', 60, 10 * MINUTE_SECONDS),
   /** … and with one mailed link, or for one account. */
   newPasswordByLink: limit('new_password.link', 20, HOUR_SECONDS),
-  /** Requests that were pushed: each is a row (RFC 9126 §7.1). */
+  /** Pushed authorization requests: each is a row (RFC 9126 §7.1). */
   pushedRequestByNetwork: limit('pushed_request.network', 300, MINUTE_SECONDS),
   /** Device codes (RFC 8628 §5.1): each is a row, and one more code to guess. */
   deviceAuthorizationByNetwork: limit('device_authorization.network', 60, MINUTE_SECONDS),
-  /** Sessions of nobody, which the device and sign-out pages start. */
+  /** Sessions of signed-out browsers, which the device and sign-out pages start. */
   anonymousSessionByNetwork: limit('anonymous_session.network', 300, MINUTE_SECONDS),
   /** Wrong client secrets and assertions from one network … */
   clientAuthenticationByPair: limit('client_authentication.network_and_client', 20, MINUTE_SECONDS),
-  /** … and for one client from anywhere: told, but the right secret still works, or strangers could stop the client. */
+  /** … and for one client from all networks. The right secret still works, so strangers cannot stop the client. */
   clientAuthenticationByClient: limit('client_authentication.client', 20, MINUTE_SECONDS),
-  /** Tokens and codes that nobody issued. */
+  /** Invalid tokens and codes. */
   tokenByNetwork: limit('token.network', 120, MINUTE_SECONDS),
 
-  /** Mails that strangers can have sent: from one network … */
+  /** Requested mails: from one network … */
   mailByNetwork: limit('mail.network', 20, HOUR_SECONDS),
   /** … to one address … */
   mailByAddress: limit('mail.address', 3, HOUR_SECONDS, { isAlwaysCounted: true }),

@@ -2,8 +2,8 @@ import { loginKey } from '../store/account/account.ts'
 import { LIMITS } from './limits.ts'
 import { byNetworks, type RateLimit, type RateLimiter, type RateLimitKey } from './rate-limiter.ts'
 
-/** What mail is asked for. Each has a count of its own: registering somebody else's address does not stop their reset. */
-type Asked = 'registration' | 'reset' | 'address'
+/** Each purpose has a count of its own: a registration with another person's address does not stop their reset. */
+type MailPurpose = 'registration' | 'reset' | 'address'
 
 /**
  * The hourly budget that a mail counts against. Budgets are separate, so strangers cannot use up those of known people:
@@ -17,7 +17,7 @@ export type MailShare = Readonly<
 >
 
 /** A requested mail. `to` is the address, or the entered name when no account has it. */
-export type AskedMail = Readonly<{ asked: Asked; to: string; share: MailShare }>
+export type RequestedMail = Readonly<{ purpose: MailPurpose; to: string; share: MailShare }>
 
 export type MailVerdict =
   | { outcome: 'allowed' }
@@ -31,7 +31,7 @@ export type MailRateLimit = ReturnType<typeof createMailRateLimit>
 /** The rate limits of mails: per address, per network and in total. */
 export function createMailRateLimit({ rateLimiter }: { rateLimiter: RateLimiter }) {
   return {
-    async count(mail: AskedMail, requester: string): Promise<MailVerdict> {
+    async count(mail: RequestedMail, requester: string): Promise<MailVerdict> {
       const verdict = await rateLimiter.count(...stagesOf(mail, requester))
       if (verdict.outcome === 'allowed') return { outcome: 'allowed' }
       const { by, isFirst, retryAfterSeconds } = verdict
@@ -46,7 +46,7 @@ export function createMailRateLimit({ rateLimiter }: { rateLimiter: RateLimiter 
       Math.max(...networksOf(requester, undefined).flat().map(rateLimiter.secondsRefused)),
 
     /** Gives back an allowed mail whose request was invalid. The network's attempt stays counted. */
-    notAsked: (mail: AskedMail): Promise<void> =>
+    giveBack: (mail: RequestedMail): Promise<void> =>
       rateLimiter.settle({ giveBack: [byAddress(mail), ...byShare(mail).flat()] }),
   }
 }
@@ -60,7 +60,7 @@ const SHARES: Record<MailShare['of'], RateLimit> = {
   'signed-in': LIMITS.mailBySignedIn,
 }
 
-function stagesOf(mail: AskedMail, requester: string): RateLimitKey[][] {
+function stagesOf(mail: RequestedMail, requester: string): RateLimitKey[][] {
   const { share } = mail
   // The network limit answers 429, so it must not depend on whether an account exists.
   const isKnown = share.of === 'device' || share.of === 'signed-in'
@@ -72,12 +72,12 @@ function networksOf(requester: string, of: string | undefined): RateLimitKey[][]
 }
 
 /** Resets with a device cookie have their own count per address, so strangers cannot use it up. */
-function byAddress({ asked, to, share }: AskedMail): RateLimitKey {
-  const key = `${asked} ${loginKey(to)}`
+function byAddress({ purpose, to, share }: RequestedMail): RateLimitKey {
+  const key = `${purpose} ${loginKey(to)}`
   return { limit: LIMITS.mailByAddress, of: share.of === 'device' ? `device ${key}` : key }
 }
 
-function byShare({ share }: AskedMail): RateLimitKey[][] {
+function byShare({ share }: RequestedMail): RateLimitKey[][] {
   const all = [{ limit: SHARES[share.of], of: '' }]
   return share.of === 'signed-in' ? [[{ limit: LIMITS.mailByAccount, of: share.sub }], all] : [all]
 }

@@ -4,24 +4,24 @@ import type { Metrics } from '../metrics.ts'
 import type { Attempt, AttemptCounter, Count } from '../store/attempt-counter.ts'
 import { networksOf } from './network.ts'
 
-/** How often something may be tried. */
+/** How many attempts a window allows. */
 export type RateLimit = Readonly<{
   /** Unique; metrics and events name it. */
   name: string
   most: number
   windowSeconds: number
-  /** Whether each attempt has the next one wait, longer and longer (1 s to 10 s). */
+  /** Whether an attempt delays the next one, longer each time (1 s to 10 s). */
   isDelayed?: boolean
   /**
    * Whether every attempt is counted in the database, even when this instance knows that the limit is reached: because
    * a new password or an operator may lift it early, or because a faster answer would reveal it.
    */
   isAlwaysCounted?: boolean
-  /** Whether all requests share one count: reaching it refuses people who did nothing wrong. */
+  /** Whether all requests share one count: reaching it also refuses honest people. */
   isShared?: boolean
 }>
 
-/** A limit and the key it counts by: an address, a name, a client. `times` multiplies it for a wide network. */
+/** A limit and the network, name or client that it counts. `times` multiplies it for a wide network. */
 export type RateLimitKey = Readonly<{ limit: RateLimit; of: string; times?: number }>
 
 export type Verdict =
@@ -29,22 +29,22 @@ export type Verdict =
   | {
       outcome: 'refused'
       by: RateLimit
-      /** Too many in this window, or too soon after the one before. */
+      /** `used up` until the window ends, or `too soon` after the attempt before. */
       reason: 'used up' | 'too soon'
       retryAfterSeconds: number
-      /** Whether the attempt before was allowed: what is worth recording once. */
+      /** Whether the attempt before was allowed. Only the first refusal is recorded as an event. */
       isFirst: boolean
     }
 
 export type RateLimiter = ReturnType<typeof createRateLimiter>
 
 const MOST_REMEMBERED = 10_000
-/** Long enough that a flood is cheap, short enough that what another instance gave back is noticed. */
-const MOST_CLOSED_SECONDS = 60
+/** Makes a flood cheap, and notices within a minute when another instance gave attempts back. */
+const MOST_CACHED_SECONDS = 60
 
 /**
- * Counts attempts against limits, over all instances, before anything else is done for them: an attempt that is being
- * looked at counts like one that failed, so the number cannot be outrun by many at once.
+ * Counts attempts against limits over all instances. An attempt is counted before it is checked, so concurrent attempts
+ * cannot exceed a limit.
  */
 export function createRateLimiter({
   attempts,
@@ -55,8 +55,8 @@ export function createRateLimiter({
   vault: Vault
   metrics: Pick<Metrics, 'throttled' | 'sharedLimitsReached'>
 }) {
-  // Whom to refuse without asking the database: a flood costs it nothing. Each instance finds out by itself.
-  const closedUntil = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+  // A cache of this instance: a flood costs the database nothing.
+  const refusedUntil = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
   return {
     /**
@@ -76,10 +76,10 @@ export function createRateLimiter({
       return { outcome: 'allowed' }
     },
 
-    /** How long a limit refuses, as far as this instance knows; 0 when it would have to ask. Costs no statement. */
+    /** Seconds until a limit allows again, from the cache of this instance; 0 when it is not cached. */
     secondsRefused,
 
-    /** Attempts turned out to be none: one is given back to those who share a limit, whoever succeeded starts afresh. */
+    /** Corrects counts: gives one attempt back to each limit of `giveBack`, and resets the limits of `forget`. */
     settle: ({
       giveBack = [],
       forget = [],
@@ -97,8 +97,8 @@ export function createRateLimiter({
     const isFirst = refused === 1
     if (isFirst && limit.isShared) metrics.sharedLimitsReached.inc({ limit: limit.name })
     if (isUsedUp && !limit.isAlwaysCounted)
-      closedUntil.set(idOf(counted), performance.now() + retryAfterSeconds * 1000, {
-        ttl: Math.min(retryAfterSeconds, MOST_CLOSED_SECONDS) * 1000,
+      refusedUntil.set(idOf(counted), performance.now() + retryAfterSeconds * 1000, {
+        ttl: Math.min(retryAfterSeconds, MOST_CACHED_SECONDS) * 1000,
       })
     return {
       outcome: 'refused',
@@ -110,7 +110,7 @@ export function createRateLimiter({
   }
 
   function secondsRefused(counted: RateLimitKey): number {
-    const until = closedUntil.get(idOf(counted))
+    const until = refusedUntil.get(idOf(counted))
     return until === undefined ? 0 : Math.max(0, Math.ceil((until - performance.now()) / 1000))
   }
 

@@ -14,21 +14,21 @@ export function deviceOf(
   return entries.find((entry) => entry.sub === sub && entry.accessEpoch === accessEpoch)
 }
 
-/** Somebody who tries to sign in. */
+/** A password sign-in. */
 export type SignInAttempt = Readonly<{
-  /** What was typed, in whatever spelling. */
+  /** As entered, in any spelling. */
   login: string
-  /** Whose login that is, if anybody's. */
+  /** The account with that login; undefined when there is none. */
   account: Account | undefined
   address: string
-  /** The device cookie's entry for that account, if it has the present access epoch. */
+  /** The device cookie's entry for that account and its current access epoch. */
   device: DeviceCookieEntry | undefined
 }>
 
 export type SignInVerdict =
   | { outcome: 'allowed' }
   | { outcome: 'throttled'; retryAfterSeconds: number; refusal: Refusal }
-  /** Used up for the day. Nobody is told: they would learn which names exist, and how close the guesses were. */
+  /** Used up for the day. Answered like a wrong password, so that it does not reveal accounts. */
   | { outcome: 'locked'; refusal: Refusal }
 
 export type Refusal = Extract<Verdict, { outcome: 'refused' }>
@@ -132,7 +132,7 @@ function stagesOfStranger({ login, account, address }: SignInAttempt): RateLimit
     [{ limit: LIMITS.signInByName, of: name }],
     [
       // Unknown names are counted in the same number of rows, so that timing does not reveal accounts.
-      { limit: LIMITS.signInByAccount, of: account?.sub ?? `nobody ${name}` },
+      { limit: LIMITS.signInByAccount, of: account?.sub ?? `unknown ${name}` },
       // By name, because this limit is visible: one count for a username and its address would reveal that they belong
       // together.
       { limit: LIMITS.passwordsByAccount, of: byName(name) },

@@ -2,29 +2,29 @@ import type { Database } from '../db/connections.ts'
 import { expiredRowsOf } from '../db/expired-rows.ts'
 import { columnsOf, prepareStatement } from '../db/prepared-statement.ts'
 
-/** One attempt, as one limit counts it. */
+/** One attempt under one limit. */
 export type Attempt = Readonly<{
-  /** Of the limit and of whom it counts. */
+  /** A keyed hash of the limit's name and of the network, name or account. */
   key: Uint8Array
-  /** How many a window allows. */
+  /** Attempts that a window allows. */
   most: number
   windowSeconds: number
-  /** Whether each attempt that is allowed has the next one wait, longer and longer. */
+  /** Whether an allowed attempt delays the next one, longer each time. */
   isDelayed: boolean
 }>
 
-/** What a limit says of an attempt. */
+/** The count of one limit after an attempt. */
 export type Count = Readonly<{
   key: Uint8Array
-  /** How many were allowed in this window, this one included. */
+  /** Allowed attempts in this window, including this one. */
   count: number
-  /** How many were refused since the last that was allowed; 0 when this one was allowed. */
+  /** Refused attempts since the last allowed one; 0 when this one was allowed. */
   refused: number
-  /** How long until another attempt is allowed. */
+  /** Until another attempt is allowed. */
   waitSeconds: number
 }>
 
-/** Keys of what was counted. */
+/** Keys of counted limits. */
 export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
 
 /** The most stages of an attempt: for a mail three networks of IPv6, the address, the account, and the total. */
@@ -32,7 +32,7 @@ const MOST_STAGES = 6
 
 export type AttemptCounter = ReturnType<typeof createAttemptCounter>
 
-/** Counters in the database, by its clock: however many ask at once, wherever they ask, none is lost. */
+/** Counts attempts of all instances in the database, by its clock. Concurrent attempts are never lost. */
 export function createAttemptCounter(database: Database) {
   return {
     /**
@@ -75,18 +75,18 @@ export function createAttemptCounter(database: Database) {
   }
 }
 
-/** Seconds to wait after so many attempts, as Kanidm's soft lock has them: a person hardly notices, a program does. */
+/** The delay after a number of attempts (Kanidm's soft lock): short for a person, long for a program. */
 const DELAY_SECONDS = (count: string) =>
   `case when ${count} < 3 then 1 when ${count} < 9 then 3 when ${count} < 25 then 5 else 10 end`
 
-/** No wait at all. Not `now()`: a statement that began earlier and was overtaken would take it for a wait. */
+/** No wait. Not `now()`: a statement that began earlier would read a later `now()` as a wait. */
 const AT_ONCE = `'epoch'::timestamptz`
 const IS_OVER = 'kept.expires_at <= now()'
-/** Within a window: used up, or too soon after the last one. */
+/** Within a window, used up or too soon after the last attempt. */
 const IS_REFUSED = `(kept.expires_at > now() and (kept.count >= excluded.most or kept.next_at > now()))`
 const NEXT_COUNT = `(case when ${IS_OVER} then 1 else kept.count + 1 end)`
 
-/** Rows are taken in the order of the limits, so that two statements never wait for each other. */
+/** Locks rows in the order of the limits, so that two statements never deadlock. */
 const upsert = (stage: number, condition = 'true') => `
       insert into attempt as kept (key, count, most, refused, next_at, expires_at)
       select key, 1, most, 0, case when is_delayed then now() + make_interval(secs => ${DELAY_SECONDS('1')}) else ${AT_ONCE} end,

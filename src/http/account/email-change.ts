@@ -52,7 +52,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
       if (!(await users.confirm(ctx, user, ['email']))) return
       const counted = await count(ctx, account, email.data)
       if (counted === 'refused') return showForm(ctx, user, { typed, error: 'throttled' })
-      await askFor(ctx, account, email.data, counted === 'dropped')
+      await requestChange(ctx, account, email.data, counted === 'dropped')
       seeOther(ctx, ASKED)
     }),
   )
@@ -65,7 +65,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
       const counted = await count(ctx, user.account, email)
       if (counted === 'refused') return showForm(ctx, user, { typed: '', error: 'throttled' })
       const isDropped = counted === 'dropped'
-      await emailChange.askToVerify(user.account, email, { ...aboutOf(ctx), isDropped })
+      await emailChange.requestVerification(user.account, email, { ...aboutOf(ctx), isDropped })
       seeOther(ctx, ASKED)
     }),
   )
@@ -95,15 +95,20 @@ export function createEmailChangeRoutes(needs: Needs): Router {
   return router
 
   /** Their own address in another spelling, or not proven yet, is theirs to prove. */
-  async function askFor(ctx: Context, account: Account, email: string, isDropped: boolean): Promise<void> {
+  async function requestChange(
+    ctx: Context,
+    account: Account,
+    email: string,
+    isDropped: boolean,
+  ): Promise<void> {
     const about = { ...aboutOf(ctx), isDropped }
     const isSame = account.email === email
-    if (isSame && !account.emailVerified) return await emailChange.askToVerify(account, email, about)
-    await emailChange.ask(account, email, about)
+    if (isSame && !account.emailVerified) return await emailChange.requestVerification(account, email, about)
+    await emailChange.requestChange(account, email, about)
   }
 
   function count(ctx: Context, { sub }: Account, to: string): ReturnType<FormBinding['count']> {
-    return formBinding.count(ctx, { asked: 'address', to, share: { of: 'signed-in', sub } })
+    return formBinding.count(ctx, { purpose: 'address', to, share: { of: 'signed-in', sub } })
   }
 
   /** Whether this browser is signed in to that account. The link alone proves only access to the mailbox. */

@@ -1,12 +1,12 @@
 import type { Context } from 'koa'
-import type { Asker } from '../../accounts/mail-links.ts'
+import type { Requester } from '../../accounts/mail-links.ts'
 import { newEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import { randomSecret, sha256, type Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
-import type { AskedMail, MailRateLimit } from '../../rate-limiting/mail-rate-limit.ts'
+import type { MailRateLimit, RequestedMail } from '../../rate-limiting/mail-rate-limit.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { interactionOf } from '../login/sign-in-path.ts'
 import { createCsrf } from '../transport/csrf.ts'
@@ -46,12 +46,12 @@ export function createFormBinding({
     },
 
     /** Who asks, for a form that was verified. */
-    askerOf: (ctx: Context): Asker => ({
+    requesterOf: (ctx: Context): Requester => ({
       browserHash: hashOf(cookie.read(ctx) ?? ''),
       interaction: interactionOf(ctx),
     }),
 
-    isSameBrowser(ctx: Context, { browserHash }: Asker): boolean {
+    isSameBrowser(ctx: Context, { browserHash }: Requester): boolean {
       const id = cookie.read(ctx)
       return id !== undefined && hashOf(id) === browserHash
     },
@@ -64,7 +64,7 @@ export function createFormBinding({
     },
 
     /** Counts a mail; the status of the response is set for a refusal. */
-    async count(ctx: Context, mail: AskedMail): Promise<'allowed' | 'dropped' | 'refused'> {
+    async count(ctx: Context, mail: RequestedMail): Promise<'allowed' | 'dropped' | 'refused'> {
       const verdict = await mailRateLimit.count(mail, ctx.ip)
       if (verdict.outcome === 'refused') refuse(ctx, verdict.retryAfterSeconds)
       else if (verdict.outcome === 'dropped' && verdict.isFirst && verdict.by.isShared)
@@ -74,7 +74,7 @@ export function createFormBinding({
       return verdict.outcome
     },
 
-    notAsked: mailRateLimit.notAsked,
+    giveBack: mailRateLimit.giveBack,
   }
 
   function refuse(ctx: Context, retryAfterSeconds: number): void {

@@ -82,7 +82,7 @@ export function createNewPasswordForm({ rules, queue, hasher, rateLimiter, views
         ctx.body = { error: 'too_many_requests' }
         return
       }
-      const fault = await rules.judge(passwordIn(ctx), owner)
+      const fault = await rules.check(passwordIn(ctx), owner)
       ctx.body = { advice: fault ? views.words(ctx).t(`password.fault.${fault.code}`, { ...fault }) : '' }
     },
   }

@@ -53,12 +53,12 @@ export function createPasswordResetRoutes(needs: Needs): Router {
       return showAsk(ctx, { username, error: 'throttled' })
     const recipient = await passwordReset.find(username)
     const counted = await formBinding.count(ctx, {
-      asked: 'reset',
+      purpose: 'reset',
       to: recipient.to,
       share: shareOf(recipient, device),
     })
     if (counted === 'refused') return showAsk(ctx, { username, error: 'throttled' })
-    await passwordReset.ask(recipient, formBinding.askerOf(ctx), {
+    await passwordReset.request(recipient, formBinding.requesterOf(ctx), {
       ...aboutOf(ctx),
       isDropped: counted === 'dropped',
     })
@@ -78,7 +78,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     const found = await find(ctx)
     if (!found) return
     const { link, account } = found
-    const { asker } = link.request
+    const { requester } = link.request
     const hash = await newPassword.admit(ctx, keyOf(link))
     const passwordHash = isRefused(hash) ? hash : await hash(account)
     if (isRefused(passwordHash)) return showPassword(ctx, account, answerRefused(ctx, passwordHash))
@@ -93,7 +93,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     }
     // Lets the person sign in with this browser while strangers keep the account locked.
     needs.deviceCookies.issue(ctx, renewed)
-    const interaction = formBinding.isSameBrowser(ctx, asker) ? asker.interaction : undefined
+    const interaction = formBinding.isSameBrowser(ctx, requester) ? requester.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))
   })
 

@@ -9,7 +9,7 @@ import {
 } from '../../accounts/registration.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
-import type { AskedMail } from '../../rate-limiting/mail-rate-limit.ts'
+import type { RequestedMail } from '../../rate-limiting/mail-rate-limit.ts'
 import type { Pages, RegistrationOnPage } from '../../ui/view-models.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import type { Views } from '../pages/views.ts'
@@ -50,18 +50,24 @@ export function createRegistrationRoutes(needs: Needs): Router {
     }
     const hash = await newPassword.admit(ctx, undefined)
     if (isRefused(hash)) return showForm(ctx, errorsOf(ctx, hash))
-    const mail: AskedMail = { asked: 'registration', to: email.data, share: { of: 'anybody' } }
+    const mail: RequestedMail = { purpose: 'registration', to: email.data, share: { of: 'anybody' } }
     const counted = await formBinding.count(ctx, mail)
     if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
     // Hashed whether the address is known or not: a fast answer would tell.
     const passwordHash = await hash({ username, email: email.data, profile: { name } })
     if (isRefused(passwordHash)) {
-      if (counted === 'allowed') await formBinding.notAsked(mail)
+      if (counted === 'allowed') await formBinding.giveBack(mail)
       return showForm(ctx, errorsOf(ctx, passwordHash))
     }
-    const request = { email: email.data, username, name, passwordHash, asker: formBinding.askerOf(ctx) }
+    const request = {
+      email: email.data,
+      username,
+      name,
+      passwordHash,
+      requester: formBinding.requesterOf(ctx),
+    }
     const about = { language: views.words(ctx).lang, origin: originOf(ctx) }
-    await registration.ask(request, { ...about, isDropped: counted === 'dropped' })
+    await registration.request(request, { ...about, isDropped: counted === 'dropped' })
     seeOther(ctx, withInteraction(`${REGISTER}/asked`, interactionOf(ctx)))
   })
 
@@ -95,8 +101,8 @@ export function createRegistrationRoutes(needs: Needs): Router {
     if (isRefused(hash)) return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, hash) })
     // Checked before hashing. The database decides between two concurrent registrations.
     if (!(await registration.isFree(username))) return showTaken(ctx, link, shown)
-    const { email, asker } = link.request
-    const isSameBrowser = formBinding.isSameBrowser(ctx, asker)
+    const { email, requester } = link.request
+    const isSameBrowser = formBinding.isSameBrowser(ctx, requester)
     const passwordHash = isSameBrowser
       ? link.request.passwordHash
       : await hash({ username, email, profile: { name } })
@@ -106,7 +112,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
     if (outcome === 'over') return openedLinks.showOver(ctx)
     if (outcome === 'taken') return showTaken(ctx, link, shown)
     openedLinks.close(ctx)
-    seeOther(ctx, withInteraction(`${REGISTER}/done`, isSameBrowser ? asker.interaction : undefined))
+    seeOther(ctx, withInteraction(`${REGISTER}/done`, isSameBrowser ? requester.interaction : undefined))
   })
 
   router.post('/confirm/advice', async (ctx) => {
@@ -151,7 +157,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
       csrf: openedLinks.csrfTokenFor(ctx),
       email: request.email,
       // Whoever registered knows the password: only in their own browser may it count without being asked for.
-      asksPassword: !formBinding.isSameBrowser(ctx, request.asker),
+      asksPassword: !formBinding.isSameBrowser(ctx, request.requester),
       ...shown,
     })
   }

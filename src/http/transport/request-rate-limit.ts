@@ -17,12 +17,12 @@ import {
 } from '../../rate-limiting/rate-limiter.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
-/** Of one network, for each thing that it may create; and of the widest one around it. */
+/** Concurrent requests of one network to one endpoint that inserts rows. They bound how far a flood can pass its limit. */
 const AT_ONCE = 16
 const AT_ONCE_OF_WIDEST_NETWORK = 64
 const MOST_WAITING = 1_000
 
-/** Too many of these came: 429, and when to come again (RFC 6585 §4). */
+/** A rate limit was reached: answered with 429 and `Retry-After` (RFC 6585 §4). */
 export class TooManyRequestsError extends Error {
   override name = 'TooManyRequestsError'
   readonly retryAfterSeconds: number
@@ -33,15 +33,16 @@ export class TooManyRequestsError extends Error {
 }
 
 type Oidc = KoaContextWithOIDC['oidc']
-type Creation = { limit: RateLimit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }
+type Insertion = {
+  limit: RateLimit
+  /** Whether the answer shows that a row was inserted. */
+  isDone: (ctx: Context, oidc: Oidc | undefined) => boolean
+}
 
 const oidcOf = (ctx: Context) => (ctx as Context & { oidc?: Oidc }).oidc
 
-/** What leaves a row behind for nothing, by the path that it is asked for at: a network that did it too often is not let in. */
-const CREATIONS: Record<
-  string,
-  { limit: RateLimit; isDone: (ctx: Context, oidc: Oidc | undefined) => boolean }
-> = {
+/** Unauthenticated endpoints that insert rows. A network whose limit is reached is refused before the request runs. */
+const INSERTIONS: Record<string, Insertion> = {
   [ROUTES.authorization]: {
     limit: LIMITS.authorizationByNetwork,
     isDone: (ctx) => String(ctx.response.get('location') ?? '').includes('/interaction/'),
@@ -58,8 +59,8 @@ const CREATIONS: Record<
   [ROUTES.end_session]: { limit: LIMITS.anonymousSessionByNetwork, isDone: hasStartedSession },
 }
 
-/** Where clients authenticate and tokens are presented: guesses are counted, and whoever is right is let in all the same. */
-const GUESSED_AT = new Set<string>([
+/** Endpoints with client authentication or tokens. Only failures are counted, so the right secret works beyond the limit. */
+const CREDENTIAL_ENDPOINTS = new Set<string>([
   ROUTES.token,
   ROUTES.userinfo,
   ROUTES.introspection,
@@ -69,8 +70,10 @@ const GUESSED_AT = new Set<string>([
 ])
 
 /**
- * Counts what floods would do: what they create and what they guess at. Nothing is asked of the database for requests
- * that do neither, nor for a network of which this instance knows that it has reached its limit.
+ * The rate limit of requests: counts inserted rows and failed credentials per network. Other requests, and networks that
+ * this instance knows to be over their limit, cost no database statement.
+ *
+ * Pages start one per turn of the event loop (docs/decisions.md, "One queue for passwords").
  */
 export function limitRequestRate({
   rateLimiter,
@@ -83,15 +86,15 @@ export function limitRequestRate({
 
   return async (ctx, next) => {
     const path = normalPath(ctx)
-    const creation = CREATIONS[path]
-    if (creation) await create(ctx, next, creation)
+    const insertion = INSERTIONS[path]
+    if (insertion) await insert(ctx, next, insertion)
     else if (isForPeople(ctx)) await queue.run({ keys: [], path: pathOf(ctx, 'page'), isPaced: true }, next)
     else await next()
-    if (GUESSED_AT.has(path) && isWrongGuess(ctx)) await countGuess(ctx)
+    if (CREDENTIAL_ENDPOINTS.has(path) && isRejected(ctx)) await countRejected(ctx)
   }
 
-  /** What is created is counted when it is there: so many at once may go beyond the limit, and no more. */
-  async function create(ctx: Context, next: Next, { limit, isDone }: Creation): Promise<void> {
+  /** Counts after the insertion: requests without one are free, and a limit is exceeded by {@link AT_ONCE} at most. */
+  async function insert(ctx: Context, next: Next, { limit, isDone }: Insertion): Promise<void> {
     const networks = byNetworks(ctx.ip, { limit })
     const path = pathOf(ctx, limit.name)
     const keys = [
@@ -107,22 +110,22 @@ export function limitRequestRate({
     if (turn.outcome !== 'done') throw new TooManyRequestsError(limit, 1)
   }
 
-  async function countGuess(ctx: Context): Promise<void> {
-    // The engine's own reading, where there is such a client: an assertion names it, escapes spell it in many ways.
+  async function countRejected(ctx: Context): Promise<void> {
+    // The engine's reading comes first: an assertion names the client too, and escapes spell it in many ways.
     const clientId = oidcOf(ctx)?.client?.clientId ?? clientIdOf(ctx)
-    const guess = { limit: LIMITS.tokenByNetwork }
+    const ofNetwork = { limit: LIMITS.tokenByNetwork }
     if (errorIn(ctx) !== 'invalid_client' || clientId === undefined)
-      return await count(ctx, byNetworks(ctx.ip, guess))
+      return await count(ctx, byNetworks(ctx.ip, ofNetwork))
     const ofClient = { limit: LIMITS.clientAuthenticationByPair, of: clientId }
     const everywhere = { limit: LIMITS.clientAuthenticationByClient, of: clientId }
-    await count(ctx, [...byNetworks(ctx.ip, guess, ofClient), [everywhere]], clientId)
+    await count(ctx, [...byNetworks(ctx.ip, ofNetwork, ofClient), [everywhere]], clientId)
   }
 
   async function count(ctx: Context, stages: readonly RateLimitKey[][], clientId?: string): Promise<void> {
     const verdict = await rateLimiter.count(...stages)
     if (verdict.outcome === 'allowed') return
     if (verdict.isFirst) await record(ctx, verdict, clientId)
-    // The answer that was made already leads on: to a page, with a cookie.
+    // The finished answer would redirect to a page and set a cookie.
     for (const header of ['Location', 'Set-Cookie', 'WWW-Authenticate']) ctx.remove(header)
     throw new TooManyRequestsError(verdict.by, verdict.retryAfterSeconds)
   }
@@ -141,14 +144,14 @@ function pathOf({ ip }: Context, name: string): [string, string, string] {
   return [widestNetworkOf(ip), networkOf(ip), name]
 }
 
-/** The device and sign-out pages of a browser that nobody is signed in with keep their CSRF value in a session. */
+/** The device and sign-out pages of a signed-out browser keep their CSRF value in a new session. */
 function hasStartedSession(_ctx: Context, oidc: Oidc | undefined): boolean {
   const session = oidc?.session as (Oidc['session'] & { new?: boolean }) | undefined
   return session?.new === true && session.accountId === undefined
 }
 
-/** A client that could not authenticate, a token or code that nobody issued. */
-function isWrongGuess(ctx: Context): boolean {
+/** Client authentication failed, or a token or code is invalid. */
+function isRejected(ctx: Context): boolean {
   return ['invalid_client', 'invalid_token', 'invalid_grant'].includes(errorIn(ctx))
 }
 
@@ -157,7 +160,7 @@ function errorIn(ctx: Context): string {
   return String(error)
 }
 
-/** Which client a request says it is of; nothing vouches for it. */
+/** The unauthenticated client_id of a request. */
 function clientIdOf(ctx: Context): string | undefined {
   const [, credentials] = /^basic (\S+)$/i.exec(ctx.get('authorization')) ?? []
   const [fromHeader] = credentials ? Buffer.from(credentials, 'base64').toString().split(':') : []
