@@ -4,7 +4,7 @@ import type { Consent, ConsentStore, ScopeSet } from '../store/session/consent.t
 import { type ExtraClientMetadata, isOidcScope } from './client/client-metadata.ts'
 import { describeScopes, type MissingConsent, words } from './client/scopes.ts'
 import { withUnavailable } from './engine/unavailable.ts'
-import { provenEpoch } from './session/access-epoch.ts'
+import { provenEpoch } from './session/authentication.ts'
 
 /**
  * The grant that a request goes on with, if there is one. A grant belongs to one browser session or device, so that

@@ -1,7 +1,6 @@
 import type { Configuration } from 'oidc-provider'
 import type { Lifetimes } from '../config/config.ts'
 import { HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
-import { engineNow } from './engine/engine-time.ts'
 import { engineAheadSeconds } from './engine/request-context.ts'
 import { sessionSeconds } from './session/session-lifetime.ts'
 
@@ -17,9 +16,6 @@ const DEVICE_CODE_SECONDS = 10 * MINUTE_SECONDS
 const PUSHED_REQUEST_SECONDS = 60
 /** A login or consent page left open. */
 const INTERACTION_SECONDS = 15 * MINUTE_SECONDS
-/** A session nobody signed in to exists for the CSRF value of the device and logout pages. */
-const ANONYMOUS_SESSION_SECONDS = 10 * MINUTE_SECONDS
-
 /** How long everything lives. The engine wants synchronous functions that return whole seconds above zero. */
 export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configuration['ttl']> {
   return {
@@ -40,9 +36,6 @@ export function createLifetimePolicy(lifetimes: Lifetimes): NonNullable<Configur
           lifetimes.refreshTokenAbsoluteSeconds - token.totalLifetime(),
         ),
       ),
-    Session(_ctx, session) {
-      if (!session.accountId || session.loginTs === undefined) return ANONYMOUS_SESSION_SECONDS
-      return sessionSeconds(session, lifetimes, engineNow())
-    },
+    Session: (_ctx, session) => sessionSeconds(session, lifetimes),
   }
 }

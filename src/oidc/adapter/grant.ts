@@ -4,7 +4,7 @@ import type { GrantStore } from '../../store/token/grant.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import { ProofOutdatedError } from '../engine/errors.ts'
 import { currentRequest } from '../engine/request-context.ts'
-import { provenEpoch } from '../session/access-epoch.ts'
+import { provenEpoch } from '../session/authentication.ts'
 import { describeReuse } from '../token/token-event.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 

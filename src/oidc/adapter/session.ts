@@ -11,21 +11,18 @@ import { TooManySessionsError } from '../../store/session/session-limit.ts'
 import type { Session } from '../../store/session/session-upsert.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import { currentRequest, type RequestContext } from '../engine/request-context.ts'
-import { provenEpoch } from '../session/access-epoch.ts'
+import { isRemembered, provenEpoch } from '../session/authentication.ts'
+import { findAnomaly } from '../session/session-anomaly.ts'
 import {
-  countsFor,
-  isOverFor,
-  type SessionLimits,
-  shortestIdleSeconds,
-  tooManySessions,
-} from '../session/session-limits.ts'
-import { isRemembered, oddityOf, startOf } from '../session/session-use.ts'
+  capExpiry,
+  hasReachedLimit,
+  mustStoreExpiry,
+  reachedLimit,
+  statusOf,
+} from '../session/session-lifetime.ts'
+import { countsFor, type SessionLimits, tooManySessions } from '../session/session-limits.ts'
 import { expiryOf, fromStored, toStored } from './payload.ts'
 
-/** Each use extends a session; the new expiry is stored at most this often … */
-const EXPIRY_STEP_SECONDS = 60
-/** … and more often for short sessions, so that at most this part of the idle time is lost. */
-const EXPIRY_STEP_PART = 0.1
 /** How long requests in flight may still read a replaced session. */
 const READABLE_SECONDS = 10
 /**
@@ -65,9 +62,10 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       const stored = browser.findSession(id)
       const before = stored ?? browser.findSessionByUid(uid)
       const events = eventsOf(payload, before)
-      const next = capped(toStored(payload))
+      const next = capExpiry(toStored(payload), limits)
       // The cookie expires with the row, so both are extended together.
-      const isExtended = !stored || movesExpiry(stored, next)
+      const { client } = Provider.ctx?.oidc ?? {}
+      const isExtended = !stored || mustStoreExpiry(stored, next, { client, lifetimes: limits })
       if (stored && !isExtended) {
         next.exp = stored.payload.exp
         if (events.length === 0 && isSame(stored.payload, next)) return
@@ -112,11 +110,9 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       const found = await sessions.find(idHash)
       if (!found) return undefined
       if (isOutdated(found, request)) request.browser.markOutdated()
-      if (!isReadable(found, request)) {
-        if (!found.isReplaced) await noteMisuse(id, found)
-        if (found.isEnded) return undefined
-      }
-      if (isExpired(found)) return undefined
+      const status = statusOf(found, request, limits)
+      if (status === 'revoked' || status === 'expired') await recordMisuse(idHash, found, status)
+      if (status !== 'live' && status !== 'readable') return undefined
       const payload = open(found.payload, idHash)
       request.recordSession(id, { ...found, payload: structuredClone(payload) })
       return { ...fromStored(payload, found), jti: id }
@@ -131,7 +127,7 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       if (typeof accountId === 'string') request.recordProof(accountId, state.accessEpoch)
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
-      if (isOverFor(client, state, limits)) return undefined
+      if (hasReachedLimit(client, state, limits)) return undefined
       // Form state is opened only for the cookie's holder.
       const { state: _sealed, ...payload } = structuredClone(state.payload)
       return fromStored(payload, { isExpired: false })
@@ -151,23 +147,6 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
     },
   }
 
-  /** Whether a session reached its stored end, or the end by limits that were shortened since. */
-  function isExpired(found: FoundSession): boolean {
-    return found.isExpired || isOverFor(undefined, found, limits)
-  }
-
-  /** Ends a session at its cap: the engine would extend every session by at least a second. */
-  function capped(state: Payload): Payload {
-    return { ...state, exp: Math.min(Number(state.exp), capOf(state)) }
-  }
-
-  /** The absolute end of a session; anonymous sessions have none. */
-  function capOf(state: Payload): number {
-    return state.accountId === undefined
-      ? Number.POSITIVE_INFINITY
-      : startOf(state) + limits.sessionAbsoluteSeconds
-  }
-
   function eventsOf(
     { uid, accountId, amr, acr }: AdapterPayload,
     before: FoundSession | undefined,
@@ -178,9 +157,9 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       const type = isRemembered({ amr }) ? 'session.remembered' : 'session.created'
       return [newEvent(type, { ...about, detail: { amr, acr } })]
     }
-    const oddity = oddityOf(before, currentRequest().origin)
+    const anomaly = findAnomaly(before, currentRequest().origin)
     const detail = { address_before: before.address, user_agent_before: before.userAgent }
-    return oddity ? [newEvent(oddity, { ...about, detail })] : []
+    return anomaly ? [newEvent(anomaly, { ...about, detail })] : []
   }
 
   /**
@@ -239,37 +218,28 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
     }
   }
 
-  /**
-   * Records the use of a session that has ended or expired: by a browser that kept the cookie, or with a stolen copy.
-   */
-  async function noteMisuse(id: string, found: FoundSession): Promise<void> {
-    const { isEnded, uid, payload, account, readAt } = found
-    if (!account || (!isEnded && !isExpired(found))) return
-    const type = isEnded ? 'session.used_after_end' : 'session.used_after_expiry'
-    const limit = capOf(payload) <= readAt.getTime() / 1000 ? 'absolute' : 'idle'
-    const about = { accountSub: account.sub, sessionUid: uid, ...(isEnded ? {} : { detail: { limit } }) }
-    await sessions.recordMisuse(sha256(id), newEvent(type, about, currentRequest().origin))
-  }
-
-  /** Whether a new expiry, or the time of use, must be stored. */
-  function movesExpiry(stored: FoundSession, { exp: after }: Payload): boolean {
-    const { exp: before } = stored.payload
-    if (typeof before !== 'number' || typeof after !== 'number') return true
-    const readAt = stored.readAt.getTime() / 1000
-    const idle = Math.min(after - readAt, shortestIdleSeconds(Provider.ctx?.oidc?.client, limits))
-    const step = Math.min(EXPIRY_STEP_SECONDS, idle * EXPIRY_STEP_PART)
-    // Near the cap the expiry no longer moves, but the time of use matters for clients with a short idle time.
-    const isUnnoted = readAt - stored.seenAt.getTime() / 1000 >= step
-    return after < before || after - before >= step || isUnnoted
+  /** Records the use of a session that is over: by a browser that kept the cookie, or with a stolen copy. */
+  async function recordMisuse(
+    idHash: Uint8Array,
+    found: FoundSession,
+    status: 'revoked' | 'expired',
+  ): Promise<void> {
+    if (!found.account) return
+    const about = { accountSub: found.account.sub, sessionUid: found.uid }
+    const { origin } = currentRequest()
+    const event =
+      status === 'revoked'
+        ? newEvent('session.used_after_end', about, origin)
+        : newEvent(
+            'session.used_after_expiry',
+            { ...about, detail: { limit: reachedLimit(found, limits) } },
+            origin,
+          )
+    await sessions.recordMisuse(idHash, event)
   }
 }
 
 /** Compares in the stored form (JSON), which drops undefined members. */
 function isSame(stored: Payload, changed: Payload): boolean {
   return isDeepStrictEqual(stored, JSON.parse(JSON.stringify(changed)))
-}
-
-/** Whether the request's identifier was replaced while the request was in flight: it may still read. */
-function isReadable({ isReadable, endedAt }: FoundSession, { isSafe, arrivedAt }: RequestContext): boolean {
-  return isReadable && isSafe && endedAt !== undefined && endedAt > arrivedAt
 }

@@ -4,32 +4,15 @@ import type { Lifetimes } from '../../config/config.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { Clock } from '../../time.ts'
-import { engineNow, toEngineSeconds } from '../engine/engine-time.ts'
+import { toEngineSeconds } from '../engine/engine-time.ts'
 import { currentRequest } from '../engine/request-context.ts'
+import { type Authentication, describeAuthentication } from './authentication.ts'
 import { cookieNames, createCookie } from './cookies.ts'
 import { sessionSeconds } from './session-lifetime.ts'
 import type { SessionLimits } from './session-limits.ts'
-import { REMEMBERED_AMR } from './session-use.ts'
-import { ACR } from './step-up.ts'
-
-/** How somebody was authenticated: with a password just now, or by a browser that was remembered since. */
-export type Authentication = Readonly<{ method: 'password' | 'remembered'; at: Date }>
 
 /** The engine's session of a browser. */
 export type BrowserSession = InstanceType<Provider['Session']>
-
-/** The engine's claims about an authentication (`auth_time`, `amr`, `acr`). */
-export function describeAuthentication({ method, at }: Authentication): {
-  ts: number
-  amr: string[]
-  acr: string
-} {
-  return {
-    ts: toEngineSeconds(at),
-    amr: [method === 'password' ? 'pwd' : REMEMBERED_AMR],
-    acr: ACR[method],
-  }
-}
 
 /** Browser sessions, for our own pages: they are the engine's, outside of an authorization request. */
 export function createBrowserSessions({
@@ -105,7 +88,7 @@ export function createBrowserSessions({
 
   /** As the engine does at its own pages. */
   async function store(ctx: Context, session: BrowserSession): Promise<void> {
-    const seconds = sessionSeconds(session, lifetimes, engineNow())
+    const seconds = sessionSeconds(session, lifetimes)
     await session.save(seconds)
     cookie.set(ctx, session.jti, { seconds })
   }

@@ -1,12 +1,12 @@
 import { interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import type { ExtraClientMetadata } from '../client/client-metadata.ts'
 import { currentRequest } from '../engine/request-context.ts'
-import { isOverFor, type SessionLimits } from './session-limits.ts'
-import { isRemembered } from './session-use.ts'
+import { isRemembered } from './authentication.ts'
+import { hasReachedLimit, type SessionLifetimes } from './session-lifetime.ts'
 import { isSatisfied, requestedAcrs } from './step-up.ts'
 
 /** When a person must be asked: the engine's prompts, with checks of ours. */
-export function createInteractionPolicy(limits: SessionLimits): interactionPolicy.DefaultPolicy {
+export function createInteractionPolicy(lifetimes: SessionLifetimes): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base()
   const login = policy.get('login')
   const { Check } = interactionPolicy
@@ -24,7 +24,7 @@ export function createInteractionPolicy(limits: SessionLimits): interactionPolic
     // Signing in answers the others, whatever the session was before.
     session_limit: ({ session, client, result }) => {
       const stored = session && currentRequest().browser.findSessionByUid(session.uid)
-      return !result?.login && stored !== undefined && isOverFor(client, stored, limits)
+      return !result?.login && stored !== undefined && hasReachedLimit(client, stored, lifetimes)
     },
     remembered_refused: ({ session, client, result }) =>
       !result?.login &&
