@@ -24,12 +24,12 @@ export function buildEngines(config: Config, installation: Installation, needs: 
   const { deviceCookies, refreshReplay, views, log } = needs
   const { now } = clock
   const { accounts, clients, resources, sessions, consents, grants, events, revocations } = stores
-  const { tokens, deviceCodes, artifacts } = stores
+  const { tokens, deviceCodes, interactions, pushedRequests, replayDetection } = stores
   const { render, renderError } = views
   const fetchOfClients = createClientKeyFetch({ outbound, now })
   const sessionLimits = sessionLimitsOf(config)
   const adapter = createAdapterFactory({
-    stores: { tokens, deviceCodes, grants, sessions, artifacts, clients },
+    stores: { tokens, deviceCodes, grants, sessions, interactions, pushedRequests, replayDetection, clients },
     revocations,
     refreshReplay,
     registeredScope: createRegisteredScope({ clients, resources }),

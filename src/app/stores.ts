@@ -1,6 +1,7 @@
 import { createEventStore } from '../audit/event-store.ts'
 import type { ChangeNotifications } from '../db/change-notification.ts'
 import type { Database } from '../db/connections.ts'
+import { expiredRowsOf } from '../db/expired-rows.ts'
 import { createAccountStore } from '../store/account/account.ts'
 import { createMailLinkStore } from '../store/account/mail-link.ts'
 import { createSelfServiceStore } from '../store/account/self-service.ts'
@@ -14,10 +15,11 @@ import { createConnectionStore } from '../store/session/connection.ts'
 import { createConsentStore } from '../store/session/consent.ts'
 import { createRememberedBrowserStore } from '../store/session/remembered-browser.ts'
 import { createSessionStore } from '../store/session/session.ts'
-import { createArtifactStore } from '../store/token/artifact.ts'
 import { createDeviceCodeStore } from '../store/token/device-code.ts'
 import { createGrantStore } from '../store/token/grant.ts'
-import { createRefreshAnswerStore } from '../store/token/refresh-answer.ts'
+import { createInteractionStore, createPushedRequestStore } from '../store/token/pending-request.ts'
+import { createRefreshReplayStore } from '../store/token/refresh-replay.ts'
+import { createReplayDetection } from '../store/token/replay-detection.ts'
 import { createTokenStore } from '../store/token/token.ts'
 import { createTokenCommit } from '../store/token/token-commit.ts'
 import { createUptimeStore, type Heartbeat } from '../store/token/uptime.ts'
@@ -45,12 +47,15 @@ export function createStores({ database, notifications, heartbeat, now }: Needs)
     deviceCodes: createDeviceCodeStore(database, { events }),
     grants: createGrantStore(database),
     sessions: createSessionStore(database, { events, revocations }),
-    artifacts: createArtifactStore(database),
+    interactions: createInteractionStore(database),
+    pushedRequests: createPushedRequestStore(database),
+    replayDetection: createReplayDetection(database),
+    artifacts: expiredRowsOf(database, 'oidc_artifact'),
     attempts: createAttemptCounter(database),
     connections: createConnectionStore(database),
     consents: createConsentStore(database, { events }),
     rememberedBrowsers: createRememberedBrowserStore(database, { events }),
-    refreshAnswers: createRefreshAnswerStore(database, heartbeat),
+    refreshAnswers: createRefreshReplayStore(database, heartbeat),
     events,
     backchannelLogouts: createBackchannelLogoutStore(database),
     mail: createMailStore(database),

@@ -46,7 +46,9 @@ export function deviceCodeAdapter({
       if (payload.error === 'invalid_request') return
       const isDecided = payload.error !== undefined || payload.accountId !== undefined
       if (!isDecided && !payload.inFlight) return await insert(id, payload)
-      const isFirst = isDecided ? await decide(idHash, payload) : await deviceCodes.take(idHash, sessionUid())
+      const isFirst = isDecided
+        ? await decide(idHash, payload)
+        : await deviceCodes.claim(idHash, sessionUid())
       if (!isFirst) throw new AlreadyUsedError('the device was decided about meanwhile')
     },
 
@@ -75,10 +77,10 @@ export function deviceCodeAdapter({
       await takeBack()
       const { inFlight, ...payload } = fromStored(found.payload, found)
       // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
-      const isTaken = inFlight === true && found.takenBy !== sessionUid()
+      const isClaimed = inFlight === true && found.claimedBy !== sessionUid()
       return {
         ...payload,
-        ...(isTaken ? { inFlight } : {}),
+        ...(isClaimed ? { inFlight } : {}),
         jti: id,
         userCode,
       }

@@ -3,9 +3,10 @@ import type { Vault } from '../../crypto/vault.ts'
 import type { ClientStore } from '../../store/client/client.ts'
 import type { Revocations } from '../../store/revocation/revocation.ts'
 import type { SessionStore } from '../../store/session/session.ts'
-import type { ArtifactStore } from '../../store/token/artifact.ts'
 import type { DeviceCodeStore } from '../../store/token/device-code.ts'
 import type { GrantStore } from '../../store/token/grant.ts'
+import type { PendingRequestStore } from '../../store/token/pending-request.ts'
+import type { ReplayDetection } from '../../store/token/replay-detection.ts'
 import type { TokenStore } from '../../store/token/token.ts'
 import type { Clock } from '../../time.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
@@ -33,7 +34,9 @@ type Needs = {
     deviceCodes: DeviceCodeStore
     grants: GrantStore
     sessions: SessionStore
-    artifacts: ArtifactStore
+    interactions: PendingRequestStore
+    pushedRequests: PendingRequestStore
+    replayDetection: ReplayDetection
     clients: ClientStore
   }
   revocations: Pick<Revocations, 'revoke'>
@@ -64,7 +67,8 @@ function adapterFor(model: string, needs: Needs): Partial<Adapter> {
     vault,
     now,
   } = needs
-  const { tokens, deviceCodes, grants, sessions, artifacts, clients } = stores
+  const { tokens, deviceCodes, grants, sessions, interactions, pushedRequests, replayDetection, clients } =
+    stores
   switch (model) {
     case 'Client':
       return clientAdapter({ clients, now })
@@ -73,11 +77,11 @@ function adapterFor(model: string, needs: Needs): Partial<Adapter> {
     case 'Session':
       return sessionAdapter({ sessions, revocations, limits: sessionLimits, vault })
     case 'ReplayDetection':
-      return replayAdapter({ artifacts })
+      return replayAdapter({ replayDetection })
     case 'Interaction':
-      return interactionAdapter({ artifacts, vault })
+      return interactionAdapter({ interactions, vault })
     case 'PushedAuthorizationRequest':
-      return pushedRequestAdapter({ artifacts, vault })
+      return pushedRequestAdapter({ pushedRequests, vault })
     case 'DeviceCode': {
       const tokenMethods = tokenAdapter(model, { tokens, revocations, refreshReplay, registeredScope })
       return deviceCodeAdapter({ tokenMethods, deviceCodes, userCodeRateLimit, vault })

@@ -1,6 +1,6 @@
 import { type Adapter, errors } from 'oidc-provider'
 import { sha256, type Vault } from '../../crypto/vault.ts'
-import type { ArtifactStore } from '../../store/token/artifact.ts'
+import type { PendingRequestStore } from '../../store/token/pending-request.ts'
 import { expiryOf, openPayload, sealPayload, toStored } from './payload.ts'
 
 const KIND = 'Interaction'
@@ -10,10 +10,10 @@ const KIND = 'Interaction'
  * and device codes. Of several answers to one page the first counts.
  */
 export function interactionAdapter({
-  artifacts,
+  interactions,
   vault,
 }: {
-  artifacts: ArtifactStore
+  interactions: PendingRequestStore
   vault: Vault
 }): Partial<Adapter> {
   return {
@@ -21,18 +21,18 @@ export function interactionAdapter({
       const stored = toStored(payload)
       const sealed = sealPayload(vault, KIND, id, stored)
       const isAnswer = payload.result !== undefined
-      if (!(await artifacts.upsert(KIND, sha256(id), sealed, expiryOf(stored), { isAnswer })))
+      if (!(await interactions.upsert(sha256(id), sealed, expiryOf(stored), { isAnswer })))
         throw alreadyFinished()
     },
 
     async find(id) {
-      const row = await artifacts.find(KIND, sha256(id))
+      const row = await interactions.find(sha256(id))
       return row && !row.consumed ? openPayload(vault, KIND, id, row) : undefined
     },
 
     /** The engine destroys an interaction when it resumes. The spent row stays, so that a second form cannot revive it. */
     async destroy(id) {
-      if (!(await artifacts.consume(KIND, sha256(id)))) throw alreadyFinished()
+      if (!(await interactions.consume(sha256(id)))) throw alreadyFinished()
     },
   }
 }

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { type Adapter, errors, Provider } from 'oidc-provider'
 import { sha256 } from '../../crypto/vault.ts'
-import type { ArtifactStore } from '../../store/token/artifact.ts'
+import type { ReplayDetection } from '../../store/token/replay-detection.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import { expiryOf } from './payload.ts'
 
@@ -14,7 +14,7 @@ export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
  * different clocks agree. The statement refuses an identifier past that instant, which an instance with a slow clock
  * would still accept.
  */
-export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Partial<Adapter> {
+export function replayAdapter({ replayDetection }: { replayDetection: ReplayDetection }): Partial<Adapter> {
   const afterAssertion = new WeakSet<object>()
   return {
     async upsert(id, payload) {
@@ -24,7 +24,7 @@ export function replayAdapter({ artifacts }: { artifacts: ArtifactStore }): Part
       if (ctx) afterAssertion.add(ctx)
       // For assertions the engine passes their `exp`; for proofs it passes a time of its own, which is too early.
       const expiresAt = isAssertion ? expiryOf(payload) : endOfProof(ctx?.get('dpop') ?? '')
-      if (await artifacts.insertOnce({ kind: 'ReplayDetection', idHash: sha256(id), expiresAt })) return
+      if (await replayDetection.consume({ idHash: sha256(id), expiresAt })) return
       throw isAssertion
         ? new errors.InvalidClientAuth('client assertion was used before or has expired')
         : new errors.InvalidDpopProof('DPoP proof was used before or has expired')

@@ -2,7 +2,7 @@ import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
 import { isUnavailable } from '../../db/database-error.ts'
-import type { RefreshAnswerStore } from '../../store/token/refresh-answer.ts'
+import type { RefreshReplayStore } from '../../store/token/refresh-replay.ts'
 import type { TokenCommit } from '../../store/token/token-commit.ts'
 import type { UptimeStore } from '../../store/token/uptime.ts'
 import type { TokenKind } from '../../store/token-kind.ts'
@@ -14,7 +14,7 @@ const CODE_GRACE_SECONDS = 10
 const PURPOSE = 'refresh answer'
 
 type Needs = {
-  refreshAnswers: RefreshAnswerStore
+  refreshAnswers: RefreshReplayStore
   uptimes: UptimeStore
   undelivered: UndeliveredAnswers
   vault: Vault
@@ -101,7 +101,7 @@ export function createRefreshReplay(needs: Needs) {
   async function recordRepeat(source: Source, hasClientLeft: () => boolean): Promise<void> {
     if (hasClientLeft()) return
     try {
-      const commitId = await refreshAnswers.noteRepeat(source.idHash, refreshReplaySeconds)
+      const commitId = await refreshAnswers.recordRepeat(source.idHash, refreshReplaySeconds)
       if (hasClientLeft()) recordUndelivered(source, commitId)
       else undelivered.forget(source.idHash)
     } catch (error) {

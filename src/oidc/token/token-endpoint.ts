@@ -111,7 +111,7 @@ export function createTokenEndpoint({ commitTokens, tokens, events, refreshRepla
     const isOwnCode =
       source?.kindName === 'AuthorizationCode' && source.payload.clientId === ctx.oidc.client?.clientId
     if (!isOwnCode || source.state !== 'presented' || !isInvalidGrant(ctx.body)) return
-    if (!(await tokens.noteMiss(source.idHash, CODE_MOST_MISSES))) return
+    if (!(await tokens.recordMiss(source.idHash, CODE_MOST_MISSES))) return
     await events.record([tokenEvent('authorization_code.burnt', ctx, source)])
   }
 }

@@ -8,13 +8,13 @@ import { isUniqueViolation } from '../../db/database-error.ts'
 import { createRowCache } from '../../db/row-cache.ts'
 import type { ClientTable } from '../../db/schema.ts'
 
-/** A registered client. Its secret is known by hash alone. */
+/** A registered client. Only the hash of its secret is stored. */
 export type Client = Readonly<{
   clientId: string
   /** Client metadata by RFC 7591 names, and a few names of our own. */
   metadata: Readonly<Record<string, unknown>>
   secretHash: Uint8Array | undefined
-  /** The secret before a rotation, still accepted until then. */
+  /** The secret before a rotation, accepted until `until`. */
   previousSecret: Readonly<{ hash: Uint8Array; until: Date }> | undefined
   createdAt: Date
 }>
@@ -22,7 +22,7 @@ export type Client = Readonly<{
 /** SQL: whether the client in `client` is a device (RFC 8628), whose tokens outlive the session that approved it. */
 export const IS_DEVICE_CLIENT = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
 
-/** Clients are registered and changed by operators alone. */
+/** Only operators register and change clients. */
 const BY_OPERATOR = { by: 'operator' }
 
 export type ClientStore = ReturnType<typeof createClientStore>
@@ -32,7 +32,7 @@ type Needs = Readonly<{ events: EventStore; notifications: ChangeNotifications }
 export function createClientStore(database: Database, { events, notifications }: Needs) {
   const cache = createRowCache(findClient, { table: 'oidc_client', notifications })
   return {
-    /** From memory, where a change by any instance arrives within a second. */
+    /** Finds a client in the row cache, which sees a change by any instance within a second. */
     find: cache.find,
     insert: cache.invalidateAfter(insert),
     list,
@@ -111,7 +111,7 @@ export function createClientStore(database: Database, { events, notifications }:
     })
   }
 
-  /** @param overlapSeconds how long the secret of before is still accepted. @returns false when there is no such client. */
+  /** @param overlapSeconds how long the previous secret is still accepted. @returns false when there is no such client. */
   async function rotateSecret(
     clientId: string,
     secretHash: Uint8Array,
@@ -135,7 +135,7 @@ export function createClientStore(database: Database, { events, notifications }:
     })
   }
 
-  /** With the client go its grants and every token. @returns false when there is no such client. */
+  /** Deletes a client with its grants and tokens. @returns false when there is no such client. */
   async function deleteClient(clientId: string): Promise<boolean> {
     const event = newEvent('client.deleted', { clientId, detail: BY_OPERATOR })
     return await events.changeAndRecord(event, async (transaction) => {

@@ -5,10 +5,10 @@ import { isUniqueViolation } from '../../db/database-error.ts'
 import { createRowCache } from '../../db/row-cache.ts'
 import type { ResourceTable } from '../../db/schema.ts'
 
-/** A protected API that access tokens may be meant for (RFC 8707). */
+/** A resource server: an API for which clients request access tokens (RFC 8707). */
 export type Resource = Readonly<{
   identifier: string
-  /** Space-separated scopes that the API knows. */
+  /** The space-separated scopes of the API. */
   scope: string
   format: 'jwt' | 'opaque'
   signingAlg: 'RS256' | 'ES256' | 'EdDSA'
@@ -23,7 +23,7 @@ export type ResourceStore = ReturnType<typeof createResourceStore>
 export function createResourceStore(database: Database, notifications: ChangeNotifications) {
   const cache = createRowCache(findResource, { table: 'resource', notifications })
   return {
-    /** From memory, where a change by any instance arrives within a second. */
+    /** Finds a resource in the row cache, which sees a change by any instance within a second. */
     find: cache.find,
     insert: cache.invalidateAfter(insert),
     list,

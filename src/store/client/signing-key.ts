@@ -36,7 +36,7 @@ export function createSigningKeyStore(database: Database, { events }: { events: 
       }))
     },
 
-    /** Of any number of instances that add a first current key for an algorithm at once, one wins; the others' keys are dropped. */
+    /** Adds the first current key of an algorithm. Of concurrent instances one wins; the keys of the others are dropped. */
     async insertCurrentUnlessPresent(
       key: Pick<StoredSigningKey, 'kid' | 'alg' | 'publicJwk' | 'sealedPrivateJwk'>,
     ): Promise<void> {

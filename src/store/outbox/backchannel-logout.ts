@@ -4,7 +4,7 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { SigningAlg } from '../client/signing-key.ts'
 import { createPendingCount, nextAttempt } from './outbox.ts'
 
-/** A client that still has to be told that a person signed out, and that is ours to tell until the lease ends. */
+/** A back-channel logout that this worker has leased. */
 export type DueLogout = Readonly<{
   /** Also the logout token's `jti`, the same at each attempt. */
   id: string
@@ -15,37 +15,36 @@ export type DueLogout = Readonly<{
   alg: SigningAlg
   accountSub: string
   sid: string | undefined
-  /** How many there were, this one included. */
+  /** The number of attempts, this one included. */
   attempts: number
 }>
 
 export type BackchannelLogoutStore = ReturnType<typeof createBackchannelLogoutStore>
 
 /**
- * The outbox of back-channel logout: rows are written by the statement that ends a session (`ending.ts`), and leave
- * when the client has confirmed, or did not for too long.
+ * The outbox of back-channel logout. Revocation inserts the rows (`revocation/fragments.ts`); they are deleted when the
+ * client has confirmed, or has not confirmed in time.
  */
 export function createBackchannelLogoutStore(database: Database) {
   return {
     /**
-     * Leases rows that are due. A lease is nothing but the time of the next attempt: whoever dies meanwhile leaves a
-     * row that is sent again, and of instances that ask at once each gets rows of its own. Rows of a disabled client
-     * wait.
+     * Leases due rows. The lease is the time of the next attempt: the row of a worker that died is sent again, and
+     * concurrent workers get different rows. Rows of a disabled client wait.
      *
-     * @param mostOfOne rows of one client, so that a long queue of one does not take every place.
-     * @param except clients that have enough to do.
+     * @param mostOfOne the most rows of one client, so that its queue does not take every place.
+     * @param except clients that have enough rows in work.
      */
     async claim(most: number, mostOfOne: number, except: readonly string[]): Promise<DueLogout[]> {
       const rows = await claimDue(database, [most, mostOfOne, except])
       return rows.map(({ sid, ...row }) => ({ ...row, sid: sid ?? undefined }))
     },
 
-    /** The client ended the session: the row goes, and that is recorded, both or neither. */
+    /** Deletes the row of a client that confirmed the logout, and records that. */
     async confirm(id: string): Promise<void> {
       await confirmOne(database, [id])
     },
 
-    /** Deletes what was not confirmed for so long, recording that. @returns how many; at most `limit`. */
+    /** Deletes rows that were not confirmed in time, and records that. @returns the number of deleted rows, at most `limit`. */
     async giveUp(ageSeconds: number, limit: number): Promise<number> {
       const [row] = await giveUpOldest(database, [ageSeconds, limit])
       return row?.count ?? 0

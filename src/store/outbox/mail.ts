@@ -9,35 +9,35 @@ export type NewMail = Readonly<{
   /** Also its Message-ID, the same at each attempt. */
   id: string
   accountSub: string | undefined
-  /** Whom it goes to and what it says; it may hold a link, so nobody reads it in the database. */
+  /** Recipient and text, sealed, because the text may hold a link. */
   sealedContent: Uint8Array
   /** How long the mail may still be sent, from now on. */
   seconds: number
 }>
 
-/** A mail that is ours to send until the lease ends. */
+/** A mail that this worker has leased. */
 export type DueMail = Readonly<{
   id: string
   sealedContent: Uint8Array
   createdAt: Date
-  /** How many there were, this one included. */
+  /** The number of attempts, this one included. */
   attempts: number
 }>
 
 export type MailStore = ReturnType<typeof createMailStore>
 
-/** The outbox of mail: rows are written in the transaction of what they tell of, and leave when they were sent. */
+/** The outbox of mail. Rows are inserted in the transaction of the change that they announce, and deleted when sent. */
 export function createMailStore(database: Database) {
   return {
     /** Leases mail that is due, as {@link createBackchannelLogoutStore} does. */
     claim: (most: number): Promise<DueMail[]> => claimDue(database, [most]),
 
-    /** It was sent, or never can be: nothing of it stays. */
+    /** Deletes a mail that was sent, or that the mail server rejected for good. */
     async delete(id: string): Promise<void> {
       await deleteOne(database, [id])
     },
 
-    /** Deletes what was not sent in time. @returns how many; at most `limit`. */
+    /** Deletes mail that expired unsent, and records that. @returns the number of deleted rows, at most `limit`. */
     async giveUp(limit: number): Promise<number> {
       const [row] = await giveUpExpired(database, [limit])
       return row?.count ?? 0
@@ -47,7 +47,7 @@ export function createMailStore(database: Database) {
   }
 }
 
-/** Writes mail in the transaction of what it tells of. */
+/** Inserts mail in the transaction of the change that it announces. */
 export async function insertMail(transaction: Database, mail: readonly NewMail[]): Promise<void> {
   if (mail.length === 0) return
   const rows = mail.map(({ id, accountSub, sealedContent, seconds }) => ({
@@ -59,7 +59,7 @@ export async function insertMail(transaction: Database, mail: readonly NewMail[]
   await transaction.insertInto('mail').values(rows).execute()
 }
 
-/** Longer than a mail server may take: nobody else begins while one of us is still at it. */
+/** Longer than an attempt may take, so that no other worker leases the row meanwhile. */
 const FIRST_PAUSE_SECONDS = 20
 
 const claimDue = prepareStatement<DueMail>(

@@ -1,17 +1,17 @@
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 
-/** Tables of what somebody still has to be told. */
+/** Tables of the transactional outbox: rows that a worker still has to deliver. */
 type OutboxTable = 'backchannel_logout' | 'mail'
 
 /**
- * The time of the next attempt, which is the lease of this one: some `seconds` after the first attempt, three times as
- * long after each further one, and never more than an hour.
+ * SQL: the time of the next attempt, which is the lease of the current one. The back-off starts at `seconds`, triples with
+ * each attempt up to an hour, and has up to a fifth of jitter.
  */
 export const nextAttempt = (attempts: string, seconds: number): string =>
   `now() + make_interval(secs => least(3600, ${seconds} * 3 ^ least(${attempts}, 6) * (1 + random() / 5)))`
 
-/** Counts what has not left yet, up to `most`. */
+/** Creates the count of undelivered rows, up to `most`. */
 export function createPendingCount(
   database: Database,
   table: OutboxTable,

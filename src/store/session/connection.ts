@@ -3,18 +3,18 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { IS_DEVICE_CLIENT } from '../client/client.ts'
 
-/** What a client may do for a person just now. */
+/** A client with access to an account: an app, or one device. */
 export type Connection = Readonly<{
   clientId: string
-  /** Of the client's registration. */
+  /** The metadata of the client's registration. */
   metadata: Readonly<Record<string, unknown>>
-  /** Of a device, which has a grant of its own; an app's are taken together. */
+  /** The grant of a device; undefined for an app, whose grants are taken together. */
   grantId: string | undefined
-  /** What the person answered, and what grants hold: in the words of the engine. */
+  /** The granted scopes, as payloads of the engine's Grant: of the consent and of each grant. */
   grants: readonly Payload[]
   since: Date
   usedAt: Date | undefined
-  /** Where the person was who approved a device. */
+  /** The origin of the request that approved a device. */
   address: string | undefined
   userAgent: string | undefined
 }>
@@ -29,7 +29,7 @@ export type ConnectionStore = ReturnType<typeof createConnectionStore>
 
 export function createConnectionStore(database: Database) {
   return {
-    /** Apps of a person, and the latest of their devices: those with living tokens, and those that were consented to. */
+    /** Lists the apps of a person that have usable tokens or a consent, and their latest devices. */
     async listOf(accountSub: string, mostDevices: number): Promise<Connections> {
       const rows = await listConnections(database, [accountSub, mostDevices])
       const deviceCount = rows.find((row) => row.device_count !== null)?.device_count ?? 0
@@ -46,7 +46,7 @@ export function createConnectionStore(database: Database) {
       return { connections, deviceCount }
     },
 
-    /** The client of a person's device, listed or not; undefined when there is none of theirs. */
+    /** Finds the client of a person's device, listed or not. */
     async findDeviceClient(accountSub: string, grantId: string): Promise<string | undefined> {
       const [row] = await findDevice(database, [accountSub, grantId])
       return row?.client_id

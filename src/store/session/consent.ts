@@ -7,7 +7,7 @@ import { lockUnderEpoch } from '../account/access-epoch.ts'
 /** Space-separated scopes, of OpenID Connect and of each resource. */
 export type ScopeSet = Readonly<{ openid: string; resources: Readonly<Record<string, string>> }>
 
-/** What a person answered a client, whichever browser it was in. Grants are made from it, and do not change it. */
+/** A person's answer to a client, for every browser. Grants are made from it, and do not change it. */
 export type Consent = Readonly<{ granted: ScopeSet; rejected: ScopeSet }>
 
 export type NewConsent = Readonly<{

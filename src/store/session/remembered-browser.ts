@@ -6,7 +6,7 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
 import { personUnderEpoch } from '../account/access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 
-/** A browser that signs a person in again when its session is gone. */
+/** A browser that signs a person in again after its session has ended. */
 export type RememberedBrowser = Readonly<{
   id: string
   address: string | undefined
@@ -28,9 +28,9 @@ export type NewRememberedBrowser = Readonly<{
   userAgent: string | undefined
 }>
 
-/** What a presented cookie turned out to be. */
+/** The meaning of a presented remember-me cookie. */
 export type Recognition =
-  /** The secret was current and has been replaced, or was replaced seconds ago: then by this sealed one. */
+  /** The secret was current, or was replaced within the grace time. `sealedSecret` is its successor. */
   | {
       outcome: 'recognised'
       account: Account
@@ -38,14 +38,14 @@ export type Recognition =
       expiresAt: Date
       sealedSecret: Uint8Array
     }
-  /** The secret had been replaced: somebody holds a copy. */
+  /** The secret had been replaced before: there is a copy of the cookie. */
   | { outcome: 'reused'; accountSub: string }
   | { outcome: 'unknown' }
 
 type Presented = Readonly<{
   id: string
   secretHash: Uint8Array
-  /** What takes its place. */
+  /** The new secret. */
   successor: Readonly<{ hash: Uint8Array; sealed: Uint8Array }>
   address: string | undefined
   userAgent: string | undefined
@@ -83,8 +83,8 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
     },
 
     /**
-     * Recognises a browser by its cookie and replaces the secret. Of any number of requests that bring the same secret
-     * at once, over all instances, one replaces it; the others, for `graceSeconds`, are given the same successor.
+     * Recognises a browser by its cookie and replaces the secret. Of any number of concurrent requests with one secret,
+     * on all instances, one replaces it; for `graceSeconds` the others get the same successor.
      */
     async recognise(presented: Presented, graceSeconds: number): Promise<Recognition> {
       const { id, secretHash, successor, address, userAgent } = presented
@@ -96,12 +96,12 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
         address ?? null,
         userAgent ?? null,
       ])
-      // Whoever was overtaken sees here, after the winner's commit, what became of the secret.
+      // A request that lost the race reads the secret after the winner's commit.
       const row = rotated ?? (await findBrowser(database, [id, secretHash]))[0]
       if (!row) return { outcome: 'unknown' }
       const isCurrent = rotated !== undefined
-      const isOvertaken = row.is_previous && row.rotated_seconds_ago <= graceSeconds && row.sealed_secret
-      if (!isCurrent && !isOvertaken) return { outcome: 'reused', accountSub: row.sub }
+      const isWithinGrace = row.is_previous && row.rotated_seconds_ago <= graceSeconds && row.sealed_secret
+      if (!isCurrent && !isWithinGrace) return { outcome: 'reused', accountSub: row.sub }
       return {
         outcome: 'recognised',
         account: toAccount(row),
@@ -123,7 +123,7 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
       }))
     },
 
-    /** Forgets a browser; sessions go on. */
+    /** Forgets a browser; its sessions go on. */
     async delete(id: string): Promise<void> {
       await deleteBrowser(database, [id])
     },

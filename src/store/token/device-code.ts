@@ -9,11 +9,11 @@ import type { Payload } from '../../db/schema.ts'
 import { TOKEN_KINDS } from '../token-kind.ts'
 import type { Token } from './token.ts'
 
-/** A device code with the keyed hash of its user code, and itself sealed: devices are told it once, people never. */
+/** A device code with the keyed hash of its user code, and its own value sealed: the device gets it once, a person never. */
 export type NewDeviceCode = Pick<Token, 'idHash' | 'clientId' | 'payload' | 'expiresAt'> &
   Readonly<{ userCodeHash: Uint8Array; sealedId: Uint8Array }>
 
-/** What became of a device: approved with a grant, or not at all. */
+/** The decision about a device: approved with a grant, or denied. */
 export type DeviceDecision = Pick<Token, 'idHash' | 'grantId' | 'payload'> &
   Readonly<{ event: NewEvent | undefined }>
 
@@ -22,8 +22,8 @@ export type FoundDeviceCode = Readonly<{
   payload: Payload
   isExpired: boolean
   sealedId: Uint8Array
-  /** The browser session that is about to decide, if one is. */
-  takenBy: string | undefined
+  /** The browser session in which a person is deciding. */
+  claimedBy: string | undefined
 }>
 
 export type Poll = 'in-time' | 'too-soon'
@@ -31,10 +31,10 @@ type PollRequest = Readonly<{ idHash: Uint8Array; intervalSeconds: number; stepS
 
 export type DeviceCodeStore = ReturnType<typeof createDeviceCodeStore>
 
-/** Device codes are tokens; what only they go through is here. */
+/** Device codes (RFC 8628) are rows of the token table; this store holds what only they need. */
 export function createDeviceCodeStore(database: Database, { events }: { events: EventStore }) {
   return {
-    /** @returns false when a device that is still waiting was told the same user code. Nothing is stored then. */
+    /** @returns false, storing nothing, when another waiting device has the same user code. */
     async insert({ idHash, userCodeHash, sealedId, clientId, payload, expiresAt }: NewDeviceCode) {
       try {
         await database
@@ -57,11 +57,12 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
     },
 
     /**
-     * A person said yes and goes on to sign in. Of several browsers with one code the first has it; it may begin again.
+     * Claims a device code for the session of the person who confirmed it. Of several browsers the first claims it; the
+     * same session may claim it again.
      *
-     * @returns false when another browser has it, or it is decided.
+     * @returns false when another session has claimed it, or it is decided.
      */
-    async take(idHash: Uint8Array, sessionUid: string): Promise<boolean> {
+    async claim(idHash: Uint8Array, sessionUid: string): Promise<boolean> {
       const taken = JSON.stringify({ inFlight: true, takenBy: sessionUid })
       const { numUpdatedRows } = await database
         .updateTable('oidc_token')
@@ -74,10 +75,10 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
     },
 
     /**
-     * Stores what was decided about a device, with its event. Of any number of decisions the first stands. Rejects with
-     * a foreign key violation when the grant has ended.
+     * Stores the decision about a device with its event. Of any number of decisions the first stands. Rejects with a
+     * foreign key violation when the grant has ended.
      *
-     * @returns false when it was decided before; nothing changes then.
+     * @returns false, changing nothing, when it was decided before.
      */
     async decide({ idHash, grantId, payload, event }: DeviceDecision): Promise<boolean> {
       const decided = { grant_id: grantId ?? null, payload: JSON.stringify(payload) }
@@ -93,7 +94,7 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
       return event === undefined ? await change(database) : await events.changeAndRecord(event, change)
     },
 
-    /** Lets a person type the code again whose page was interrupted. What they decided about the device stands. */
+    /** Allows the user code to be entered again after an interrupted page. A decision stands. */
     async reopen(idHash: Uint8Array): Promise<void> {
       await database
         .updateTable('oidc_token')
@@ -103,7 +104,7 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
         .execute()
     },
 
-    /** Finds the device code that a person was told the user code of (RFC 8628 §3.3). */
+    /** Finds a device code by its user code (RFC 8628 §3.3). */
     async findByUserCode(userCodeHash: Uint8Array): Promise<FoundDeviceCode | undefined> {
       const row = await database
         .selectFrom('oidc_token')
@@ -117,14 +118,14 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
         payload,
         isExpired: row.is_expired,
         sealedId: row.sealed_id,
-        takenBy: typeof takenBy === 'string' ? takenBy : undefined,
+        claimedBy: typeof takenBy === 'string' ? takenBy : undefined,
       }
     },
 
     /**
-     * Notes that a device polls (RFC 8628 §3.5). One statement, so that instances agree.
+     * Records the poll of a device (RFC 8628 §3.5), in one statement, so that instances agree.
      *
-     * @returns 'too-soon' when it did not wait for the interval, which then grows by `stepSeconds`.
+     * @returns 'too-soon' when the device did not wait for the interval, which then grows by `stepSeconds`.
      */
     poll: createBatcher<PollRequest, Poll>(
       async (polls) => {
@@ -135,10 +136,11 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
           ({ stepSeconds }) => stepSeconds,
         )
         const tooSoon = new Map<string, boolean>()
-        for (const row of await notePolls(database, parameters)) tooSoon.set(hexOf(row.id_hash), row.too_soon)
+        for (const row of await recordPolls(database, parameters))
+          tooSoon.set(hexOf(row.id_hash), row.too_soon)
         return polls.map(({ idHash }) => {
           const answer = tooSoon.get(hexOf(idHash)) ? 'too-soon' : 'in-time'
-          // A second poll of the same device in the same statement did not wait.
+          // A second poll of one device in the same statement did not wait.
           tooSoon.set(hexOf(idHash), true)
           return answer
         })
@@ -150,8 +152,8 @@ export function createDeviceCodeStore(database: Database, { events }: { events: 
 
 const IS_UNDECIDED = sql<boolean>`grant_id is null and not payload ? 'error' and not payload ? 'accountId'`
 
-/** Every poll that came too soon counts, also of several in one statement. */
-const notePolls = prepareStatement<{ id_hash: Uint8Array; too_soon: boolean }>(
+/** Each poll that came too soon counts, also several of one device in one statement. */
+const recordPolls = prepareStatement<{ id_hash: Uint8Array; too_soon: boolean }>(
   'device_poll',
   `with poll as (
       select id_hash, min(interval) as interval, min(step) as step, count(*)::int as times

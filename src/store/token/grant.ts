@@ -6,14 +6,14 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { personUnderEpoch } from '../account/access-epoch.ts'
 
-/** What a person let a client do (the engine's Grant). Tokens hang on it: deleting it deletes them. */
+/** What a person allowed a client (the engine's Grant). Tokens refer to it: deleting it deletes them. */
 export type Grant = Readonly<{
   id: string
   accountSub: string
   clientId: string
   payload: Payload
   expiresAt: Date
-  /** Where the person was who agreed. */
+  /** The origin of the request in which the person agreed. */
   origin: Origin
   /** The access epoch of the person's proof of identity; undefined when unknown: the grant is not stored. */
   accessEpoch: number | undefined

@@ -50,13 +50,13 @@ export function createTokenStore(database: Database) {
     }),
 
     /**
-     * Notes that a client could not prove that an authorization code is its own. The code ends with the last miss that
-     * it bears, of however many come at once.
+     * Counts a failed attempt of a client to prove that an authorization code is its own (RFC 7636 §4.6), and deletes the
+     * code at the last attempt that is allowed.
      *
-     * @returns whether this was the one.
+     * @returns whether this attempt deleted it.
      */
-    async noteMiss(idHash: Uint8Array, mostMisses: number): Promise<boolean> {
-      const [row] = await noteMiss(database, [idHash, mostMisses])
+    async recordMiss(idHash: Uint8Array, mostMisses: number): Promise<boolean> {
+      const [row] = await recordMiss(database, [idHash, mostMisses])
       return row?.ended === true
     },
 
@@ -64,7 +64,7 @@ export function createTokenStore(database: Database) {
   }
 }
 
-/** The parameters that rows of new tokens are made of, in the order of {@link TOKEN_ROW}. */
+/** The parameters of new tokens, one array per column: `id_hash`, `kind`, `grant_id`, `client_id`, `payload`, `expires_at`. */
 export function tokenColumns(tokens: readonly Token[]): unknown[][] {
   return columnsOf(
     tokens,
@@ -108,7 +108,7 @@ const insertTokens = prepareStatement(
     on conflict (id_hash) do nothing`,
 )
 
-const noteMiss = prepareStatement<{ ended: boolean }>(
+const recordMiss = prepareStatement<{ ended: boolean }>(
   'token_miss',
   `with missed as (
       update oidc_token set misses = coalesce(misses, 0) + 1
@@ -140,7 +140,7 @@ type FoundRow = Omit<AccountRow, 'sub'> & {
   session_seen_at: Date | null
 }
 
-/** JSON is parsed for each taker: the engine changes what it is given. */
+/** Parses the JSON for each caller, because the engine modifies the objects that it gets. */
 function toFoundToken(row: FoundRow): FoundToken {
   const { sub } = row
   return {

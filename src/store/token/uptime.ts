@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Database } from '../../db/connections.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 
-/** An instance was away when it missed this many beats. */
+/** An instance that missed this many beats counts as away. */
 const MOST_MISSED_BEATS = 2
 /** The least number of beats in the window of refresh replay. */
 const BEATS_IN_WINDOW = 4

@@ -4,13 +4,16 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
 
-/** The longest time that an answer is kept, however long an outage lasts. */
+/** The longest time that an answer is kept, whatever the length of an outage. */
 const LONGEST_SECONDS = DAY_SECONDS
 
-export type RefreshAnswerStore = ReturnType<typeof createRefreshAnswerStore>
+export type RefreshReplayStore = ReturnType<typeof createRefreshReplayStore>
 
-/** Answers to refreshes, sealed, for the seconds in which they are repeated. Written by the commit of the refresh. */
-export function createRefreshAnswerStore(database: Database, heartbeat: Heartbeat) {
+/**
+ * Refresh replay: the sealed answers to recent refreshes, which the same client gets again on a retry. The commit of the
+ * refresh stores them (`token-commit.ts`).
+ */
+export function createRefreshReplayStore(database: Database, heartbeat: Heartbeat) {
   const toleranceSeconds = toleranceOf(heartbeat)
   return {
     /**
@@ -38,8 +41,8 @@ export function createRefreshAnswerStore(database: Database, heartbeat: Heartbea
      *
      * @returns the commit of the answer; undefined when nothing had to be recorded.
      */
-    async noteRepeat(spentHash: Uint8Array, seconds: number): Promise<string | undefined> {
-      const [row] = await noteRepeat(database, [spentHash, heartbeat.instance, seconds, toleranceSeconds])
+    async recordRepeat(spentHash: Uint8Array, seconds: number): Promise<string | undefined> {
+      const [row] = await recordRepeat(database, [spentHash, heartbeat.instance, seconds, toleranceSeconds])
       return row?.consumed_by
     },
 
@@ -72,9 +75,9 @@ const findLateAnswer = prepareStatement<{ sealed_answer: Uint8Array }>(
       and ${secondsUpSince('answer.made_by', 'token.consumed_at', '$2')} < answer.repeat_seconds`,
 )
 
-const noteRepeat = prepareStatement<{ consumed_by: string }>(
-  'refresh_answer_note_repeat',
-  `with noted as (
+const recordRepeat = prepareStatement<{ consumed_by: string }>(
+  'refresh_answer_record_repeat',
+  `with repeat as (
       select answer.id_hash, token.consumed_by, answer.repeat_seconds > $3::int as was_undelivered,
         ceil(${secondsUpSince('$2::uuid', 'token.consumed_at', '$4')})::int + $3::int as seconds
       from oidc_refresh_answer as answer join oidc_token as token on token.id_hash = answer.id_hash
@@ -83,19 +86,17 @@ const noteRepeat = prepareStatement<{ consumed_by: string }>(
     )
     update oidc_refresh_answer as answer
     set made_by = $2::uuid,
-      expires_at = answer.expires_at - make_interval(secs => greatest(answer.repeat_seconds - noted.seconds, 0)),
-      repeat_seconds = least(answer.repeat_seconds, noted.seconds)
-    from noted
-    where answer.id_hash = noted.id_hash and (noted.was_undelivered or answer.made_by is distinct from $2::uuid)
-    returning noted.consumed_by`,
+      expires_at = answer.expires_at - make_interval(secs => greatest(answer.repeat_seconds - repeat.seconds, 0)),
+      repeat_seconds = least(answer.repeat_seconds, repeat.seconds)
+    from repeat
+    where answer.id_hash = repeat.id_hash and (repeat.was_undelivered or answer.made_by is distinct from $2::uuid)
+    returning repeat.consumed_by`,
 )
 
-/**
- * First those whose instance was up all the time, which is the common case; measuring the uptime of others is slower.
- */
+/** Checks first whether the instance was up all the time, the common case; measuring the uptime is slower. */
 const deleteAnswers = prepareStatement<{ deleted: number }>(
   'refresh_answer_delete_expired',
-  `with gone as (
+  `with deleted as (
       delete from oidc_refresh_answer where ctid = any(array(
         select answer.ctid
         from oidc_refresh_answer as answer
@@ -110,5 +111,5 @@ const deleteAnswers = prepareStatement<{ deleted: number }>(
         )
         order by answer.expires_at limit $2 for update of answer skip locked
       )) returning 1
-    ) select count(*)::int as deleted from gone`,
+    ) select count(*)::int as deleted from deleted`,
 )
