@@ -20,7 +20,7 @@ import {
 const ALLOWED = { OUTBOUND_ALLOWED_NETWORKS: '127.0.0.0/8' }
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 const DEVICE_GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
-/** The first pause after an attempt that failed, the longest look for what is due, and some for a busy machine. */
+/** The first retry pause, the polling interval, and a reserve for a busy machine. */
 const RETRY_SECONDS = 15
 
 let server: TestServer
@@ -36,24 +36,27 @@ afterAll(async () => {
   await receiver?.close()
 })
 
-type Told = TestClient & Readonly<{ path: string }>
+type LogoutClient = TestClient & Readonly<{ path: string }>
 
-/** An app that is told at a path of its own. */
-async function createTold(registration: Record<string, unknown> = {}, at = server): Promise<Told> {
+/** A client with a `backchannel_logout_uri` of its own. */
+async function createLogoutClient(
+  registration: Record<string, unknown> = {},
+  at = server,
+): Promise<LogoutClient> {
   const path = `/app-${++count}`
   const backchannel_logout_uri = receiver.url + path
   const app = await createTestClient(at, { first_party: true, backchannel_logout_uri, ...registration })
   return { ...app, path }
 }
 
-/** A person of their own for each test, so that nobody else's ending is mistaken for theirs. */
+/** Creates an account for one test, so that logouts of other tests do not count. */
 async function createPerson(at = server): Promise<string> {
   const username = `person-${++count}`
   await at.admin.users.create({ username, password: PASSWORD })
   return username
 }
 
-/** With the client go its rows: nobody else's test waits for an app that hangs. */
+/** Deletes the client with its pending logouts, so that other tests do not wait for a hanging app. */
 const remove = ({ client }: TestClient) => server.admin.clients.delete({ client_id: client.client_id })
 
 async function signOut(user: EndUser): Promise<void> {
@@ -64,7 +67,7 @@ async function signOut(user: EndUser): Promise<void> {
 const sidOf = ({ idToken }: { idToken: string }) => decodeJwt(idToken).sid
 const jtisAt = (path: string) => receiver.at(path).map(({ claims }) => claims.jti)
 
-/** Lets the pause before the next attempt pass; on the embedded database it has to be sat out. */
+/** Makes the next attempt due. On the embedded database, the test waits for it instead. */
 async function letPausePass({ client }: TestClient, attempts?: number): Promise<void> {
   if (isPglite) return
   await sql(
@@ -97,11 +100,11 @@ describe('signing out', () => {
     user = new EndUser(server.issuer)
   })
 
-  test('tells every app of the session which one ended, as its ID tokens did (BCL §2.4, I14)', async () => {
+  test('sends each app of the session a logout token with the sid of its ID token (Back-Channel Logout §2.4)', async () => {
     const apps = [
-      await createTold({}),
-      await createTold({ id_token_signed_response_alg: 'ES256' }),
-      await createTold({ id_token_signed_response_alg: 'EdDSA' }),
+      await createLogoutClient({}),
+      await createLogoutClient({ id_token_signed_response_alg: 'ES256' }),
+      await createLogoutClient({ id_token_signed_response_alg: 'EdDSA' }),
     ]
     const signedIn = []
     for (const app of apps) signedIn.push(await app.getTokens({}, user, username))
@@ -132,27 +135,27 @@ describe('signing out', () => {
       jtis.add(jti)
     }
     expect(jtis.size).toBe(apps.length)
-    // The person's other browser is signed in as before.
+    // The session in the other browser stays.
     expect(receiver.at(apps[0]?.path ?? '').map(({ claims }) => claims.sid)).not.toContain(
       elsewhere && sidOf(elsewhere),
     )
   })
 
-  test('does not wait for apps that hang (I13)', async () => {
-    const app = await createTold()
+  test('does not wait for apps that hang', async () => {
+    const app = await createLogoutClient()
     receiver.behave(app.path, hang)
     await app.getTokens({}, user, username)
     const startedAt = performance.now()
     await signOut(user)
-    // What is sent to an app is cut off after 2.5 s.
+    // A request to an app ends after 2.5 s.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     expect((await app.authorizeSilently(user)).get('error')).toBe('login_required')
     await receiver.expect(app.path)
     await remove(app)
   })
 
-  test('tells an app that keeps no sid of the person alone (BCL §2.2, §2.4)', async () => {
-    const app = await createTold({ backchannel_logout_session_required: false })
+  test('sends a logout token without sid to an app that does not require it (Back-Channel Logout §2.2, §2.4)', async () => {
+    const app = await createLogoutClient({ backchannel_logout_session_required: false })
     const { idToken } = await app.getTokens({}, user, username)
     expect(decodeJwt(idToken)).not.toHaveProperty('sid')
     await signOut(user)
@@ -161,15 +164,15 @@ describe('signing out', () => {
     expect(first?.claims).not.toHaveProperty('sid')
   })
 
-  test('keeps the sid over a refresh', async () => {
-    const app = await createTold()
+  test('keeps the sid in ID tokens of a refresh', async () => {
+    const app = await createLogoutClient()
     const tokens = await app.getTokens({}, user, username)
     const { body } = await app.refresh(tokens.refreshToken)
     expect(decodeJwt(String(body.id_token)).sid).toBe(sidOf(tokens))
   })
 
-  test('that is declined tells nobody', async () => {
-    const app = await createTold()
+  test('sends no logout token when the person declines', async () => {
+    const app = await createLogoutClient()
     await app.getTokens({}, user, username)
     await user.submit(await user.open('/logout'), {}, 'deny')
     await signOut(user)
@@ -177,8 +180,8 @@ describe('signing out', () => {
   })
 })
 
-describe('an app that does not confirm', () => {
-  async function signOutOf(app: Told): Promise<void> {
+describe('delivery to an app', () => {
+  async function signOutOf(app: LogoutClient): Promise<void> {
     const user = new EndUser(server.issuer)
     await app.getTokens({}, user, await createPerson())
     await signOut(user)
@@ -191,8 +194,8 @@ describe('an app that does not confirm', () => {
     ['hangs', hang],
     ['breaks off', breakOff],
     ['never ends its body', neverEnd],
-  ] as const)('and %s is told again with the same jti (I13)', async ([, behaviour]) => {
-    const app = await createTold()
+  ] as const)('that %s is retried with the same jti', async ([, behaviour]) => {
+    const app = await createLogoutClient()
     receiver.behave(app.path, firstly(behaviour))
     await signOutOf(app)
     await receiver.expect(app.path)
@@ -211,26 +214,23 @@ describe('an app that does not confirm', () => {
     ])
   })
 
-  test.skipIf(isPglite)(
-    'because it hangs, with a long queue, holds up nobody else for long (I13)',
-    async () => {
-      const hanging = await Promise.all(Array.from({ length: 5 }, () => createTold()))
-      for (const { path } of hanging) receiver.behave(path, hang)
-      const well = await createTold()
-      const username = await createPerson()
-      for (let browser = 0; browser < 8; browser++) {
-        const user = new EndUser(server.issuer)
-        for (const app of [...hanging, well]) await app.getTokens({}, user, username)
-      }
-      await server.admin.users.signOut({ username })
-      // Forty that hang, each for 2.5 s, in all of the eight places would take 12.5 s.
-      await receiver.expect(well.path, 8, 5)
-      for (const app of hanging) await remove(app)
-    },
-  )
+  test.skipIf(isPglite)('with a long queue of others that hang is not delayed for long', async () => {
+    const hanging = await Promise.all(Array.from({ length: 5 }, () => createLogoutClient()))
+    for (const { path } of hanging) receiver.behave(path, hang)
+    const well = await createLogoutClient()
+    const username = await createPerson()
+    for (let browser = 0; browser < 8; browser++) {
+      const user = new EndUser(server.issuer)
+      for (const app of [...hanging, well]) await app.getTokens({}, user, username)
+    }
+    await server.admin.users.signOut({ username })
+    // 40 hanging requests of 2.5 s on all eight concurrent deliveries would take 12.5 s.
+    await receiver.expect(well.path, 8, 5)
+    for (const app of hanging) await remove(app)
+  })
 
-  test.skipIf(isPglite)('because nothing listens is told when something does', async () => {
-    const app = await createTold()
+  test.skipIf(isPglite)('that is down is retried until it listens', async () => {
+    const app = await createLogoutClient()
     await receiver.close()
     await signOutOf(app)
     await expectLogged('backchannel.error', app)
@@ -239,36 +239,33 @@ describe('an app that does not confirm', () => {
     await receiver.expect(app.path, 1, RETRY_SECONDS)
   })
 
-  test.skipIf(isPglite)(
-    'is told after 5, 15, 45 … seconds, at most an hour (SQL looks at the pauses)',
-    async () => {
-      const app = await createTold()
-      receiver.behave(app.path, answer(503))
-      await signOutOf(app)
-      for (const [index, seconds] of [5, 15, 45, 135, 405, 1215, 3600, 3600].entries()) {
-        if (index > 0) await letPausePass(app, index)
-        const [row] = await vi.waitFor(
-          async () => {
-            const found = await rows<{ pause: number; attempts: number }>(
-              server,
-              `select extract(epoch from next_attempt_at - now())::float8 as pause, attempts
+  test.skipIf(isPglite)('is retried after 5, 15, 45 … seconds, at most an hour', async () => {
+    const app = await createLogoutClient()
+    receiver.behave(app.path, answer(503))
+    await signOutOf(app)
+    for (const [index, seconds] of [5, 15, 45, 135, 405, 1215, 3600, 3600].entries()) {
+      if (index > 0) await letPausePass(app, index)
+      const [row] = await vi.waitFor(
+        async () => {
+          const found = await rows<{ pause: number; attempts: number }>(
+            server,
+            `select extract(epoch from next_attempt_at - now())::float8 as pause, attempts
              from backchannel_logout where client_id = $1 and attempts = $2`,
-              [app.client.client_id, index + 1],
-            )
-            expect(found).toHaveLength(1)
-            return found
-          },
-          { timeout: 8_000, interval: 20 },
-        )
-        expect(row?.pause).toBeGreaterThan(seconds * 0.9 - 1)
-        expect(row?.pause).toBeLessThanOrEqual(Math.min(seconds * 1.2, 3600))
-      }
-      expect(new Set(jtisAt(app.path)).size).toBe(1)
-    },
-  )
+            [app.client.client_id, index + 1],
+          )
+          expect(found).toHaveLength(1)
+          return found
+        },
+        { timeout: 8_000, interval: 20 },
+      )
+      expect(row?.pause).toBeGreaterThan(seconds * 0.9 - 1)
+      expect(row?.pause).toBeLessThanOrEqual(Math.min(seconds * 1.2, 3600))
+    }
+    expect(new Set(jtisAt(app.path)).size).toBe(1)
+  })
 
-  test.skipIf(isPglite)('within a day is not told any more, and that is on record', async () => {
-    const app = await createTold()
+  test.skipIf(isPglite)('is given up after a day, with an audit event', async () => {
+    const app = await createLogoutClient()
     receiver.behave(app.path, answer(500))
     await signOutOf(app)
     await receiver.expect(app.path)
@@ -284,7 +281,7 @@ describe('an app that does not confirm', () => {
   })
 })
 
-describe('an ending that nobody signed out for', () => {
+describe('a revocation by the operator or the server', () => {
   test.for([
     ['sign-out', (username: string) => server.admin.users.signOut({ username })],
     ['disable', (username: string) => server.admin.users.disable({ username })],
@@ -293,8 +290,8 @@ describe('an ending that nobody signed out for', () => {
       'set-password',
       (username: string) => server.admin.users.setPassword({ username, password: `${PASSWORD} 2` }),
     ],
-  ] as const)('users %s tells the apps of each session', async ([, end]) => {
-    const app = await createTold()
+  ] as const)('by users %s sends a logout token for each session', async ([, end]) => {
+    const app = await createLogoutClient()
     const username = await createPerson()
     const signedIn = []
     for (let browser = 0; browser < 3; browser++)
@@ -304,25 +301,22 @@ describe('an ending that nobody signed out for', () => {
     expect(received.map(({ claims }) => claims.sid).toSorted()).toEqual(signedIn.map(sidOf).toSorted())
   })
 
-  test.skipIf(isPglite)(
-    'a stolen refresh token that is used tells the app (SQL lets time pass)',
-    async () => {
-      const app = await createTold()
-      const tokens = await app.getTokens({}, new EndUser(server.issuer), await createPerson())
-      await app.refresh(tokens.refreshToken)
-      await sql(server, `delete from oidc_refresh_answer`)
-      await sql(
-        server,
-        `update oidc_token set consumed_at = consumed_at - interval '1 minute' where consumed_at is not null`,
-      )
-      expectTokenError(await app.refresh(tokens.refreshToken))
-      const [first] = await receiver.expect(app.path)
-      expect(first?.claims.sid).toBe(sidOf(tokens))
-    },
-  )
+  test.skipIf(isPglite)('by refresh-token reuse sends a logout token', async () => {
+    const app = await createLogoutClient()
+    const tokens = await app.getTokens({}, new EndUser(server.issuer), await createPerson())
+    await app.refresh(tokens.refreshToken)
+    await sql(server, `delete from oidc_refresh_answer`)
+    await sql(
+      server,
+      `update oidc_token set consumed_at = consumed_at - interval '1 minute' where consumed_at is not null`,
+    )
+    expectTokenError(await app.refresh(tokens.refreshToken))
+    const [first] = await receiver.expect(app.path)
+    expect(first?.claims.sid).toBe(sidOf(tokens))
+  })
 
-  test('does not tell a client that is disabled', async () => {
-    const [app, other] = [await createTold(), await createTold()]
+  test('sends no logout token to a disabled client', async () => {
+    const [app, other] = [await createLogoutClient(), await createLogoutClient()]
     const [username, user] = [await createPerson(), new EndUser(server.issuer)]
     for (const known of [app, other]) await known.getTokens({}, user, username)
     await server.admin.clients.update({ client_id: app.client.client_id, disabled: true })
@@ -331,14 +325,18 @@ describe('an ending that nobody signed out for', () => {
     expect(receiver.at(app.path)).toEqual([])
   })
 
-  test('tells a device when its own tokens end, not when the browser that approved it signs out', async () => {
+  test('sends a device a logout token for its own tokens, not for the browser that approved it', async () => {
     const path = `/tv-${++count}`
     const tv = await server.admin.clients.create({
       type: 'device',
       client_name: 'Bridge TV',
       backchannel_logout_uri: receiver.url + path,
     })
-    const [app, username, user] = [await createTold(), await createPerson(), new EndUser(server.issuer)]
+    const [app, username, user] = [
+      await createLogoutClient(),
+      await createPerson(),
+      new EndUser(server.issuer),
+    ]
     await app.getTokens({}, user, username)
     const { body } = await post(
       `${server.url}/device/authorize`,
@@ -364,10 +362,10 @@ describe('an ending that nobody signed out for', () => {
   })
 })
 
-describe('a server that is killed', () => {
-  test('between logout and delivery loses nothing: the next one tells the app, with the same jti', async () => {
+describe('a crash', () => {
+  test('between logout and delivery loses nothing: the next server sends the same jti', async () => {
     const before = await startTestServer(ALLOWED)
-    const app = await createTold({}, before)
+    const app = await createLogoutClient({}, before)
     const username = await createPerson(before)
     await before.stop()
     const child = await startChildServer({ ...before.env, LOG_LEVEL: 'info' })
@@ -389,11 +387,11 @@ describe('a server that is killed', () => {
 })
 
 describe.skipIf(isPglite)('several instances', () => {
-  test('share the work: each app is told once of each session', async () => {
+  test('send each app one logout token per session', async () => {
     const others = [await server.startAnother(), await server.startAnother()]
-    // All of them hear of what is to be done.
+    // All of them subscribe to change notifications.
     await pause(1_500)
-    const apps = await Promise.all(Array.from({ length: 4 }, () => createTold()))
+    const apps = await Promise.all(Array.from({ length: 4 }, () => createLogoutClient()))
     const username = await createPerson()
     for (let browser = 0; browser < 8; browser++) {
       const user = new EndUser(server.issuer)
@@ -410,9 +408,9 @@ describe.skipIf(isPglite)('several instances', () => {
   })
 })
 
-describe('what is left behind', () => {
-  test.skipIf(isPglite)('has no token in it: not the database, not the log', async () => {
-    const app = await createTold()
+describe('a delivered logout token', () => {
+  test.skipIf(isPglite)('is neither in the database nor in the log', async () => {
+    const app = await createLogoutClient()
     const user = new EndUser(server.issuer)
     await app.getTokens({}, user, await createPerson())
     await signOut(user)
@@ -431,7 +429,7 @@ describe('what is left behind', () => {
   })
 })
 
-describe('where an app is told', () => {
+describe('a backchannel_logout_uri', () => {
   let strict: TestServer
 
   beforeAll(async () => {
@@ -456,7 +454,7 @@ describe('where an app is told', () => {
     'data:text/plain,x',
     'gopher://app.example.test/',
     '/logout',
-  ])('is not %s (BCL §2.2, M05, M07)', async (backchannel_logout_uri) => {
+  ])('rejects %s (Back-Channel Logout §2.2)', async (backchannel_logout_uri) => {
     const known = await createTestClient(strict)
     const registration = { type: 'service', client_name: 'App', backchannel_logout_uri }
     await expect(strict.admin.clients.create(registration)).rejects.toThrow(/backchannel_logout_uri/)
@@ -466,8 +464,11 @@ describe('where an app is told', () => {
     )
   })
 
-  test.skipIf(isPglite)('is looked at again when connecting (M05)', async () => {
-    const app = await createTold({ backchannel_logout_uri: 'https://app.example.test/logout' }, strict)
+  test.skipIf(isPglite)('is checked again when connecting (CWE-918)', async () => {
+    const app = await createLogoutClient(
+      { backchannel_logout_uri: 'https://app.example.test/logout' },
+      strict,
+    )
     await sql(
       strict,
       `update oidc_client set metadata = metadata || jsonb_build_object('backchannel_logout_uri', $1::text)`,
@@ -480,8 +481,8 @@ describe('where an app is told', () => {
     expect(receiver.at(app.path)).toEqual([])
   })
 
-  test('can be on a network that is allowed; discovery says that sessions are told apart (BCL §2.1)', async () => {
-    const { client } = await createTold()
+  test('can be in an allowed network; discovery announces support (Back-Channel Logout §2.1)', async () => {
+    const { client } = await createLogoutClient()
     const document = await server.admin.clients.show({ client_id: client.client_id })
     expect(document.backchannel_logout_uri).toMatch(/^http:\/\/127/)
     const { body } = await send(`${server.url}/.well-known/openid-configuration`)

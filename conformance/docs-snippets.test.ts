@@ -45,8 +45,8 @@ beforeAll(async () => {
       .filter(({ info }) => info === 'js')
       .map(({ text }) => [/^\/\/ ([\w-]+)\.js$/m.exec(text)?.[1] ?? '', text]),
   )
-  const toType = blocks.filter(({ path, info }) => path === 'docs/clients.md' && info === 'sh')
-  for (const words of toType.flatMap(({ text }) => commandsIn(text))) await type(words)
+  const commands = blocks.filter(({ path, info }) => path === 'docs/clients.md' && info === 'sh')
+  for (const words of commands.flatMap(({ text }) => commandsIn(text))) await runCommand(words)
 })
 afterAll(async () => {
   await server?.remove()
@@ -55,11 +55,11 @@ afterAll(async () => {
 })
 
 /** Runs a command line of docs/clients.md against the test's server. */
-async function type([program, ...words]: readonly string[]): Promise<void> {
+async function runCommand([program, ...words]: readonly string[]): Promise<void> {
   if (program === 'npx') return await runSallyport(words.slice(1))
   if (program === 'node') return void (await load((words[0] ?? '').replace(/\.js$/, '')))
   if (program === 'curl') return void answers.push(await curl(words))
-  throw new Error(`docs/clients.md runs ${program}, which this test does not know`)
+  throw new Error(`docs/clients.md runs ${program}, which this test cannot run`)
 }
 
 async function runSallyport(words: readonly string[]): Promise<void> {
@@ -183,7 +183,7 @@ test('an API introspects an opaque token', async () => {
   await expect(api('authorize', 'unknown', 'stock:read')).rejects.toThrow('invalid_token')
 })
 
-test('an app verifies the logout token that it is sent', async () => {
+test('an app verifies a logout token', async () => {
   const update = { client_id: 'harbour', backchannel_logout_uri: `${receiver.url}/harbour` }
   await server.admin.clients.update(update)
   const app = await load('web', 'harbour')
@@ -197,7 +197,7 @@ test('an app verifies the logout token that it is sent', async () => {
   await expect(endpoint('verifyLogoutToken', 'not.a.token')).rejects.toThrow()
 })
 
-test('the curl commands get the answers that the page shows', () => {
+test('the curl commands get the responses that the page shows', () => {
   const [device, service] = answers
   expect(device?.body).toMatchObject({ interval: 5, expires_in: 600 })
   expect(service?.body).toMatchObject({ token_type: 'Bearer', expires_in: 600 })

@@ -8,7 +8,7 @@ import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/
 import { rows, sql } from './support/http.ts'
 import { type MailServer, readOutbox, startMailServer } from './support/mailbox.ts'
 
-/** The first pause after an attempt that failed, the longest look for what is due, and some for a busy machine. */
+/** The first retry pause, the polling interval, and a reserve for a busy machine. */
 const RETRY_SECONDS = 35
 
 let server: TestServer
@@ -30,7 +30,7 @@ async function createPerson(at = server): Promise<string> {
   return username
 }
 
-async function ask(username: string, { issuer, url } = server): Promise<void> {
+async function requestReset(username: string, { issuer, url } = server): Promise<void> {
   const user = new EndUser(issuer, url)
   user.headers['x-forwarded-for'] = `10.1.${(++count >> 8) & 255}.${count & 255}`
   const page = await user.submit(await user.open('/account/reset'), { username })
@@ -40,7 +40,7 @@ async function ask(username: string, { issuer, url } = server): Promise<void> {
 const addressOf = (username: string) => `${username}@example.test`
 const mailsTo = (username: string) => mail.all().filter(({ to }) => to === addressOf(username))
 
-/** Lets the pause before the next attempt pass; on the embedded database it has to be sat out. */
+/** Makes the next attempt due. On the embedded database, the test waits for it instead. */
 async function letPausePass(at = server): Promise<void> {
   if (isPglite) return
   await pause(5_100)
@@ -48,7 +48,7 @@ async function letPausePass(at = server): Promise<void> {
   await sql(at, `select pg_notify('sallyport_change', 'mail')`)
 }
 
-/** Waits for words that the log does not have yet. */
+/** Returns a function that waits for a new log line. */
 function newInLog(): (words: RegExp, seconds?: number) => Promise<void> {
   const before = server.logged().length
   return (words, seconds = 8) =>
@@ -59,9 +59,9 @@ function newInLog(): (words: RegExp, seconds?: number) => Promise<void> {
 }
 
 describe('a mail', () => {
-  test('has text and HTML, and loads nothing', async () => {
+  test('has text and HTML, and loads no remote content', async () => {
     const username = await createPerson()
-    await ask(username)
+    await requestReset(username)
     const [sent] = await mail.expect(addressOf(username))
     expect(sent?.headers.get('content-type')).toMatch(/^multipart\/alternative/)
     expect(sent?.headers.get('message-id')).toMatch(/^<[0-9a-f-]{36}@localhost>$/)
@@ -72,25 +72,25 @@ describe('a mail', () => {
     expect(sent?.html.match(/https?:\/\/[^"< )]+/g)?.every((url) => url.startsWith(server.issuer))).toBe(true)
   })
 
-  test('waits while the server is down, and arrives once it is back', async () => {
+  test('waits while the mail server is down, and arrives when it is back', async () => {
     const username = await createPerson()
     await mail.close()
     const logged = newInLog()
-    await ask(username)
+    await requestReset(username)
     await logged(/"mail.failed".*(ECONNREFUSED|ESOCKET)/)
     await mail.open()
     await letPausePass()
     expect(await mail.expect(addressOf(username), 1, RETRY_SECONDS)).toHaveLength(1)
   })
 
-  // On the embedded database pauses are sat out: once, above.
+  // On the embedded database a test would wait for the real pause: once is enough.
   test.skipIf(isPglite)(
-    'is sent again under the same Message-ID when nobody said that it was taken',
+    'is sent again with the same Message-ID when the server did not confirm it',
     async () => {
       const username = await createPerson()
       mail.hang(true)
       const logged = newInLog()
-      await ask(username)
+      await requestReset(username)
       const [first] = await mail.expect(addressOf(username))
       await logged(/"mail.failed".*(ETIMEDOUT|took too long)/, 20)
       mail.hang(false)
@@ -102,24 +102,24 @@ describe('a mail', () => {
     90_000,
   )
 
-  test('to an address that does not exist is not tried again', async () => {
+  test('to an address that does not exist is not retried', async () => {
     const username = await createPerson()
     mail.refuse('550 5.1.1 no such user here: secret-of-the-server')
     const logged = newInLog()
-    await ask(username)
+    await requestReset(username)
     await logged(/"mail.failed".*"isFinal":true/)
     mail.refuse(undefined)
-    // The server's words may repeat the address.
+    // The server's text may repeat the address.
     expect(server.logged()).not.toContain('secret-of-the-server')
     if (!isPglite)
       await vi.waitFor(async () => expect(await rows(server, `select from mail`)).toEqual([]), 5_000)
     expect(mailsTo(username)).toEqual([])
   })
 
-  test.skipIf(isPglite)('is given up when its link is over (SQL lets time pass)', async () => {
+  test.skipIf(isPglite)('is given up when its link has expired', async () => {
     const username = await createPerson()
     await mail.close()
-    await ask(username)
+    await requestReset(username)
     await sql(server, `update mail set expires_at = now() - interval '1 second'`)
     await vi.waitFor(async () => expect(await rows(server, `select from mail`)).toEqual([]), {
       timeout: 25_000,
@@ -139,22 +139,22 @@ describe('a mail', () => {
   })
 })
 
-test('a server on another machine gets nothing without TLS', async () => {
-  // An address of this machine that is not named as one.
+test('sends nothing to another machine without TLS', async () => {
+  // An address of this machine that does not count as localhost.
   const remote = await startTestServer({ SMTP_URL: mail.url.replace('localhost', '0.0.0.0') })
   const username = await createPerson(remote)
-  await ask(username, remote)
+  await requestReset(username, remote)
   await vi.waitFor(() => expect(remote.logged()).toMatch(/"mail.failed".*(ETLS|ESOCKET)/), 10_000)
   expect(mailsTo(username)).toEqual([])
   await remote.remove()
 })
 
 describe.skipIf(isPglite)('the database', () => {
-  test('holds no secret of a link, sent or waiting, nor an address that was typed', async () => {
+  test('contains no secret of a mailed link and no typed address', async () => {
     const username = await createPerson()
     await mail.close()
-    await ask(username)
-    await ask('Typed.By.Somebody@example.test')
+    await requestReset(username)
+    await requestReset('Typed.Address@example.test')
     const waiting = await server.dump()
     await mail.open()
     await letPausePass()
@@ -163,19 +163,19 @@ describe.skipIf(isPglite)('the database', () => {
     expect(secret).toMatch(/^[\w-]{43}$/)
     const bytes = Buffer.from(secret, 'base64url')
     for (const text of [waiting, await server.dump()])
-      for (const disguise of [secret, Buffer.from(secret).toString('hex'), bytes.toString('hex')])
-        expect(text).not.toContain(disguise)
-    expect(waiting.toLowerCase()).not.toContain('typed.by.somebody')
+      for (const form of [secret, Buffer.from(secret).toString('hex'), bytes.toString('hex')])
+        expect(text).not.toContain(form)
+    expect(waiting.toLowerCase()).not.toContain('typed.address')
   })
 
-  test('is shared by instances: each mail is sent once', async () => {
+  test('lets several instances send each mail once', async () => {
     const others = [await server.startAnother(), await server.startAnother()]
     await pause(1_500)
     const people: string[] = []
     for (let person = 0; person < 12; person++) people.push(await createPerson())
     await Promise.all(
       people.map((username, index) =>
-        ask(username, { ...server, url: [server, ...others][index % 3]?.url ?? '' }),
+        requestReset(username, { ...server, url: [server, ...others][index % 3]?.url ?? '' }),
       ),
     )
     for (const username of people) await mail.expect(addressOf(username))
@@ -185,14 +185,14 @@ describe.skipIf(isPglite)('the database', () => {
   })
 })
 
-describe('a server that is killed', () => {
-  test('with mail on its way loses none', async () => {
+describe('a crash', () => {
+  test('during a delivery loses no mail', async () => {
     const before = await startTestServer({ SMTP_URL: mail.url })
     const username = await createPerson(before)
     await before.stop()
     const child = await startChildServer({ ...before.env, LOG_LEVEL: 'info' })
     mail.hang(true)
-    await ask(username, { ...before, url: child.url })
+    await requestReset(username, { ...before, url: child.url })
     const [first] = await mail.expect(addressOf(username))
     await child.kill()
     mail.hang(false)
@@ -206,10 +206,10 @@ describe('a server that is killed', () => {
 })
 
 describe('without a mail server', () => {
-  test.runIf(isPglite)('mail is written into a folder; the log says where, and not what', async () => {
+  test.runIf(isPglite)('writes mail into a folder and logs the file, not the link', async () => {
     const local = await startTestServer()
     const username = await createPerson(local)
-    await ask(username, local)
+    await requestReset(username, local)
     const dataDir = local.env.DATA_DIR ?? ''
     const [sent] = await readOutbox(dataDir).expect(addressOf(username))
     expect(sent?.link).toMatch(/^\/account\/link\/[\w-]{43}$/)
@@ -224,7 +224,7 @@ describe('without a mail server', () => {
     await local.remove()
   })
 
-  test.skipIf(isPglite)('and with DATABASE_URL nothing is offered that needs it', async () => {
+  test.skipIf(isPglite)('and with DATABASE_URL, offers no feature that needs mail', async () => {
     const mute = await startTestServer()
     expect(mute.logged()).toMatch(
       /"event":"mail","by":"nothing","registration":false,"reset":false,"email":false/,

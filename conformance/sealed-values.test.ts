@@ -87,7 +87,7 @@ describe('a sealed value moved to another row', () => {
     expect(page.$('[role=alert]').text()).toContain('do not know that code')
   })
 
-  test('of a refresh answer is not repeated', async () => {
+  test('of a refresh response is not replayed', async () => {
     const offline = { scope: 'openid offline_access' }
     const [first, second] = [await app.getTokens(offline), await app.getTokens(offline, newUser(), 'bob')]
     for (const { refreshToken } of [first, second]) expect((await app.refresh(refreshToken)).status).toBe(200)
@@ -118,7 +118,7 @@ describe('a sealed value moved to another row', () => {
     expect((await one.open('/account')).$('h1').text()).toBe('Your account')
   })
 
-  test('of a remembered browser signs nobody in', async () => {
+  test('of a remembered browser does not sign in', async () => {
     const [one, two] = [await signIn('ada', { remember: 'yes' }), await signIn('bob', { remember: 'yes' })]
     const before = [one, two].map((user) => cloneBrowser(user))
     for (const user of [one, two, ...before])

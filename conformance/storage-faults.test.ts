@@ -15,20 +15,20 @@ import {
 } from './support/token-grants.ts'
 import { createTokenInvariants, type TokenInvariants } from './support/token-invariants.ts'
 
-/** What is up again serves again after this long, without a restart. */
+/** The server must serve again this long after the fault, without a restart. */
 const RECOVERY_MILLISECONDS = 5_000
 const isWrite = ({ text }: Statement) => /\b(insert into|update|delete from)\b/i.test(text)
 
 type Request = TokenRequest & { name: (typeof GRANT_NAMES)[number] }
 
-describe('a database that', () => {
+describe('a database fault', () => {
   let server: TestServer
   let faultProxy: FaultProxy
   let directUrl: string
   let tokenInvariants: TokenInvariants
   let grants: GrantsInUse
-  /** An administrator of the database, who takes no fault proxy. */
-  let witness: pg.Client
+  /** A connection that bypasses the fault proxy. */
+  let directClient: pg.Client
 
   beforeAll(async () => {
     server = await startTestServer({}, async (url) => {
@@ -47,17 +47,17 @@ describe('a database that', () => {
     faultProxy?.close()
   })
   beforeEach(async () => {
-    witness = new pg.Client(directUrl)
-    await witness.connect()
+    directClient = new pg.Client(directUrl)
+    await directClient.connect()
   })
   afterEach(async () => {
-    await witness.end()
-    // What a server did not recover from is no fault of the next test.
+    await directClient.end()
+    // Replaces the server's connections, so that a test does not affect the next.
     faultProxy.block()
     faultProxy.unblock()
   })
 
-  /** Token requests of every grant, prepared while all is well. */
+  /** Prepares token requests of every grant, without a fault. */
   async function prepare(each = 1): Promise<Request[]> {
     const requests: Request[] = []
     for (const name of GRANT_NAMES)
@@ -74,7 +74,7 @@ describe('a database that', () => {
     }
   }
 
-  /** What needs no database, and is asked for all the time, is there at once. */
+  /** Endpoints that need no database answer at once. */
   async function expectServedMeanwhile(): Promise<void> {
     for (const url of [
       `${server.issuer}/jwks`,
@@ -84,7 +84,7 @@ describe('a database that', () => {
       expect((await fetch(url, { signal: AbortSignal.timeout(1_000) })).status, url).toBe(200)
   }
 
-  /** Every honest client has tokens, and each of its requests made one set. */
+  /** Every client gets tokens, and each request issues one set. */
   async function expectRecovered(requests: readonly Request[]): Promise<void> {
     const before = await tokenInvariants.mark()
     const all = requests.map(async ({ name, ...request }) => {
@@ -95,7 +95,7 @@ describe('a database that', () => {
       })
       return startedAfresh
     })
-    // Nothing of theirs was done before, so nobody has to start afresh.
+    // No request had an effect before, so no client has to start again.
     expect(await Promise.all(all)).toEqual(requests.map(() => 0))
     const { length } = requests
     expect(await tokenInvariants.createdSince(before)).toEqual({
@@ -114,7 +114,7 @@ describe('a database that', () => {
     )
   }
 
-  test('goes away is 503 with Retry-After to programs and people, and the server goes on when it is back', async () => {
+  test('without connections is answered with 503 and Retry-After, until the database is back', async () => {
     const client = await server.admin.clients.create({
       type: 'web',
       client_name: 'App',
@@ -140,13 +140,13 @@ describe('a database that', () => {
     ).toBeTruthy()
   })
 
-  test('terminates every connection, again and again, is 503 at worst', async () => {
+  test('with repeatedly terminated connections is answered with 503 at worst', async () => {
     const requests = await prepare(4)
     const before = await tokenInvariants.mark()
     let isOver = false
     const terminating = (async () => {
       while (!isOver) {
-        await witness.query(
+        await directClient.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
            where datname = current_database() and application_name = 'sallyport'`,
         )
@@ -162,7 +162,7 @@ describe('a database that', () => {
     const done = await Promise.all([...storm, terminating.then(() => undefined)])
     const afresh = done.reduce((sum, one) => sum + (one?.startedAfresh ?? 0), 0)
     const { access, refresh, orphans } = await tokenInvariants.createdSince(before)
-    // Who started afresh left a set that nobody has.
+    // A client that started again left a set of tokens without an owner.
     expect({ access, refresh }).toEqual({
       access: requests.length + afresh,
       refresh: requests.length + afresh,
@@ -172,24 +172,24 @@ describe('a database that', () => {
     await expectReady()
   })
 
-  test('makes everybody wait for a lock leaves no connection, is 503 soon, and serves when the lock goes', async () => {
+  test('with a locked table is answered with 503 soon, until the lock is released', async () => {
     const requests = await prepare(5)
-    await witness.query('begin')
-    await witness.query('lock table oidc_token in access exclusive mode')
+    await directClient.query('begin')
+    await directClient.query('lock table oidc_token in access exclusive mode')
     const answers = sendAll(requests)
     await expectServedMeanwhile()
     expectUnavailable(await answers)
     await expectServedMeanwhile()
-    await witness.query('rollback')
+    await directClient.query('rollback')
     await expectRecovered(requests)
   })
 
-  test('takes too long for a statement is 503, and the statement is undone', async () => {
+  test('with a slow statement is answered with 503, and the statement is rolled back', async () => {
     const requests = await prepare()
-    await witness.query(
+    await directClient.query(
       `create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$`,
     )
-    await witness.query(
+    await directClient.query(
       `create trigger dawdle before insert or update on oidc_token for each statement execute function dawdle()`,
     )
     try {
@@ -197,16 +197,16 @@ describe('a database that', () => {
       await expectServedMeanwhile()
       expectUnavailable(await answers)
     } finally {
-      await witness.query('drop function dawdle() cascade')
+      await directClient.query('drop function dawdle() cascade')
     }
     await expectRecovered(requests)
   })
 
-  test('is never heard of again is 503 within 8 s; its connections are given up for new ones', async () => {
+  test('with a silent database is answered with 503 within 8 s, and its connections are replaced', async () => {
     const requests = await prepare(5)
     faultProxy.blackhole()
     try {
-      // Whoever comes later does not queue behind the dead.
+      // Later requests do not queue behind silent connections.
       for (const _attempt of ['at once', 'later']) {
         const start = Date.now()
         const answers = sendAll(requests)
@@ -221,12 +221,12 @@ describe('a database that', () => {
   })
 
   test.for([
-    ['has no room on its disk', '53100'],
-    ['has no connections left', '53300'],
-    ['is shutting down', '57P01'],
-    ['loses every statement to a deadlock', '40P01'],
-    ['cannot serialize', '40001'],
-  ] as const)('%s (%s at every write) is 503 until it has', async ([, sqlState]) => {
+    ['a full disk', '53100'],
+    ['too many connections', '53300'],
+    ['a shutdown', '57P01'],
+    ['deadlocks', '40P01'],
+    ['serialization failures', '40001'],
+  ] as const)('with %s (%s at every write) is answered with 503 until it ends', async ([, sqlState]) => {
     const requests = await prepare()
     const injected = faultProxy.onStatement(
       'before',
@@ -240,12 +240,12 @@ describe('a database that', () => {
     } finally {
       injected.disarm()
     }
-    // Tried again a few times at most.
+    // Each write is retried a few times at most.
     expect(injected.affected().length).toBeLessThanOrEqual(4 * requests.length)
     await expectRecovered(requests)
   })
 
-  test('fails while a person approves a device ends no code: they type it again, and it is connected (RFC 8628 §3.3)', async () => {
+  test('during a device approval keeps the user code valid (RFC 8628 §3.3)', async () => {
     await server.admin.users.create({ username: 'hopper', password: PASSWORD })
     const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
     const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
@@ -261,7 +261,7 @@ describe('a database that', () => {
       return page.status
     }
     const isDecision = ({ text }: Statement) => /^update "oidc_token" set .*"payload" = /.test(text)
-    // First it is noted that the person is at it.
+    // The first update records that the code was entered.
     faultProxy.onStatement('before', { kind: 'error', sqlState: '57P01' }, { nth: 2 }, isDecision)
     expect(await approve()).toBe(503)
     expect(await approve()).toBe(200)
@@ -273,9 +273,9 @@ describe('a database that', () => {
     expect(answer.status, answer.text).toBe(200)
   })
 
-  test('became a standby (25006) is left for the one that new connections lead to', async () => {
+  test('with a primary that became a standby (25006) moves to new connections', async () => {
     const requests = await prepare(4)
-    // Fills the pool.
+    // Opens all connections of the pool.
     await sendAll(await prepare(4))
     const last = faultProxy.connections
     const injected = faultProxy.onStatement(
