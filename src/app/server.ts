@@ -1,8 +1,14 @@
+/*
+ * app/ is the composition root: it alone knows every part. server.ts shows the order of a start and a stop;
+ * installation.ts opens what the server shares with the command line; engine.ts, public-app.ts and health.ts build
+ * what answers; listeners.ts binds the ports; background-work.ts starts the jobs.
+ */
+
 import { setTimeout as pause } from 'node:timers/promises'
 import { createRememberMe } from '../accounts/remember-me.ts'
 import type { Admin } from '../admin/admin.ts'
 import type { Config } from '../config/config.ts'
-import { createOverloadNotices } from '../http/listener/overload-notices.ts'
+import { createOverloadNotices } from '../http/listener/load-limit.ts'
 import { createDeviceCookies } from '../http/login/device-cookie.ts'
 import { createViews } from '../http/pages/views.ts'
 import { securityHeaders } from '../http/transport/headers.ts'
@@ -23,12 +29,6 @@ import { buildHealthApp } from './health.ts'
 import { openInstallation } from './installation.ts'
 import { bindListeners, boundAddress, urlOf } from './listeners.ts'
 import { buildPublicApp } from './public-app.ts'
-
-/*
- * app/ is the composition root: it alone knows every part. server.ts shows the order of a start and a stop;
- * installation.ts opens what the server shares with the command line; engine.ts, public-app.ts and health.ts build
- * what answers; listeners.ts binds the ports; background-work.ts starts the jobs.
- */
 
 const START_ATTEMPTS = 30
 

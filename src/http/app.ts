@@ -1,3 +1,8 @@
+/*
+ * http/ is what a request passes before and after the engine: listener/ parses connections, transport/ checks and
+ * limits requests, pages/ renders, login/ holds sign-in and consent, account/ the account pages. app.ts is the order.
+ */
+
 import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
@@ -17,21 +22,16 @@ import type { Clock } from '../time.ts'
 import { answerErrors } from './errors.ts'
 import { recogniseBrowsers } from './login/remember-me.ts'
 import { restartRequests } from './login/restart.ts'
-import { keepNewerSessions } from './login/session-cookie.ts'
 import type { SessionNotices } from './login/session-notice.ts'
 import type { Views } from './pages/views.ts'
-import { correctCookieExpiry } from './transport/cookie-expiry.ts'
-import { refuseCrossSite, refuseForeignNavigation, refuseHostileRequests } from './transport/guards.ts'
+import { refuseCrossSite, refuseForeignNavigation } from './transport/csrf.ts'
 import { allowFormTargets, setSecurityHeaders } from './transport/headers.ts'
+import { refuseHostileRequests } from './transport/input-limits.ts'
 import { pinOrigin } from './transport/origin.ts'
 import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
 import { limitRequestRate } from './transport/request-rate-limit.ts'
-
-/*
- * http/ is what a request passes before and after the engine: listener/ parses connections, transport/ checks and
- * limits requests, pages/ renders, login/ holds sign-in and consent, account/ the account pages. app.ts is the order.
- */
+import { correctCookieExpiry, keepNewerSessions } from './transport/response-cookies.ts'
 
 type Needs = {
   issuer: string

@@ -3,7 +3,7 @@ import { isRetryable } from '../db/database-error.ts'
 import type { Log } from '../log.ts'
 import { OIDCProviderError, SessionNotFound } from '../oidc/engine/errors.ts'
 import type { RenderErrorPage } from '../ui/view-models.ts'
-import { BadRequestError } from './transport/form.ts'
+import { BadRequestError } from './transport/input-limits.ts'
 import { TooManyRequestsError } from './transport/request-rate-limit.ts'
 
 const RETRY_AFTER_SECONDS = 2

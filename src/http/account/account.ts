@@ -1,3 +1,8 @@
+/*
+ * account/ holds the pages on which people manage their own account: one file per page, beside what pages share
+ * (signed-in-user.ts, form-binding.ts, mail-link.ts, new-password.ts). This file puts them together.
+ */
+
 import type { Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { AccountAccess } from '../../accounts/access.ts'
@@ -30,11 +35,6 @@ import { createPasswordResetRoutes } from './password-reset.ts'
 import { createRegistrationRoutes } from './registration.ts'
 import { createAccountSignInRoutes } from './sign-in.ts'
 import { createSignedInUsers } from './signed-in-user.ts'
-
-/*
- * account/ holds the pages on which people manage their own account: one file per page, beside what pages share
- * (signed-in-user.ts, form-binding.ts, mail-link.ts, new-password.ts). This file puts them together.
- */
 
 type Needs = {
   issuer: string

@@ -7,8 +7,8 @@ import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { LinkPurpose } from '../../store/account/mail-link.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
+import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import { seeOther } from '../transport/see-other.ts'
 
 const SECRET = /^[\w-]{43}$/
 /** How long somebody may look at the page that a link leads to. */

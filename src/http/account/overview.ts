@@ -12,7 +12,7 @@ import type { Pages, RenderPage } from '../../ui/view-models.ts'
 import { createRememberCookies } from '../login/remember-me.ts'
 import type { SessionNotices } from '../login/session-notice.ts'
 import { parseUserAgent } from '../pages/user-agent.ts'
-import { seeOther } from '../transport/see-other.ts'
+import { seeOther } from '../pages/views.ts'
 import { causeOf, type SignedInUsers } from './signed-in-user.ts'
 
 const HOME = '/account'

@@ -13,8 +13,8 @@ import type { AnswerLogin } from '../login/login-form.ts'
 import { createRememberCookies } from '../login/remember-me.ts'
 import type { SessionNotices } from '../login/session-notice.ts'
 import { offersAt } from '../login/sign-in-path.ts'
+import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import { seeOther } from '../transport/see-other.ts'
 import type { SignedInUsers } from './signed-in-user.ts'
 
 const SIGN_IN_SECONDS = 15 * MINUTE_SECONDS

@@ -9,8 +9,8 @@ import type { RevocationCause } from '../../store/revocation/revocation.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
 import type { AnswerLogin } from '../login/login-form.ts'
+import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import { seeOther } from '../transport/see-other.ts'
 
 /** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */
 const FRESH_SECONDS = 5 * MINUTE_SECONDS

@@ -4,7 +4,8 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { securityHeaders } from '../transport/headers.ts'
-import { type Answer, createListener, type Listener, type Overload } from './listener.ts'
+import { type Answer, createListener, type Listener } from './listener.ts'
+import type { Overload } from './load-limit.ts'
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 const headers = securityHeaders('http://localhost')

@@ -1,7 +1,12 @@
+/*
+ * listener/ parses and bounds connections and requests before the application: pipelining, limits on size, time and
+ * load, errors of HTTP itself, and closing without loss. listener.ts puts it together.
+ */
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { drain } from './drain.ts'
-import { createLoadLimit } from './load-limit.ts'
+import { createLoadLimit, type Overload } from './load-limit.ts'
 import { createPipelines, type Exchange } from './pipeline.ts'
 import { isOverlongTarget, parseTarget } from './request-target.ts'
 
@@ -32,9 +37,6 @@ type Status = 400 | 408 | 413 | 414 | 417 | 431 | 503
 
 /** Answers a request. A promise resolves when the work is done. */
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
-
-/** Why a request was refused before any work was done for it. */
-export type Overload = 'pipelined' | 'in_flight'
 
 type Options = {
   /** Headers of answers that the listener makes itself. */

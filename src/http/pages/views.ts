@@ -1,3 +1,9 @@
+/*
+ * pages/ renders what people see: templates with the words of the request's language (language.ts), their assets
+ * (assets.ts), and the names of browsers (user-agent.ts). views.ts puts them together.
+ */
+
+import type { Context } from 'koa'
 import { LEAST_PASSWORD_CHARACTERS } from '../../accounts/password-rules.ts'
 import type { Brand } from '../../config/config.ts'
 import { accentStyle } from '../../ui/brand/colors.ts'
@@ -5,10 +11,9 @@ import type { Logo } from '../../ui/brand/logo.ts'
 import type { InteractionFiles } from '../../ui/files.ts'
 import type { Messages } from '../../ui/messages.ts'
 import type { Templates } from '../../ui/templates.ts'
-import type { PageContext, RenderErrorPage, RenderPage } from '../../ui/view-models.ts'
+import type { ErrorKind, PageContext, RenderErrorPage, RenderPage } from '../../ui/view-models.ts'
 import { allowFormTargets } from '../transport/headers.ts'
 import { createAssets } from './assets.ts'
-import { errorKindOf } from './error-kind.ts'
 import { wordsOf } from './language.ts'
 
 type Needs = {
@@ -75,4 +80,33 @@ export function createViews({ brand, issuer, files, messages, templates }: Needs
 /** Its place on the page: a size that is known leaves nothing to move when the image comes. */
 function scaled({ width, height }: Logo): { width: number; height: number } {
   return { width: Math.round((width / height) * LOGO_PIXELS), height: LOGO_PIXELS }
+}
+
+/** The messages of the error page, which say what happened without the terms of the protocol. */
+function errorKindOf(status: number, code: string | undefined): ErrorKind {
+  return BY_CODE[code ?? ''] ?? BY_STATUS[status] ?? (status >= 500 ? 'broken' : 'refused')
+}
+
+const BY_STATUS: Record<number, ErrorKind> = {
+  403: 'form-refused',
+  404: 'not-found',
+  408: 'too-slow',
+  413: 'too-large',
+  414: 'url-too-long',
+  429: 'too-many',
+  431: 'headers-too-long',
+  503: 'unavailable',
+}
+
+const BY_CODE: Record<string, ErrorKind> = {
+  temporarily_unavailable: 'unavailable',
+  invalid_client: 'unknown-client',
+  invalid_redirect_uri: 'foreign-address',
+  session_not_found: 'expired',
+}
+
+/** Redirects to a page of the server. The path comes from the code, never from a request (OWASP ASVS 3.7.2). */
+export function seeOther(ctx: Context, path: string): void {
+  ctx.status = 303
+  ctx.redirect(path)
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createLog } from '../../log.ts'
 import { createMetrics } from '../../metrics.ts'
-import { createOverloadNotices } from './overload-notices.ts'
+import { createOverloadNotices } from './load-limit.ts'
 
 test('logs refused requests once a minute, and counts all of them', async () => {
   const lines: Record<string, unknown>[] = []
