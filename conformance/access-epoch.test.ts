@@ -68,7 +68,7 @@ const ENDINGS = [
 ] as const
 
 describe('a sign-in page that was answered', () => {
-  test.for(ENDINGS)('is worth nothing after %s, in the same second too', async ([, revoke]) => {
+  test.for(ENDINGS)('is rejected after %s, also in the same second', async ([, revoke]) => {
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await firstParty.request()).url)
@@ -81,7 +81,7 @@ describe('a sign-in page that was answered', () => {
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
   })
 
-  test('grants nothing on the consent page after a revocation', async () => {
+  test('issues no grant on the consent page after a revocation', async () => {
     const username = await createPerson()
     const user = new EndUser(server.issuer)
     const page = await user.open((await thirdParty.request()).url)
@@ -201,7 +201,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
   })
 
-  test('signs no remembered browser in', async () => {
+  test('does not sign in a remembered browser', async () => {
     const username = await createPerson()
     const user = await signInToAccount(username, { remember: 'yes' })
     for (const key of ['sallyport_session', 'sallyport_session.sig'])
@@ -211,7 +211,7 @@ describe.skipIf(isPglite)('a request that was in flight when the epoch was raise
     expect(await isSignedIn(cloneBrowser(user))).toBe(false)
   })
 
-  test('signs no browser in whose remember-me was revoked', async () => {
+  test('does not sign in a browser whose remember-me token was revoked', async () => {
     const username = await createPerson()
     const user = await signInToAccount(username, { remember: 'yes' })
     for (const key of ['sallyport_session', 'sallyport_session.sig'])

@@ -147,8 +147,8 @@ async function press(user: EndUser, fields: Record<string, RegExp | string>): Pr
   await user.post(form.action, form.body)
 }
 
-describe('of a person in two browsers and with a device, nothing that was handed out works after', () => {
-  test('an app signs them out in one browser: that browser’s; the rest goes on', async () => {
+describe('the tokens of a person in two browsers and a device end', () => {
+  test('for one browser, when an app signs them out there', async () => {
     const { phone, desk, tv } = await setScene()
     const { idToken } = await app.getTokens({}, phone.user)
     await phone.user.submit(await phone.user.open(`/logout?id_token_hint=${idToken}`), {}, 'approve')
@@ -156,28 +156,28 @@ describe('of a person in two browsers and with a device, nothing that was handed
     await expectAlive(desk, tv)
   })
 
-  test('they end that browser from the other one', async () => {
+  test('for one browser, when they end it from the other one', async () => {
     const { phone, desk, tv } = await setScene()
     await press(desk.user, { what: 'browser', words: /remembered until/ })
     await expectDead(phone)
     await expectAlive(desk, tv)
   })
 
-  test('they end the device', async () => {
+  test('for the device, when they end it', async () => {
     const { phone, desk, tv } = await setScene()
     await press(phone.user, { what: 'device' })
     await expectDead(tv)
     await expectAlive(phone, desk)
   })
 
-  test('they sign out of the browser that connected the device: which stays', async () => {
+  test('for one browser, not for the device it approved, when they sign out', async () => {
     const { phone, desk, tv } = await setScene()
     await desk.user.submit(await desk.user.open('/logout'), {}, 'approve')
     await expectDead(desk)
     await expectAlive(phone, tv)
   })
 
-  test('they withdraw what the app may do: its tokens, in both; the sessions go on', async () => {
+  test('for one app in both browsers, when they revoke its consent; the sessions stay', async () => {
     const { phone, desk, tv } = await setScene()
     await press(desk.user, { what: 'app' })
     for (const holder of [phone, desk]) {
@@ -187,13 +187,13 @@ describe('of a person in two browsers and with a device, nothing that was handed
     await expectAlive(tv)
   })
 
-  test('they sign out everywhere', async () => {
+  test('for all, when they sign out everywhere', async () => {
     const { phone, desk, tv } = await setScene()
     await press(desk.user, { action: '/account/sign-out-everywhere' })
     await expectDead(phone, desk, tv)
   })
 
-  test('they change their password: everything but the browser where they did', async () => {
+  test('for all but the current browser, when they change the password', async () => {
     const { phone, desk, tv } = await setScene()
     const page = await desk.user.open('/account/password')
     await desk.user.submit(page, { password: PASSWORD, new_password: NEW_PASSWORD })
@@ -209,13 +209,13 @@ describe('of a person in two browsers and with a device, nothing that was handed
       'gives them a password',
       (username: string) => server.admin.users.setPassword({ username, password: NEW_PASSWORD }),
     ],
-  ] as const)('an operator %s', async ([, act]) => {
+  ] as const)('for all, when an operator %s', async ([, act]) => {
     const { username, phone, desk, tv } = await setScene()
     await act(username)
     await expectDead(phone, desk, tv)
   })
 
-  test('a remember-me cookie that was replaced comes back: that browser’s', async () => {
+  test('for one browser, when a replaced remember-me cookie is used', async () => {
     const { username, phone, desk, tv } = await setScene()
     const pairs = phone.user.cookiesSet.map((cookie) => cookie.split(';')[0] ?? '')
     const old = pairs.filter((pair) => pair.startsWith('sallyport_remember')).join('; ')

@@ -55,8 +55,8 @@ async function signIn(username: string, password: string) {
 
 const isSignedIn = ({ status }: { status: number }) => status === 303
 
-describe('who is registered is told to nobody (OWASP ASVS 6.3.8)', () => {
-  test('an unknown name, a wrong password and a disabled person get the same answer, byte for byte', async () => {
+describe('sign-in does not reveal accounts (OWASP ASVS 6.3.8)', () => {
+  test('returns the same bytes for an unknown name, a wrong password and a disabled person', async () => {
     const answers = [
       await signIn('known-person', 'not the right password'),
       await signIn('nobody-here!', 'not the right password'),
@@ -80,14 +80,14 @@ describe('who is registered is told to nobody (OWASP ASVS 6.3.8)', () => {
     ['nothing', '', 400],
     ['more than 1,024 characters', 'x'.repeat(1025), 400],
     ['more than a form has room for', 'x'.repeat(1_000_000), 413],
-  ])('a password of %s is refused alike for every name', async (_, password, status) => {
+  ])('rejects a password of %s in the same way for every name', async (_, password, status) => {
     for (const name of ['known-person', 'nobody-here!']) {
       const answer = await signIn(name, password)
       expect(answer.status).toBe(status)
     }
   })
 
-  test('a name that is too long, or in another spelling, is answered like any other', async () => {
+  test('answers a name that is too long, or in another spelling, like any other', async () => {
     const spelled = await signIn('ＫＮＯＷＮ-person', PASSWORD)
     expect(isSignedIn(spelled)).toBe(true)
     const long = await signIn('n'.repeat(5_000), PASSWORD)
@@ -95,7 +95,7 @@ describe('who is registered is told to nobody (OWASP ASVS 6.3.8)', () => {
   })
 })
 
-test(`${PEOPLE * 4} attempts at known and unknown names take as long, by username and by e-mail address`, async () => {
+test(`${PEOPLE * 4} sign-ins with known and unknown names take the same time, by username and by e-mail address (CWE-208)`, async () => {
   for (let first = 0; first < PEOPLE; first += 5)
     await Promise.all(
       Array.from({ length: 5 }, (_, index) => {
@@ -123,7 +123,7 @@ test(`${PEOPLE * 4} attempts at known and unknown names take as long, by usernam
     expectSameTime(times[`known ${kind}`] ?? [], times[`unknown ${kind}`] ?? [], MOST_DIFFERENCE_MILLISECONDS)
 }, 300_000)
 
-test('all of a password counts: its last character too, and what comes behind byte 80 (OWASP ASVS 6.2.9)', async () => {
+test('compares a password to its last character, also after byte 80 (OWASP ASVS 6.2.9)', async () => {
   const long = randomBytes(1024).toString('base64url').slice(0, 1023)
   await server.admin.users.create({ username: 'long', password: `${long}a` })
   expect(isSignedIn(await signIn('long', `${long}b`))).toBe(false)
@@ -139,7 +139,7 @@ describe('a hash made with outdated parameters', () => {
     ['fewer passes and less memory', { type: argon2id, memoryCost: 8192, timeCost: 1, parallelism: 1 }],
     ['more proxied', { type: argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 4 }],
     ['Argon2i', { type: argon2i, memoryCost: 4096, timeCost: 3, parallelism: 1 }],
-  ] as const)('(%s) is good for one more sign-in, which replaces it', async (_, parameters) => {
+  ] as const)('(%s) is accepted and replaced at the next sign-in', async (_, parameters) => {
     const username = `old-${senders}`
     await server.admin.users.create({ username })
     const old = await hash(PASSWORD, parameters)

@@ -81,7 +81,7 @@ const getTokens = (from: TestClient, user: EndUser, scope = 'openid') =>
   from.getTokens({ scope }, user, username)
 
 describe('the account page', () => {
-  test('asks who it is, and shows where they are signed in, this browser marked', async () => {
+  test('asks for sign-in, and lists the sessions with the current one marked', async () => {
     const user = browser()
     const page = await openAccount(user)
     expect(page.url).toBe(`${server.issuer}/account`)
@@ -117,7 +117,7 @@ describe('the account page', () => {
     })
   })
 
-  test('signs in for apps, too, and the other way around', async () => {
+  test('shares its session with authorization requests', async () => {
     const user = browser()
     await openAccount(user)
     expect(await isSignedIn(user)).toBe(true)
@@ -125,7 +125,7 @@ describe('the account page', () => {
     expect((await fromApp.open('/account')).$('h1').text()).toBe('Your account')
   })
 
-  test('shows what is connected: apps with what they may do, and devices', async () => {
+  test('lists the connected apps with their scopes, and the devices', async () => {
     const user = browser()
     await openAccount(user)
     await getTokens(app, user, 'openid email offline_access')
@@ -138,7 +138,7 @@ describe('the account page', () => {
     expect(page.$('[aria-labelledby=devices] li').text()).toContain('Bridge TV')
   })
 
-  test('shows nobody else’s, whoever asks, and is in no cache', async () => {
+  test('shows only the signed-in user’s data, and forbids caching', async () => {
     const user = browser()
     await openAccount(user)
     await server.admin.users.create({ username: `eve${people}`, password: PASSWORD })
@@ -158,7 +158,7 @@ describe('the account page', () => {
     expect(await isSignedIn(user)).toBe(true)
   })
 
-  test('needs its own forms: a CSRF token of this session, sent by this site (CS:CSRF)', async () => {
+  test('rejects a form without the CSRF token of the session, or from another site (CWE-352)', async () => {
     const user = browser()
     const page = await openAccount(user)
     const id = String(page.$('input[name=id]').first().val())
@@ -187,14 +187,14 @@ describe('the account page', () => {
     expect((await stranger.post('/account/sign-in', posted)).status).toBe(403)
   })
 
-  test('leads nowhere but to itself, whatever the address says (OWASP ASVS 3.7.2)', async () => {
+  test('redirects only to its own pages, whatever the URL says (OWASP ASVS 3.7.2)', async () => {
     for (const path of ['/account?return_to=//evil.test', '/account/sign-in?next=https://evil.test'])
       expect((await browser().open(`${server.issuer}${path}`)).leftTo).toBeUndefined()
   })
 })
 
 describe('ending one thing', () => {
-  test('another browser: it is signed out, with its tokens; this one stays', async () => {
+  test('another browser: revokes its session and tokens, and keeps this one', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
     await openAccount(elsewhere, { remember: 'yes' })
@@ -212,7 +212,7 @@ describe('ending one thing', () => {
     expect(await isSignedIn(elsewhere)).toBe(false)
   })
 
-  test('this browser: the person is told that they are signed out', async () => {
+  test('this browser: says that the person is signed out', async () => {
     const user = browser()
     const before = cloneBrowser(user)
     const page = await openAccount(user)
@@ -234,7 +234,7 @@ describe('ending one thing', () => {
     })
   })
 
-  test('a device: its tokens end, nobody else’s', async () => {
+  test('a device: revokes its tokens alone', async () => {
     const user = browser()
     await openAccount(user)
     const tv = await connectDevice(user, 'Kitchen TV')
@@ -246,7 +246,7 @@ describe('ending one thing', () => {
     expect(await isSignedIn(user)).toBe(true)
   })
 
-  test('an app: its tokens end in every browser, and it must ask again (ASVS 10.7.3)', async () => {
+  test('an app: revokes its tokens in every browser and its consent (ASVS 10.7.3)', async () => {
     const user = browser()
     await openAccount(user)
     const here = await getTokens(app, user, 'openid offline_access')
@@ -263,7 +263,7 @@ describe('ending one thing', () => {
 })
 
 describe('signing out everywhere', () => {
-  test('ends every browser, device, app and token at once', async () => {
+  test('revokes every session, device, consent and token', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
     await openAccount(elsewhere, { remember: 'yes' })
@@ -296,7 +296,7 @@ describe('signing out everywhere', () => {
     ])
   })
 
-  test('ends sign-ins that nobody followed through: who knew the password then comes in no more', async () => {
+  test('rejects sign-ins that were begun before it and not completed', async () => {
     const prepared = browser()
     const page = await prepared.open((await trusted.request()).url)
     const form = new URLSearchParams(page.$('form').serialize())
@@ -323,7 +323,7 @@ describe('signing out everywhere', () => {
   })
 
   test.skipIf(isPglite)(
-    'beats refreshing on two instances: no token is left alive (needs Postgres)',
+    'leaves no active token during concurrent refreshes on two instances (needs Postgres)',
     async () => {
       const other = await server.startAnother()
       for (let round = 0; round < 5; round++) {
@@ -349,7 +349,7 @@ describe('signing out everywhere', () => {
 })
 
 describe('operators', () => {
-  test('see the same, and end any one of it or all', async () => {
+  test('list the same sessions and grants, and revoke one or all', async () => {
     const { users } = server.admin
     const user = browser()
     const elsewhere = browser(SAFARI)
@@ -390,7 +390,7 @@ describe('operators', () => {
 })
 
 describe('what changes access', () => {
-  test('needs the password when it was given more than five minutes ago (ASVS 7.5.1)', async () => {
+  test('requires the password when it was verified more than five minutes ago (ASVS 7.5.1)', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
     await openAccount(user)
@@ -412,7 +412,7 @@ describe('what changes access', () => {
     })
   })
 
-  test('needs the password of who was remembered, however fresh (ASVS 7.5.1)', async () => {
+  test('requires the password in a session of remember-me, however new (ASVS 7.5.1)', async () => {
     const user = browser()
     await openAccount(user, { remember: 'yes' })
     user.jar.setCookieSync('sallyport_session=; Path=/; Max-Age=0', server.issuer)
@@ -421,7 +421,7 @@ describe('what changes access', () => {
     expect((await end(user, page, 'this browser')).$('h1').text()).toBe('Confirm that it is you')
   })
 
-  test('a form that was left open after the session ended says so, and does nothing', async () => {
+  test('rejects a form of an ended session, and says so', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
     await openAccount(elsewhere)
@@ -445,7 +445,7 @@ describe('a new password', () => {
       ...fields,
     })
 
-  test('leaves this browser signed in, also when a second begins while the new password is hashed', async () => {
+  test('keeps this browser signed in, also when a second change begins during hashing', async () => {
     const user = browser()
     await openAccount(user)
     let [password, next] = [PASSWORD, NEW_PASSWORD]
@@ -460,7 +460,7 @@ describe('a new password', () => {
     }
   })
 
-  test('is checked and hashed at most 20 times an hour per account (CWE-400)', async () => {
+  test('is hashed at most 20 times an hour per account (CWE-400)', async () => {
     const user = browser()
     await openAccount(user)
     const statuses: number[] = []
@@ -469,7 +469,7 @@ describe('a new password', () => {
     expect(statuses).toEqual([...Array(20).fill(400), 429])
   })
 
-  test('ends the other sessions, remembered browsers and devices, not this one (ASVS 7.4.3)', async () => {
+  test('revokes the other sessions, remembered browsers and devices, and keeps this session (ASVS 7.4.3)', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
     await openAccount(elsewhere, { remember: 'yes' })
@@ -498,7 +498,7 @@ describe('a new password', () => {
     ['that is too short', { new_password: 'short' }, /15/],
     ['that is empty', { new_password: '' }, /15/],
     ['that is too long', { new_password: 'x'.repeat(1100) }, /1,?024/],
-  ] as const)('%s is refused, and nothing changes', async ([, fields, words]) => {
+  ] as const)('%s is rejected, and nothing changes', async ([, fields, words]) => {
     const user = browser()
     await openAccount(user)
     const page = await change(user, { ...fields })
@@ -508,8 +508,8 @@ describe('a new password', () => {
   })
 })
 
-describe('who comes back after the session ended', () => {
-  test('is told so, signs in, and lands where they were going', async () => {
+describe('a person whose session ended', () => {
+  test('is told so, signs in, and reaches the requested page', async () => {
     const { user } = await trusted.getCode({}, browser(), username)
     await later(31 * 60, async () => {
       expect((await trusted.authorizeSilently(user)).get('error')).toBe('login_required')
@@ -521,7 +521,7 @@ describe('who comes back after the session ended', () => {
     })
   })
 
-  test('is told nothing after signing out, or on a first visit', async () => {
+  test('is not told so after signing out, or on a first visit', async () => {
     expect((await browser().open((await trusted.request()).url)).html).not.toContain('has ended')
     const { user } = await trusted.getCode({}, browser(), username)
     await user.submit(await user.open('/logout'), {}, 'approve')

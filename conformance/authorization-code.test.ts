@@ -55,7 +55,7 @@ describe('authorization code with PKCE', () => {
 })
 
 describe('consent', () => {
-  test('refused is access_denied, and nothing is remembered (RFC 6749 §4.1.2.1)', async () => {
+  test('that is refused returns access_denied, and stores no consent (RFC 6749 §4.1.2.1)', async () => {
     const wire = await createTestClient(server)
     const user = new EndUser(server.issuer)
     const { url } = await wire.request()
@@ -69,7 +69,7 @@ describe('consent', () => {
   })
 })
 
-describe('a person who is gone gets nothing', () => {
+describe('a disabled or deleted person', () => {
   let wire: TestClient
   let count = 0
   beforeAll(async () => {
@@ -104,7 +104,7 @@ describe('a person who is gone gets nothing', () => {
   }
 
   test.for(all)(
-    '%s while signed in: no code, no refresh, no userinfo, no sign-in (ASVS 7.4.2)',
+    '(%s while signed in) gets no code, refresh, userinfo or sign-in (ASVS 7.4.2)',
     async ([, remove]) => {
       const username = await newPerson()
       const { user, accessToken, refreshToken } = await wire.getTokens({}, undefined, username)
@@ -127,7 +127,7 @@ describe('a person who is gone gets nothing', () => {
     },
   )
 
-  test.for(all)('%s before the sign-in form is sent: no code (ASVS 7.4.2)', async ([, remove]) => {
+  test.for(all)('(%s before the sign-in form is sent) gets no code (ASVS 7.4.2)', async ([, remove]) => {
     const username = await newPerson()
     const user = new EndUser(server.issuer)
     const login = await user.open((await wire.request()).url)
@@ -136,7 +136,7 @@ describe('a person who is gone gets nothing', () => {
   })
 
   test.for(all)(
-    '%s while the consent page is open: no code, and no fault (ASVS 7.4.2)',
+    '(%s while the consent page is open) gets no code, and no server error (ASVS 7.4.2)',
     async ([, remove]) => {
       const username = await newPerson()
       const user = new EndUser(server.issuer)
@@ -158,7 +158,7 @@ describe('a person who is gone gets nothing', () => {
     },
   )
 
-  test('a client deleted while its pages are open: no code, and no fault (RFC 6749 §4.1.2.1)', async () => {
+  test('of a client that was deleted meanwhile gets no code, and no server error (RFC 6749 §4.1.2.1)', async () => {
     const brief = await createTestClient(server)
     const user = new EndUser(server.issuer)
     const login = await user.open((await brief.request()).url)

@@ -57,7 +57,7 @@ function expectErrorSentBack(
   expect(location.href).not.toMatch(/[?&#](code|access_token|id_token)=/)
 }
 
-describe('a request of which it is not sure who sent it', () => {
+describe('an authorization request without a valid client or redirect URI', () => {
   test.for<[what: string, change: Change]>([
     ['no client_id', { client_id: undefined }],
     ['an unknown client_id', { client_id: 'nobody' }],
@@ -67,23 +67,23 @@ describe('a request of which it is not sure who sent it', () => {
     ['no redirect_uri', { redirect_uri: undefined }],
     ['an empty redirect_uri', { redirect_uri: '' }],
     ['a redirect_uri twice', { redirect_uri: [CALLBACK, CALLBACK] }],
-  ])('%s gets an error page and is sent nowhere (RFC 6749 §4.1.2.1)', async ([, change]) => {
+  ])('%s returns an error page without a redirect (RFC 6749 §4.1.2.1)', async ([, change]) => {
     expectErrorPage(await visit(await changed(change)))
   })
 
-  test('the right client_id twice is no client_id (RFC 6749 §3.1)', async () => {
+  test('rejects a repeated client_id (RFC 6749 §3.1)', async () => {
     expectErrorPage(await visit(await changed({ client_id: [app.client.client_id, app.client.client_id] })))
   })
 
   test.for(['service', 'device'])(
-    'a %s client, without the code grant, gets no code (RFC 6749 §4.1.2.1)',
+    'rejects a %s client, which has no code grant (RFC 6749 §4.1.2.1)',
     async (type) => {
       const { client_id } = await server.admin.clients.create({ type, client_name: 'No Code' })
       expectErrorPage(await visit(await changed({ client_id, scope: undefined })))
     },
   )
 
-  test('a disabled client is no client, until it is enabled again (RFC 6749 §4.1.2.1)', async () => {
+  test('rejects a disabled client, until it is enabled again (RFC 6749 §4.1.2.1)', async () => {
     const { client, authorizeSilently } = await createTestClient(server)
     const url = await changed({ client_id: client.client_id })
     await server.admin.clients.update({ client_id: client.client_id, disabled: true })
@@ -93,7 +93,7 @@ describe('a request of which it is not sure who sent it', () => {
   })
 })
 
-describe('a faulty request of a known client', () => {
+describe('an invalid authorization request of a known client', () => {
   test.for<[what: string, change: Change, errors: string | readonly string[]]>([
     [
       'no response_type (OIDC Core §3.1.2.6)',
@@ -119,12 +119,12 @@ describe('a faulty request of a known client', () => {
       'request_not_supported',
     ],
     ['inline registration (OIDC Core §3.1.2.6)', { registration: '{}' }, 'registration_not_supported'],
-  ])('%s is sent back', async ([, change, errors]) => {
+  ])('%s returns the error to the client', async ([, change, errors]) => {
     expectErrorSentBack(await visit(await changed(change)), errors)
   })
 
   test.for(['fragment', 'FRAGMENT', 'fragment.jwt', 'jwt', 'web_message', 'query fragment', 'none'])(
-    'response_mode %s is refused, and the answer is in the query (RFC 9700 §4.3.1)',
+    'rejects response_mode %s, with the error in the query (RFC 9700 §4.3.1)',
     async (mode) => {
       for (const change of [{}, { scope: 'openid email' }, { code_challenge: undefined }]) {
         const answer = await visit(await changed({ response_mode: mode, ...change }))
@@ -162,15 +162,15 @@ describe('a faulty request of a known client', () => {
     ['code_challenge_method', ['S256', 'plain']],
     ['prompt', ['none', 'login']],
     ['max_age', ['1', '2']],
-  ])('%s twice is refused and neither value is used (RFC 6749 §3.1)', async ([name, values]) => {
+  ])('rejects a repeated %s without using either value (RFC 6749 §3.1)', async ([name, values]) => {
     expectErrorSentBack(await visit(await changed({ [name]: values })), 'invalid_request')
   })
 
-  test('a state twice is refused and neither is sent back (RFC 6749 §3.1)', async () => {
+  test('rejects a repeated state without returning either value (RFC 6749 §3.1)', async () => {
     expectErrorSentBack(await visit(await changed({ state: ['one', 'two'] })), 'invalid_request', null)
   })
 
-  test('a request_uri is refused and never fetched (OIDC Core §3.1.2.6)', async () => {
+  test('rejects a request_uri without fetching it (OIDC Core §3.1.2.6)', async () => {
     let fetched = 0
     const bait = createServer((_request, response) => {
       fetched++
@@ -185,7 +185,7 @@ describe('a faulty request of a known client', () => {
   })
 })
 
-describe('a request with more than was asked for', () => {
+describe('an authorization request with further parameters', () => {
   test.for<[what: string, change: Record<string, string>]>([
     ['an unknown parameter', { flavour: 'vanilla' }],
     ['acr_values', { acr_values: 'urn:mace:incommon:iap:silver' }],
@@ -204,7 +204,7 @@ describe('a request with more than was asked for', () => {
     ['a list', '[]'],
     ['empty', '{}'],
     ['not an object of claims', '{"id_token":[]}'],
-  ])('claims that are %s are refused (OIDC Core §5.5)', async ([, claims]) => {
+  ])('rejects claims that are %s (OIDC Core §5.5)', async ([, claims]) => {
     const page = await new EndUser(server.issuer).open((await app.request({ claims: claims ?? '' })).url)
     expect(page.leftTo?.searchParams.get('error')).toBe('invalid_request')
   })
@@ -221,7 +221,7 @@ describe('a request with more than was asked for', () => {
     ['with NUL in a name', '{"id_token":{"acr":{"\\u0000":1}}}'],
     ['with half of a surrogate pair', '{"id_token":{"sub":{"value":"\\ud800"}}}'],
     ['18 KB of brackets', '['.repeat(18_000)],
-  ])('pushed claims that are %s are refused, cheaply (OIDC Core §5.5, CWE-674)', async ([, claims]) => {
+  ])('rejects pushed claims that are %s, at little cost (OIDC Core §5.5, CWE-674)', async ([, claims]) => {
     const parameters = Object.fromEntries((await app.request({ claims: claims ?? '' })).url.searchParams)
     const push = () => post(`${server.url}/par`, parameters, { as: app.client })
     const milliseconds: number[] = []
@@ -235,7 +235,7 @@ describe('a request with more than was asked for', () => {
     expect(Math.min(...milliseconds)).toBeLessThan(10)
   })
 
-  test('the claims parameter releases nothing about the person: scopes do (OIDC Core §5.5.1)', async () => {
+  test('returns no claims for the claims parameter, only for scopes (OIDC Core §5.5.1)', async () => {
     const claims = JSON.stringify({ userinfo: { email: { essential: true } }, id_token: { email: null } })
     const { request, callback } = await app.getCode({ claims })
     const tokens = await request.redeem(callback)
@@ -247,12 +247,12 @@ describe('a request with more than was asked for', () => {
     expect(answer.body).not.toHaveProperty('email')
   })
 
-  test('a scope that nobody knows is dropped and never granted (RFC 6749 §3.3)', async () => {
+  test('does not grant an unknown scope (RFC 6749 §3.3)', async () => {
     const { scope } = await app.getTokens({ scope: 'openid fish profile' })
     expect(scope.split(' ').sort()).toEqual(['openid', 'profile'])
   })
 
-  test('4 KB of state and nonce come back byte for byte (OIDC Core §3.1.2.1)', async () => {
+  test('returns 4 KB of state and nonce unchanged (OIDC Core §3.1.2.1)', async () => {
     const state = `${'s'.repeat(4090)}/é +&%`
     const nonce = 'n'.repeat(4096)
     const { request, callback } = await app.getCode({ state, nonce })
@@ -261,7 +261,7 @@ describe('a request with more than was asked for', () => {
   })
 
   test.for([9_000, 20_000])(
-    'a state of %i characters is refused as a whole, never cut (RFC 6749 §4.1.2)',
+    'rejects a state of %i characters instead of truncating it (RFC 6749 §4.1.2)',
     async (length) => {
       const answer = await visit(await changed({ state: 's'.repeat(length) }))
       expect([400, 414, 431]).toContain(answer.status)
@@ -270,8 +270,8 @@ describe('a request with more than was asked for', () => {
   )
 })
 
-describe('the endpoint', () => {
-  test('takes POST, from the site of the app too (OIDC Core §3.1.2.1)', async () => {
+describe('the authorization endpoint', () => {
+  test('accepts POST, also from the client’s site (OIDC Core §3.1.2.1)', async () => {
     const { url, redeem } = await app.request()
     const user = new EndUser(server.issuer)
     const answer = await send(`${server.issuer}/authorize`, {
@@ -284,7 +284,7 @@ describe('the endpoint', () => {
     expect((await redeem(page.leftTo)).claims()?.sub).toBeTruthy()
   })
 
-  test('finds the faults of a POST as those of a GET (RFC 6749 §3.1)', async () => {
+  test('returns the same errors for POST as for GET (RFC 6749 §3.1)', async () => {
     for (const [change, error] of [
       [{ nonce: ['one', 'two'] }, 'invalid_request'],
       [{ response_type: 'token' }, 'unsupported_response_type'],
@@ -296,7 +296,7 @@ describe('the endpoint', () => {
     }
   })
 
-  test('is not for scripts: no CORS (RFC 9700 §2.6)', async () => {
+  test('returns no CORS headers (RFC 9700 §2.6)', async () => {
     const { url } = await app.request()
     const asked = { origin: APP_ORIGIN, 'access-control-request-method': 'GET' }
     for (const answer of [

@@ -421,7 +421,7 @@ describe('a delivered logout token', () => {
       for (const part of [payload, signature]) expect(text).not.toContain(part)
   })
 
-  test('is counted (metrics)', async () => {
+  test('is counted in the metrics', async () => {
     const text = await (await fetch(`${server.managementUrl}/metrics`)).text()
     expect(text).toMatch(/^sallyport_backchannel_logouts_total\{outcome="delivered"\} [1-9]/m)
     expect(text).toMatch(/^sallyport_backchannel_logouts_total\{outcome="failed"\} [1-9]/m)

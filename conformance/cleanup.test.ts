@@ -23,7 +23,7 @@ describe.skipIf(isPglite)('expired rows', () => {
   const countTokens = async () =>
     (await rows<{ count: number }>(server, 'select count(*)::int as count from oidc_token'))[0]?.count
 
-  test('leave in batches of 500; those that expired moments ago stay, for replays to be noticed (D08)', async () => {
+  test('are deleted in batches of 500; those that expired moments ago stay, to detect replays (RFC 6749 §4.1.2)', async () => {
     await insertTokens(1_250, LONG_AGO)
     await insertTokens(10, `now() - interval '10 minutes'`)
     await insertTokens(20, `now() + interval '10 minutes'`)
@@ -33,7 +33,7 @@ describe.skipIf(isPglite)('expired rows', () => {
     expect(await server.admin.cleanup.count()).toMatchObject({ tokens: 0 })
   })
 
-  test('that somebody holds are left for the next time', async () => {
+  test('that are locked are left for the next run', async () => {
     await insertTokens(3, LONG_AGO)
     const client = new pg.Client(server.env.DATABASE_URL)
     await client.connect()
@@ -47,7 +47,7 @@ describe.skipIf(isPglite)('expired rows', () => {
     expect(await server.admin.cleanup.run()).toMatchObject({ tokens: 1 })
   })
 
-  test('are deleted by one worker over all instances, and any other is told so', async () => {
+  test('are deleted by one worker over all instances; any other run reports that', async () => {
     const other = await server.startAnother()
     await insertTokens(2_000, LONG_AGO)
     const results = await Promise.allSettled([server.admin.cleanup.run(), other.admin.cleanup.run()])
@@ -57,7 +57,7 @@ describe.skipIf(isPglite)('expired rows', () => {
     expect(await server.admin.cleanup.run()).toMatchObject({ tokens: 0 })
   })
 
-  test('of the record of events stay ninety days, and leave in batches of 500', async () => {
+  test('of the audit log are kept for ninety days and deleted in batches of 500', async () => {
     const insertEvents = (count: number, days: number) =>
       sql(
         server,
@@ -80,7 +80,7 @@ describe.skipIf(isPglite)('expired rows', () => {
 })
 
 describe('a server', () => {
-  test('tells how many expired rows wait, on the private listener (Prometheus text format)', async () => {
+  test('reports the number of expired rows on the management listener (Prometheus text format)', async () => {
     const server = await startTestServer()
     const answer = await send(`${server.managementUrl}/metrics`)
     expect(answer.status).toBe(200)
@@ -90,7 +90,7 @@ describe('a server', () => {
     await server.remove()
   })
 
-  test.skipIf(isPglite)('cleans up by itself, soon after the start and every minute', async () => {
+  test.skipIf(isPglite)('runs the cleanup soon after the start and every minute', async () => {
     const server = await startTestServer()
     await sql(
       server,

@@ -27,7 +27,7 @@ const open = (name: string) => page.goto(`${server.origin}/${name}`)
 const buttons = () => page.getByRole('button')
 
 test.for(Object.keys(SAMPLES))(
-  '%s fits, harms nobody’s reading, and Tab goes through it as it is read',
+  '%s fits, is accessible, and has a tab order equal to its reading order',
   async (name) => {
     await open(name)
     // Enter in a check box of the consent page presses its first button, so that is not the first to be seen.
@@ -43,7 +43,7 @@ describe('the account page', () => {
     await open('sample-account')
   })
 
-  test('names what each button ends', async () => {
+  test('says for each button what it ends', async () => {
     const names = await buttons().evaluateAll((all) => all.map(({ textContent }) => textContent))
     expect(names).toEqual([
       'Sign out of this browser',
@@ -63,7 +63,7 @@ describe('the account page', () => {
     ])
   })
 
-  test('sends which one it is', async () => {
+  test('submits the identifier of the chosen row', async () => {
     const sent = await page.evaluate<string[]>(
       `[...document.forms].map((form) => form.action.slice(location.origin.length) + '?' + new URLSearchParams(new FormData(form)))`,
     )
@@ -74,14 +74,14 @@ describe('the account page', () => {
     expect(sent.at(-1)).toBe('/account/sign-out-everywhere?csrf=token')
   })
 
-  test('says when, for people and for programs', async () => {
+  test('shows each time as text and as a machine-readable value', async () => {
     const since = page.locator('[aria-labelledby=browsers] time').first()
     expect(await since.textContent()).toBe('3 Nov 2026, 09:12 UTC')
     expect(await since.getAttribute('datetime')).toBe('2026-11-03T09:12:34.000Z')
   })
 })
 
-test('a page that is over leads on: to the start of the request, or to the app over http alone', async () => {
+test('the page of an expired interaction links to the start of the request, or to the app by http(s) alone', async () => {
   const links = () =>
     page.getByRole('link').evaluateAll((all) => all.map((link) => link.getAttribute('href')))
   await open('sample-error-retry')
@@ -92,13 +92,13 @@ test('a page that is over leads on: to the start of the request, or to the app o
   expect(await links()).toEqual([])
 })
 
-test('a proof of who it is sends on what was asked for, character by character', async () => {
+test('the password page submits the requested action unchanged', async () => {
   await open('sample-confirm')
   for (const { name, value } of CONFIRM.fields)
     expect(await page.locator(`input[type=hidden][name=${name}]`).inputValue()).toBe(value)
 })
 
-test('a new password that is too short is not sent, and a long one is not cut', async () => {
+test('the form does not send a new password that is too short, and does not truncate a long one', async () => {
   await open('sample-password')
   const password = page.getByLabel('New password')
   const isInvalid = () =>

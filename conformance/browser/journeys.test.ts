@@ -85,7 +85,7 @@ describe('sign-in and consent', () => {
     })
   }
 
-  test('a first-party app is not asked about, and the login form leads all the way to it', async () => {
+  test('a first-party app needs no consent page: the login form leads to the app', async () => {
     const own = await createWebClient({ client_name: 'Own Portal', first_party: true })
     const portal = await createRelyingParty(server.issuer, own, { redirectUri: callback() })
     const request = await portal.request()
@@ -96,7 +96,7 @@ describe('sign-in and consent', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('an app may send the person on to its home on another origin', async () => {
+  test('an app may redirect to another of its origins', async () => {
     const redirectUri = `${app.origin}/onward`
     const own = await createWebClient({
       client_name: 'Harbour Mail',
@@ -111,7 +111,7 @@ describe('sign-in and consent', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('a native app listening on a loopback port is reached (RFC 8252 §7.3)', async () => {
+  test('a native app on a loopback port receives the code (RFC 8252 §7.3)', async () => {
     const native = await server.admin.clients.create({
       type: 'native',
       client_name: 'Harbour Desktop',
@@ -129,7 +129,7 @@ describe('sign-in and consent', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('a native app with a private scheme is called (RFC 8252 §7.1)', async () => {
+  test('a native app with a private-use scheme receives the code (RFC 8252 §7.1)', async () => {
     const native = await server.admin.clients.create({
       type: 'native',
       client_name: 'Harbour Mobile',
@@ -148,7 +148,7 @@ describe('sign-in and consent', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('this browser does hold a form’s redirects against the policy, or the tests above would prove nothing', async () => {
+  test('this browser enforces form-action on redirects, which the tests above rely on', async () => {
     await page.goto((await webApp.request()).url.href)
     await signIn()
     await page.getByRole('heading', { name: 'Let Harbour Dashboard' }).waitFor()
@@ -184,7 +184,7 @@ describe('sign-in and consent', () => {
     })
   }
 
-  test('a wrong password is said, and the typed name stays', async () => {
+  test('a wrong password shows an error and keeps the typed name', async () => {
     await page.goto((await webApp.request()).url.href)
     await signIn('not the password of ada')
     expect(await page.getByRole('alert').textContent()).toContain('do not match')
@@ -196,7 +196,7 @@ describe('sign-in and consent', () => {
     expect(await heading()).toContain('Let Harbour Dashboard')
   })
 
-  test('cancelling tells the app access_denied with state and issuer (RFC 6749 §4.1.2.1, RFC 9207)', async () => {
+  test('cancelling returns access_denied with state and issuer (RFC 6749 §4.1.2.1, RFC 9207)', async () => {
     const request = await webApp.request()
     await page.goto(request.url.href)
     await signIn()
@@ -208,7 +208,7 @@ describe('sign-in and consent', () => {
     expect(searchParams.get('iss')).toBe(server.issuer)
   })
 
-  test('what a person unticks is not granted (RFC 6749 §5.1)', async () => {
+  test('a scope that the person clears is not granted (RFC 6749 §5.1)', async () => {
     const request = await webApp.request({ scope: 'openid profile email' })
     await page.goto(request.url.href)
     await signIn()
@@ -219,7 +219,7 @@ describe('sign-in and consent', () => {
     expect(tokens.scope).toBe('openid profile')
   })
 
-  test('what an app is called is shown as text (CVE-2021-26715)', async () => {
+  test('the name of an app is shown as text (CVE-2021-26715)', async () => {
     const name = '<img src=x onerror=alert(1)> & "Sons"'
     const hostile = await createWebClient({ client_name: name })
     const shop = await createRelyingParty(server.issuer, hostile, { redirectUri: callback() })
@@ -282,7 +282,7 @@ describe('with the keyboard alone', () => {
     expect(new URL(page.url()).searchParams.get('error')).toBe('access_denied')
   })
 
-  test('the account: each button says what it ends, Enter ends it, and what was done is said', async () => {
+  test('the account page: each button says what it ends, Enter ends it, and the page confirms it', async () => {
     await server.admin.users.create({ username: 'grace', password: PASSWORD })
     const elsewhere = await browser.open({
       userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0',
@@ -356,7 +356,7 @@ describe('device', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('the person says no, and the device is told (RFC 8628 §3.5)', async () => {
+  test('a refusal returns access_denied to the device (RFC 8628 §3.5)', async () => {
     const asked = await askForCode()
     await page.goto(asked.verification_uri)
     await page.getByLabel('Code on your device').fill(asked.user_code)
@@ -376,7 +376,7 @@ describe('device', () => {
     expect(await heading()).toBe('Is this your device?')
   })
 
-  test('a code that nobody was given is refused, and stays in the field to be mended', async () => {
+  test('an unknown user code is rejected, and stays in the field', async () => {
     await page.goto(`${server.issuer}/device`)
     await page.getByLabel('Code on your device').fill('BCDF-GHJK')
     await press('Continue')
@@ -409,7 +409,7 @@ describe('signing out', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('and is sent back to the app with its state (OpenID Connect RP-Initiated Logout §3)', async () => {
+  test('returns to the app with its state (OpenID Connect RP-Initiated Logout §3)', async () => {
     await openLogout({ post_logout_redirect_uri: `${app.origin}/signed-out`, state: 'abc' })
     await press('Sign out')
     await waitForApp()
@@ -417,14 +417,14 @@ describe('signing out', () => {
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('staying signed in is possible, and said', async () => {
+  test('the person can stay signed in, and the page says so', async () => {
     await openLogout()
     await press('Stay signed in')
     await page.getByRole('heading', { name: 'You are still signed in' }).waitFor()
     expect(tab.consoleErrors).toEqual([])
   })
 
-  test('the Back button shows nothing of the person who signed out', async () => {
+  test('the Back button shows no data of the person who signed out', async () => {
     await openLogout()
     await press('Sign out')
     await page.getByRole('heading', { name: 'You are signed out' }).waitFor()

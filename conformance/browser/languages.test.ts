@@ -71,7 +71,7 @@ afterAll(async () => {
 })
 
 test.each(['en', ...Object.keys(LANGUAGES)])(
-  'in %s advice on a new password has room in the place of its hint, however narrow',
+  'in %s advice on a new password fits in the place of its hint at every width',
   async (language) => {
     await page.goto(`${server.origin}/sample-reset-password?ui_locales=${language}`)
     const advice = ['', ...adviceIn(language)]
@@ -91,7 +91,7 @@ test.each(['en', ...Object.keys(LANGUAGES)])(
 
 describe.each(Object.entries(LANGUAGES))('in %s', (language, direction) => {
   test.for(Object.keys(SAMPLES).filter((name) => !ALIKE.has(name)))(
-    '%s is readable by all, narrow and wide, in light and dark, and with large text',
+    '%s is accessible, narrow and wide, in light and dark, and with large text',
     async (name) => {
       await page.goto(`${server.origin}/${name}?ui_locales=${language}`)
       const html = page.locator('html')

@@ -25,7 +25,7 @@ afterEach(() => tab.close())
 const open = (name: string) => page.goto(`${server.origin}/${name}`)
 const typeOf = () => page.locator('#password').getAttribute('type')
 
-test('a password is shown and hidden by a button that says which it is, in the language of the page', async () => {
+test('a button shows and hides the password; its label is in the language of the page', async () => {
   await open('sample-login?ui_locales=de')
   const reveal = page.getByRole('button', { name: 'Passwort anzeigen' })
   expect(await reveal.getAttribute('aria-pressed')).toBe('false')
@@ -61,7 +61,7 @@ test('a double click on the button sends the form once', async () => {
   expect(await page.title()).toMatch(/^(?!.*sent.*sent).* sent$/)
 })
 
-test('Caps Lock is told while it is on, and nothing on the page moves', async () => {
+test('a notice shows while Caps Lock is on, and nothing on the page moves', async () => {
   await open('sample-login')
   const places = () =>
     page.evaluate(`JSON.stringify([...document.querySelectorAll('.card *')].filter((e) => e.className !== 'caps')
@@ -96,14 +96,14 @@ test('nothing moves while a page loads', async () => {
   }
 })
 
-test('without scripts there is no control that does nothing, and every form works', async () => {
+test('without scripts no control is without effect, and every form works', async () => {
   const plain = await browser.open({ javaScriptEnabled: false })
   await plain.page.goto(`${server.origin}/sample-login`)
   expect(await plain.page.getByRole('button').allTextContents()).toEqual(['Sign in'])
   await plain.close()
 })
 
-test('where a system’s few colours take the place of ours, faults and the main button stand out by shape', async () => {
+test('with forced colours, errors and the main button stand out by shape', async () => {
   await page.emulateMedia({ forcedColors: 'active' })
   await open('sample-register')
   const styleOf = (selector: string, property: string) =>
@@ -113,7 +113,7 @@ test('where a system’s few colours take the place of ours, faults and the main
   expect(await styleOf('.go', 'backgroundColor')).not.toBe(await styleOf('.card', 'backgroundColor'))
 })
 
-test('what is pasted is taken', async () => {
+test('pasted passwords are accepted', async () => {
   await open('sample-login')
   await page.locator('#password').focus()
   await page.evaluate(`document.execCommand('insertText', false, 'velvet kettle harbor nineteen')`)
@@ -123,7 +123,7 @@ test('what is pasted is taken', async () => {
   expect(prevented).toBe(false)
 })
 
-test('a script that somebody wrote into a page does not run: one name, one nonce', async () => {
+test('an injected script does not run (CSP 3 nonce)', async () => {
   await open('sample-login')
   const ran = await page.evaluate(`(() => {
     for (const text of ['globalThis.ran = 1', '']) {

@@ -140,7 +140,7 @@ const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
 }
 
 describe.each(Object.keys(PAGES))('the page %s', (name) => {
-  test('fits phone and desktop in light and dark, harms nobody’s reading, and loads nothing from elsewhere', async () => {
+  test('fits phone and desktop in light and dark, is accessible, and loads nothing from other origins', async () => {
     const tab = await browser.open()
     await PAGES[name]?.(tab.page)
     await expectGoodPage(tab, name, [server.issuer, app.origin])

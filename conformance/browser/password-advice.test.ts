@@ -34,7 +34,7 @@ afterEach(async () => {
 const advice = () => page.locator('.advice')
 const heightOfPage = () => page.evaluate('document.body.getBoundingClientRect().height')
 
-test('a new password is judged while it is typed, in the page’s language, and nothing moves', async () => {
+test('a new password is checked while it is typed, in the page’s language, and nothing moves', async () => {
   const before = await heightOfPage()
   expect(await advice().getAttribute('aria-live')).toBe('polite')
   for (const [typed, words] of [
@@ -51,7 +51,7 @@ test('a new password is judged while it is typed, in the page’s language, and 
   await expect.poll(() => advice().textContent()).toBe('')
 })
 
-test('an answer that comes too late says nothing of what was typed since', async () => {
+test('a late answer is ignored when the text has changed since', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   await page.route('**/account/password/advice', async (route) => {
     if (new URLSearchParams(route.request().postData() ?? '').get('new_password') === 'kurz') await promise
@@ -68,7 +68,7 @@ test('an answer that comes too late says nothing of what was typed since', async
   expect(await advice().textContent()).toBe('')
 })
 
-test('without scripts the hint stays, no room is kept, and the form says the same', async () => {
+test('without scripts the hint stays, no space is reserved, and the form returns the same message', async () => {
   const plain = await browser.open({ javaScriptEnabled: false })
   await plain.page.context().addCookies(await page.context().cookies())
   await plain.page.goto(`${server.issuer}/account/password`)
