@@ -1,5 +1,6 @@
 import { isOidcScope, OIDC_SCOPES } from '../oidc/client/client-metadata.ts'
 import type { Outbound } from '../outbound/client.ts'
+import { DEVICE_GRANT_TYPE } from '../store/client/grant-type.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
 import { AdminError, scopesIn } from './input.ts'
 import { redirectUriFault, uriCharacterFault } from './redirect-uri.ts'
@@ -11,7 +12,6 @@ export type ClientType = (typeof CLIENT_TYPES)[number]
 
 export const CODE = 'authorization_code'
 const REFRESH = 'refresh_token'
-const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
 export const SECRET_METHODS = ['client_secret_basic', 'client_secret_post'] as const
 export const AUTH_METHODS = [...SECRET_METHODS, 'private_key_jwt', 'none'] as const
 
@@ -28,7 +28,7 @@ export const PRESETS = {
   native: { application_type: 'native', grant_types: [CODE, REFRESH], authMethods: ['none'] },
   device: {
     application_type: 'native',
-    grant_types: [DEVICE, REFRESH],
+    grant_types: [DEVICE_GRANT_TYPE, REFRESH],
     authMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
   },
   service: {

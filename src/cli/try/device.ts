@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as openid from 'openid-client'
 import { renderUnicodeCompact } from 'uqr'
 import { isLoopback } from '../../loopback.ts'
+import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { toPrintable } from '../output/printable.ts'
 import { type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
 import type { Tokens } from './tokens.ts'
 
-const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
 const INTERVAL_SECONDS = 5
 const SLOW_DOWN_SECONDS = 5
 const MAX_SECONDS = 86_400
@@ -53,7 +53,7 @@ async function poll({ terminal, server, resource }: RelyingParty, authorization:
   while (performance.now() + intervalSeconds * 1000 <= deadline) {
     await sleep(intervalSeconds * 1000, undefined, { signal: terminal.signal })
     try {
-      return await openid.genericGrantRequest(server, DEVICE_CODE, parameters)
+      return await openid.genericGrantRequest(server, DEVICE_GRANT_TYPE, parameters)
     } catch (error) {
       const code = error instanceof openid.ResponseBodyError ? error.error : undefined
       if (code === 'slow_down') intervalSeconds += SLOW_DOWN_SECONDS

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { parseConfig } from '../../config/config.ts'
 import { createVault, randomMasterKey, sha256 } from '../../crypto/vault.ts'
 import { createLog } from '../../log.ts'
+import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { toEngineMetadata } from '../client/client-metadata.ts'
 import { createRequestContexts, currentRequest } from '../engine/request-context.ts'
 import { createEngine } from '../provider.ts'
@@ -17,7 +18,6 @@ const ISSUER = 'http://localhost'
 const SECRET = 'a client secret of the test'
 const REDIRECT_URI = 'http://localhost/callback'
 const SUB = 'ada'
-const DEVICE_GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:device_code'
 const PKCE = {
   code_verifier: 'a-verifier-of-at-least-forty-three-characters-length',
   code_challenge: sha256('a-verifier-of-at-least-forty-three-characters-length').toString('base64url'),

@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { RESPONSE_MODES } from '../engine/endpoints.ts'
 import { withDatabaseTimes } from '../engine/engine-time.ts'
 
@@ -66,7 +67,7 @@ function isOutsideRegistration(client: Client, { route, params }: Oidc): boolean
     case 'token':
       return typeof params?.grant_type === 'string' && !client.grantTypeAllowed(params.grant_type)
     case 'device_authorization':
-      return !client.grantTypeAllowed('urn:ietf:params:oauth:grant-type:device_code')
+      return !client.grantTypeAllowed(DEVICE_GRANT_TYPE)
     case 'pushed_authorization_request':
       return params?.response_type === 'code' && !client.responseTypeAllowed('code')
     default:

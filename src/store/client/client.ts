@@ -7,6 +7,7 @@ import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
 import { createRowCache } from '../../db/row-cache.ts'
 import type { ClientTable } from '../../db/schema.ts'
+import { DEVICE_GRANT_TYPE } from './grant-type.ts'
 
 /** A registered client. Only the hash of its secret is stored. */
 export type Client = Readonly<{
@@ -20,7 +21,7 @@ export type Client = Readonly<{
 }>
 
 /** SQL: whether the client in `client` is a device (RFC 8628), whose tokens outlive the session that approved it. */
-export const IS_DEVICE_CLIENT = `client.metadata -> 'grant_types' ? 'urn:ietf:params:oauth:grant-type:device_code'`
+export const IS_DEVICE_CLIENT = `client.metadata -> 'grant_types' ? '${DEVICE_GRANT_TYPE}'`
 
 /** Only operators register and change clients. */
 const BY_OPERATOR = { by: 'operator' }
