@@ -13,7 +13,6 @@ import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import { correctAnswers } from '../oidc/compat/corrections.ts'
 import { translateRequests } from '../oidc/compat/translations.ts'
-import { DEVICE_POLL_INTERVAL_SECONDS } from '../oidc/device/polling.ts'
 import { isForPeople, isOwnForm, isResumption } from '../oidc/engine/endpoints.ts'
 import type { BrowserSessions } from '../oidc/session/browser-session.ts'
 import { cookieKeys } from '../oidc/session/cookies.ts'
@@ -97,7 +96,7 @@ export function createApp(needs: Needs): Koa {
     ),
   )
   app.use(translateRequests({ issuer }))
-  app.use(correctAnswers({ pollIntervalSeconds: DEVICE_POLL_INTERVAL_SECONDS, allowFormTargets }))
+  app.use(correctAnswers(allowFormTargets))
   app.use(mount(engine)) //                                    everything else
   return app
 }

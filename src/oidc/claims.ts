@@ -1,8 +1,8 @@
 import type { FindAccount } from 'oidc-provider'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
+import { withUnavailable } from './engine/errors.ts'
 import { currentRequest } from './engine/request-context.ts'
-import { withUnavailable } from './engine/unavailable.ts'
 
 /** The standard claims that a person's profile may hold (OpenID Connect Core §5.1); the rest have columns. */
 export const PROFILE_CLAIMS = [

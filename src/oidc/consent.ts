@@ -3,7 +3,7 @@ import { sha256 } from '../crypto/vault.ts'
 import type { Consent, ConsentStore, ScopeSet } from '../store/session/consent.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client/client-metadata.ts'
 import { describeScopes, type MissingConsent, words } from './client/scopes.ts'
-import { withUnavailable } from './engine/unavailable.ts'
+import { withUnavailable } from './engine/errors.ts'
 import { provenEpoch } from './session/authentication.ts'
 
 /**

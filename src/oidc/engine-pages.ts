@@ -1,7 +1,7 @@
 import type { Client as EngineClient, ErrorOut, errors, FindAccount, KoaContextWithOIDC } from 'oidc-provider'
 import { nearnessOf } from '../rate-limiting/network.ts'
 import type { DeviceError, RenderErrorPage, RenderPage, UserAgentOnPage } from '../ui/view-models.ts'
-import { describeClient } from './client/client-on-page.ts'
+import { describeClient } from './client/client-metadata.ts'
 import { faultOf, USER_CODE_LETTERS } from './device/user-code.ts'
 import { TooManyUserCodesError } from './device/user-code-rate-limit.ts'
 import { fromEngineSeconds } from './engine/engine-time.ts'

@@ -29,12 +29,11 @@ import { logEngineEvents } from './engine/engine-log.ts'
 import { withDatabaseTimes } from './engine/engine-time.ts'
 import { createEnginePages } from './engine-pages.ts'
 import { createFeatures } from './features.ts'
-import { createLifetimePolicy } from './lifetimes.ts'
+import { createLifetimePolicy, createRotationPolicy } from './lifetimes.ts'
 import { cookieKeys, cookieNames, SIGNED_COOKIE } from './session/cookies.ts'
 import { createInteractionPolicy } from './session/interaction-policy.ts'
 import { createRefusal, type SessionLimits } from './session/session-limits.ts'
 import { ACR_VALUES, authenticationClaims } from './session/step-up.ts'
-import { createRotationPolicy } from './token/rotation.ts'
 
 /*
  * The room oidc: the engine, oidc-provider, as Sallyport configures it (this file), and what it asks for: claims,

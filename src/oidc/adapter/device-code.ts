@@ -3,15 +3,17 @@ import { type NewEvent, newEvent } from '../../audit/event.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
 import type { DeviceCodeStore } from '../../store/token/device-code.ts'
 import { toEpochSeconds } from '../../time.ts'
-import { DEVICE_POLL_INTERVAL_SECONDS, DEVICE_POLL_STEP_SECONDS } from '../device/polling.ts'
 import { isEntryOf } from '../device/user-code.ts'
 import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
 import { engineNow } from '../engine/engine-time.ts'
-import { AlreadyUsedError } from '../engine/errors.ts'
+import { AlreadyUsedError, unavailable } from '../engine/errors.ts'
 import { currentRequest } from '../engine/request-context.ts'
-import { unavailable } from '../engine/unavailable.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
+/** How long devices wait between polls (RFC 8628 §3.2) … */
+export const DEVICE_POLL_INTERVAL_SECONDS = 5
+/** … and how much longer after each poll that came too soon (§3.5). */
+const DEVICE_POLL_STEP_SECONDS = 5
 const PURPOSE = 'device code'
 
 type Needs = {

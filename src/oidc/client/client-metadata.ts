@@ -1,6 +1,8 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { Client as EngineClient } from 'oidc-provider'
 import { sha256 } from '../../crypto/vault.ts'
 import type { Client } from '../../store/client/client.ts'
+import type { ClientOnPage } from '../../ui/view-models.ts'
 
 /** The scopes that the engine itself knows; every other scope belongs to a resource. */
 export const OIDC_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
@@ -88,6 +90,17 @@ export function verifyClientSecret(
     return equal && (until === undefined || until * 1000 > now.getTime())
   })
   return matches.includes(true)
+}
+
+/** What a page shows of a client. */
+export function describeClient(client: EngineClient): ClientOnPage {
+  return {
+    name: client.clientName ?? client.clientId,
+    host: client.clientUri === undefined ? undefined : URL.parse(client.clientUri)?.host,
+    uri: client.clientUri,
+    policyUri: client.policyUri,
+    tosUri: client.tosUri,
+  }
 }
 
 export function isOidcScope(scope: string): boolean {

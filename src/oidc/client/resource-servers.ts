@@ -1,6 +1,6 @@
 import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider'
 import type { Resource, ResourceStore } from '../../store/client/resource.ts'
-import { withUnavailable } from '../engine/unavailable.ts'
+import { withUnavailable } from '../engine/errors.ts'
 import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
 
 type EngineClient = Client & ExtraClientMetadata

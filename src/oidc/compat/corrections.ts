@@ -1,15 +1,21 @@
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
 import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
+import { DEVICE_POLL_INTERVAL_SECONDS } from '../adapter/device-code.ts'
 import { RESPONSE_MODES } from '../engine/endpoints.ts'
 import { withDatabaseTimes } from '../engine/engine-time.ts'
 
+/*
+ * The room oidc/compat: what the engine has no setting for. translations.ts rewrites requests before the engine reads
+ * them; this file corrects its responses. Each correction names the clause that requires it.
+ */
+
 type Oidc = KoaContextWithOIDC['oidc']
 
-/** Allows the forms of the rendered page to lead to these URLs (CSP `form-action`). */
+/** Allows the forms of the rendered page to be sent to these URLs (CSP `form-action`). */
 type AllowFormTargets = (ctx: Context, targets: readonly (string | undefined)[]) => void
 
-/** Where clients authenticate. */
+/** The endpoints where clients authenticate. */
 const CLIENT_ROUTES = new Set([
   'token',
   'introspection',
@@ -18,40 +24,41 @@ const CLIENT_ROUTES = new Set([
   'pushed_authorization_request',
 ])
 
-/**
- * Corrects the engine's answers: the form targets of its own pages; the poll interval (RFC 8628 §3.2); the supported
- * response modes in the metadata (RFC 8414 §2); introspection times, which the engine reads from this machine's clock;
- * `unauthorized_client` for a grant type outside a client's registration and 401 `invalid_client` for missing
- * authentication (RFC 6749 §5.2), where the engine answers `invalid_request`.
- */
-export function correctAnswers({
-  pollIntervalSeconds,
-  allowFormTargets,
-}: {
-  pollIntervalSeconds: number
-  allowFormTargets: AllowFormTargets
-}): Middleware {
+/** Corrects the engine's responses. */
+export function correctAnswers(allowFormTargets: AllowFormTargets): Middleware {
   return async (ctx, next) => {
     await next()
     const { oidc } = ctx as Context & { oidc?: Oidc }
     if (!oidc) return
-    if (ctx.type === 'text/html' && ctx.status === 200) allowFormTargets(ctx, formTargetsOf(oidc))
-    if (oidc.route === 'discovery' && ctx.status === 200)
-      addToBody(ctx, { response_modes_supported: RESPONSE_MODES })
-    if (!CLIENT_ROUTES.has(oidc.route)) return
-    if (oidc.route === 'device_authorization' && ctx.status === 200)
-      addToBody(ctx, { interval: pollIntervalSeconds })
-    if (oidc.route === 'introspection' && ctx.status === 200) ctx.body = withDatabaseTimes(ctx.body as object)
-    if (!isInvalidRequest(ctx.body)) return
-    if (oidc.client && isOutsideRegistration(oidc.client, oidc))
-      addToBody(ctx, { error: 'unauthorized_client' })
-    else if (!oidc.client && isWithoutAuthentication(ctx, oidc)) refuseUnauthenticated(ctx)
+    if (ctx.status === 200) completeSuccess(ctx, oidc, allowFormTargets)
+    else if (CLIENT_ROUTES.has(oidc.route)) correctError(ctx, oidc)
   }
 }
 
+function completeSuccess(ctx: Context, oidc: Oidc, allowFormTargets: AllowFormTargets): void {
+  if (ctx.type === 'text/html') allowFormTargets(ctx, formTargetsOf(oidc))
+  // RFC 8414 §2
+  if (oidc.route === 'discovery') addToBody(ctx, { response_modes_supported: RESPONSE_MODES })
+  // RFC 8628 §3.2
+  if (oidc.route === 'device_authorization') addToBody(ctx, { interval: DEVICE_POLL_INTERVAL_SECONDS })
+  // The engine takes times from this machine's clock.
+  if (oidc.route === 'introspection') ctx.body = withDatabaseTimes(ctx.body as object)
+}
+
 /**
- * The engine has pages of its own that only submit a form: `response_mode=form_post` to the app, and signing out
- * before it goes on. Ours have named their targets already.
+ * The engine answers `invalid_request` to a grant type outside a client's registration, which is `unauthorized_client`,
+ * and to missing client authentication, which is 401 `invalid_client` (RFC 6749 §5.2).
+ */
+function correctError(ctx: Context, oidc: Oidc): void {
+  if (!isInvalidRequest(ctx.body)) return
+  if (oidc.client) {
+    if (isOutsideRegistration(oidc.client, oidc)) addToBody(ctx, { error: 'unauthorized_client' })
+  } else if (isWithoutAuthentication(ctx, oidc)) refuseUnauthenticated(ctx)
+}
+
+/**
+ * The form targets of the engine's own pages: the form of `response_mode=form_post`, and the sign-out before another
+ * person signs in. Our pages have set their targets already.
  */
 function formTargetsOf({ params, entities, session, client }: Oidc): (string | undefined)[] {
   const request = params?.response_mode === 'form_post' ? params : entities.Interaction?.params
@@ -75,7 +82,7 @@ function isOutsideRegistration(client: Client, { route, params }: Oidc): boolean
   }
 }
 
-/** Nothing of the request names a client in a way that we accept. */
+/** Whether the request has no client authentication of a supported kind. */
 function isWithoutAuthentication(ctx: Context, { params }: Oidc): boolean {
   if (!params) return false
   const authorization = ctx.get('authorization')

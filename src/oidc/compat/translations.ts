@@ -5,8 +5,8 @@ import { formOf, replayForm } from '../engine/form.ts'
 import { cookieNames } from '../session/cookies.ts'
 
 /**
- * Our pages speak one language (`action` is `approve` or `deny`), and apps may POST where the engine takes GET.
- * Here both become what the engine understands.
+ * Rewrites requests for the engine: the buttons of our pages (`action` is `approve` or `deny`), POST requests to
+ * endpoints where the engine takes GET, unsupported response modes, and a user code in the URL.
  */
 export function translateRequests({ issuer }: { issuer: string }): Middleware {
   const cookies = cookieNames(issuer)
@@ -32,8 +32,8 @@ export function translateRequests({ issuer }: { issuer: string }): Middleware {
 }
 
 /**
- * OpenID Connect Core §3.1.2.1 and RP-Initiated Logout §2 ask for POST too. The session cookie is SameSite=Lax, so only the GET that the
- * browser makes next carries it.
+ * Clients may POST too (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2). The session cookie is SameSite=Lax, so
+ * the browser sends it only with the GET that follows.
  */
 function redirectToGet(ctx: Context, path: string): void {
   ctx.status = 303
@@ -41,8 +41,8 @@ function redirectToGet(ctx: Context, path: string): void {
 }
 
 /**
- * The engine supports `response_mode=fragment` without a setting to forbid it. Unsupported modes are renamed to a value
- * that the engine does not know, so it refuses them in the default mode.
+ * The engine has no setting to forbid `response_mode=fragment`. Unsupported modes are renamed to a value that the engine
+ * does not know, so that it refuses them in the default mode.
  */
 function renameResponseModes(ctx: Context): void {
   const parameters = ctx.method === 'POST' ? formOf(ctx) : new URLSearchParams(ctx.querystring)
@@ -63,7 +63,7 @@ function prefillUserCode(ctx: Context): void {
   ctx.querystring = ''
 }
 
-/** A device's approval that goes on without the browser it began in: the engine would fail to save a session it never had. */
+/** Refuses to continue a device's approval in another browser: the engine would fail to save the missing session. */
 function requireCookies(ctx: Context, names: readonly string[]): void {
   if (names.some((name) => !ctx.cookies.get(name, { signed: true })))
     throw new SessionNotFound('the approval began in another browser')

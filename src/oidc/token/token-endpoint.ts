@@ -6,15 +6,15 @@ import { isRetryable, isUnavailable } from '../../db/database-error.ts'
 import type { TokenStore } from '../../store/token/token.ts'
 import type { CommitOutcome, TokenCommit } from '../../store/token/token-commit.ts'
 import { ANSWER_REPEATED, TOKENS_COMMITTED } from '../engine/engine-log.ts'
+import { unavailable } from '../engine/errors.ts'
 import { currentRequest } from '../engine/request-context.ts'
 import type { Source, TokenRequest } from '../engine/token-request.ts'
-import { unavailable } from '../engine/unavailable.ts'
 import type { RefreshReplay } from './refresh-replay.ts'
 import { tokenEvent } from './token-event.ts'
 
 /*
  * The room oidc/token: the token endpoint (RFC 6749 §3.2). This file has its steps in order; refresh-replay.ts tells a
- * retry from a stolen token, rotation.ts says when a refresh token ends, token-event.ts what is recorded.
+ * retry from a stolen token, and undelivered-answers.ts keeps answers for retries; token-event.ts makes audit events.
  */
 
 /** So often a client may present an own code with a wrong proof before the code is revoked: an attacker has few tries. */
