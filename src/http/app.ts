@@ -60,7 +60,7 @@ type Pages = {
   sessionNotices: SessionNotices
 }
 
-/** What the public listener answers. Each line is one middleware; the order has a meaning. */
+/** Answers the public listener. Each line is one middleware; their order has a meaning. */
 export function createApp(needs: Needs): Koa {
   const { issuer, proxies, clock, limits, pages, views, engine, vault, log } = needs
   const { rememberMe, browserSessions } = pages

@@ -23,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => new Promise((done) => server.close(done)))
 
-test('a page for errors that fails itself still leaves an answer, with all headers and no detail (ASVS 16.5.1)', async () => {
+test('returns JSON with all headers and no detail when the error page fails (ASVS 16.5.1)', async () => {
   const { port } = server.address() as AddressInfo
   const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { accept: 'text/html' } })
   expect(answer.status).toBe(500)

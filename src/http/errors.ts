@@ -9,8 +9,8 @@ import { TooManyRequestsError } from './transport/request-rate-limit.ts'
 const RETRY_AFTER_SECONDS = 2
 
 /**
- * Turns whatever our own handlers throw, and paths that nobody answers, into an answer: a page for people, JSON for
- * programs. The cause goes to the log, never out.
+ * Answers errors of handlers and unknown paths: with a page for people, with JSON for programs. The cause goes to the
+ * log, never into the answer (OWASP ASVS 16.5.1).
  */
 export function answerErrors({ renderError, log }: { renderError: RenderErrorPage; log: Log }): Middleware {
   return async (ctx, next) => {
@@ -31,13 +31,13 @@ export function answerErrors({ renderError, log }: { renderError: RenderErrorPag
       answer(ctx, failure)
       if (error instanceof TooManyRequestsError) ctx.set('Retry-After', String(error.retryAfterSeconds))
     }
-    // Whoever it was that found the database away: an honest client comes back.
+    // Also for answers of the engine: a client retries when the database is back.
     if (ctx.status === 503 && !ctx.res.hasHeader('Retry-After'))
       ctx.set('Retry-After', String(RETRY_AFTER_SECONDS))
   }
 
   function answer(ctx: Context, failure: Failure): void {
-    if (ctx.accepts('json', 'html') === 'html' && canDraw(ctx, failure)) return
+    if (ctx.accepts('json', 'html') === 'html' && tryRenderPage(ctx, failure)) return
     ctx.status = failure.status
     ctx.body = {
       error: failure.code,
@@ -45,8 +45,8 @@ export function answerErrors({ renderError, log }: { renderError: RenderErrorPag
     }
   }
 
-  /** An operator's own page for errors may have one itself. */
-  function canDraw(ctx: Context, failure: Failure): boolean {
+  /** An operator's own template of the error page may fail itself. */
+  function tryRenderPage(ctx: Context, failure: Failure): boolean {
     try {
       renderError(ctx, failure)
       return true

@@ -11,7 +11,7 @@ export type Readiness = () => Promise<{
   details: Record<string, unknown>
 }>
 
-/** The private listener: for the orchestrator, never for the public. */
+/** Answers the management port: liveness, readiness and metrics, for the orchestrator only. */
 export function createHealthApp({
   readiness,
   metrics,
@@ -20,7 +20,7 @@ export function createHealthApp({
   metrics: Pick<Metrics, 'contentType' | 'render'>
 }): Koa {
   const router = new Router()
-  // Alive means: the process answers. A database that is away is no reason to restart it.
+  // Liveness is that the process answers: a restart does not help against an unavailable database.
   router.get('/health/live', (ctx) => {
     ctx.body = { status: 'ok' }
   })

@@ -27,7 +27,7 @@ type Needs = {
 
 type Found = { link: EmailLink; account: Account }
 
-/** Changing and proving the e-mail address of an account, and the page that the mailed link leads to. */
+/** Changes and verifies the e-mail address of an account; the mailed link opens `/account/email/confirm`. */
 export function createEmailChangeRoutes(needs: Needs): Router {
   const { accounts, emailChange, formBinding, openedLinks, users, checkLogin, views } = needs
   const router = new Router({ prefix: `${HOME}/email` })
@@ -93,7 +93,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
 
   return router
 
-  /** Their own address in another spelling, or not proven yet, is theirs to prove. */
+  /** A person may verify their own unverified address, in any spelling. */
   async function requestChange(
     ctx: Context,
     account: Account,
@@ -115,7 +115,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     return (await users.find(ctx))?.account.sub === sub
   }
 
-  /** Checks the password of that account under all rate limits of sign-in. Signs nobody in. */
+  /** Checks the password of that account under all rate limits of sign-in, without starting a session. */
   async function checkPassword(
     ctx: Context,
     { sub, username }: Account,

@@ -14,8 +14,8 @@ import { createCsrf } from '../transport/csrf.ts'
 export type FormBinding = ReturnType<typeof createFormBinding>
 
 /**
- * Forms of people who have not signed in: keyed to a cookie, by which the browser is known again when it comes back
- * with the link that was mailed.
+ * Binds the forms of people who are not signed in to a cookie (CSRF). The cookie also tells whether a mailed link is
+ * opened in the browser that requested it.
  */
 export function createFormBinding({
   issuer,
@@ -33,7 +33,7 @@ export function createFormBinding({
   const hashOf = (id: string) => sha256(id).toString('base64url')
 
   return {
-    /** The CSRF token of a form that is shown; the cookie it is keyed to stays as long as links do. */
+    /** Returns the CSRF token of a form, and sets the cookie that it is bound to for the lifetime of a mailed link. */
     open(ctx: Context): string {
       const id = cookie.read(ctx) ?? randomSecret()
       cookie.set(ctx, id, { seconds: DAY_SECONDS })
@@ -45,7 +45,7 @@ export function createFormBinding({
       csrf.verify(cookie.read(ctx) ?? '', formOf(ctx).get('csrf'))
     },
 
-    /** Who asks, for a form that was verified. */
+    /** Identifies the browser of a verified form. */
     requesterOf: (ctx: Context): Requester => ({
       browserHash: hashOf(cookie.read(ctx) ?? ''),
       interaction: interactionOf(ctx),
@@ -56,14 +56,14 @@ export function createFormBinding({
       return id !== undefined && hashOf(id) === browserHash
     },
 
-    /** Whether this instance knows that the network is refused; sets the status of the response in that case. */
+    /** Whether this instance knows that the network has reached its limit. Then sets the status of the response. */
     isRefused(ctx: Context): boolean {
       const seconds = mailRateLimit.secondsRefused(ctx.ip)
       if (seconds > 0) refuse(ctx, seconds)
       return seconds > 0
     },
 
-    /** Counts a mail; the status of the response is set for a refusal. */
+    /** Counts a mail. Sets the status of the response when it is refused. */
     async count(ctx: Context, mail: RequestedMail): Promise<'allowed' | 'dropped' | 'refused'> {
       const verdict = await mailRateLimit.count(mail, ctx.ip)
       if (verdict.outcome === 'refused') refuse(ctx, verdict.retryAfterSeconds)

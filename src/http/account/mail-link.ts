@@ -11,10 +11,10 @@ import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
 
 const SECRET = /^[\w-]{43}$/
-/** How long somebody may look at the page that a link leads to. */
+/** How long the page of an opened link can be used. */
 const PAGE_SECONDS = 30 * MINUTE_SECONDS
 
-/** Where a link goes on. */
+/** The page of each kind of link. */
 const PAGES: Record<LinkPurpose, string> = {
   registration: '/account/register/confirm',
   reset: '/account/reset/password',
@@ -24,7 +24,7 @@ const PAGES: Record<LinkPurpose, string> = {
 
 export type OpenedLinks = ReturnType<typeof createOpenedLinks>
 
-/** A link that a browser opened: its secret is in a cookie from then on, not in an address that is kept or shown. */
+/** Links that a browser opened. The secret moves from the URL, which is stored and shown, into a cookie. */
 export function createOpenedLinks({
   issuer,
   links,
@@ -40,7 +40,7 @@ export function createOpenedLinks({
   const cookie = createCookie(cookieNames(issuer).link, { isSigned: false, path: '/account' })
   const read = (ctx: Context) => cookie.read(ctx) ?? ''
 
-  /** A link that was used, replaced or is too old; which of them is nobody's business. */
+  /** The page does not say whether the link was used, replaced or expired. */
   function showOver(ctx: Context): void {
     ctx.status = 400
     render(ctx, 'link-over', {})
@@ -59,7 +59,7 @@ export function createOpenedLinks({
     /**
      * The opened link for one of these purposes. A form is verified first.
      *
-     * @returns undefined when it does not work any more; then the page says so.
+     * @returns undefined when the link is not valid any more; then the page of {@link showOver} is rendered.
      * @throws {BadRequestError} 403
      */
     async find<Purpose extends LinkPurpose>(
@@ -84,7 +84,7 @@ export function createOpenedLinks({
 /** The key of a link for rate limits. */
 export const keyOf = ({ secretHash }: OpenLink): string => Buffer.from(secretHash).toString('base64url')
 
-/** Where mailed links lead. Opening one changes nothing: mail scanners open them, too. */
+/** Answers mailed links. Opening a link changes nothing, because mail scanners open links too. */
 export function createLinkRoutes({ openedLinks }: { openedLinks: OpenedLinks }): Router {
   const router = new Router()
   router.get(`${LINK_PATH}/:secret`, (ctx) => openedLinks.open(ctx, String(ctx.params.secret)))

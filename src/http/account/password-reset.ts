@@ -31,7 +31,7 @@ type Needs = {
   views: Pick<Views, 'render' | 'words'>
 }
 
-/** "Forgot your password?", and the page that the mailed link leads to. */
+/** Requests a password reset by mail; the mailed link opens `/account/reset/password`. */
 export function createPasswordResetRoutes(needs: Needs): Router {
   const { accounts, passwordReset, formBinding, openedLinks, newPassword, browserSessions, views } = needs
   const rememberCookies = createRememberCookies(needs.issuer)
@@ -85,12 +85,12 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     const renewed = await passwordReset.confirm(link, account, passwordHash, aboutOf(ctx))
     if (!renewed) return openedLinks.showOver(ctx)
     openedLinks.close(ctx)
-    // What this browser was signed in with has ended, too.
+    // The reset also revoked the session of this browser.
     if (session?.accountId === account.sub) {
       browserSessions.forget(ctx)
       rememberCookies.clear(ctx)
     }
-    // Lets the person sign in with this browser while strangers keep the account locked.
+    // Exempts this browser from a lock-out that an attacker causes.
     needs.deviceCookies.issue(ctx, renewed)
     const interaction = formBinding.isSameBrowser(ctx, requester) ? requester.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))

@@ -18,7 +18,7 @@ import { keyOf, type OpenedLinks } from './mail-link.ts'
 import { answerRefused, isRefused, type NewPasswordForm, type RefusedPassword } from './new-password.ts'
 
 const REGISTER = '/account/register'
-/** What a form shows again of what was typed. */
+/** Longer input is cut when the form is shown again. */
 const MAX_SHOWN_CHARACTERS = 256
 
 type Needs = {
@@ -52,7 +52,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
     const mail: RequestedMail = { purpose: 'registration', to: email.data, share: { of: 'anybody' } }
     const counted = await formBinding.count(ctx, mail)
     if (counted === 'refused') return showForm(ctx, { form: 'throttled' })
-    // Hashed whether the address is known or not: a fast answer would tell.
+    // Hash for known addresses too: a faster answer would reveal that an account exists (CWE-204).
     const passwordHash = await hash({ username, email: email.data, profile: { name } })
     if (isRefused(passwordHash)) {
       if (counted === 'allowed') await formBinding.giveBack(mail)
@@ -155,7 +155,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
     views.render(ctx, 'register-confirm', {
       csrf: openedLinks.csrfTokenFor(ctx),
       email: request.email,
-      // Whoever registered knows the password: only in their own browser may it count without being asked for.
+      // The password of the request counts only in the browser that chose it.
       asksPassword: !formBinding.isSameBrowser(ctx, request.requester),
       ...shown,
     })

@@ -33,7 +33,7 @@ type Needs = {
   render: RenderPage
 }
 
-/** Signing in to the account page itself, without an app that asked for it. */
+/** Signs in to the account page itself, without an authorization request. */
 export function createAccountSignInRoutes(needs: Needs): Router {
   const { issuer, users, checkLogin, rememberMe, browserSessions, render } = needs
   const router = new Router({ prefix: SIGN_IN })
@@ -68,7 +68,7 @@ export function createAccountSignInRoutes(needs: Needs): Router {
       wantsRemembering,
     }: Pick<Pages['login'], 'username' | 'error'> & { wantsRemembering: boolean },
   ): void {
-    // Who has not signed in has no session to key the form to.
+    // There is no session yet to bind the form to.
     const id = cookie.read(ctx) ?? randomUUID()
     cookie.set(ctx, id, { seconds: SIGN_IN_SECONDS })
     render(ctx, 'login', {

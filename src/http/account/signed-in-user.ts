@@ -12,17 +12,17 @@ import type { AnswerLogin } from '../login/login-form.ts'
 import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
 
-/** What changes access needs a proof this recent (OWASP ASVS 7.5.1, 7.5.2). */
+/** A change of access requires an authentication at most this old (OWASP ASVS 7.5.1, 7.5.2). */
 const FRESH_SECONDS = 5 * MINUTE_SECONDS
 const HOME = '/account'
 const SIGN_IN = `${HOME}/sign-in`
 
-/** Who looks at a page of their account, in which session. */
+/** The account of a request, and the session that it was authenticated in. */
 export type SignedInUser = Readonly<{ account: Account; session: BrowserSession }>
 
 export type SignedInUsers = ReturnType<typeof createSignedInUsers>
 
-/** People on the pages of their account. */
+/** Authenticates requests to the account pages. */
 export function createSignedInUsers({
   accounts,
   browserSessions,
@@ -51,11 +51,11 @@ export function createSignedInUsers({
     find,
     csrfTokenFor: ({ session }: SignedInUser): string => csrf.tokenFor(session.uid),
 
-    /** Who is not signed in any more signs in first; a form of theirs is not acted on afterwards. */
+    /** Redirects to sign-in when the session has ended; a form that was submitted without a session has no effect. */
     only(answer: (ctx: Context, user: SignedInUser) => Promise<void>): Middleware {
       return async (ctx) => {
         const user = await find(ctx)
-        // By way of the page itself, where a remembered browser is recognised.
+        // The account page recognises remembered browsers.
         if (!user) return seeOther(ctx, ctx.path === HOME ? SIGN_IN : HOME)
         if (ctx.method === 'POST') csrf.verify(user.session.uid, formOf(ctx).get('csrf'))
         return await answer(ctx, user)
@@ -63,9 +63,9 @@ export function createSignedInUsers({
     },
 
     /**
-     * Whether the user proved moments ago who they are; otherwise they are asked, and the form comes again.
+     * Whether the user authenticated recently. If not, asks for the password and then submits the form again.
      *
-     * @param names fields of the form, which go along.
+     * @param names fields of the form to submit again.
      */
     async confirm(
       ctx: Context,
@@ -95,7 +95,7 @@ export function createSignedInUsers({
   }
 }
 
-/** Something that a person did themselves, as what it ends is on record. */
+/** The cause of a revocation by the person. */
 export function causeOf(ctx: Context, reason: RevocationCause['reason']): RevocationCause {
   return { reason, by: 'person', origin: originOf(ctx) }
 }

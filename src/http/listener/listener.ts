@@ -10,23 +10,23 @@ import { createLoadLimit, type Overload } from './load-limit.ts'
 import { createPipelines, type Exchange } from './pipeline.ts'
 import { isOverlongTarget, parseTarget } from './request-target.ts'
 
-/** What Node waits for, and how much of it, before it answers 408 or 431 or hangs up by itself. */
+/** Limits of Node's HTTP parser, beyond which it answers 408 or 431 or closes the connection. */
 const LIMITS = {
-  // With the next look at the clock, ten and thirty seconds at most.
+  // With `connectionsCheckingInterval`, at most 10 and 30 seconds.
   headersTimeout: 9_000,
   requestTimeout: 29_000,
   connectionsCheckingInterval: 500,
-  // `Keep-Alive: timeout=10` asks clients to close unused connections, so that none is left to be closed, and perhaps
-  // used at that moment, when the instance stops. The connection itself stays open for 65 s, for reverse proxies.
+  // `Keep-Alive: timeout=10` asks clients to close unused connections: a request that a client sends while the stopping
+  // instance closes its connection would be lost. The connection itself stays open for 65 s, for reverse proxies.
   keepAliveTimeout: 10_000,
   keepAliveTimeoutBuffer: 55_000,
-  // The longest URL and the longest headers together; the guards tell them apart.
+  // The longest URL and the longest headers together; input-limits.ts limits each.
   maxHeaderSize: 32 * 1024,
-  // Node's own refusal would lack the headers that every answer has.
+  // Node's own error answer would lack the security headers.
   requireHostHeader: false,
 }
 const MAX_SOCKETS = 2_000
-/** With more, requests would wait longer than the database's time limit. */
+/** More requests would wait longer than the time limit of the database. */
 const MAX_REQUESTS_IN_FLIGHT = 1_000
 /** Time for running requests when the server stops; below the 30 s that Kubernetes allows. */
 const DRAIN_MILLISECONDS = 25_000
@@ -125,7 +125,7 @@ export function createListener(
   }
 }
 
-/** Answers without an application: one that is not there yet, or a request that is none. */
+/** Answers without the application: before it is ready, or to a malformed request. */
 export function refuse(
   response: ServerResponse,
   status: Status,

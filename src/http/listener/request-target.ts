@@ -7,8 +7,8 @@ const ORIGIN_FORM = /^\/[!"$-~]*$/
 const ABSOLUTE_FORM = /^https?:\/\/[^/?]*/i
 
 /**
- * The path and query that a request is for. A proxy may send them after an origin (RFC 9112 §3.2.2), which says
- * nothing: ours is the configured one.
+ * The path and query of a request. A proxy may send an origin before them (RFC 9112 §3.2.2), which is ignored: the
+ * configured issuer is the origin.
  *
  * @returns undefined when the target is of another form, or the request does not name one host (§3.2).
  */
@@ -23,7 +23,7 @@ export function parseTarget({
   return ORIGIN_FORM.test(target) && url !== '' ? target : undefined
 }
 
-/** Whether the first packet of a request that overflows is one long line: then the URL is to blame, not the headers. */
+/** Whether the URL caused an overflow, not the headers: the first packet begins with one long line. */
 export function isOverlongTarget(firstPacket: Buffer | undefined): boolean {
   if (!firstPacket) return false
   const end = firstPacket.indexOf('\r\n')

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import type { Middleware } from 'koa'
 import { DAY_SECONDS } from '../../time.ts'
 
-/** An image that is opened by itself is a document, whose scripts would be ours. */
+/** An SVG that is opened by itself is a document: its scripts would run on this origin. */
 const INERT = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
 export type Asset = { name: string; type: string; content: Buffer | string }
 
-/** The files that pages are made of, each at an address that changes with what is in it. */
+/** The stylesheet, script and logo, each at a URL that changes with its content. */
 export function createAssets(assets: readonly Asset[]) {
   const byPath = new Map(
     assets.map(({ name, type, content }) => {

@@ -3,12 +3,12 @@ import type { UserAgentOnPage } from '../../ui/view-models.ts'
 
 const MAX_PROGRAM_CHARACTERS = 60
 
-/** The program that sent this, and the system under it. */
+/** Names the program and operating system of a `User-Agent` header. */
 export function parseUserAgent(userAgent: string | undefined): UserAgentOnPage {
   if (!userAgent) return { program: undefined, system: undefined }
   const { browser, os } = Bowser.getParser(userAgent).getResult()
   const program = browser.name || userAgent.slice(0, MAX_PROGRAM_CHARACTERS)
-  // Some televisions call both by one name.
+  // Some televisions give both the same name.
   return { program, system: os.name === program ? undefined : os.name || undefined }
 }
 

@@ -24,13 +24,13 @@ type Needs = {
   templates: Templates
 }
 
-/** Between the accents of both schemes: a browser's own bar is neither page. */
+/** The `theme-color` of the browser's bar, between the accents of the light and dark schemes. */
 const OWN_ACCENT = '#5b78f0'
 const LOGO_PIXELS = 28
 
 export type Views = ReturnType<typeof createViews>
 
-/** Draws the pages of `interactions/`, each in the language of its request. */
+/** Renders the pages of `interactions/`, each in the language of its request. */
 export function createViews({ brand, issuer, files, messages, templates }: Needs) {
   const assets = createAssets([
     {
@@ -77,7 +77,7 @@ export function createViews({ brand, issuer, files, messages, templates }: Needs
   return { render, renderError, words, serveAssets: assets.serve }
 }
 
-/** Its place on the page: a size that is known leaves nothing to move when the image comes. */
+/** The size on the page: a known size avoids a layout shift when the image loads. */
 function scaled({ width, height }: Logo): { width: number; height: number } {
   return { width: Math.round((width / height) * LOGO_PIXELS), height: LOGO_PIXELS }
 }

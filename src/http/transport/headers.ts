@@ -4,7 +4,7 @@ import type { Context, Middleware } from 'koa'
 const TWO_YEARS_SECONDS = 63_072_000
 const NOTHING_ALLOWED = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 
-/** Headers of every response, whoever answers, errors included (OWASP ASVS 3.4). This policy is of what is no page. */
+/** Headers of every response, errors included (OWASP ASVS 3.4). The policy allows nothing; pages get another one. */
 export function securityHeaders(issuer: string): ReadonlyMap<string, string> {
   const isSecure = issuer.startsWith('https:')
   const headers = {
@@ -23,11 +23,11 @@ export function securityHeaders(issuer: string): ReadonlyMap<string, string> {
   return new Map(Object.entries(headers))
 }
 
-/** Gives every response of the application its headers. Pages that lead elsewhere widen `form-action` alone. */
+/** Sets the security headers. Pages whose forms redirect to other origins widen `form-action` alone. */
 export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
   const unchanging = new Map(securityHeaders(issuer))
   return async (ctx, next) => {
-    // All at once: setting each by itself is among what costs most in a small answer.
+    // One call: setting each header by itself is among the largest costs of a small answer.
     ctx.res.setHeaders(unchanging)
     const nonce = randomUUID().replaceAll('-', '')
     ctx.state.nonce = nonce
@@ -37,7 +37,7 @@ export function setSecurityHeaders({ issuer }: { issuer: string }): Middleware {
   }
 }
 
-/** What clients may keep for ten minutes. */
+/** Documents that clients may cache for ten minutes. */
 const PUBLIC_DOCUMENTS = new Set([
   '/.well-known/openid-configuration',
   '/.well-known/oauth-authorization-server',
@@ -87,7 +87,7 @@ function contentSecurityPolicy(nonce: string): string {
     "style-src 'self'",
     "img-src 'self' data:",
     "font-src 'self'",
-    // Our pages name one script; the engine adds the hash of the one that posts a response back to an app.
+    // Pages have one script; the engine adds the hash of the script that posts a response (form_post).
     `script-src 'nonce-${nonce}'`,
     "connect-src 'self'",
     "base-uri 'none'",

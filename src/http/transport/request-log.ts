@@ -27,7 +27,7 @@ export function logRequests({ log, now }: { log: Log; now: Clock }): Middleware 
   }
 }
 
-/** The last part of these paths is a secret, of a running interaction or a mailed link. Query strings are never logged. */
+/** Masks the last part of paths that end in a secret (interactions, mailed links). Query strings are never logged. */
 function maskPath(path: string): string {
   return path
     .replace(/^(\/(?:interaction|authorize|device|account\/link))\/(?!authorize\/?$).+$/i, '$1/…')
