@@ -90,6 +90,19 @@ describe('the box on the login page', () => {
   })
 })
 
+test.skipIf(isPglite)(
+  'a login page that is answered several times at once stores one remembered browser',
+  async () => {
+    await server.admin.users.create({ username: 'eve', password: PASSWORD })
+    const user = new EndUser(server.issuer)
+    const page = await user.open((await app.request()).url)
+    const fields = { username: 'eve', password: PASSWORD, remember: 'yes' }
+    await Promise.all(Array.from({ length: 3 }, () => user.submit(page, fields)))
+    const stored = `select from remembered_browser join account on sub = account_sub where username = 'eve'`
+    expect(await rows(server, stored)).toHaveLength(1)
+  },
+)
+
 describe('a remembered browser whose session is gone', () => {
   test('is signed in without a page, with the old auth_time and an amr that says so', async () => {
     const user = new EndUser(server.issuer)

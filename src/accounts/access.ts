@@ -19,7 +19,7 @@ type Needs = {
 /** A device has a grant of its own, by which it is identified. */
 export type Device = Connection & { grantId: string }
 
-/** What is signed in or connected in an account's name. */
+/** Browsers, devices and apps with access to an account. */
 export type Access = Readonly<{
   browsers: readonly SignedInBrowser[]
   remembered: readonly RememberedBrowser[]
@@ -32,12 +32,12 @@ export type Access = Readonly<{
 /** One item of {@link Access}, by its kind and identifier. */
 export type AccessItem = Readonly<{ kind: 'browser' | 'remembered' | 'device' | 'app'; id: string }>
 
-/** Who revokes, and from where; an operator has no origin. */
+/** The actor of a revocation; an operator has no origin. */
 type Actor = Readonly<{ by: 'person' | 'operator'; origin?: Origin }>
 
 export type AccountAccess = ReturnType<typeof createAccountAccess>
 
-/** Lists what is signed in or connected in an account's name, and revokes single items (OWASP ASVS 7.5.2). */
+/** Lists the access to an account and revokes single items (OWASP ASVS 7.5.2). */
 export function createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }: Needs) {
   return {
     /** @param mostDevices the latest devices that are listed; `deviceCount` counts all. */

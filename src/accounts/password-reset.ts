@@ -24,7 +24,7 @@ type Needs = {
 
 export type PasswordReset = ReturnType<typeof createPasswordReset>
 
-/** New passwords for people who forgot theirs, by a link to their address (OWASP ASVS 6.4.3). */
+/** Password reset by a link to the account's address (OWASP ASVS 6.4.3). */
 export function createPasswordReset({ accounts, selfService, links, limits }: Needs) {
   return {
     /** Finds the recipient of a reset that was requested for this name. */
@@ -58,7 +58,7 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
     },
 
     /**
-     * Replaces the password and revokes every session, grant and remembered browser. Signs nobody in; a second factor
+     * Replaces the password and revokes every session, grant and remembered browser. Starts no session; a second factor
      * stays required.
      *
      * @returns the account with its new access epoch; undefined when the link is no longer valid.

@@ -37,7 +37,7 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
     isOffered: rememberMeSeconds > 0,
 
     /**
-     * Remembers a browser for a person who proved their identity.
+     * Remembers a browser after a sign-in with a password.
      *
      * @param replaced the browser's previous identifier, for this account or another.
      * @returns undefined when the account's access epoch was raised since the proof.

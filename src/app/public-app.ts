@@ -12,7 +12,7 @@ import { createAccountPages } from '../http/account/account.ts'
 import { createApp } from '../http/app.ts'
 import type { DeviceCookies } from '../http/login/device-cookie.ts'
 import { createInteractionRoutes } from '../http/login/interaction.ts'
-import { createLoginForm } from '../http/login/login-form.ts'
+import { createLoginCheck } from '../http/login/login-form.ts'
 import { createRememberCookies } from '../http/login/remember-me.ts'
 import { createSessionNotices } from '../http/login/session-notice.ts'
 import type { Views } from '../http/pages/views.ts'
@@ -58,7 +58,7 @@ export function buildPublicApp(config: Config, installation: Installation, needs
   const { hasher } = passwords
   const passwordQueue = createPasswordQueue()
   const signIn = createSignIn({ accounts, queue: passwordQueue, hasher, rateLimit: signInRateLimit, log })
-  const checkLogin = createLoginForm({ signIn, browserSessions, deviceCookies, events, log, now })
+  const checkLogin = createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now })
   const { sessionAbsoluteSeconds } = lifetimes
   const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
   const links = createMailLinks({ mailLinks: stores.mailLinks, vault })

@@ -19,7 +19,7 @@ import { cookieKeys } from '../oidc/session/cookies.ts'
 import type { RateLimiter } from '../rate-limiting/rate-limiter.ts'
 import type { Clock } from '../time.ts'
 import { answerErrors } from './errors.ts'
-import { recogniseBrowsers } from './login/remember-me.ts'
+import { signInRememberedBrowsers } from './login/remember-me.ts'
 import { restartRequests } from './login/restart.ts'
 import type { SessionNotices } from './login/session-notice.ts'
 import type { Views } from './pages/views.ts'
@@ -30,7 +30,7 @@ import { pinOrigin } from './transport/origin.ts'
 import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
 import { limitRequestRate } from './transport/request-rate-limit.ts'
-import { correctCookieExpiry, keepNewerSessions } from './transport/response-cookies.ts'
+import { correctCookieExpiry, keepNewerSessionCookie } from './transport/response-cookies.ts'
 
 type Needs = {
   issuer: string
@@ -81,17 +81,17 @@ export function createApp(needs: Needs): Koa {
   app.use(needs.token.requestContexts)
   app.use(needs.token.endpoint)
   app.use(correctCookieExpiry)
-  app.use(keepNewerSessions({ issuer }))
+  app.use(keepNewerSessionCookie({ issuer }))
   app.use(
     onlyFor(
       isForPeople,
       compose([
-        recogniseBrowsers({ issuer, rememberMe, browserSessions, log }),
+        signInRememberedBrowsers({ issuer, rememberMe, browserSessions, log }),
         createHomeRoutes({ issuer, views }), //                /
         pages.account, //                                      /account and below
         restartRequests({ issuer, vault }),
         routesOf(pages.interactions), //                       /interaction/:uid
-        pages.sessionNotices.watch,
+        pages.sessionNotices.follow,
       ]),
     ),
   )

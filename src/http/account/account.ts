@@ -22,7 +22,7 @@ import type { RateLimiter } from '../../rate-limiting/rate-limiter.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { NewMail } from '../../store/outbox/mail.ts'
 import type { DeviceCookies } from '../login/device-cookie.ts'
-import type { AnswerLogin } from '../login/login-form.ts'
+import type { CheckLogin } from '../login/login-form.ts'
 import type { SessionNotices } from '../login/session-notice.ts'
 import type { Views } from '../pages/views.ts'
 import { createEmailChangeRoutes } from './email-change.ts'
@@ -40,7 +40,7 @@ type Needs = {
   issuer: string
   stores: { accounts: AccountStore; events: EventStore }
   access: AccountAccess
-  signIn: { check: AnswerLogin; notices: SessionNotices; rememberMe: RememberMe }
+  signIn: { check: CheckLogin; notices: SessionNotices; rememberMe: RememberMe }
   browsers: { sessions: BrowserSessions; devices: DeviceCookies }
   passwords: {
     queue: PasswordQueue

@@ -6,7 +6,7 @@ import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { Pages, SignInError } from '../../ui/view-models.ts'
-import type { AnswerLogin } from '../login/login-form.ts'
+import type { CheckLogin } from '../login/login-form.ts'
 import { seeOther, type Views } from '../pages/views.ts'
 import type { FormBinding } from './form-binding.ts'
 import type { OpenedLinks } from './mail-link.ts'
@@ -21,7 +21,7 @@ type Needs = {
   formBinding: FormBinding
   openedLinks: OpenedLinks
   users: SignedInUsers
-  checkLogin: AnswerLogin
+  checkLogin: CheckLogin
   views: Pick<Views, 'render' | 'words'>
 }
 

@@ -82,7 +82,7 @@ export function createOverviewRoutes(needs: Needs): Router {
   function leave(ctx: Context): void {
     browserSessions.forget(ctx)
     rememberCookies.clear(ctx)
-    needs.sessionNotices.forget(ctx)
+    needs.sessionNotices.clear(ctx)
     seeOther(ctx, `${ROUTES.end_session}/success`)
   }
 

@@ -7,7 +7,7 @@ import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { NewMail } from '../../store/outbox/mail.ts'
 import type { Pages } from '../../ui/view-models.ts'
 import type { DeviceCookies } from '../login/device-cookie.ts'
-import type { AnswerLogin } from '../login/login-form.ts'
+import type { CheckLogin } from '../login/login-form.ts'
 import { seeOther, type Views } from '../pages/views.ts'
 import { answerRefused, isRefused, type NewPasswordForm } from './new-password.ts'
 import { causeOf, type SignedInUser, type SignedInUsers } from './signed-in-user.ts'
@@ -15,7 +15,7 @@ import { causeOf, type SignedInUser, type SignedInUsers } from './signed-in-user
 type Needs = {
   accounts: AccountStore
   users: SignedInUsers
-  checkLogin: AnswerLogin
+  checkLogin: CheckLogin
   newPassword: NewPasswordForm
   /** The mail that reports the change. */
   changeNotice: (account: Account, language: string) => NewMail[]

@@ -9,10 +9,10 @@ import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { Pages, RenderPage } from '../../ui/view-models.ts'
-import type { AnswerLogin } from '../login/login-form.ts'
+import type { CheckLogin } from '../login/login-form.ts'
 import { createRememberCookies } from '../login/remember-me.ts'
 import type { SessionNotices } from '../login/session-notice.ts'
-import { offersAt } from '../login/sign-in-path.ts'
+import { selfServiceLinks } from '../login/sign-in-path.ts'
 import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
 import type { SignedInUsers } from './signed-in-user.ts'
@@ -25,7 +25,7 @@ type Needs = {
   issuer: string
   users: SignedInUsers
   offers: Offers
-  checkLogin: AnswerLogin
+  checkLogin: CheckLogin
   rememberMe: RememberMe
   sessionNotices: SessionNotices
   browserSessions: BrowserSessions
@@ -51,9 +51,9 @@ export function createAccountSignInRoutes(needs: Needs): Router {
     const answer = await checkLogin(ctx, undefined)
     if (answer.outcome === 'refused') return showSignIn(ctx, answer)
     const { account, at, wantsRemembering } = answer
-    const rememberedId = await remembering.answer(ctx, rememberMe, { account, wantsRemembering })
+    const rememberedId = await remembering.rememberOrForget(ctx, rememberMe, { account, wantsRemembering })
     await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
-    needs.sessionNotices.note(ctx)
+    needs.sessionNotices.set(ctx)
     cookie.clear(ctx)
     seeOther(ctx, HOME)
   })
@@ -78,7 +78,7 @@ export function createAccountSignInRoutes(needs: Needs): Router {
       remember: !rememberMe.isOffered ? undefined : wantsRemembering ? 'ticked' : 'offered',
       notice: needs.sessionNotices.wasSignedIn(ctx) ? 'session-ended' : undefined,
       error,
-      offers: offersAt(needs.offers, undefined),
+      offers: selfServiceLinks(needs.offers, undefined),
     })
   }
 }

@@ -8,7 +8,7 @@ import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { RevocationCause } from '../../store/revocation/revocation.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
-import type { AnswerLogin } from '../login/login-form.ts'
+import type { CheckLogin } from '../login/login-form.ts'
 import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
 
@@ -32,7 +32,7 @@ export function createSignedInUsers({
 }: {
   accounts: AccountStore
   browserSessions: BrowserSessions
-  checkLogin: AnswerLogin
+  checkLogin: CheckLogin
   vault: Vault
   render: RenderPage
 }) {

@@ -17,16 +17,16 @@ import type { ConsentStore } from '../../store/session/consent.ts'
 import type { Pages, RenderPage } from '../../ui/view-models.ts'
 import { preferLanguage } from '../pages/language.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import type { AnswerLogin } from './login-form.ts'
+import type { CheckLogin } from './login-form.ts'
 import { createRememberCookies } from './remember-me.ts'
 import type { SessionNotices } from './session-notice.ts'
-import { offersAt } from './sign-in-path.ts'
+import { selfServiceLinks } from './sign-in-path.ts'
 
 type Needs = {
   issuer: string
   engine: () => Provider
   offers: Offers
-  checkLogin: AnswerLogin
+  checkLogin: CheckLogin
   rememberMe: RememberMe
   sessionNotices: SessionNotices
   accounts: AccountStore
@@ -38,9 +38,14 @@ type Needs = {
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
 type ConsentGrant = InstanceType<Provider['Grant']>
 
+/*
+ * login/ holds the pages of an authorization request: sign-in and consent (this file), with the check of the login form, the
+ * cookies of the browser (remember-me, device, session notice) and the restart of expired requests.
+ */
+
 /**
- * The pages between an app's request and its answer: sign-in and consent. The engine says which is due; what the
- * person decided is saved with the interaction, and the engine goes on from there.
+ * The sign-in and consent pages. The engine decides which one is due; the person's answer is saved with the interaction,
+ * and the engine continues with it.
  */
 export function createInteractionRoutes({
   issuer,
@@ -75,7 +80,7 @@ export function createInteractionRoutes({
 
   return router
 
-  /** @throws {SessionNotFound} when the cookie is missing, of another interaction, or too old. */
+  /** @throws {SessionNotFound} when the cookie is missing, expired or belongs to another interaction. */
   async function findInteraction(ctx: Context): Promise<Interaction> {
     try {
       const interaction = await engine().interactionDetails(ctx.req, ctx.res)
@@ -103,9 +108,9 @@ export function createInteractionRoutes({
       remember: !mayBeRemembered(client) ? undefined : shown.wantsRemembering ? 'ticked' : 'offered',
       notice: hasEnded(ctx, interaction) ? 'session-ended' : undefined,
       error: shown.error,
-      offers: offersAt(offers, interaction.uid),
+      offers: selfServiceLinks(offers, interaction.uid),
     }
-    render(ctx, 'login', page, whereAppsGoOn(interaction, client))
+    render(ctx, 'login', page, formTargets(interaction, client))
   }
 
   async function answerLogin(ctx: Context, interaction: Interaction): Promise<void> {
@@ -115,14 +120,15 @@ export function createInteractionRoutes({
     if (answer.outcome === 'refused') return await showLogin(ctx, interaction, answer)
     const { account, at } = answer
     const wantsRemembering = answer.wantsRemembering && mayBeRemembered(await findClient(interaction))
-    await remembering.answer(ctx, rememberMe, { account, wantsRemembering })
-    // The time is set here, so that passing the consent page later does not make the sign-in look newer.
+    // The time is set here: a later consent does not make the sign-in look newer.
     const { sub: accountId, accessEpoch } = account
     const login = { accountId, accessEpoch, ...describeAuthentication({ method: 'password', at }) }
     await finish(ctx, interaction, { login })
+    // After `finish`, which accepts one of several concurrent answers: the others must not store a browser.
+    await remembering.rememberOrForget(ctx, rememberMe, { account, wantsRemembering })
   }
 
-  /** Somebody was signed in here, and is asked for no other reason than that they are not any more. */
+  /** Whether the person must sign in because their session ended, and for no other reason. */
   function hasEnded(ctx: Context, { prompt, session }: Interaction): boolean {
     return (
       sessionNotices.wasSignedIn(ctx) &&
@@ -130,7 +136,7 @@ export function createInteractionRoutes({
     )
   }
 
-  /** Not on an app's page that refuses remembered people: they would tick in vain. */
+  /** Not for a client that rejects remembered sessions: the choice would have no effect there. */
   function mayBeRemembered(client: Client & ExtraClientMetadata): boolean {
     return rememberMe.isOffered && client.remember_me !== false
   }
@@ -138,7 +144,7 @@ export function createInteractionRoutes({
   async function showConsent(ctx: Context, interaction: Interaction): Promise<void> {
     const { asked } = await findConsent(interaction)
     const account = await accounts.find(interaction.session?.accountId ?? '')
-    if (!account) throw new SessionNotFound('the person who signed in is gone')
+    if (!account) throw new SessionNotFound('the account was deleted')
     const client = await findClient(interaction)
     const page = {
       csrf: csrf.tokenFor(interaction.uid),
@@ -146,11 +152,11 @@ export function createInteractionRoutes({
       accountLabel: account.username,
       scopes: describeScopes(asked),
     }
-    render(ctx, 'consent', page, whereAppsGoOn(interaction, client))
+    render(ctx, 'consent', page, formTargets(interaction, client))
   }
 
   async function answerConsent(ctx: Context, interaction: Interaction): Promise<void> {
-    // Checked before the consent is stored: a person who cancelled must not have agreed.
+    // Checked before the consent is stored: a request that was cancelled must store none.
     if (interaction.result !== undefined) throw new SessionNotFound('the consent page was answered before')
     const form = formOf(ctx)
     if (form.get('action') !== 'approve') {
@@ -167,7 +173,7 @@ export function createInteractionRoutes({
     await finish(ctx, interaction, { consent: { grantId } })
   }
 
-  /** Before the grant is stored: an answer that takes something back ends the grants of before, this one's too. */
+  /** Runs before the grant is stored, because a narrowed consent revokes the stored grants of the client. */
   async function rememberConsent(ctx: Context, { session }: Interaction, grant: ConsentGrant): Promise<void> {
     const { accountId: accountSub, clientId } = grant
     if (!accountSub || !clientId) return
@@ -190,7 +196,7 @@ export function createInteractionRoutes({
     return { grant, asked: whatIsAsked(interaction.prompt.details as MissingConsent, grant) }
   }
 
-  /** The app that a page which is over belonged to: if nothing else, people can go back there. */
+  /** The client of an expired page, so that the error page can link to it. */
   async function findApp(uid: string): Promise<Pages['error']['app']> {
     const { Interaction, Client } = engine()
     const interaction = await Interaction.find(uid, { ignoreExpiration: true })
@@ -200,7 +206,7 @@ export function createInteractionRoutes({
       : { name: describeClient(client).name, uri: client.clientUri }
   }
 
-  /** A device gets a grant of its own: ending it ends nothing else. */
+  /** A device gets its own grant, so that it can be revoked alone. */
   function makeGrant({ session, params, deviceCode }: Interaction): ConsentGrant {
     const { accountId } = session ?? {}
     const clientId = String(params.client_id)
@@ -209,15 +215,15 @@ export function createInteractionRoutes({
       : new (engine().Grant)({ accountId, clientId })
   }
 
-  /** @throws {InvalidClient} when the client was deleted while the page was shown: a retry cannot succeed. */
+  /** @throws {InvalidClient} when the client was deleted while the page was shown. */
   async function findClient(interaction: Interaction): Promise<Client> {
     const client = await engine().Client.find(String(interaction.params.client_id))
-    if (!client) throw new InvalidClient('the client is gone')
+    if (!client) throw new InvalidClient('the client was deleted')
     return client
   }
 }
 
-/** Saves what the person decided, beside what they decided on an earlier page, and goes back to the engine. */
+/** Saves the answer beside those of earlier pages, and redirects to the engine. */
 async function finish(
   ctx: Context,
   interaction: Interaction,
@@ -233,7 +239,7 @@ function loginHint({ params }: Interaction): string {
   return typeof params.login_hint === 'string' ? params.login_hint.slice(0, 256) : ''
 }
 
-/** Where the answer leads: the redirect URI of this request, and the app's home, which many apps send people on to. */
-function whereAppsGoOn({ params }: Interaction, { clientUri }: Client): (string | undefined)[] {
+/** Form targets that the page's CSP allows: the redirect URI, and the client's home page, where many clients redirect to. */
+function formTargets({ params }: Interaction, { clientUri }: Client): (string | undefined)[] {
   return [typeof params.redirect_uri === 'string' ? params.redirect_uri : undefined, clientUri]
 }

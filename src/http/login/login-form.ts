@@ -14,7 +14,7 @@ import type { Clock } from '../../time.ts'
 import type { SignInError } from '../../ui/view-models.ts'
 import type { DeviceCookies } from './device-cookie.ts'
 
-/** Not all at the same moment again. */
+/** Random, so that refused clients do not return at the same moment (jitter). */
 const RETRY_AFTER_SECONDS = { least: 3, most: 8 }
 const MAX_USERNAME_CHARACTERS = 256
 
@@ -23,12 +23,12 @@ const credentials = z.object({
   password: z.string().min(1).max(4096),
 })
 
-/** What came of a submitted login form; for a refusal, what the page shows again. */
-export type LoginAnswer =
+/** The result of a submitted login form. A refusal has what the page shows again. */
+export type LoginResult =
   | { outcome: 'accepted'; account: Account; at: Date; wantsRemembering: boolean }
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 
-type Attempted = { clientId: string | undefined; accountSub: string | undefined }
+type EventSubject = { clientId: string | undefined; accountSub: string | undefined }
 
 type Needs = {
   signIn: VerifySignIn
@@ -38,12 +38,16 @@ type Needs = {
   log: Log
   now: Clock
 }
-export type AnswerLogin = ReturnType<typeof createLoginForm>
+export type CheckLogin = ReturnType<typeof createLoginCheck>
 
-/** Checks a login form and records what came of it. The status of the response is set for a refusal. */
-export function createLoginForm({ signIn, browserSessions, deviceCookies, events, log, now }: Needs) {
-  /** A limit that is reached is on record once, not with each attempt that follows. */
-  async function recordLimit(ctx: Context, refusal: Refusal | undefined, about: Attempted): Promise<void> {
+/** Checks a submitted login form and records the result. A refusal sets the status of the response. */
+export function createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now }: Needs) {
+  /** Records the first refusal of a limit, not those that follow. */
+  async function recordRefusal(
+    ctx: Context,
+    refusal: Refusal | undefined,
+    about: EventSubject,
+  ): Promise<void> {
     if (!refusal?.isFirst) return
     const detail = { limit: refusal.by.name }
     await events.record([newEvent(eventTypeOf(refusal), { ...about, detail }, originOf(ctx))])
@@ -53,7 +57,7 @@ export function createLoginForm({ signIn, browserSessions, deviceCookies, events
    * @param clientId of the client that requested the sign-in, if there is one.
    * @param options.username of the account, for a form without a field for it.
    * @param options.isForSession false when the password is only checked: the session limit does not apply.
-   * @param options.isSpent the form was answered before: this answer is counted as an attempt and refused.
+   * @param options.isSpent the form was answered before: the attempt is counted and refused.
    */
   return async (
     ctx: Context,
@@ -63,7 +67,7 @@ export function createLoginForm({ signIn, browserSessions, deviceCookies, events
       isForSession = true,
       isSpent = false,
     }: { username?: string; isForSession?: boolean; isSpent?: boolean } = {},
-  ): Promise<LoginAnswer> => {
+  ): Promise<LoginResult> => {
     const form = formOf(ctx)
     const typed = (username ?? form.get('username') ?? '').slice(0, MAX_USERNAME_CHARACTERS)
     const wantsRemembering = form.has('remember')
@@ -79,7 +83,7 @@ export function createLoginForm({ signIn, browserSessions, deviceCookies, events
         })
       : ({ outcome: 'invalid' } as const)
     const sub = subOf(result)
-    if ('refusal' in result) await recordLimit(ctx, result.refusal, { clientId, accountSub: sub })
+    if ('refusal' in result) await recordRefusal(ctx, result.refusal, { clientId, accountSub: sub })
     log[result.outcome === 'busy' ? 'warn' : 'info']({
       event: 'sign_in',
       request: ctx.state.requestId,
@@ -88,7 +92,7 @@ export function createLoginForm({ signIn, browserSessions, deviceCookies, events
       outcome: result.outcome,
       account: result.outcome === 'accepted' ? sub : undefined,
     })
-    // Never what was typed: people put their passwords into the wrong field.
+    // The entered name is not recorded: people enter passwords in the wrong field.
     const about = { clientId, accountSub: sub }
     const refused = { outcome: 'refused', username: typed, wantsRemembering } as const
     switch (result.outcome) {
@@ -120,7 +124,7 @@ export function createLoginForm({ signIn, browserSessions, deviceCookies, events
   }
 }
 
-/** Too many passwords are being checked: come back in a moment (RFC 9110 §15.6.4). */
+/** The password queue is full: 503 with `Retry-After` (RFC 9110 §15.6.4). */
 export function answerBusy(ctx: Context): void {
   ctx.status = 503
   ctx.set('Retry-After', String(randomInt(RETRY_AFTER_SECONDS.least, RETRY_AFTER_SECONDS.most + 1)))

@@ -12,11 +12,11 @@ type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserS
 
 export type RememberCookies = ReturnType<typeof createRememberCookies>
 
-/** The remember-me cookie: of its own, so that it can be revoked, and so that it is never taken for a session. */
+/** The remember-me cookie. Separate from the session cookie, so it can be revoked and never acts as a session. */
 export function createRememberCookies(issuer: string) {
   const cookie = createCookie(cookieNames(issuer).remember, { isSigned: true })
   const { read } = cookie
-  /** The remembered browser that a request says it comes from. */
+  /** The identifier in the cookie. The secret is not checked. */
   const idOf = (ctx: Context): string | undefined => rememberedIdIn(read(ctx))
   const set = (ctx: Context, { value, expiresAt }: RememberCookie): void => {
     cookie.set(ctx, value, { until: new Date(toEngineSeconds(expiresAt) * 1000) })
@@ -26,11 +26,11 @@ export function createRememberCookies(issuer: string) {
   }
 
   /**
-   * Does what a person who signs in wants of this browser; it is never remembered for two.
+   * Applies the choice of a person who signs in. A browser is remembered for one account at most.
    *
-   * @returns the remembered browser that it is from now on.
+   * @returns the identifier of the remembered browser from now on.
    */
-  async function answer(
+  async function rememberOrForget(
     ctx: Context,
     rememberMe: RememberMe,
     { account, wantsRemembering }: { account: Account; wantsRemembering: boolean },
@@ -47,14 +47,14 @@ export function createRememberCookies(issuer: string) {
     return undefined
   }
 
-  return { read, idOf, set, clear, answer }
+  return { read, idOf, set, clear, rememberOrForget }
 }
 
-/** Where a person may arrive whose session is gone; elsewhere programs call, or a form is half-way. */
+/** Pages that start a visit. Other paths are called by programs or continue a form. */
 const ENTRANCES = new Set<string>([ROUTES.authorization, ROUTES.code_verification, '/account'])
 
-/** Signs remembered browsers in again, and lets them go on where they were going. */
-export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: Needs): Middleware {
+/** Starts a session for a remembered browser and repeats the request. */
+export function signInRememberedBrowsers({ issuer, rememberMe, browserSessions, log }: Needs): Middleware {
   const cookies = createRememberCookies(issuer)
 
   return async (ctx, next) => {
@@ -65,7 +65,7 @@ export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: 
       return await next()
     }
     if (await browserSessions.find(ctx)) return await next()
-    // This cookie may be outdated too.
+    // The browser has newer cookies than this request, perhaps also a newer remember-me cookie.
     if (browserSessions.isOutdated()) return await next()
 
     const recognised = await rememberMe.recognise(value, originOf(ctx))
@@ -78,11 +78,11 @@ export function recogniseBrowsers({ issuer, rememberMe, browserSessions, log }: 
     const { account, authenticatedAt, cookie } = recognised
     log.info({ ...fields, outcome: 'recognised', account: account.sub })
     cookies.set(ctx, cookie)
-    // There is no room for another session: the login page says so to who signs in.
+    // The session limit is reached. The login page says so after the password.
     if (await browserSessions.isFull(ctx, account)) return await next()
     await browserSessions.start(ctx, account, { method: 'remembered', at: authenticatedAt })
     ctx.status = 303
-    // Not `ctx.url`: one that begins with two slashes would lead elsewhere.
+    // Not `ctx.url`: a URL that begins with two slashes would redirect to another host.
     ctx.redirect(`${ctx.path}${ctx.search}`)
   }
 }

@@ -7,20 +7,20 @@ import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import { DAY_SECONDS } from '../../time.ts'
 
-/** A login page left open over night still leads somewhere in the morning. */
+/** A login page that was left open overnight still works in the morning. */
 const RESTART_SECONDS = DAY_SECONDS
-/** Browsers keep about 4 KB; a request that is longer cannot be started again. */
+/** Browsers limit a cookie to about 4 KB; a longer request is not restarted. */
 const MAX_COOKIE_CHARACTERS = 3_800
 const PURPOSE = 'authorization request'
 
 type Interaction = NonNullable<KoaContextWithOIDC['oidc']['entities']['Interaction']>
 
 /**
- * Starts a request again when its page is over: left open too long, finished, sent twice, come back to.
- * The browser keeps the request, sealed, beside the interaction's cookie and longer than that, so it outlives restarts
- * and clean-up, and nobody else can start it.
+ * Restarts an authorization request whose page is no longer valid: expired, or already answered. The browser keeps the
+ * sealed request in a cookie that outlives the interaction, so it survives restarts and clean-up, and only this browser
+ * can restart it.
  *
- * Wraps whatever answers interactions and their resumption.
+ * Wraps the middleware that answers interactions and their resumption.
  */
 export function restartRequests({ issuer, vault }: { issuer: string; vault: Vault }): Middleware {
   const name = cookieNames(issuer).restart
@@ -47,7 +47,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
 
   function keepRequest(ctx: Context, { uid, params, returnTo }: Interaction): void {
     const resumePath = new URL(returnTo).pathname
-    // A device's approval starts with the code that the person types.
+    // A device authorization restarts with the form for the user code.
     const isDevice = resumePath.startsWith(`${ROUTES.code_verification}/`)
     const url = isDevice ? ROUTES.code_verification : authorizationUrl(params)
     const value = vault.seal(url, PURPOSE, [uid]).toString('base64url')
@@ -59,7 +59,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
   }
 
   function readRequest(ctx: Context): string | undefined {
-    // A sign-out page carries its request itself: it leads nowhere but back to that page.
+    // The sign-out form contains its request, which leads back to the same page only.
     if (ctx.path === `${ROUTES.end_session}/confirm`)
       return `${ROUTES.end_session}?${new URLSearchParams(formOf(ctx).get('request') ?? '')}`
     const value = createCookie(name, { isSigned: false }).read(ctx)
@@ -72,7 +72,7 @@ export function restartRequests({ issuer, vault }: { issuer: string; vault: Vaul
 function authorizationUrl(params: Record<string, unknown>): string {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(params)) {
-    // A pushed request is good once; what it held is here.
+    // A pushed request is single-use; its parameters are in `params`.
     if (value === undefined || name === 'request_uri') continue
     for (const item of [value].flat()) query.append(name, String(item))
   }

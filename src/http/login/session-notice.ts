@@ -6,8 +6,8 @@ import { DAY_SECONDS } from '../../time.ts'
 export type SessionNotices = ReturnType<typeof createSessionNotices>
 
 /**
- * Browsers drop the cookie of a session that expires. This one stays a day longer and says only that somebody was
- * signed in, so that they can be told why they are asked again.
+ * A cookie that outlives the session cookie by a day and says only that the browser was signed in, so that the login page
+ * can say that the session ended.
  */
 export function createSessionNotices({
   issuer,
@@ -19,22 +19,22 @@ export function createSessionNotices({
   const cookie = createCookie(cookieNames(issuer).notice, { isSigned: false })
   const wasSignedIn = (ctx: Context) => cookie.read(ctx) === '1'
 
-  function note(ctx: Context): void {
+  function set(ctx: Context): void {
     if (!wasSignedIn(ctx)) cookie.set(ctx, '1', { seconds: sessionAbsoluteSeconds + DAY_SECONDS })
   }
 
-  /** People who sign out know that it ended. */
-  function forget(ctx: Context): void {
+  /** For sign-out: the person knows that the session ended. */
+  function clear(ctx: Context): void {
     if (wasSignedIn(ctx)) cookie.clear(ctx)
   }
 
-  /** Notes who signs in and out through the engine. */
-  const watch: Middleware = async (ctx, next) => {
+  /** Sets the cookie when the engine signs a browser in, and clears it when it signs the browser out. */
+  const follow: Middleware = async (ctx, next) => {
     await next()
     const { oidc } = ctx as unknown as Partial<KoaContextWithOIDC>
-    if (oidc?.route === 'end_session_confirm' && oidc.params?.logout) forget(ctx)
-    else if (oidc?.route === 'resume' && oidc.session?.accountId) note(ctx)
+    if (oidc?.route === 'end_session_confirm' && oidc.params?.logout) clear(ctx)
+    else if (oidc?.route === 'resume' && oidc.session?.accountId) set(ctx)
   }
 
-  return { wasSignedIn, note, forget, watch }
+  return { wasSignedIn, set, clear, follow }
 }

@@ -3,7 +3,7 @@ import type { Offers } from '../../config/config.ts'
 
 const INTERACTION = /^[\w-]{20,64}$/
 
-/** The sign-in that somebody was in the middle of. Only its identifier: it leads to our own page, or nowhere. */
+/** The unfinished sign-in of a request's query. An identifier only, so it cannot redirect to another site. */
 export function interactionOf(ctx: Context): string | undefined {
   const { interaction } = ctx.query
   return typeof interaction === 'string' && INTERACTION.test(interaction) ? interaction : undefined
@@ -12,12 +12,12 @@ export function interactionOf(ctx: Context): string | undefined {
 export const signInPath = (interaction: string | undefined): string =>
   interaction === undefined ? '/account/sign-in' : `/interaction/${interaction}`
 
-/** A page of ours, for somebody in the middle of a sign-in. */
+/** One of our paths, with the unfinished sign-in to return to. */
 export const withInteraction = (path: string, interaction: string | undefined): string =>
   interaction === undefined ? path : `${path}?interaction=${interaction}`
 
-/** What the login page offers to who cannot sign in. */
-export function offersAt(
+/** Links of the login page to password reset and registration, where offered. */
+export function selfServiceLinks(
   offers: Offers,
   interaction: string | undefined,
 ): { reset: string | undefined; register: string | undefined } {

@@ -31,7 +31,7 @@ function corrected(cookie: string): string {
  * answer; an answer to a request that overlapped a change of identifier would replace the new identifier and sign the
  * browser out.
  */
-export function keepNewerSessions({ issuer }: { issuer: string }): Middleware {
+export function keepNewerSessionCookie({ issuer }: { issuer: string }): Middleware {
   const { session } = cookieNames(issuer)
 
   return async (ctx, next) => {

@@ -7,11 +7,11 @@ import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-ra
 import type { AccountStore } from '../../store/account/account.ts'
 import { currentRequest } from '../engine/request-context.ts'
 
-/** Too many codes that do not exist. The device page says how long to wait. */
+/** A limit of unknown user codes was reached. The device page shows the wait. */
 export class TooManyUserCodesError extends errors.CustomOIDCProviderError {
   readonly retryAfterSeconds: number
   constructor(retryAfterSeconds: number) {
-    super('slow_down', 'too many user codes that do not exist')
+    super('slow_down', 'too many unknown user codes')
     this.retryAfterSeconds = retryAfterSeconds
     this.status = 429
     this.statusCode = 429
@@ -42,7 +42,7 @@ export function createUserCodeRateLimit({ rateLimiter, accounts, findDevices, ev
     /**
      * Counts a code that is about to be looked up.
      *
-     * @returns what takes that back when it was no guess.
+     * @returns a function that gives the attempt back when the code exists.
      * @throws {TooManyUserCodesError}
      */
     async count(): Promise<() => Promise<void>> {
@@ -58,7 +58,7 @@ export function createUserCodeRateLimit({ rateLimiter, accounts, findDevices, ev
     },
   }
 
-  /** The account that is signed in, or that the device cookie names. */
+  /** The signed-in account, or the account of the device cookie. */
   async function findKnownPerson(): Promise<string | undefined> {
     const { ctx } = Provider
     if (!ctx || ctx.oidc.session?.accountId !== undefined) return ctx?.oidc.session?.accountId
