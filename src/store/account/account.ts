@@ -4,10 +4,10 @@ import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
 import type { AccountTable } from '../../db/schema.ts'
-import { insertMail, type NewMail } from '../outbox/mail.ts'
 import type { RevocationCause, Revocations, RevokedCount } from '../revocation/revocation.ts'
+import { type PasswordChange, replacePassword } from './password-change.ts'
 
-/** A person, as the rest of the house sees one: no password, no look-up keys. */
+/** The account of a person, without its password hash. */
 export type Account = Readonly<{
   sub: string
   username: string
@@ -98,7 +98,7 @@ export function createAccountStore(database: Database, { events, revocations }: 
         .execute((transaction) => replacePassword(transaction, revocations, { sub, passwordHash, ...change }))
     },
 
-    /** Replaces a hash made with outdated parameters by a new one of the same password, unless it changed meanwhile. */
+    /** Replaces a hash with outdated parameters by a new one of the same password, unless the password changed meanwhile. */
     async upgradePasswordHash(sub: string, from: string, to: string): Promise<void> {
       await database
         .updateTable('account')
@@ -109,9 +109,9 @@ export function createAccountStore(database: Database, { events, revocations }: 
     },
 
     /**
-     * Disabling ends every session and grant in the same transaction.
+     * Enables or disables an account. Disabling revokes every session and grant in the same transaction.
      *
-     * @returns false when nobody has this sub.
+     * @returns false when there is no such account.
      */
     async setStatus(sub: string, status: Account['status'], event: NewEvent): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
@@ -131,7 +131,7 @@ export function createAccountStore(database: Database, { events, revocations }: 
       })
     },
 
-    /** Ends every session, remembered browser and grant, and with the grants every token; and tells the apps. */
+    /** Revokes every session, remembered browser and grant of an account, and notifies its apps. */
     async signOut(sub: string, cause: RevocationCause): Promise<RevokedCount> {
       return await database.transaction().execute(async (transaction) => {
         const { revoked } = await revocations.revokeAccount(transaction, { accountSub: sub, cause })
@@ -139,7 +139,7 @@ export function createAccountStore(database: Database, { events, revocations }: 
       })
     },
 
-    /** Sessions, grants and tokens go with the row. @returns false when nobody has this sub. */
+    /** Deletes an account with its sessions, grants and tokens. @returns false when there is no such account. */
     async delete(sub: string, event: NewEvent): Promise<boolean> {
       return await database.transaction().execute(async (transaction) => {
         const cause = { reason: 'account_deleted', by: 'operator' } as const
@@ -155,49 +155,7 @@ export function createAccountStore(database: Database, { events, revocations }: 
   }
 }
 
-export type PasswordChange = Readonly<{
-  cause: RevocationCause
-  event?: NewEvent
-  /** The session in which the person does it themselves; it goes on. */
-  exceptSessionUid?: string
-  /** What tells them. */
-  mail?: readonly NewMail[]
-  /** The access epoch under which the person requested it; undefined for an operator. */
-  accessEpoch?: number
-}>
-
-/** @see {@link createAccountStore} `setPassword`, here as part of a transaction. */
-export async function replacePassword(
-  transaction: Database,
-  revocations: Revocations,
-  {
-    sub,
-    passwordHash,
-    cause,
-    event,
-    exceptSessionUid,
-    mail = [],
-    accessEpoch,
-  }: PasswordChange & { sub: string; passwordHash: string },
-): Promise<number | undefined> {
-  let update = transaction
-    .updateTable('account')
-    .set({ password_hash: passwordHash, updated_at: sql<Date>`now()` })
-    .where('sub', '=', sub)
-  if (accessEpoch !== undefined) update = update.where('access_epoch', '=', accessEpoch)
-  const { numUpdatedRows } = await update.executeTakeFirst()
-  if (numUpdatedRows === 0n) return undefined
-  const { accessEpoch: raised } = await revocations.revokeAccount(transaction, {
-    accountSub: sub,
-    cause,
-    event,
-    exceptSessionUid,
-  })
-  await insertMail(transaction, mail)
-  return raised
-}
-
-/** Rejects with a unique violation when the username or address belongs to somebody else, in any spelling. */
+/** Rejects with a unique violation when another account has the username or e-mail address, in any spelling. */
 export async function insertAccount(
   transaction: Database,
   { sub, username, email, emailVerified, profile, passwordHash }: NewAccount,
@@ -217,7 +175,7 @@ export async function insertAccount(
     .execute()
 }
 
-/** Whether {@link insertAccount}, or a change of an address, failed because the name or address is taken. */
+/** Whether {@link insertAccount}, or a change of an e-mail address, failed because the name or address is taken. */
 export function isNameTaken(error: unknown): boolean {
   return isUniqueViolation(error, 'account_username_key_key', 'account_email_key_key')
 }
@@ -230,7 +188,7 @@ export function loginKey(login: string): string {
   return login.normalize('NFKC').toLowerCase().normalize('NFKC')
 }
 
-/** What {@link toAccount} reads, for statements that bring an account along. */
+/** The columns that {@link toAccount} reads, for statements that join an account. */
 export type AccountRow = Pick<
   Selectable<AccountTable>,
   | 'sub'

@@ -8,13 +8,13 @@ import type { MailLinkTable } from '../../db/schema.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
 import type { Account } from './account.ts'
 
-/** What a link in a mail is for. */
+/** The purpose of a mailed link. */
 export type LinkPurpose = MailLinkTable['purpose']
 
-/** A link to be mailed; only the mail holds its secret. */
+/** A link to be mailed. Only the mail holds its secret. */
 export type NewMailLink = Readonly<{
   purpose: LinkPurpose
-  /** Whom it is for; of each purpose they have one link, the newest. */
+  /** The recipient, who has one link of each purpose: the newest. */
   subject: Uint8Array
   secretHash: Uint8Array
   /** The account that the link is for, with its access epoch; undefined when there is none. */
@@ -27,7 +27,7 @@ export type NewMailLink = Readonly<{
 /** An account with the access epoch of a request: raising it voids the request. */
 export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
 
-/** A link that works. */
+/** A usable link. */
 export type MailLink = Readonly<{
   purpose: LinkPurpose
   account: AccountAtEpoch | undefined
@@ -38,7 +38,7 @@ export type MailLinkStore = ReturnType<typeof createMailLinkStore>
 
 export function createMailLinkStore(database: Database, { events }: { events: EventStore }) {
   return {
-    /** Makes a link, replaces the one before, and has it mailed. The statements are the same whoever it is for. */
+    /** Stores a link, which replaces the previous one, with its mail. The statements are the same for every recipient. */
     async insert(
       link: NewMailLink,
       { mail, event }: { mail: readonly NewMail[]; event: NewEvent },
@@ -63,7 +63,7 @@ export function createMailLinkStore(database: Database, { events }: { events: Ev
       })
     },
 
-    /** The link with this secret, while it works: not used, replaced, or too old, and its person not locked out. */
+    /** Finds a usable link by the hash of its secret: not used, replaced or expired, of an active account. */
     async find(secretHash: Uint8Array): Promise<MailLink | undefined> {
       const [row] = await findLink(database, [secretHash])
       return row && toLink(row)
@@ -73,7 +73,7 @@ export function createMailLinkStore(database: Database, { events }: { events: Ev
   }
 }
 
-/** Uses a link up, in the transaction of what it was for. Of any number of concurrent calls exactly one gets it. */
+/** Consumes a link in the transaction of its change. Of any number of concurrent calls exactly one gets it. */
 export async function consumeLink(
   transaction: Database,
   secretHash: Uint8Array,
@@ -82,8 +82,8 @@ export async function consumeLink(
   return row && toLink(row)
 }
 
-/** Ends every link of a person, in the transaction of what made them out of date. */
-export async function endLinksOf(transaction: Database, accountSub: string): Promise<void> {
+/** Deletes every link of an account, in the transaction of the change that outdates them. */
+export async function revokeLinksOf(transaction: Database, accountSub: string): Promise<void> {
   await transaction.deleteFrom('mail_link').where('account_sub', '=', accountSub).execute()
 }
 
@@ -94,7 +94,7 @@ function toLink({ sub, accessEpoch, ...row }: LinkRow): MailLink {
 }
 
 // A revocation of the whole account voids open links: an attacker may have requested them.
-const WORKS = `link.secret_hash = $1 and link.expires_at > now() and (link.account_sub is null or exists (
+const IS_USABLE = `link.secret_hash = $1 and link.expires_at > now() and (link.account_sub is null or exists (
       select from account where account.sub = link.account_sub and account.status = 'active'
         and account.access_epoch = link.access_epoch
     ))`
@@ -102,10 +102,10 @@ const COLUMNS = `link.purpose, link.account_sub as sub, link.access_epoch as "ac
 
 const findLink = prepareStatement<LinkRow>(
   'mail_link_find',
-  `select ${COLUMNS} from mail_link as link where ${WORKS}`,
+  `select ${COLUMNS} from mail_link as link where ${IS_USABLE}`,
 )
 
 const deleteLink = prepareStatement<LinkRow>(
   'mail_link_delete',
-  `delete from mail_link as link where ${WORKS} returning ${COLUMNS}`,
+  `delete from mail_link as link where ${IS_USABLE} returning ${COLUMNS}`,
 )

@@ -5,10 +5,11 @@ import type { Database } from '../../db/connections.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
 import type { RevocationCause, Revocations } from '../revocation/revocation.ts'
 import { lockUnderEpoch } from './access-epoch.ts'
-import { insertAccount, isNameTaken, loginKey, type NewAccount, replacePassword } from './account.ts'
-import { consumeLink, endLinksOf } from './mail-link.ts'
+import { insertAccount, isNameTaken, loginKey, type NewAccount } from './account.ts'
+import { consumeLink, revokeLinksOf } from './mail-link.ts'
+import { replacePassword } from './password-change.ts'
 
-/** What uses a link up: `over` when it was used, replaced or out of date, `taken` when what it asks for belongs to another. */
+/** The outcome of using a link: `over` when it was used, replaced or outdated, `taken` when another account has the name. */
 export type LinkUse = 'done' | 'over' | 'taken'
 
 type Use = Readonly<{ secretHash: Uint8Array; event: NewEvent }>
@@ -22,12 +23,12 @@ type ResetPassword = Readonly<{
 
 export type SelfServiceStore = ReturnType<typeof createSelfServiceStore>
 
-/** What people do by a mailed link: the link is used up with it, both or neither. */
+/** Changes that people make with a mailed link. Each consumes the link in its transaction. */
 export function createSelfServiceStore(
   database: Database,
   { events, revocations }: { events: EventStore; revocations: Revocations },
 ) {
-  /** Uses a link up for what is done with it; a name that is taken leaves it good. */
+  /** Consumes a link for a change. When the name is taken, the link stays usable. */
   async function use(
     { secretHash, event }: Use,
     work: (transaction: Database) => Promise<LinkUse>,
@@ -38,12 +39,12 @@ export function createSelfServiceStore(
         if (!link) return 'over'
         if (link.account && !(await lockUnderEpoch(transaction, link.account))) return 'over'
         const outcome = await work(transaction)
-        if (outcome !== 'done') throw new UndoneError(outcome)
+        if (outcome !== 'done') throw new RollbackError(outcome)
         await events.record([event], transaction)
         return outcome
       })
     } catch (error) {
-      if (error instanceof UndoneError) return error.outcome
+      if (error instanceof RollbackError) return error.outcome
       throw error
     }
   }
@@ -51,13 +52,13 @@ export function createSelfServiceStore(
   return {
     register: (link: Use, account: NewAccount): Promise<LinkUse> =>
       use(link, async (transaction) => {
-        // Somebody got the address meanwhile: no other name helps. One that is somebody's username is theirs, too.
+        // Another account has the address by now, perhaps as its username: no other username helps.
         if (await isLogin(transaction, account.email)) return 'over'
-        await insertAccount(transaction, account).catch(refuseTaken)
+        await insertAccount(transaction, account).catch(rollbackWhenTaken)
         return 'done'
       }),
 
-    /** Ends every session, remembered browser and grant: who knew the old password is out. */
+    /** Sets a new password and revokes every session, remembered browser and grant. */
     async resetPassword(
       link: Use,
       { sub, passwordHash, cause, mail }: ResetPassword,
@@ -70,7 +71,7 @@ export function createSelfServiceStore(
       return { use: outcome, accessEpoch }
     },
 
-    /** The address that the link went to, while it is still the person's. */
+    /** Verifies the address that the link was mailed to, while the account still has it. */
     verifyEmail: (link: Use, { sub, email }: { sub: string; email: string }): Promise<LinkUse> =>
       use(link, async (transaction) => {
         const { numUpdatedRows } = await transaction
@@ -82,7 +83,7 @@ export function createSelfServiceStore(
         return numUpdatedRows > 0n ? 'done' : 'over'
       }),
 
-    /** Whose username is their address gets the new one as username, too: one login never means two people. */
+    /** Changes the address, and the username if that is the old address: one login never means two accounts. */
     changeEmail: (
       link: Use,
       { sub, email, mail }: { sub: string; email: string; mail: readonly NewMail[] },
@@ -103,17 +104,17 @@ export function createSelfServiceStore(
           })
           .where('sub', '=', sub)
           .executeTakeFirst()
-          .catch(refuseTaken)
+          .catch(rollbackWhenTaken)
         if (numUpdatedRows === 0n) return 'over'
-        await endLinksOf(transaction, sub)
+        await revokeLinksOf(transaction, sub)
         await insertMail(transaction, mail)
         return 'done'
       }),
   }
 }
 
-/** Undoes the transaction. */
-class UndoneError extends Error {
+/** Rolls the transaction back with an outcome. */
+class RollbackError extends Error {
   readonly outcome: LinkUse
   constructor(outcome: LinkUse) {
     super(outcome)
@@ -121,9 +122,9 @@ class UndoneError extends Error {
   }
 }
 
-/** The name or the address was taken since it was checked. */
-function refuseTaken(error: unknown): never {
-  throw isNameTaken(error) ? new UndoneError('taken') : error
+/** Another account took the name or address since it was checked. */
+function rollbackWhenTaken(error: unknown): never {
+  throw isNameTaken(error) ? new RollbackError('taken') : error
 }
 
 async function isLogin(transaction: Database, email: string | undefined, except?: string): Promise<boolean> {
