@@ -21,7 +21,7 @@ export type Client = Readonly<{
 }>
 
 /** SQL: whether the client in `client` is a device (RFC 8628), whose tokens outlive the session that approved it. */
-export const IS_DEVICE_CLIENT = `client.metadata -> 'grant_types' ? '${DEVICE_GRANT_TYPE}'`
+export const IS_DEVICE_CLIENT = `coalesce(client.metadata -> 'grant_types' ? '${DEVICE_GRANT_TYPE}', false)`
 
 /** Only operators register and change clients. */
 const BY_OPERATOR = { by: 'operator' }
