@@ -43,7 +43,7 @@ afterAll(async () => {
 })
 
 describe('the first start', () => {
-  test('tells what to do, and the line for a token works as printed', async () => {
+  test('prints instructions, and its command for a token works as printed', async () => {
     const issuer = `http://localhost:${environment.PORT}`
     expect(server.stdout()).toContain(`${issuer}/.well-known/openid-configuration`)
     const [, secret = ''] = /demo-service +(\S+)/.exec(server.stdout()) ?? []
@@ -55,7 +55,7 @@ describe('the first start', () => {
     })
   })
 
-  test('leaves no secret on the disk that it printed or that opens the database', async () => {
+  test('leaves no printed secret and no private key in the database files', async () => {
     const [, password = ''] = /password +(\S+)/.exec(server.stdout()) ?? []
     const [, secret = ''] = /demo-service +(\S+)/.exec(server.stdout()) ?? []
     expect(password.length).toBeGreaterThan(40)
@@ -79,7 +79,7 @@ describe('the first start', () => {
 })
 
 describe('the command line beside a running server', () => {
-  test('makes a client that works at once', async () => {
+  test('creates a client that works at once', async () => {
     const created = await sallyportProcess([
       'clients',
       'create',
@@ -137,7 +137,7 @@ describe('the command line beside a running server', () => {
     }
   })
 
-  test('keeps a person through create, list, show, password, disable, enable, sign-out, delete', async () => {
+  test('creates, lists, shows, changes, disables, enables, signs out and deletes a person', async () => {
     const words = [
       'users',
       'create',
@@ -196,7 +196,7 @@ describe('the command line beside a running server', () => {
     expect(await sallyport(set, 'correct horse\tbattery')).toMatchObject(control)
   })
 
-  test('registers and forgets an API, lists keys, cleans up, and is well', async () => {
+  test('registers and deletes an API, lists keys, runs the cleanup, and reports health', async () => {
     const created = await sallyport([
       'resources',
       'create',
@@ -236,7 +236,7 @@ describe('the command line beside a running server', () => {
     expect(await sallyport(['healthcheck'])).toMatchObject({ code: 0, stdout: 'ready\n' })
   })
 
-  test('lists what happened, and says what it does not understand', async () => {
+  test('lists audit events, and names arguments that it does not understand', async () => {
     const listed = JSON.parse(
       (await sallyport(['events', 'list', '--type', 'client.created', '--json'])).stdout,
     )
@@ -270,7 +270,7 @@ describe('the command line beside a running server', () => {
     ).toEqual([nobody, nobody])
   })
 
-  test('follows what happens until Ctrl-C, or until nobody reads any more', async () => {
+  test('follows audit events until Ctrl-C, or until its output is closed', async () => {
     const following = start(['events', 'follow', '--type', 'account.created', '--since', '1h', '--json'])
     await following.prints('"username":"demo"')
     await sallyport(['users', 'create', '--username', 'followed'])
@@ -289,7 +289,7 @@ describe('the command line beside a running server', () => {
     expect(left.stderr()).toBe('')
   })
 
-  test('two commands at once both work', async () => {
+  test('runs concurrent commands', async () => {
     const results = await Promise.all(
       [1, 2, 3].map((n) => sallyportProcess(['users', 'create', '--username', `person${n}`, '--json'])),
     )
@@ -302,7 +302,7 @@ describe('the command line beside a running server', () => {
     ['a missing option', ['resources', 'create', '--identifier', 'https://x.test']],
     ['a destructive command with nobody to ask', ['users', 'delete', 'demo']],
     ['an unknown client type', ['clients', 'create', '--type', 'desktop', '--name', 'X']],
-  ])('%s is wrong usage: exit code 2, nothing on stdout', async (_what, words) => {
+  ])('rejects %s with exit code 2 and nothing on stdout', async (_what, words) => {
     const { code, stdout, stderr } = await sallyportProcess(words)
     expect(code).toBe(2)
     expect(stdout).toBe('')
@@ -326,14 +326,14 @@ describe('the command line beside a running server', () => {
       ['clients', 'create', '--type', 'service', '--name', 'X', '--resource', 'https://nowhere.test'],
       'there is no resource',
     ],
-  ])('%s fails: exit code 1 and the reason', async (_what, words, reason) => {
+  ])('rejects %s with exit code 1 and the reason', async (_what, words, reason) => {
     const { code, stdout, stderr } = await sallyportProcess(words, 'short')
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toContain(reason)
     expect(stderr).not.toMatch(/\n +at /)
   })
 
-  test('every command has help', async () => {
+  test('prints help for every command', async () => {
     const { stdout } = await sallyport(['--help'])
     const commands = [...stdout.matchAll(/^ {2}([a-z]+)/gm)]
       .map(([, name = '']) => name)
@@ -357,14 +357,14 @@ describe('the command line beside a running server', () => {
 })
 
 describe('the process', () => {
-  test('a second server on the same folder refuses to start', async () => {
+  test('refuses to start beside another server on the same folder', async () => {
     expect(await sallyportProcess(['serve'])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('Another Sallyport process is using'),
     })
   })
 
-  test('exits with 0 on Ctrl-C, and starts again quickly without printing secrets', async () => {
+  test('exits with 0 on Ctrl-C, and restarts quickly without printing secrets', async () => {
     server.child.kill('SIGINT')
     expect(await server.exit).toBe(0)
     const startedAt = performance.now()
@@ -375,7 +375,7 @@ describe('the process', () => {
     expect(server.stdout()).not.toContain('password')
   })
 
-  test('who follows waits while no server runs, keeps none from starting, and misses nothing', async () => {
+  test('of events follow waits while no server runs, lets one start, and misses no event', async () => {
     const following = start(['events', 'follow', '--type', 'account.created', '--since', '1h'])
     await following.prints('demo')
     server.child.kill('SIGINT')
@@ -390,7 +390,7 @@ describe('the process', () => {
     expect(await following.exit).toBe(0)
   })
 
-  test('after kill -9 it starts again, with everything that was acknowledged', async () => {
+  test('starts again after SIGKILL with all acknowledged data', async () => {
     await sallyportProcess(['users', 'create', '--username', 'survivor'])
     server.child.kill('SIGKILL')
     await server.exit
@@ -399,7 +399,7 @@ describe('the process', () => {
     await server.prints('Sallyport is ready')
   })
 
-  test('another master key is a clear refusal to start', async () => {
+  test('refuses to start with another master key, and says so', async () => {
     server.child.kill('SIGINT')
     await server.exit
     const { code, stderr } = await sallyportProcess(['serve'], '', {
@@ -410,7 +410,7 @@ describe('the process', () => {
     expect(stderr).not.toMatch(/\n +at /)
   })
 
-  test('a lost key is a clear refusal to start, and no other is made in its place', async () => {
+  test('refuses to start without its key, and creates no other', async () => {
     await rm(join(folder, 'data', 'encryption.key'))
     const { code, stderr } = await sallyportProcess(['users', 'list'])
     expect({ code, stderr }).toMatchObject({
@@ -420,7 +420,7 @@ describe('the process', () => {
     expect(await readdir(join(folder, 'data'))).not.toContain('encryption.key')
   })
 
-  test('faults of the configuration are told together', async () => {
+  test('reports all errors of the configuration together', async () => {
     const { code, stderr } = await sallyportProcess(['serve'], '', {
       ISUER: 'x',
       PORT: 'abc',
@@ -431,7 +431,7 @@ describe('the process', () => {
       expect(stderr).toContain(name)
   })
 
-  test('SIGTERM while it starts ends it too', async () => {
+  test('ends on SIGTERM during its start', async () => {
     const starting = start(['serve'], {
       ...second,
       PORT: String(await freePort()),
@@ -442,7 +442,7 @@ describe('the process', () => {
     expect(await starting.exit).toBe(0)
   })
 
-  test('--no-demo leaves an empty database empty', async () => {
+  test('creates no data with --no-demo', async () => {
     const running = start(['serve', '--no-demo'], second)
     await running.prints('Sallyport is ready')
     expect(JSON.parse((await sallyport(['users', 'list', '--json'], '', second)).stdout)).toEqual([])
@@ -450,7 +450,7 @@ describe('the process', () => {
     await running.exit
   })
 
-  test('a port that is taken costs the first start nothing: the next one shows the secrets', async () => {
+  test('prints the secrets at the next start when a port was in use at the first', async () => {
     const taken = createServer()
     await new Promise<void>((done) => taken.listen(Number(environment.PORT), '127.0.0.1', done))
     expect(await sallyportProcess(['serve'], '', second)).toMatchObject({
@@ -466,14 +466,14 @@ describe('the process', () => {
     await running.exit
   })
 
-  test('commands at once without a server take turns', async () => {
+  test('of each concurrent command waits for the database without a server', async () => {
     const results = await Promise.all([1, 2, 3, 4].map(() => sallyportProcess(['users', 'list'], '', second)))
     expect(results.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
       Array(4).fill({ code: 0, stderr: '' }),
     )
   })
 
-  test('without a server, commands do the same work', async () => {
+  test('of a command does the same work without a server', async () => {
     const words = [
       'clients',
       'create',

@@ -85,7 +85,7 @@ describe('a client secret', () => {
     },
   )
 
-  test('when wrong is 401 invalid_client, the same as an unknown client, and names Basic when that was used (RFC 6749 §5.2)', async () => {
+  test('that is wrong returns 401 invalid_client like an unknown client, and a Basic challenge when Basic was used (RFC 6749 §5.2)', async () => {
     const wrong = await token(GRANT, { as: { ...service, client_secret: 'wrong' } })
     const unknown = await token(GRANT, { as: { client_id: 'nobody', client_secret: 'wrong' } })
     for (const answer of [wrong, unknown]) {
@@ -134,11 +134,11 @@ describe('a client secret', () => {
     expectRefused(await request(), { status: 400, error: 'invalid_request' })
   })
 
-  test('missing without even a client_id is 401 invalid_client: no client authentication included (RFC 6749 §5.2)', async () => {
+  test('that is missing, like the client_id, returns 401 invalid_client (RFC 6749 §5.2)', async () => {
     expectRefused(await token(GRANT))
   })
 
-  test('survives its rotation as long as asked, and not longer (RFC 6749 §2.3.1)', async () => {
+  test('is accepted after its rotation for the given overlap, and no longer (RFC 6749 §2.3.1)', async () => {
     const old = await server.admin.clients.create({ type: 'service', client_name: 'Rotating' })
     const renewed = await server.admin.clients.rotateSecret({ client_id: old.client_id, overlap_seconds: 2 })
     expect(renewed.client_secret).not.toBe(old.client_secret)
@@ -165,7 +165,7 @@ describe('a client secret', () => {
     }
   })
 
-  test('of a disabled client is refused at the next request, and works again when enabled (RFC 6749 §5.2)', async () => {
+  test('of a disabled client is rejected at the next request, and accepted when it is enabled again (RFC 6749 §5.2)', async () => {
     const { clients } = server.admin
     const document = await clients.create({ type: 'service', client_name: 'On And Off' })
     expect((await token(GRANT, { as: document })).status).toBe(200)
@@ -177,7 +177,7 @@ describe('a client secret', () => {
 })
 
 describe('private_key_jwt', () => {
-  test('is accepted from openid-client, which names the issuer as audience (RFC 7523 §3)', async () => {
+  test('is accepted from openid-client with the issuer as audience (RFC 7523 §3)', async () => {
     const config = await client.discovery(
       new URL(server.issuer),
       signer.client_id,
@@ -200,7 +200,7 @@ describe('private_key_jwt', () => {
     ['no jti', { jti: undefined }],
     ['an hour to live', { exp: epoch(3600) }],
     ['an expiry beyond all calendars', { exp: 1e15 }],
-  ])('with %s is 401 invalid_client (RFC 7523 §3)', async ([, claims]) => {
+  ])('with %s returns 401 invalid_client (RFC 7523 §3)', async ([, claims]) => {
     const sub = claims.sub === 'SERVICE' ? { sub: service.client_id } : {}
     expectRefused(await assert(await sign({ ...claims, ...sub })))
   })
@@ -223,7 +223,7 @@ describe('private_key_jwt', () => {
     }
   })
 
-  test('with alg none, HS256 keyed with the public key, or another key is 401 invalid_client (RFC 8725 §3.1)', async () => {
+  test('with alg none, HS256 keyed with the public key, or another key returns 401 invalid_client (RFC 8725 §3.1)', async () => {
     const unsigned = new UnsecuredJWT(claimsOf()).encode()
     const pem = new TextEncoder().encode(await exportSPKI(rsa.publicKey))
     const confused = await new SignJWT(claimsOf()).setProtectedHeader({ alg: 'HS256' }).sign(pem)
@@ -232,7 +232,7 @@ describe('private_key_jwt', () => {
     for (const assertion of [unsigned, confused, forged]) expectRefused(await assert(assertion))
   })
 
-  test('is spent by its first use: in a row, twenty at once, and on another instance (RFC 7523 §3)', async () => {
+  test('is accepted once: in sequence, of twenty at once, and on another instance (RFC 7523 §3)', async () => {
     const once = await sign(await other())
     expect((await assert(once)).status).toBe(200)
     expectRefused(await assert(once))
@@ -295,7 +295,7 @@ describe('keys by jwks_uri', () => {
       jwks_uri,
     })
 
-  test('are fetched from a network that the operator allowed, and kept (RFC 7591 §2)', async () => {
+  test('are fetched from a network that the operator allowed, and cached (RFC 7591 §2)', async () => {
     const { client_id } = await register(jwksUri)
     const before = fetches
     for (let times = 0; times < 3; times++)
@@ -316,7 +316,7 @@ describe('keys by jwks_uri', () => {
     expect(fetches - before).toBe(1)
   })
 
-  test('are asked for once a minute, however many signatures fit none of them (CWE-770)', async () => {
+  test('are fetched at most once a minute, however many signatures match none (CWE-770)', async () => {
     const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
     const stranger = await generateKeyPair('RS256')
     const storm = async (count: number) => {
@@ -352,7 +352,7 @@ describe('keys by jwks_uri', () => {
     expect(fetches - before).toBe(1)
   })
 
-  test('are over an hour after they are gone there, whatever was said of caching (RFC 9111 §5.2)', async () => {
+  test('stop working an hour after their removal, whatever the cache headers say (RFC 9111 §5.2)', async () => {
     const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
     const headers = { 'cache-control': 'max-age=999999999', expires: new Date(4e12).toUTCString() }
     served = [200, headers, keys]
@@ -366,7 +366,7 @@ describe('keys by jwks_uri', () => {
     })
   })
 
-  test('that are new there are used within a minute, whatever was said of caching', async () => {
+  test('that are new are used within a minute, whatever the cache headers say', async () => {
     const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
     const headers = { 'cache-control': 'max-age=999999999' }
     served = [200, headers, keys]
@@ -377,7 +377,7 @@ describe('keys by jwks_uri', () => {
     await later(61, async () => expect((await assert(await sign(claims, renewed))).status).toBe(200))
   })
 
-  test('name nothing else to be fetched: sector, request objects, metadata (OIDC Registration §5)', async () => {
+  test('are the only URL that is fetched: no sector, request object or metadata (OIDC Registration §5)', async () => {
     for (const name of ['sector_identifier_uri', 'request_uris', 'policy_uri', 'logo_uri'])
       for (const uri of ['file:///etc/passwd', 'data:text/html,x', 'javascript:alert(1)'])
         await expect(

@@ -60,7 +60,7 @@ function expectError(answer: Answer, error: string, status = 400): void {
 
 describe('client credentials', () => {
   test.for(Object.entries(SIGNED))(
-    'for an %s resource give a JWT as RFC 9068 §2 describes it',
+    'return a JWT for an %s resource (RFC 9068 §2)',
     async ([alg, resource]) => {
       const requestedAt = Math.floor(Date.now() / 1000)
       const tokens = await client.clientCredentialsGrant(app.config, { resource, scope: 'tides:read' })
@@ -88,14 +88,14 @@ describe('client credentials', () => {
     },
   )
 
-  test('give JWTs of different jti, and none with a scope claim when none was asked for (RFC 9068 §2.2)', async () => {
+  test('return JWTs with unique jti, and without a scope claim when no scope was requested (RFC 9068 §2.2)', async () => {
     const answers = await Promise.all([1, 2, 3].map(() => token({ resource: SIGNED.ES256 })))
     const payloads = answers.map(({ body }) => decodeJwt(String(body.access_token)))
     expect(new Set(payloads.map(({ jti }) => jti)).size).toBe(3)
     for (const payload of payloads) expect(payload).not.toHaveProperty('scope')
   })
 
-  test('without a resource give an opaque token for ten minutes (RFC 6749 §4.4.3)', async () => {
+  test('return an opaque token for ten minutes without a resource (RFC 6749 §4.4.3)', async () => {
     const { status, headers, body } = await token()
     expect(status).toBe(200)
     expect(body).toEqual({
@@ -108,7 +108,7 @@ describe('client credentials', () => {
     expect(headers.get('content-type')).toMatch(/^application\/json/)
   })
 
-  test('for an opaque resource give an opaque token for as long as the resource says (RFC 8707 §2)', async () => {
+  test('return an opaque token with the resource's lifetime for an opaque resource (RFC 8707 §2)', async () => {
     const { status, body } = await token({ resource: OPAQUE, scope: 'berths:read' })
     expect(status).toBe(200)
     expect(body).toEqual({
@@ -125,7 +125,7 @@ describe('client credentials', () => {
     expect(introspected.body).toMatchObject({ active: true, aud: OPAQUE, scope: 'berths:read' })
   })
 
-  test('give no more scope than asked for, and say so when it is less (RFC 6749 §3.3, §5.1)', async () => {
+  test('grant no more scopes than requested, and return the scope when it is less (RFC 6749 §3.3, §5.1)', async () => {
     const { body } = await token({ resource: SIGNED.ES256, scope: 'tides:read' })
     expect(body.scope).toBe('tides:read')
     const both = await token({ resource: SIGNED.ES256, scope: 'tides:write tides:read' })
@@ -148,7 +148,7 @@ describe('client credentials', () => {
     'tides:read"',
     'a\\b',
     'TIDES:READ',
-  ])('asked for scope %s outside the allow-list are invalid_scope (RFC 6749 §5.2)', async (scope) => {
+  ])('return invalid_scope for scope %s outside the allow-list (RFC 6749 §5.2)', async (scope) => {
     expectError(await token({ resource: SIGNED.RS256, scope }, limited), 'invalid_scope')
     expectError(await token({ scope }, limited), 'invalid_scope')
   })
@@ -174,11 +174,11 @@ describe('client credentials', () => {
         ['resource', FOREIGN],
       ],
     ],
-  ])('for a resource %s are invalid_target (RFC 8707 §2)', async ([, form]) => {
+  ])('return invalid_target for a resource %s (RFC 8707 §2)', async ([, form]) => {
     expectError(await token(form), 'invalid_target')
   })
 
-  test('never come with a refresh or ID token (RFC 6749 §4.4.3)', async () => {
+  test('return no refresh token and no ID token (RFC 6749 §4.4.3)', async () => {
     for (const form of [{}, { resource: OPAQUE }, { resource: SIGNED.EdDSA, scope: 'tides:read' }]) {
       const { body } = await token(form)
       expect(body).toHaveProperty('access_token')
@@ -187,7 +187,7 @@ describe('client credentials', () => {
     }
   })
 
-  test('do not open userinfo: they are about nobody (RFC 6750 §3.1)', async () => {
+  test('return a token that userinfo rejects, because it has no end-user (RFC 6750 §3.1)', async () => {
     for (const form of [{}, { resource: OPAQUE }, { resource: SIGNED.EdDSA }]) {
       const { body } = await token(form)
       await expect(
@@ -207,7 +207,7 @@ describe('a grant type', () => {
     'CLIENT_CREDENTIALS',
     '__proto__',
     'constructor',
-  ])('%s is unsupported_grant_type (RFC 6749 §5.2)', async (grant_type) => {
+  ])('%s returns unsupported_grant_type (RFC 6749 §5.2)', async (grant_type) => {
     const answer = await post(
       `${server.issuer}/token`,
       { grant_type, username: 'ada', password: 'velvet kettle harbor nineteen', assertion: 'x' },
@@ -216,7 +216,7 @@ describe('a grant type', () => {
     expectError(answer, 'unsupported_grant_type')
   })
 
-  test('missing or repeated is invalid_request (RFC 6749 §3.2)', async () => {
+  test('that is missing or repeated returns invalid_request (RFC 6749 §3.2)', async () => {
     expectError(await post(`${server.issuer}/token`, {}, { as: service }), 'invalid_request')
     expectError(await token(GRANT), 'invalid_request')
   })
@@ -231,7 +231,7 @@ describe('a grant type', () => {
     ['device', 'client_credentials'],
     ['device', 'authorization_code'],
   ])(
-    'that a %s client may not use (%s) is unauthorized_client (RFC 6749 §5.2)',
+    'that a %s client may not use (%s) returns unauthorized_client (RFC 6749 §5.2)',
     async ([type, grant_type]) => {
       const isInteractive = type === 'web' || type === 'spa'
       const document = await server.admin.clients.create({
@@ -249,7 +249,7 @@ describe('a grant type', () => {
   )
 })
 
-test('the JWKS holds public parts only, one key for each algorithm, and may be cached (RFC 7517 §5)', async () => {
+test('the JWKS has only public keys, one for each algorithm, and is cacheable (RFC 7517 §5)', async () => {
   const response = await fetch(String(app.config.serverMetadata().jwks_uri))
   const { keys } = (await response.json()) as { keys: Record<string, string>[] }
   expect(keys.map(({ alg }) => alg).toSorted()).toEqual(['ES256', 'EdDSA', 'RS256'])

@@ -69,7 +69,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
   }
 
   test.for(['the same instance', 'another instance'])(
-    'is answered later by %s, and is a theft when its window is over once more',
+    'can be repeated later at %s, and counts as reuse after a second window',
     async (where) => {
       const at = where === 'another instance' ? another : server.url
       const { refreshToken } = await app.getTokens(OFFLINE)

@@ -57,7 +57,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
     const introspect = async (at: string, token: string) =>
       (await post(`${at}/introspect`, { token }, { as: app.client })).body
 
-    test('keep a session alive at both, whichever instance began it', async () => {
+    test('keep a session active at both, whichever instance began it', async () => {
       for (const begins of ['here', 'there'] as const) {
         const user = browser()
         await app.getCode({}, user[begins])
@@ -137,7 +137,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
       }
     })
 
-    test('connect a device that started at the other (RFC 8628)', async () => {
+    test('approve a device that started at the other (RFC 8628)', async () => {
       for (const [asks, approves] of [
         [server.url, shifted.url],
         [shifted.url, server.url],
@@ -186,7 +186,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
   },
 )
 
-test('the command line measures ages by the clock that dates events', async () => {
+test('the command line measures ages by the database's clock', async () => {
   await server.admin.users.signOut({ username: 'ada' })
   const words = ['events', 'list', '--since', '10m', '--json']
   const { stdout } = await runCommand(words, server.env, '', shiftClock(86_400))
@@ -194,7 +194,7 @@ test('the command line measures ages by the clock that dates events', async () =
 })
 
 test.each([86_400, -86_400])(
-  'a machine whose clock is set wrong by %i s goes on, and is not ready',
+  'a server whose clock is wrong by %i s continues to serve, and is not ready',
   async (seconds) => {
     const { user, refreshToken, accessToken } = await app.getTokens(OFFLINE, new EndUser(server.issuer))
     const cookie = user.jar.getCookieStringSync(server.issuer)
@@ -230,7 +230,7 @@ test.each([5, -120])('doctor reports a clock that is %i s ahead', async (aheadSe
 })
 
 test.each([120, 86_400, -86_400])(
-  'a clean-up whose clock is %i s ahead deletes no row that lives',
+  'a cleanup whose clock is %i s ahead deletes no row before its expiry',
   async (aheadSeconds) => {
     await app.getTokens(OFFLINE, new EndUser(server.issuer))
     const count = () =>

@@ -42,9 +42,9 @@ const boxesOf = (page: Awaited<ReturnType<typeof signIn>>) =>
     .map((_, box) => page.$(box).val())
     .toArray()
 
-describe('an app that others can pass themselves off as', () => {
+describe('an app that others can impersonate', () => {
   test.for([{ first_party: false }, { first_party: true }])(
-    'on a phone or desktop, %j, is asked about each time and never answered without a page (RFC 8252 §8.6)',
+    'on a phone or desktop, %j, needs consent each time, and prompt=none is rejected (RFC 8252 §8.6)',
     async ({ first_party }) => {
       app = await createTestClient(server, {
         type: 'native',
@@ -60,7 +60,7 @@ describe('an app that others can pass themselves off as', () => {
     },
   )
 
-  test('asks for no page where it is not known, nor where its address is not (RFC 9700 §4.11.2)', async () => {
+  test('gets no consent page with an unknown client or redirect URI (RFC 9700 §4.11.2)', async () => {
     const { url } = await app.request({ prompt: 'none' })
     for (const [name, value] of [
       ['client_id', 'nobody'],
@@ -73,7 +73,7 @@ describe('an app that others can pass themselves off as', () => {
     }
   })
 
-  test('shows nothing of its own but text, and links that are http(s) (CVE-2021-26715)', async () => {
+  test('is shown as text with http(s) links only (CVE-2021-26715)', async () => {
     for (const name of ['client_uri', 'policy_uri', 'tos_uri', 'logo_uri'])
       for (const uri of ['javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', '//evil.test'])
         await expect(createTestClient(server, { [name]: uri }), `${name}: ${uri}`).rejects.toThrow()
@@ -91,21 +91,21 @@ describe('an app that others can pass themselves off as', () => {
   })
 })
 
-describe('what a person agreed to', () => {
-  test('is not asked again in another browser (OIDC Core §3.1.2.4)', async () => {
+describe('a consent', () => {
+  test('applies in another browser (OIDC Core §3.1.2.4)', async () => {
     await app.getCode({ scope: 'openid profile' })
     const page = await signIn(newBrowser(), { scope: 'openid profile' })
     expect(page.leftTo?.searchParams.get('code')).toBeTruthy()
   })
 
-  test('is asked for anew by prompt=consent, and of another person', async () => {
+  test('is requested again with prompt=consent, and from another person', async () => {
     await app.getCode()
     const user = newBrowser()
     expect((await signIn(user, { prompt: 'consent' })).$('button[value=approve]')).toHaveLength(1)
     expect((await signIn(newBrowser(), {}, 'grace')).$('button[value=approve]')).toHaveLength(1)
   })
 
-  test('taken back in part ends what the app holds, in every browser (OWASP ASVS 10.7.3)', async () => {
+  test('that loses a scope revokes the app's tokens in every browser (OWASP ASVS 10.7.3)', async () => {
     const parameters = { scope: 'openid profile offline_access', prompt: 'consent' }
     const here = newBrowser()
     const before = await app.getTokens(parameters, here)
@@ -123,14 +123,14 @@ describe('what a person agreed to', () => {
     expect(scope).toBe('openid profile')
   })
 
-  test('added to ends nothing', async () => {
+  test('that gains a scope revokes nothing', async () => {
     const here = newBrowser()
     const before = await app.getTokens({ scope: 'openid profile' }, here)
     await app.getTokens({ scope: 'openid profile email' }, here)
     expect((await app.refresh(before.refreshToken)).status).toBe(200)
   })
 
-  test('leaves only the new scopes to ask for (OIDC Core §3.1.2.4)', async () => {
+  test('leaves only new scopes on the page (OIDC Core §3.1.2.4)', async () => {
     await app.getCode({ scope: 'openid profile' })
     const user = newBrowser()
     const page = await signIn(user, { scope: 'openid profile email' })
@@ -139,7 +139,7 @@ describe('what a person agreed to', () => {
     expect((await signIn(newBrowser(), { scope: 'openid profile email' })).leftTo).toBeDefined()
   })
 
-  test('and what they refused both carry over, until they answer anew', async () => {
+  test('applies with its refused scopes until the next answer', async () => {
     const user = newBrowser()
     const page = await signIn(user, { scope: 'openid profile email' })
     await user.submit(page, { scope: ['openid', 'profile'] }, 'approve')
@@ -168,8 +168,8 @@ describe('what a person agreed to', () => {
   })
 })
 
-describe('a grant belongs to one browser', () => {
-  test('so revoking a token in one leaves the other signed in (RFC 7009 §2.1)', async () => {
+describe('a grant of one browser', () => {
+  test('keeps the other browser signed in when its token is revoked (RFC 7009 §2.1)', async () => {
     const [first, second] = [await app.getTokens({}, newBrowser()), await app.getTokens({}, newBrowser())]
     const answer = await post(`${server.issuer}/revoke`, { token: first.refreshToken }, { as: app.client })
     expect(answer.status).toBe(200)
@@ -180,7 +180,7 @@ describe('a grant belongs to one browser', () => {
   })
 
   test.skipIf(isPglite)(
-    'so a reused token in one ends that one alone (SQL lets time pass, on Postgres)',
+    'is the only one that its reused token revokes (SQL lets time pass, on Postgres)',
     async () => {
       const [first, second] = [await app.getTokens({}, newBrowser()), await app.getTokens({}, newBrowser())]
       expectRefreshed(await app.refresh(first.refreshToken))
@@ -193,7 +193,7 @@ describe('a grant belongs to one browser', () => {
   )
 
   test.skipIf(isPglite)(
-    'and a reused token of a device leaves the browser that approved it signed in',
+    'is kept when a device that it approved reuses a token',
     async () => {
       const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
       const phone = newBrowser()
@@ -223,7 +223,7 @@ describe('a grant belongs to one browser', () => {
 })
 
 test.skipIf(isPglite)(
-  'a person signed out everywhere while their consent is under way gives the app no tokens (Postgres can be held up)',
+  'a consent that is concurrent with signing out everywhere gives the app no tokens (needs Postgres)',
   async () => {
     let faultProxy: FaultProxy | undefined
     const slow = await startTestServer({}, async (url) => {

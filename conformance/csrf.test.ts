@@ -30,7 +30,7 @@ function plant(from: EndUser, to: EndUser, path: string): void {
     if (!/sallyport_(session|remember)/.test(cookie.key)) to.jar.setCookieSync(cookie, server.issuer + path)
 }
 
-describe('a form from elsewhere', () => {
+describe('a form from another origin', () => {
   test.for<[string, Record<string, string>]>([
     ['another site', { 'sec-fetch-site': 'cross-site' }],
     ['another subdomain', { 'sec-fetch-site': 'same-site' }],
@@ -39,7 +39,7 @@ describe('a form from elsewhere', () => {
     ['a sandboxed frame', { origin: 'null' }],
     ['a sandboxed frame that says so', { origin: 'null', 'sec-fetch-site': 'cross-site' }],
     ['another site with our origin', { origin: 'OWN', 'sec-fetch-site': 'cross-site' }],
-  ])('%s is 403, on every form of ours (RFC 9700 §4.16, CSRF)', async ([, given]) => {
+  ])('%s returns 403 on every form (RFC 9700 §4.16, CWE-352)', async ([, given]) => {
     const ada = new EndUser(server.issuer)
     const login = await ada.open(authorizeUrl)
     const csrf = String(login.$('input[name=csrf]').val())
@@ -73,7 +73,7 @@ describe('a form from elsewhere', () => {
     }
   })
 
-  test('our own origin is accepted, with or without fetch metadata (CSRF)', async () => {
+  test('is accepted from the issuer's origin, with or without fetch metadata (CWE-352)', async () => {
     for (const headers of [{}, { 'sec-fetch-site': 'same-origin' }]) {
       const ada = new EndUser(server.issuer)
       ada.headers = headers
@@ -83,7 +83,7 @@ describe('a form from elsewhere', () => {
   })
 
   test.for(['login', 'consent'])(
-    '%s without its CSRF value, or with that of another browser, is 403 (ASVS 3.5.1)',
+    '%s without its CSRF token, or with that of another browser, returns 403 (ASVS 3.5.1)',
     async (which) => {
       const open = async (): Promise<[EndUser, Page]> => {
         const person = new EndUser(server.issuer)
@@ -105,7 +105,7 @@ describe('a form from elsewhere', () => {
     },
   )
 
-  test('of signing out without its value signs nobody out (RPIL §2, CSRF)', async () => {
+  test('of the logout page without its CSRF token does not sign out (RP-Initiated Logout §2, CWE-352)', async () => {
     const ada = new EndUser(server.issuer)
     await ada.signInAndAgree(authorizeUrl)
     await ada.open('/logout')
@@ -120,9 +120,9 @@ describe('a form from elsewhere', () => {
   })
 })
 
-describe('a request that changes nothing by itself', () => {
+describe('a request with a safe or unknown method', () => {
   test.for(['PUT', 'DELETE', 'PATCH', 'TRACE', 'PROPFIND', 'LINK'])(
-    'by %s is 405 on every page and endpoint (RFC 9110 §15.5.6)',
+    'by %s returns 405 on every page and endpoint (RFC 9110 §15.5.6)',
     async (method) => {
       for (const path of ['/', '/account', '/device', '/interaction/x', '/logout/confirm', '/token', '/x'])
         await raw(method, path).then((answer) => {
@@ -133,7 +133,7 @@ describe('a request that changes nothing by itself', () => {
     },
   )
 
-  test('HEAD gives what GET gives, without a body, and OPTIONS nothing (RFC 9110 §9.3.2)', async () => {
+  test('by HEAD returns the headers of GET without a body, by OPTIONS nothing (RFC 9110 §9.3.2)', async () => {
     for (const path of ['/', '/account/sign-in', '/device', '/logout', '/nowhere', '/assets/style.css']) {
       const [get, head] = [await send(server.issuer + path, { headers: PAGE }), await raw('HEAD', path)]
       expect(head, path).toMatchObject({ status: get.status, text: '' })
@@ -145,8 +145,8 @@ describe('a request that changes nothing by itself', () => {
   })
 })
 
-describe('signing in as somebody else (login CSRF)', () => {
-  test('with the form of another browser is 403, also on the account’s own page (ASVS 3.5.1)', async () => {
+describe('login CSRF', () => {
+  test('with the form of another browser returns 403, also on the account page (ASVS 3.5.1)', async () => {
     for (const start of [authorizeUrl.href, '/account/sign-in']) {
       const [mallory, ada] = [newUser(), newUser()]
       const theirs = await mallory.open(start)
@@ -161,7 +161,7 @@ describe('signing in as somebody else (login CSRF)', () => {
   test.for([
     ['/account/sign-in', 'sallyport_sign_in'],
     ['/device', 'sallyport_session'],
-  ] as const)('on %s a cookie that we did not sign is not taken for ours', async ([path, name]) => {
+  ] as const)('on %s an unsigned cookie is ignored', async ([path, name]) => {
     const ada = newUser()
     ada.jar.setCookieSync(`${name}=chosen-by-mallory; Path=${path}`, server.issuer + path)
     await ada.open(path)
@@ -170,7 +170,7 @@ describe('signing in as somebody else (login CSRF)', () => {
   })
 
   test.for(['same-site', 'cross-site'])(
-    'by cookies of a sign-in of another browser goes nowhere when a %s page leads on (RFC 9700 §4.7)',
+    'with interaction cookies of another browser is rejected on a %s page (RFC 9700 §4.7)',
     async (site) => {
       const [mallory, ada] = [newUser(), newUser()]
       const login = await mallory.open((await app.request()).url)

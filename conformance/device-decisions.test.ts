@@ -53,7 +53,7 @@ async function expectRefused(started: Started, error = 'invalid_grant'): Promise
   expect(answer.body).not.toHaveProperty('access_token')
 }
 
-describe('the page that asks', () => {
+describe('the device confirmation page', () => {
   test('names the app, its host and policy, the device in words, and when it asked (RFC 8628 §5.4)', async () => {
     const started = await start({ 'user-agent': MAC, 'x-forwarded-for': '203.0.113.9' })
     const page = await enterCode(new EndUser(server.issuer), started)
@@ -90,7 +90,7 @@ describe('the page that asks', () => {
 })
 
 describe('two browsers with one code', () => {
-  test('that say yes at once, at two instances: one goes on, the other is told (RFC 8628 §5.4)', async () => {
+  test('that approve at once, at two instances: one continues, the other is told (RFC 8628 §5.4)', async () => {
     const urls = isPglite ? [server.url, server.url] : [server.url, (await server.startAnother()).url]
     for (let round = 0; round < 5; round++) {
       const started = await start()
@@ -104,7 +104,7 @@ describe('two browsers with one code', () => {
     }
   })
 
-  test('cannot both answer: a no beside a yes leaves one of them (RFC 8628 §3.3)', async () => {
+  test('that approve and deny at once: one decision counts (RFC 8628 §3.3)', async () => {
     const started = await start()
     const [yes, no] = [new EndUser(server.issuer), new EndUser(server.issuer)]
     const confirms = [await enterCode(yes, started), await enterCode(no, started)] as const
@@ -118,7 +118,7 @@ describe('two browsers with one code', () => {
     expect((await poll(started)).body.error).toBe(isDenied ? 'access_denied' : 'authorization_pending')
   })
 
-  test('that both agreed: the first approval stands, also when both arrive at once', async () => {
+  test('that both consent: the first approval counts, also when both arrive at once', async () => {
     for (let round = 0; round < 5; round++) {
       const started = await start()
       const ada = new EndUser(server.issuer)
@@ -132,7 +132,7 @@ describe('two browsers with one code', () => {
     }
   })
 
-  test('of which one clicked twice: it goes on with its own code', async () => {
+  test('of which one clicks twice: it continues with its own code', async () => {
     const started = await start()
     const ada = new EndUser(server.issuer)
     const confirm = await enterCode(ada, started)
@@ -147,7 +147,7 @@ describe('two browsers with one code', () => {
   })
 })
 
-describe('a code', () => {
+describe('a user code', () => {
   test('that expires while the person signs in: both are told (RFC 8628 §3.5)', async () => {
     const started = await start()
     const ada = new EndUser(server.issuer)
@@ -163,36 +163,33 @@ describe('a code', () => {
     expect(connections).toBe(0)
   })
 
-  test.skipIf(isPglite)(
-    'that a waiting device was told already is not told again: 503, and the next try works',
-    async () => {
-      await start()
-      await sql(
-        server,
-        `create function collide() returns trigger language plpgsql as $$ begin
+  test.skipIf(isPglite)('with a concurrent poll returns 503, and the next poll succeeds', async () => {
+    await start()
+    await sql(
+      server,
+      `create function collide() returns trigger language plpgsql as $$ begin
          if new.user_code_hash is not null then
            new.user_code_hash = (select user_code_hash from oidc_token where user_code_hash is not null limit 1);
          end if;
          return new; end $$`,
-      )
-      await sql(
-        server,
-        `create trigger collide before insert on oidc_token for each row execute function collide()`,
-      )
-      const answer = await fetch(`${server.issuer}/device/authorize`, {
-        method: 'POST',
-        body: new URLSearchParams({ client_id: tv.client_id, scope: 'openid' }),
-      })
-      await sql(server, 'drop trigger collide on oidc_token')
-      expect(answer.status).toBe(503)
-      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-      expect(await answer.json()).toMatchObject({ error: 'temporarily_unavailable' })
-      await start()
-    },
-  )
+    )
+    await sql(
+      server,
+      `create trigger collide before insert on oidc_token for each row execute function collide()`,
+    )
+    const answer = await fetch(`${server.issuer}/device/authorize`, {
+      method: 'POST',
+      body: new URLSearchParams({ client_id: tv.client_id, scope: 'openid' }),
+    })
+    await sql(server, 'drop trigger collide on oidc_token')
+    expect(answer.status).toBe(503)
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(await answer.json()).toMatchObject({ error: 'temporarily_unavailable' })
+    await start()
+  })
 
   test.skipIf(isPglite)(
-    'that is polled ten times at once has its interval grow by each that was too soon (RFC 8628 §3.5)',
+    'that is polled ten times at once gets a longer interval for each early poll (RFC 8628 §3.5)',
     async () => {
       const started = await start()
       const answers = await Promise.all(Array.from({ length: 10 }, () => poll(started)))
@@ -206,7 +203,7 @@ describe('a code', () => {
     },
   )
 
-  test('of another client is nothing to poll for, and its owner is not slowed down (RFC 6749 §5.2)', async () => {
+  test('of another client is rejected without slowing its owner down (RFC 6749 §5.2)', async () => {
     const other = await server.admin.clients.create({ type: 'device', client_name: 'Other TV' })
     const started = await start()
     for (let time = 0; time < 3; time++)
@@ -214,7 +211,7 @@ describe('a code', () => {
     await expectRefused(started, 'authorization_pending')
   })
 
-  test.skipIf(isPglite)('that nobody used is collected', async () => {
+  test.skipIf(isPglite)('that was not used is deleted by the cleanup', async () => {
     const started = await start()
     await sql(server, `update oidc_token set expires_at = now() - interval '2 hours' where kind = 5`)
     await server.admin.cleanup.run()
@@ -225,13 +222,13 @@ describe('a code', () => {
   })
 })
 
-describe('nobody connects a device who', () => {
+describe('a device is not connected by a person who', () => {
   test.for<[string, () => Promise<unknown>]>([
     ['was disabled', () => server.admin.users.disable({ username })],
     ['was deleted', () => server.admin.users.delete({ username })],
     ['was signed out everywhere', () => server.admin.users.signOut({ username })],
     ['got a new password', () => server.admin.users.setPassword({ username, password: `${PASSWORD} two` })],
-  ])('%s after approving: the poll is invalid_grant (J11, CVE-2026-88770)', async ([, end]) => {
+  ])('%s after approving: the poll returns invalid_grant (CVE-2026-88770)', async ([, end]) => {
     const started = await start()
     expect((await approveDevice(new EndUser(server.issuer), started, username)).status).toBe(200)
     await end()
@@ -281,7 +278,7 @@ describe('nobody connects a device who', () => {
     },
   )
 
-  test('refused a scope: the device does without (RFC 6749 §3.3)', async () => {
+  test('refused a scope, with that scope (RFC 6749 §3.3)', async () => {
     const started = await start()
     const ada = new EndUser(server.issuer)
     const consent = await goToConsent(ada, started)
@@ -292,7 +289,7 @@ describe('nobody connects a device who', () => {
   })
 })
 
-test('a device that may do nothing of what it asked for is told no, and the person why it was not them', async () => {
+test('a device without any allowed scope gets access_denied, and the page says why', async () => {
   const api = 'https://tides.example.test'
   await server.admin.resources.create({ identifier: api, scope: 'tides:read', format: 'opaque' })
   const client = await server.admin.clients.create({
@@ -315,7 +312,7 @@ async function devicesOf(person: EndUser) {
 }
 
 describe('a connected device on the account page', () => {
-  test('says where it was approved, and ends at once, with its tokens, on record', async () => {
+  test('shows where it was approved, and is revoked with its tokens and an audit event', async () => {
     const started = await start()
     const ada = new EndUser(server.issuer)
     Object.assign(ada.headers, { 'user-agent': MAC, 'x-forwarded-for': '203.0.113.77' })
@@ -344,7 +341,7 @@ describe('a connected device on the account page', () => {
     expect(recorded).toEqual([{ detail: { by: 'person' } }])
   })
 
-  test('is nobody else’s to end', async () => {
+  test('cannot be revoked by another person', async () => {
     const [mine, theirs] = [new EndUser(server.issuer), new EndUser(server.issuer)]
     const started = await start()
     await approveDevice(mine, started, username)
@@ -359,7 +356,7 @@ describe('a connected device on the account page', () => {
     expect((await poll(started)).status).toBe(200)
   })
 
-  test.skipIf(isPglite)('is one of fifty listed, and of however many there are', async () => {
+  test.skipIf(isPglite)('is listed among the latest fifty, with the total', async () => {
     const ada = new EndUser(server.issuer)
     await approveDevice(ada, await start(), username)
     await sql(

@@ -38,7 +38,7 @@ function expectError(answer: Answer, error: unknown): void {
 }
 
 describe('a device', () => {
-  test('signs a person in whose browser approves it (RFC 8628 §3)', async () => {
+  test('signs in the person whose browser approves it (RFC 8628 §3)', async () => {
     const app = await createRelyingParty(server.issuer, tv)
     const started = await client.initiateDeviceAuthorization(app.config, { scope: SCOPE })
     expect(started).toEqual({
@@ -89,13 +89,13 @@ describe('a device', () => {
     expect(answer).toMatchObject({ status, body: { error } })
   })
 
-  test('of a client without the device grant is unauthorized_client (RFC 6749 §5.2)', async () => {
+  test('of a client without the device grant gets unauthorized_client (RFC 6749 §5.2)', async () => {
     const service = await server.admin.clients.create({ type: 'service', client_name: 'Bot' })
     const answer = await post(`${server.issuer}/device/authorize`, {}, { as: service })
     expectError(answer, 'unauthorized_client')
   })
 
-  test('that polls before the person decided gets authorization_pending, even mid-way (RFC 8628 §3.5)', async () => {
+  test('that polls before the decision gets authorization_pending (RFC 8628 §3.5)', async () => {
     const started = await start()
     expectError(await poll(started), 'authorization_pending')
     await ada.submit(await enterCode(ada, started), {}, 'approve')
@@ -130,7 +130,7 @@ describe('a device', () => {
     expectError(await poll(started, tv, url), 'authorization_pending')
   })
 
-  test('whose person says no gets access_denied, and no tokens afterwards (RFC 8628 §3.5)', async () => {
+  test('that the person denies gets access_denied, and no tokens afterwards (RFC 8628 §3.5)', async () => {
     const started = await start()
     const page = await ada.submit(await enterCode(ada, started), {}, 'deny')
     expect(page.$('h1').text()).toBe('Nothing was connected')
@@ -150,7 +150,7 @@ describe('a device', () => {
     expectError(await poll(started), 'access_denied')
   })
 
-  test('whose code is older than ten minutes gets expired_token, and the person is told (RFC 8628 §3.5)', async () => {
+  test('whose code is older than ten minutes gets expired_token, and the page says so (RFC 8628 §3.5)', async () => {
     const started = await start()
     const [answer, page] = await later(
       601,
@@ -172,7 +172,7 @@ describe('a device', () => {
     expect((await post(`${server.issuer}/token`, refresh)).status).toBe(200)
   })
 
-  test('cannot use the code of another client, nor harm it by trying (RFC 6749 §5.2)', async () => {
+  test('that uses the code of another client is rejected, and the code stays valid (RFC 6749 §5.2)', async () => {
     const started = await start()
     await approveDevice(ada, started)
     expectError(await poll(started, other), 'invalid_grant')
@@ -197,7 +197,7 @@ describe('a device', () => {
     expectError(await poll(started), 'invalid_grant')
   })
 
-  test('keeps its tokens when the browser that approved it signs out', async () => {
+  test('keeps its tokens when the approving browser signs out', async () => {
     for (const scope of [SCOPE, 'openid']) {
       const started = await start({ scope })
       await approveDevice(ada, started)
@@ -242,19 +242,16 @@ describe('the page where a person enters the code', () => {
     ['punctuation in it', (code: string) => `${code}.`, 'half width'],
     ['a digit', (code: string) => code.replace(/^./, '0'), 'no digits'],
     ['a letter too many', (code: string) => `${code}B`, '8 letters'],
-  ] as const)(
-    'rejects a code with %s, and says what a code looks like (RFC 8628 §6.1)',
-    async ([, spell, hint]) => {
-      const started = await start()
-      const page = await enterCode(new EndUser(server.issuer), { user_code: spell(started.user_code) })
-      expect(page.status).toBe(400)
-      expect(page.$('[role=alert]').text()).toContain('do not know that code')
-      expect(page.$('#hint').text()).toContain(hint)
-      expectError(await poll(started), 'authorization_pending')
-    },
-  )
+  ] as const)('rejects a code with %s, and describes the format (RFC 8628 §6.1)', async ([, spell, hint]) => {
+    const started = await start()
+    const page = await enterCode(new EndUser(server.issuer), { user_code: spell(started.user_code) })
+    expect(page.status).toBe(400)
+    expect(page.$('[role=alert]').text()).toContain('do not know that code')
+    expect(page.$('#hint').text()).toContain(hint)
+    expectError(await poll(started), 'authorization_pending')
+  })
 
-  test('shows code, app and device before anything is approved (RFC 8628 §5.4)', async () => {
+  test('shows code, app and device before the approval (RFC 8628 §5.4)', async () => {
     const started = await start(
       { scope: 'openid' },
       { 'user-agent': 'BridgeOS/7 <img src=x onerror=alert(1)>' },
@@ -308,7 +305,7 @@ describe('the page where a person enters the code', () => {
     '',
     'a'.repeat(5000),
     '\uff22\uff23\uff24\uff26-\uff27\uff28\uff2a\uff2b',
-  ])('does not know the code %s (RFC 8628 §3.3)', async (user_code) => {
+  ])('rejects the code %s (RFC 8628 §3.3)', async (user_code) => {
     const page = await ada.submit(await ada.open('/device'), { user_code })
     expect(page.status).toBeLessThan(500)
     expect(page.$('[role=alert]')).toHaveLength(1)
@@ -316,7 +313,7 @@ describe('the page where a person enters the code', () => {
     expect(page.$('button[value=approve]')).toHaveLength(0)
   })
 
-  test('cannot be framed and is not kept (RFC 9700 §4.16)', async () => {
+  test('forbids frames and caching (RFC 9700 §4.16)', async () => {
     const confirm = await enterCode(ada, await start())
     for (const { headers } of [await ada.open('/device'), confirm]) {
       expect(headers.get('content-security-policy')).toContain("frame-ancestors 'none'")
@@ -325,7 +322,7 @@ describe('the page where a person enters the code', () => {
     }
   })
 
-  test('approves nothing without the value of this session’s form, or for another site (RFC 8628 §5.4)', async () => {
+  test('rejects an approval without the CSRF token of the session, or from another site (RFC 8628 §5.4)', async () => {
     const started = await start()
     const confirm = await enterCode(ada, started)
     const foreign = await enterCode(new EndUser(server.issuer), await start())
@@ -350,7 +347,7 @@ describe('the page where a person enters the code', () => {
     expectError(await poll(started), 'authorization_pending')
   })
 
-  test('is not opened by guessing: a code leads to its own device alone (RFC 8628 §5.1)', async () => {
+  test('shows only the device of the entered code (RFC 8628 §5.1)', async () => {
     const [first, second] = [await start(), await start()]
     expect(first.user_code).not.toBe(second.user_code)
     await approveDevice(ada, first)
@@ -360,7 +357,7 @@ describe('the page where a person enters the code', () => {
     expect(used.$('[role=alert]').text()).toContain('used')
   })
 
-  test('lets one of two people who enter the same code at once connect it (RFC 8628 §5.4)', async () => {
+  test('lets one of two people with the same code approve it (RFC 8628 §5.4)', async () => {
     const started = await start()
     const people = [ada, new EndUser(server.issuer)]
     const confirms = await Promise.all(people.map((person) => enterCode(person, started)))

@@ -23,7 +23,7 @@ afterAll(() => server?.remove())
 const discover = async (path = OPENID) => (await send(server.url + path)).body
 
 describe('discovery', () => {
-  test('promises what is there and nothing else (RFC 8414 §2)', async () => {
+  test('announces exactly what the server supports (RFC 8414 §2)', async () => {
     const metadata = await discover()
     expect(metadata).toMatchObject({
       issuer: server.issuer,
@@ -60,7 +60,7 @@ describe('discovery', () => {
     }
   })
 
-  test('names endpoints of the issuer that answer (RFC 8414 §2)', async () => {
+  test('names endpoints of the issuer that exist (RFC 8414 §2)', async () => {
     const metadata = await discover()
     const endpoints = Object.entries(metadata).filter(([name]) => /(_endpoint|_uri)$/.test(name))
     expect(endpoints.length).toBeGreaterThanOrEqual(9)
@@ -70,11 +70,11 @@ describe('discovery', () => {
     }
   })
 
-  test('is the same for OAuth clients (RFC 8414 §3)', async () => {
+  test('returns the same document for OAuth clients (RFC 8414 §3)', async () => {
     expect(await discover(OAUTH)).toEqual(await discover())
   })
 
-  test('the keys are public, distinct and one for each algorithm it signs with (RFC 7517 §4)', async () => {
+  test('announces public, distinct keys, one for each signing algorithm (RFC 7517 §4)', async () => {
     const { jwks_uri, id_token_signing_alg_values_supported: algs } = await discover()
     const { body } = await send(String(jwks_uri))
     const keys = body.keys as Record<string, unknown>[]
@@ -123,7 +123,7 @@ async function sendAs(
   })
 }
 
-describe('a forged host changes nothing (RFC 9700 §4.13)', () => {
+describe('a forged host (RFC 9700 §4.13)', () => {
   const spoofs: [header: string, spoof: Spoof][] = [
     ['Host', { host: 'evil.test' }],
     ['Host with a port', { host: 'evil.test:8443' }],
@@ -133,7 +133,7 @@ describe('a forged host changes nothing (RFC 9700 §4.13)', () => {
     ['X-Original-Host', { 'x-original-host': 'evil.test', 'x-host': 'evil.test' }],
   ]
 
-  test.for(spoofs)('%s: discovery keeps the issuer', async ([, spoof]) => {
+  test.for(spoofs)('(%s) does not change the issuer in discovery', async ([, spoof]) => {
     for (const path of [OPENID, OAUTH]) {
       const { status, text } = await sendAs(spoof, { path })
       expect(status).toBe(200)
@@ -141,7 +141,7 @@ describe('a forged host changes nothing (RFC 9700 §4.13)', () => {
     }
   })
 
-  test.for(spoofs)('%s: people are sent to our own sign-in page', async ([, spoof]) => {
+  test.for(spoofs)('(%s) does not change the redirect to the sign-in page', async ([, spoof]) => {
     const app = await createRelyingParty(server.issuer, web)
     const { url } = await app.request()
     const { status, location, text } = await sendAs(spoof, { path: url.pathname + url.search })
@@ -151,7 +151,7 @@ describe('a forged host changes nothing (RFC 9700 §4.13)', () => {
     expect(text).not.toMatch(/evil/)
   })
 
-  test.for(spoofs)('%s: a POST is sent on within the server', async ([, spoof]) => {
+  test.for(spoofs)('(%s) does not change the redirect after a POST', async ([, spoof]) => {
     const { status, location } = await sendAs(spoof, {
       path: '/authorize',
       form: { client_id: web.client_id },
@@ -160,7 +160,7 @@ describe('a forged host changes nothing (RFC 9700 §4.13)', () => {
     expect(new URL(location, server.issuer).origin).toBe(server.issuer)
   })
 
-  test.for(spoofs)('%s: devices show our own address', async ([, spoof]) => {
+  test.for(spoofs)('(%s) does not change the verification URI', async ([, spoof]) => {
     const { status, text } = await sendAs(spoof, {
       path: '/device/authorize',
       form: { client_id: device.client_id },
@@ -171,7 +171,7 @@ describe('a forged host changes nothing (RFC 9700 §4.13)', () => {
     expect(new URL(verification_uri_complete).origin).toBe(server.issuer)
   })
 
-  test.for(spoofs)('%s: pages and their forms stay ours', async ([, spoof]) => {
+  test.for(spoofs)('(%s) does not change the URLs of pages and forms', async ([, spoof]) => {
     for (const path of ['/logout', '/device', '/nothing-here']) {
       const { text } = await sendAs(spoof, { path, headers: { accept: 'text/html' } })
       expect(text, path).toMatch(/<html/)

@@ -94,7 +94,7 @@ async function boundTokens() {
 const refreshForm = (refresh_token: string) => ({ grant_type: 'refresh_token', refresh_token })
 
 describe('DPoP', () => {
-  test('binds the tokens of a public client to its key, refresh token included (RFC 9449 §5)', async () => {
+  test('binds the tokens of a public client to its key, also refresh tokens (RFC 9449 §5)', async () => {
     const { DPoP, tokens, refresh_token } = await boundTokens()
     expect(tokens.token_type).toBe('dpop')
     const { sub = '' } = tokens.claims() ?? {}
@@ -105,7 +105,7 @@ describe('DPoP', () => {
     expect((await userinfo(refreshed.access_token, key)).status).toBe(200)
   })
 
-  test('binds a service’s token, opaque or signed, and says so (RFC 9449 §6)', async () => {
+  test('binds a service’s token, opaque or signed, with a cnf claim (RFC 9449 §6)', async () => {
     const jkt = await calculateJwkThumbprint(await exportJWK(key.publicKey))
     const opaque = await token(await proof())
     expect(opaque).toMatchObject({ status: 200, body: { token_type: 'DPoP' } })
@@ -122,7 +122,7 @@ describe('DPoP', () => {
     expect(JSON.parse(Buffer.from(payload, 'base64url').toString())).toMatchObject({ cnf: { jkt } })
   })
 
-  test('lets a lost refresh answer be repeated to its own key alone (RFC 9449 §5)', async () => {
+  test('repeats a refresh answer only with the same key (RFC 9449 §5)', async () => {
     const { refresh_token } = await boundTokens()
     const form = { ...refreshForm(refresh_token), client_id: spa.client_id }
     const send = (dpop: string) => post(`${server.issuer}/token`, form, { headers: { dpop } })
@@ -135,7 +135,7 @@ describe('DPoP', () => {
     expect((await send(await proof())).text).toBe(first.text)
   })
 
-  test('is part of a retry for confidential clients, too, whose refresh tokens are not bound', async () => {
+  test('is required for a repeated refresh of confidential clients, too', async () => {
     const web = await createTestClient(server)
     const { refreshToken } = await web.getTokens()
     const send = (dpop?: string) =>
@@ -150,7 +150,7 @@ describe('DPoP', () => {
       expect(await send(other)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
   })
 
-  test('is announced with the algorithms that proofs may use, none of them symmetric (RFC 9449 §5.1)', () => {
+  test('is announced with asymmetric algorithms only (RFC 9449 §5.1)', () => {
     const algs = app.config.serverMetadata().dpop_signing_alg_values_supported ?? []
     expect(algs).toContain('ES256')
     for (const alg of algs) expect(alg).not.toMatch(/^(HS|none)/)
@@ -183,11 +183,11 @@ describe('a DPoP proof', () => {
     ['no JWT', 'nonsense'],
     ['unsigned', `${encode({ alg: 'none', typ: 'dpop+jwt' })}.${encode({ jti: 'x' })}.`],
     ['two at once', 'a.b.c, d.e.f'],
-  ])('that is %s is invalid_dpop_proof (RFC 9449 §4.3)', async ([, value]) => {
+  ])('that is %s returns invalid_dpop_proof (RFC 9449 §4.3)', async ([, value]) => {
     expect(await token(value ?? '')).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
   })
 
-  test('is spent by its first use (RFC 9449 §11.1)', async () => {
+  test('is accepted once (RFC 9449 §11.1)', async () => {
     const once = await proof()
     expect((await token(once)).status).toBe(200)
     expect(await token(once)).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
@@ -207,7 +207,7 @@ describe('a DPoP proof', () => {
     for (const { status, body } of answers) if (status === 400) expect(body.error).toBe('invalid_dpop_proof')
   })
 
-  test('used again is invalid_dpop_proof for a client that signs assertions too (RFC 9449 §5)', async () => {
+  test('used again returns invalid_dpop_proof for a client with private_key_jwt, too (RFC 9449 §5)', async () => {
     const pair = await newKey()
     const signer = await server.admin.clients.create({
       type: 'service',
@@ -229,7 +229,7 @@ describe('a DPoP proof', () => {
     expect(await ask(once)).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
   })
 
-  test('used again does not cost the client what it asked with (RFC 9449 §11.1)', async () => {
+  test('used again does not spend the code or refresh token of the request (RFC 9449 §11.1)', async () => {
     const { refresh_token } = await boundTokens()
     const once = await proof()
     const first = await token(once, refreshForm(refresh_token), spa)
@@ -244,7 +244,7 @@ describe('a DPoP proof', () => {
 })
 
 describe('a bound token', () => {
-  test('is refused as a plain bearer token, and with another key (RFC 9449 §7.1)', async () => {
+  test('is rejected as a bearer token, and with another key (RFC 9449 §7.1)', async () => {
     const { tokens } = await boundTokens()
     for (const by of [undefined, otherKey]) {
       const answer = await userinfo(tokens.access_token, by)
@@ -258,14 +258,14 @@ describe('a bound token', () => {
     ['the hash of none', { ath: '' }],
     ['another method', { htm: 'POST' }],
     ['another URL', { htu: 'https://elsewhere.example.test/userinfo' }],
-  ])('with a proof that has %s is 401 invalid_dpop_proof (RFC 9449 §7.1)', async ([, claims]) => {
+  ])('with a proof that has %s returns 401 invalid_dpop_proof (RFC 9449 §7.1)', async ([, claims]) => {
     const { tokens } = await boundTokens()
     const answer = await userinfo(tokens.access_token, key, claims)
     expect(answer).toMatchObject({ status: 401, body: { error: 'invalid_dpop_proof' } })
     expect(answer.headers.get('www-authenticate')).toMatch(/^DPoP .*algs="/)
   })
 
-  test('with a proof that was used before is 401 (RFC 9449 §11.1)', async () => {
+  test('with a replayed proof returns 401 (RFC 9449 §11.1)', async () => {
     const { tokens } = await boundTokens()
     const jti = randomUUID()
     expect((await userinfo(tokens.access_token, key, { jti })).status).toBe(200)
@@ -274,7 +274,7 @@ describe('a bound token', () => {
     expect(again.body).not.toHaveProperty('sub')
   })
 
-  test('of a public client is not refreshed without its key, and survives the attempt (RFC 9449 §5)', async () => {
+  test('of a public client is not refreshed without its key, and stays valid (RFC 9449 §5)', async () => {
     const { refresh_token } = await boundTokens()
     const withoutProof = await post(`${server.issuer}/token`, refreshForm(refresh_token), { as: spa })
     const withOtherKey = await token(await proof({ by: otherKey }), refreshForm(refresh_token), spa)
@@ -285,7 +285,7 @@ describe('a bound token', () => {
     expect((await token(await proof(), refreshForm(refresh_token), spa)).status).toBe(200)
   })
 
-  test('comes only to the key that the authorization request named (RFC 9449 §10)', async () => {
+  test('is issued only to the key of the authorization request (RFC 9449 §10)', async () => {
     const request = await app.request({
       dpop_jkt: await calculateJwkThumbprint(await exportJWK(key.publicKey)),
     })

@@ -46,8 +46,8 @@ const linkTo = async (to: string): Promise<string> => (await mail.expect(to)).at
 const heading = ({ $ }: Page) => $('h1').text()
 const person = async () => await server.admin.users.show({ username })
 
-describe('an address', () => {
-  test('is proven by a link; email_verified follows', async () => {
+describe('an e-mail address', () => {
+  test('is verified by a link, which sets email_verified', async () => {
     const claims = async () => {
       const { accessToken } = await app.getTokens({ scope: 'openid email' }, user, username)
       return (
@@ -68,7 +68,7 @@ describe('an address', () => {
     expect((await user.open('/account')).$('main').text()).not.toContain('not confirmed')
   })
 
-  test('is changed when the new one is proven; the old one is told before and after', async () => {
+  test('is changed when the new one is verified; the old one gets mail before and after', async () => {
     const to = `new-${email}`
     expect((await change(to)).$('.notice').text()).toContain('Check your e-mail')
     const [before] = await mail.expect(email)
@@ -85,7 +85,7 @@ describe('an address', () => {
     expect((await user.open(await linkTo(to))).status).toBe(400)
   })
 
-  test('that is somebody else’s gets another mail; the page says the same', async () => {
+  test('of another account gets another mail; the page is the same', async () => {
     const other = `other-${email}`
     await server.admin.users.create({ username: `other-${username}`, email: other, password: PASSWORD })
     const free = await change(`free-${email}`)
@@ -102,7 +102,7 @@ describe('an address', () => {
     expect((await person()).email).toBe(email)
   })
 
-  test('that was taken meanwhile is not changed to', async () => {
+  test('that another account took meanwhile is rejected', async () => {
     const to = `soon-${email}`
     await change(to)
     const link = await linkTo(to)
@@ -111,7 +111,7 @@ describe('an address', () => {
     expect((await person()).email).toBe(email)
   })
 
-  test('that is the username, too, changes both: one login never means two people', async () => {
+  test('that is also the username changes both, so that a login names one account', async () => {
     const address = `both-${email}`
     await server.admin.users.create({ username: address, email: address, password: PASSWORD })
     user = browser()
@@ -124,7 +124,7 @@ describe('an address', () => {
     await expect(server.admin.users.show({ username: address })).rejects.toThrow()
   })
 
-  test.each(['', 'none', 'a@b.test\nBcc: c@d.test'])('has to be one: %j', async (typed) => {
+  test.each(['', 'none', 'a@b.test\nBcc: c@d.test'])('is rejected when malformed: %j', async (typed) => {
     const page = await change(typed)
     expect(page.status).toBe(400)
     expect(page.$('#email').attr('aria-invalid')).toBe('true')
@@ -159,7 +159,7 @@ describe('the mailed link alone', () => {
     expect(page.$('main').text()).toContain(`If ${username} is not your account`)
   })
 
-  test('changes nothing in a browser without a session: the account’s password is asked for', async () => {
+  test('changes nothing in a browser without a session, and asks for the password', async () => {
     const victim = browser()
     const page = await victim.open(await askForVictim())
     expect(page.$('input[name=password]')).toHaveLength(1)
@@ -179,7 +179,7 @@ describe('the mailed link alone', () => {
     expect((await person()).email).toBe(email)
   })
 
-  test('changes nothing in a session of another account, with that account’s password either', async () => {
+  test('changes nothing in a session of another account, nor with its password', async () => {
     const other = `other-${username}`
     const otherPassword = `${PASSWORD} of another`
     await server.admin.users.create({ username: other, password: otherPassword })
@@ -204,7 +204,7 @@ describe('the mailed link alone', () => {
     expect((await person()).email_verified).toBe(true)
   })
 
-  test('changes it with the account’s password, and signs nobody in', async () => {
+  test('changes the address with the account’s password, without signing in', async () => {
     const phone = browser()
     const page = await phone.open(await askForVictim())
     expect(heading(await phone.submit(page, { password: PASSWORD }))).toContain('is confirmed')
@@ -212,7 +212,7 @@ describe('the mailed link alone', () => {
     expect((await phone.open('/account')).url).toMatch(/sign-in$/)
   })
 
-  test('counts password attempts like sign-in does (NIST SP 800-63B-4 §3.2.2)', async () => {
+  test('counts password attempts like sign-in (NIST SP 800-63B-4 §3.2.2)', async () => {
     const thief = browser()
     const page = await thief.open(await askForVictim())
     const guesses = Array.from({ length: 12 }, () => thief.submit(page, { password: 'a wrong one, this is' }))
@@ -229,7 +229,7 @@ describe('the mailed link alone', () => {
   })
 })
 
-describe('a change that somebody else began', () => {
+describe('an address change begun by an attacker', () => {
   test.for([
     ['a new password', () => server.admin.users.setPassword({ username, password: `${PASSWORD} 2` })],
     ['signing out everywhere', () => server.admin.users.signOut({ username })],
@@ -246,7 +246,7 @@ describe('a change that somebody else began', () => {
   })
 
   // The change is committed while the request waits for it, so the request read the session of before.
-  test.skipIf(isPglite)('is not asked for by a request that ran into signing out everywhere', async () => {
+  test.skipIf(isPglite)('is rejected in a request concurrent with signing out everywhere', async () => {
     const page = await user.open('/account/email')
     const raise = 'update account set access_epoch = access_epoch + 1 where username = $1'
     // After two minutes, a use stores the session again.
@@ -262,7 +262,7 @@ describe('a change that somebody else began', () => {
     expect(links).toEqual([])
   })
 
-  test('needs the password, if it was not given moments ago (ASVS 7.5.1)', async () => {
+  test('requires a recent password (ASVS 7.5.1)', async () => {
     const to = `late-${email}`
     const asked = await later(6 * 60, () => change(to))
     expect(asked.$('input[name=password]')).toHaveLength(1)
@@ -272,7 +272,7 @@ describe('a change that somebody else began', () => {
     expect(mail.all().filter((one) => one.to === to)).toEqual([])
   })
 
-  test('needs a session and its form (J01)', async () => {
+  test('requires a session and its CSRF token (CWE-352)', async () => {
     const page = await user.open('/account/email')
     const stranger = browser()
     expect((await stranger.submit(page, { email: `x-${email}` })).url).toMatch(/sign-in$/)

@@ -5,7 +5,7 @@ import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts
 import { sql } from './support/http.ts'
 
 // A Postgres of its own, for it is stopped; the command is a process of its own, as operators run it.
-describe('who follows events', () => {
+describe('a reader of new audit events', () => {
   let postgres: DedicatedPostgres
   let server: TestServer
   let following: RunningCommand
@@ -35,7 +35,7 @@ describe('who follows events', () => {
     await sql(server, statement, [id, requestId])
   }
 
-  test('sees one that was committed late, and each once', async () => {
+  test('gets events that were committed late, each once', async () => {
     await commitLate('at-once', 0)
     await following.prints('at-once')
     await commitLate('late', 20)
@@ -50,7 +50,7 @@ describe('who follows events', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
-  test('is told of a database that restarts, and goes on where they were', async () => {
+  test('is told of a database restart, and continues without a gap', async () => {
     await postgres.stop()
     await following.warns('Waiting for the database')
     await postgres.start()
@@ -61,7 +61,7 @@ describe('who follows events', () => {
     expect(await following.exit).toBe(0)
   })
 
-  test('sees what they asked for alone, also of somebody who is deleted meanwhile', async () => {
+  test('gets only events that match its filter, also of a person deleted meanwhile', async () => {
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
     const ofAda = follow('--user', 'ada')
     await ofAda.prints('account.created')

@@ -29,7 +29,7 @@ type Deed = Readonly<{
 }>
 
 // One server is well: there everything is prepared. The other one has its database at the end of a fault proxy.
-describe('what happens and its event are both there or neither', () => {
+describe('a change and its audit event are committed together', () => {
   let server: TestServer
   let faultProxy: FaultProxy
   let other: Awaited<ReturnType<TestServer['startAnother']>>

@@ -48,8 +48,8 @@ async function signIn(user = browser()): Promise<EndUser> {
   return user
 }
 
-describe('on record', () => {
-  test('is what happens to a person, who it was, where and in which session', async () => {
+describe('the audit log', () => {
+  test('records the actions of a person with account, address and session', async () => {
     const user = browser()
     const page = await user.open((await app.request()).url)
     const again = await user.submit(page, { username, password: 'wrong wrong wrong' })
@@ -87,7 +87,7 @@ describe('on record', () => {
     expect(created?.detail).toEqual({ amr: ['pwd'], acr: 'urn:sallyport:acr:password' })
   })
 
-  test('is what a person lets apps and devices do, and what those do; who, where, for whom, by which request', async () => {
+  test('records consents, devices and token requests with client, account, address and request', async () => {
     const third = await createTestClient(server)
     const user = browser()
     const { refreshToken } = await third.getTokens({ scope: 'openid email' }, user, username)
@@ -130,7 +130,7 @@ describe('on record', () => {
     expect(events[3]?.detail).toMatchObject({ granted: { openid: 'openid email' }, refused: { openid: '' } })
   })
 
-  test('is each token that a client gives back, once, and none that nobody had', async () => {
+  test('records each token that a client revokes once, and no unknown token', async () => {
     const first = await app.getTokens({}, browser(), username)
     const second = await app.getTokens({}, browser(), username)
     const revoke = (token: string, as: TestClient['client'] = app.client) =>
@@ -154,7 +154,7 @@ describe('on record', () => {
       })
   })
 
-  test('is what operators change, without the values', async () => {
+  test('records changes by operators, without the values', async () => {
     const { clients, users, events } = server.admin
     const client = await clients.create({ type: 'service', client_name: 'Robot' })
     const { client_id } = client
@@ -183,7 +183,7 @@ describe('on record', () => {
     expect(typesOf(await events.list({ types: ['key.created'] }))).toHaveLength(3)
   })
 
-  test.skipIf(isPglite)('is nothing that could be used (SQL needs Postgres) (ASVS 16.2.5)', async () => {
+  test.skipIf(isPglite)('contains no usable secret (SQL needs Postgres) (ASVS 16.2.5)', async () => {
     const user = browser()
     const typed = 'a password typed into the wrong field'
     const page = await user.open((await app.request()).url)
@@ -227,32 +227,38 @@ describe('on record', () => {
     for (const secret of secrets) expect(text.includes(secret), secret).toBe(false)
   })
 
-  test.skipIf(isPglite)('is that a session expired, when its row goes (SQL needs Postgres)', async () => {
-    await signIn()
-    await sql(server, `update oidc_session set expires_at = now() - interval '2 hours'`)
-    await server.admin.cleanup.run()
-    expect(typesOf(await list()).at(-1)).toBe('session.expired')
-  })
+  test.skipIf(isPglite)(
+    'records an expired session when its row is deleted (SQL needs Postgres)',
+    async () => {
+      await signIn()
+      await sql(server, `update oidc_session set expires_at = now() - interval '2 hours'`)
+      await server.admin.cleanup.run()
+      expect(typesOf(await list()).at(-1)).toBe('session.expired')
+    },
+  )
 
-  test.skipIf(isPglite)('for the time that is set, and no longer (SQL needs Postgres)', async () => {
-    const other = await startTestServer({ EVENT_RETENTION_SECONDS: '3600' })
-    try {
-      await other.admin.users.create({ username: 'ada', password: PASSWORD })
-      // An identifier of two hours ago.
-      const old = new Date(Date.now() - 7_200_000).getTime().toString(16).padStart(12, '0')
-      const id = `${old.slice(0, 8)}-${old.slice(8)}-7000-8000-000000000000`
-      await sql(other, `insert into event (id, type) values ($1, 'sign_in.refused')`, [id])
-      const { events } = await other.admin.cleanup.run()
-      expect(events).toBe(1)
-      expect(typesOf(await other.admin.events.list({}))).toContain('account.created')
-    } finally {
-      await other.remove()
-    }
-  })
+  test.skipIf(isPglite)(
+    'keeps events for the configured time, and no longer (SQL needs Postgres)',
+    async () => {
+      const other = await startTestServer({ EVENT_RETENTION_SECONDS: '3600' })
+      try {
+        await other.admin.users.create({ username: 'ada', password: PASSWORD })
+        // An identifier of two hours ago.
+        const old = new Date(Date.now() - 7_200_000).getTime().toString(16).padStart(12, '0')
+        const id = `${old.slice(0, 8)}-${old.slice(8)}-7000-8000-000000000000`
+        await sql(other, `insert into event (id, type) values ($1, 'sign_in.refused')`, [id])
+        const { events } = await other.admin.cleanup.run()
+        expect(events).toBe(1)
+        expect(typesOf(await other.admin.events.list({}))).toContain('account.created')
+      } finally {
+        await other.remove()
+      }
+    },
+  )
 })
 
-describe('what should not happen', () => {
-  test('a cookie used after signing out, once a minute at most', async () => {
+describe('the audit log records suspicious use', () => {
+  test('of a session cookie after signing out, at most once a minute', async () => {
     const user = await signIn()
     const stolen = cloneBrowser(user)
     await user.submit(await user.open('/logout'), {}, 'approve')
@@ -276,7 +282,7 @@ describe('what should not happen', () => {
     expect(await list({ anomalies: true })).toHaveLength(2)
   })
 
-  test('a cookie used after its session expired, by not being used or by age', async () => {
+  test('of a session cookie after its idle or absolute limit', async () => {
     for (const [seconds, limit] of [
       [31 * 60, 'idle'],
       [25 * 3600, 'absolute'],
@@ -293,7 +299,7 @@ describe('what should not happen', () => {
     }
   })
 
-  test('a session used from another browser, or from two networks at once; not after an update', async () => {
+  test('of a session from another browser or two networks at once, not after a browser update', async () => {
     const user = await signIn()
     const use = async (userAgent: string, address: string) => {
       user.headers = { 'user-agent': userAgent, 'x-forwarded-for': address }
@@ -309,7 +315,7 @@ describe('what should not happen', () => {
     })
   })
 
-  test('a refresh token that had been replaced: its session ends, and that is on record, too', async () => {
+  test('of a rotated refresh token, with the revocation of its session', async () => {
     const user = browser()
     const { refreshToken } = await app.getTokens({}, user, username)
     await app.refresh(refreshToken)
@@ -328,8 +334,8 @@ describe('what should not happen', () => {
   })
 })
 
-describe('looking into what happened', () => {
-  test('by person, client, session, type and time, the last ones in their order', async () => {
+describe('the list of audit events', () => {
+  test('is filtered by person, client, session, type and time, and ordered by time', async () => {
     const { events } = server.admin
     await signIn()
     await pause(20)

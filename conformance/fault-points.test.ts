@@ -60,7 +60,7 @@ describe('when the database fails', () => {
     faultProxy.watch(work, (statement) => !isHousekeeping(statement))
 
   describe.for(GRANT_NAMES)('at a token request of the %s grant', (name) => {
-    test('there is one look and one commit that could', async () => {
+    test('executes one lookup and one commit', async () => {
       const request = await grants[name].prepare()
       const statements = await statementsOf(async () => expect((await request.send(at)).status).toBe(200))
       expect(statements).toHaveLength(2)
@@ -68,7 +68,7 @@ describe('when the database fails', () => {
 
     describe.for(POINTS)('%s any of its statements', (point) => {
       test.for(Object.entries(FAULTS))(
-        '%s: tokens once, and a retry gets somewhere (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
+        '%s: issues tokens once, and a retry succeeds (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
         async ([, fault]) => {
           const grant = grants[name]
           const isHarmless = fault.kind === 'delay'
@@ -84,7 +84,7 @@ describe('when the database fails', () => {
   })
 
   test.for(['code', 'device'] as const)(
-    'a %s whose answer was lost is refused at once, and its later use ends the tokens that nobody has (RFC 6749 §4.1.2)',
+    'a %s whose answer was lost is rejected at once, and its later use revokes the lost tokens (RFC 6749 §4.1.2)',
     async (name) => {
       const known = await grants[name].prepare()
       const { length: statements } = await statementsOf(() => known.send(at))
@@ -112,7 +112,7 @@ describe('when the database fails', () => {
     const faults = Object.entries(FAULTS).filter(([, { kind }]) => kind !== 'delay')
 
     test.for(faults)(
-      '%s: a revocation is done, or 503 and then done (RFC 7009 §2.2.1)',
+      '%s: a revocation succeeds, or returns 503 and succeeds at the retry (RFC 7009 §2.2.1)',
       async ([, fault]) => {
         const { statements, violations } = await atEveryStatement(
           { faultProxy, point, fault },
@@ -145,7 +145,7 @@ describe('when the database fails', () => {
     )
 
     test.for(faults)(
-      '%s: a good token is never called bad (RFC 6750 §3.1, RFC 7662 §2.2)',
+      '%s: an active token is never reported as inactive (RFC 6750 §3.1, RFC 7662 §2.2)',
       async ([, fault]) => {
         const answer = await (await grants.code.prepare()).send(server.url)
         const { accessToken } = tokensOf(answer)
@@ -181,7 +181,7 @@ describe('when the database fails', () => {
 
     describe.for(GRANT_NAMES)('of the %s grant', (name) => {
       test.for(POINTS)(
-        '%s any of its statements: tokens once, and a retry gets somewhere (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
+        '%s any of its statements: issues tokens once, and a retry succeeds (RFC 6749 §4.1.2, RFC 9700 §4.14.2)',
         async (point) => {
           const fault: Fault = { kind: 'drop', meanwhile: child.kill }
           const grant = grants[name]

@@ -39,7 +39,7 @@ describe('the fault proxy between a server and Postgres', () => {
   const insert = (text: string, name?: string) =>
     client.query({ ...(name ? { name } : {}), text: 'insert into mark values ($1)', values: [text] })
 
-  test('counts statements and knows the text of those that were prepared before', async () => {
+  test('counts statements, and knows the text of prepared ones', async () => {
     const before = faultProxy.count
     const texts = await faultProxy.watch(async () => {
       await client.query('select 1 as one')
@@ -51,7 +51,7 @@ describe('the fault proxy between a server and Postgres', () => {
   })
 
   test.for([undefined, 'prepared'])(
-    'an error before leaves nothing, one after leaves the work (%s)',
+    'injects an error before a statement, which is not executed, or after it (%s)',
     async (name) => {
       faultProxy.onStatement('before', { kind: 'error', sqlState: '40001' }, { nth: 2 })
       await insert('a', name)
@@ -64,7 +64,7 @@ describe('the fault proxy between a server and Postgres', () => {
   )
 
   test.for(['before', 'after'] as const)(
-    'an error %s a statement in a transaction undoes it all, even when the server commits',
+    'rolls a transaction back after an error %s a statement, even when the server commits',
     async (point) => {
       await client.query('begin')
       faultProxy.onStatement(point, { kind: 'error', sqlState: '40P01' })
@@ -76,7 +76,7 @@ describe('the fault proxy between a server and Postgres', () => {
     },
   )
 
-  test('an error after begin leaves no transaction, after commit leaves the work', async () => {
+  test('leaves no transaction after an error in begin, and the commit after an error behind it', async () => {
     faultProxy.onStatement('after', { kind: 'error', sqlState: '57014' }, {}, ({ text }) => text === 'begin')
     await expect(client.query('begin')).rejects.toMatchObject({ code: '57014' })
     await insert('a')
@@ -95,7 +95,7 @@ describe('the fault proxy between a server and Postgres', () => {
   test.for([
     ['before', []],
     ['after', [{ text: 'a' }]],
-  ] as const)('a termination and a lost connection %s a statement', async ([point, left]) => {
+  ] as const)('injects a termination and a lost connection %s a statement', async ([point, left]) => {
     const ended = new Promise((done) => client.once('end', () => done(undefined)))
     faultProxy.onStatement(point, { kind: 'error', sqlState: '57P01' })
     await expect(insert('a')).rejects.toMatchObject({ code: '57P01' })
@@ -110,7 +110,7 @@ describe('the fault proxy between a server and Postgres', () => {
     client = await connected(url)
   })
 
-  test('a black hole answers nothing, and afterwards only new connections are heard', async () => {
+  test('drops all packets as a black hole, and afterwards forwards only new connections', async () => {
     faultProxy.blackhole()
     const lost = client.query('select 1')
     lost.catch(() => {})

@@ -67,7 +67,7 @@ const timeOf = (event: string) => {
   return Date.parse(JSON.parse(line ?? '{}').time)
 }
 
-test('SIGTERM ends the server gracefully, answering all requests; a second one changes nothing', async () => {
+test('SIGTERM ends the server after it answered all requests; a second SIGTERM changes nothing', async () => {
   const [used, idle, slow] = [await open(), await open(), await open()]
   for (const connection of [used, idle]) {
     connection.write(KEYS)

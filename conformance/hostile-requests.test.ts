@@ -83,14 +83,14 @@ function raw(path: string, headers: Record<string, string> = {}): Promise<Answer
   })
 }
 
-describe('a request that no honest client sends', () => {
+describe('a malformed request', () => {
   const own = ['/authorize', '/interaction/unknown', '/device', '/logout/confirm', '/logout']
 
   test.for(
     [...ENDPOINTS, ...own].flatMap((path) =>
       ['token=a%00b', 'client_id=p%00', '%00=x'].map((body) => [path, body]),
     ),
-  )('with a NUL byte to %s (%s) is 400 (CWE-158)', async ([path, body]) => {
+  )('with a NUL byte to %s (%s) returns 400 (CWE-158)', async ([path, body]) => {
     const answer = await send(`${server.issuer}${path}`, { method: 'POST', body: body ?? '', headers: FORM })
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
   })
@@ -102,13 +102,13 @@ describe('a request that no honest client sends', () => {
     '/interaction/%00',
     '/%00',
     '/assets/%00',
-  ])('with a NUL byte in %s is 400 (CWE-158)', async (path) => {
+  ])('with a NUL byte in %s returns 400 (CWE-158)', async (path) => {
     const answer = await send(`${server.issuer}${path}`, { headers: PAGE })
     expect(answer.status).toBe(400)
     expectPageHeaders(answer)
   })
 
-  test('with a body that is not UTF-8 is 400 (RFC 6749 appendix B)', async () => {
+  test('with a body that is not UTF-8 returns 400 (RFC 6749 appendix B)', async () => {
     for (const bytes of [[0xff, 0xfe], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0x00]]) {
       const body = Buffer.concat([Buffer.from('grant_type='), Buffer.from(bytes)])
       const answer = await send(`${server.issuer}/token`, { method: 'POST', body, headers: FORM })
@@ -117,7 +117,7 @@ describe('a request that no honest client sends', () => {
   })
 
   test.for(['%', '%zz', '%u0000', '=&=&&', 'a[b]=c', '__proto__=x', 'constructor=x'])(
-    'with the odd escape %s is an ordinary error (RFC 6749 appendix B)',
+    'with the unusual escape %s returns a client error (RFC 6749 appendix B)',
     async (odd) => {
       const body = `grant_type=client_credentials&${odd}&scope=${odd}`
       const authorization = `Basic ${btoa(`${service.client_id}:${service.client_secret}`)}`
@@ -146,7 +146,7 @@ describe('a request that no honest client sends', () => {
     ],
     ['plain text', 400, { body: 'token=x', headers: { 'content-type': 'text/plain' } }],
     ['20 KB of headers', 431, { body: 'token=x', headers: { ...FORM, 'x-filler': 'x'.repeat(20 * 1024) } }],
-  ])('to /token or a page with %s is %i (RFC 6749 §3.2, RFC 9110 §15.5)', async ([, status, init]) => {
+  ])('to /token or a page with %s returns %i (RFC 6749 §3.2, RFC 9110 §15.5)', async ([, status, init]) => {
     const answer = await send(`${server.issuer}/token`, { method: 'POST', ...init })
     expect(answer).toMatchObject({ status, body: { error: 'invalid_request' } })
     expect(answer.headers.get('cache-control')).toBe('no-store')
@@ -157,7 +157,7 @@ describe('a request that no honest client sends', () => {
     expectPageHeaders(page)
   })
 
-  test('with a body that grows past the limit, without saying so first, is 413 (RFC 9110 §15.5.14)', async () => {
+  test('with a chunked body beyond the limit returns 413 (RFC 9110 §15.5.14)', async () => {
     const body = new ReadableStream({
       start(controller) {
         for (let kilobytes = 0; kilobytes < 100; kilobytes++) controller.enqueue(Buffer.alloc(1024, 'x'))
@@ -168,13 +168,13 @@ describe('a request that no honest client sends', () => {
     expect((await send(`${server.issuer}/token`, init)).status).toBe(413)
   })
 
-  test('with a URL of 17 KB is 414 (RFC 9110 §15.5.15)', async () => {
+  test('with a URL of 17 KB returns 414 (RFC 9110 §15.5.15)', async () => {
     const answer = await send(`${server.issuer}/authorize?state=${'x'.repeat(17 * 1024)}`, { headers: PAGE })
     expect(answer.status).toBe(414)
     expectPageHeaders(answer)
   })
 
-  test('with a parameter twice is invalid_request, and neither value counts (RFC 6749 §3.2)', async () => {
+  test('with a repeated parameter returns invalid_request without using either value (RFC 6749 §3.2)', async () => {
     for (const [path, name] of [
       ['/token', 'grant_type'],
       ['/token', 'scope'],
@@ -193,12 +193,12 @@ describe('a request that no honest client sends', () => {
   })
 
   test.for(['/token', '/introspect', '/revoke', '/par', '/device/authorize', '/logout/confirm'])(
-    'by GET to %s is 404 or 405 (RFC 6749 §3.2)',
+    'by GET to %s returns 404 or 405 (RFC 6749 §3.2)',
     async (path) => expect([404, 405]).toContain((await send(`${server.issuer}${path}`)).status),
   )
 })
 
-describe('what a browser never sends', () => {
+describe('a request that no browser sends', () => {
   const types = ['multipart/form-data; boundary=x', 'text/plain', 'application/json', ';;;', 'x'.repeat(5000)]
   const charsets = ['utf-16', 'nonsense', '"', ''].map(
     (charset) => `${FORM['content-type']}; charset=${charset}`,
@@ -220,7 +220,7 @@ describe('what a browser never sends', () => {
   ]
 
   test.for([...pages, '/device/unknown', '/logout/success', ...ENDPOINTS])(
-    'to %s, such as odd types and cookies, is an ordinary error (RFC 9110 §8.3)',
+    'to %s with unusual types and cookies returns a client error (RFC 9110 §8.3)',
     async (path) => {
       for (const type of [FORM['content-type'], ...types, ...charsets]) {
         const headers = { ...PAGE, 'content-type': type }
@@ -238,7 +238,7 @@ describe('what a browser never sends', () => {
 })
 
 describe('an unknown path', () => {
-  test('is a page for people and JSON for programs (ASVS 3.4)', async () => {
+  test('returns a page to browsers and JSON to programs (ASVS 3.4)', async () => {
     const page = await send(`${server.issuer}/nowhere`, { headers: PAGE })
     expect(page.status).toBe(404)
     expectPageHeaders(page)
@@ -265,13 +265,13 @@ describe('an unknown path', () => {
     '/health/live',
     '/metrics',
     '/admin',
-  ])('such as %s leads out of nothing (CWE-22)', async (path) => {
+  ])('such as %s returns no file (CWE-22)', async (path) => {
     const answer = await raw(path)
     expect(answer.status).toBe(404)
     expect(answer.text).not.toMatch(/root:|"dependencies"|<%/)
   })
 
-  test('with a forged host names nobody but us (CVE-2025-64101)', async () => {
+  test('with a forged host names only the issuer (CVE-2025-64101)', async () => {
     const headers = {
       host: 'evil.example.test',
       'x-forwarded-host': 'evil.example.test',
@@ -285,7 +285,7 @@ describe('an unknown path', () => {
 })
 
 describe('a page', () => {
-  test('carries the full set of headers, whatever its status (ASVS 3.4, RFC 9700 §4.16)', async () => {
+  test('has all security headers, whatever its status (ASVS 3.4, RFC 9700 §4.16)', async () => {
     for (const [path, status] of [
       ['/', 200],
       ['/device', 200],
@@ -302,7 +302,7 @@ describe('a page', () => {
     }
   })
 
-  test('has a script nonce of its own each time (CSP 3 §7.1)', async () => {
+  test('has a new script nonce each time (CSP 3 §7.1)', async () => {
     const nonces = await Promise.all(
       [1, 2].map(async () =>
         (await send(server.issuer, { headers: PAGE })).headers.get('content-security-policy'),
@@ -311,7 +311,7 @@ describe('a page', () => {
     expect(nonces[0]).not.toBe(nonces[1])
   })
 
-  test('of sign-in and consent lets its form lead to this app’s origin, and no other (CSP 3 §6.4)', async () => {
+  test('of sign-in and consent allows form redirects to the app’s origin alone (CSP 3 §6.4)', async () => {
     const ada = new EndUser(server.issuer)
     const login = await ada.open(authorizeUrl)
     const consent = await ada.submit(login, { username: 'ada', password: PASSWORD })
@@ -330,7 +330,7 @@ describe('a page', () => {
   })
 })
 
-describe('signing in', () => {
+describe('sign-in', () => {
   const attempt = async (username: string, password: string) => {
     const ada = new EndUser(server.issuer)
     const page = await ada.submit(await ada.open(authorizeUrl), { username, password })
@@ -347,7 +347,7 @@ describe('signing in', () => {
     return { page, shown: { status: page.status, headers, html } }
   }
 
-  test('fails the same for an unknown, a disabled and a mistaken person (ASVS 6.3.8)', async () => {
+  test('fails in the same way for an unknown person, a disabled one and a wrong password (ASVS 6.3.8)', async () => {
     const mistaken = await attempt('ada', 'not the password of ada')
     expect(mistaken.shown.status).toBe(400)
     expect(mistaken.page.$('[role=alert]')).toHaveLength(1)
@@ -369,7 +369,7 @@ describe('signing in', () => {
     'ada\r\nSet-Cookie: a=b',
     'ada\u202e',
     '\ud83d\ude00',
-  ])('as %s is inert: shown as typed, signed in as nobody (CS:XSS, CS:SQL)', async (username) => {
+  ])('as %s shows the text as typed and fails (CWE-79, CWE-89)', async (username) => {
     const { page } = await attempt(username, PASSWORD)
     expect(page.status).toBe(400)
     expect(page.$('script:not([src^="/assets/page.js?v="]), [onfocus]:not([autofocus])')).toHaveLength(0)
@@ -380,7 +380,7 @@ describe('signing in', () => {
     expect((await attempt('ada', PASSWORD)).page.status).toBeLessThan(400)
   })
 
-  test('with fields missing, huge or repeated is 400 and the form again (ASVS 2.2)', async () => {
+  test('with missing, huge or repeated fields returns 400 and the form (ASVS 2.2)', async () => {
     for (const fields of [
       { username: '', password: '' },
       { username: 'a'.repeat(5000), password: PASSWORD },

@@ -17,7 +17,7 @@ const ROUNDS = [1, 2, 3]
 const AT_ONCE = 20
 
 describe('two instances on one database', () => {
-  test('sign in on one, agree on the other, redeem on the first, all with one set of keys', async () => {
+  test('complete sign-in, consent and redemption across both, with the same keys', async () => {
     const server = await startTestServer()
     const other = await server.startAnother()
     await server.admin.users.create({ username: 'ada', password: PASSWORD })
@@ -41,7 +41,7 @@ describe('two instances on one database', () => {
     await server.remove()
   })
 
-  test('instances that start together on an empty database agree on one set of keys', async () => {
+  test('create the same keys when they start together on an empty database', async () => {
     const server = await startTestServer()
     const others = await Promise.all([server.startAnother(), server.startAnother(), server.startAnother()])
     const sets = await Promise.all(
@@ -51,7 +51,7 @@ describe('two instances on one database', () => {
     await server.remove()
   })
 
-  describe('that get the same token request many times at once', () => {
+  describe('that receive the same token request many times at once', () => {
     let server: TestServer
     let tokenInvariants: TokenInvariants
     let grants: GrantsInUse
@@ -69,7 +69,7 @@ describe('two instances on one database', () => {
     })
 
     test.for(ROUNDS)(
-      'answer a code and a device code once, and a refresh always the same (RFC 6749 §4.1.2, RFC 9700 §4.14.2), %i',
+      'redeem a code and a device code once, and repeat the answer of a refresh (RFC 6749 §4.1.2, RFC 9700 §4.14.2), %i',
       async () => {
         const prepared = await Promise.all(
           GRANT_NAMES.map(async (name) => ({ name, request: await grants[name].prepare() })),
@@ -104,7 +104,7 @@ describe('two instances on one database', () => {
       },
     )
 
-    test('do not wait for each other in a circle when each of them spends many of the same tokens', async () => {
+    test('do not deadlock when each spends many of the same tokens', async () => {
       const url = server.env.DATABASE_URL ?? ''
       const databases = [1, 2].map(() => openPostgres(url, { onConnectionError: () => {} }))
       const committing = databases.map((database) =>

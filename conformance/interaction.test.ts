@@ -55,8 +55,8 @@ function expectBackAtApp({ leftTo, html }: Page): void {
   expect(leftTo?.searchParams.get('state')).toBeTruthy()
 }
 
-describe('a page between request and answer', () => {
-  test('is left by 303, so that credentials are not posted on (RFC 9700 §4.12)', async () => {
+describe('an interaction page', () => {
+  test('redirects by 303, so that the browser does not post credentials again (RFC 9700 §4.12)', async () => {
     const user = newUser()
     const page = await openLogin(user)
     const answer = await send(page.url, {
@@ -88,7 +88,7 @@ describe('a page between request and answer', () => {
     expect(rest.status).toBeLessThan(400)
   })
 
-  test('is not opened by the cookie of another interaction (RFC 9700 §4.7)', async () => {
+  test('rejects the cookie of another interaction (RFC 9700 §4.7)', async () => {
     const [victim, attacker] = [newUser(), newUser()]
     const [target, own] = [await openLogin(victim), await openLogin(attacker)]
     const headers = {
@@ -104,7 +104,7 @@ describe('a page between request and answer', () => {
     expect((await send(own.url, { headers })).status).toBe(200)
   })
 
-  test('pages submitted again, with the back button, lead to the app all the same', async () => {
+  test('submitted again after the back button redirects to the app', async () => {
     const user = newUser()
     const login = await openLogin(user, await newApp())
     const consent = await user.submit(login, CREDENTIALS)
@@ -117,7 +117,7 @@ describe('a page between request and answer', () => {
     expectBackAtApp(await user.open(login.url))
   })
 
-  test('consent submitted five times at once is answered once; the others start again and end at the app, too', async () => {
+  test('of consent submitted five times at once is accepted once; the others restart and end at the app, too', async () => {
     const user = newUser()
     const consent = await openConsent(user)
     const pages = await Promise.all(Array.from({ length: 5 }, () => user.submit(consent, {}, 'approve')))
@@ -137,7 +137,7 @@ describe('a page between request and answer', () => {
     expect(headers.get('retry-after')).toBeNull()
   })
 
-  test('left open longer than 15 minutes starts again, and returns to the app (OIDC Core §3.1.2.3)', async () => {
+  test('that expired after 15 minutes restarts the request (OIDC Core §3.1.2.3)', async () => {
     const user = newUser()
     const cookies = cloneBrowser(user)
     const login = await openLogin(user)
@@ -154,7 +154,7 @@ describe('a page between request and answer', () => {
   })
 
   test.skipIf(isPglite)(
-    'that was cleaned up starts again, and returns to the app (SQL needs Postgres) (OIDC Core §3.1.2.3)',
+    'that was deleted by the cleanup restarts the request (SQL needs Postgres) (OIDC Core §3.1.2.3)',
     async () => {
       const user = newUser()
       const login = await openLogin(user)
@@ -167,7 +167,7 @@ describe('a page between request and answer', () => {
 })
 
 describe('two tabs of one browser', () => {
-  test('that sign in for two apps, interleaved, both finish with their own parameters (OIDC Core §3.1.2.5)', async () => {
+  test('that sign in for two apps each keep their own parameters (OIDC Core §3.1.2.5)', async () => {
     const [one, other] = [await newApp(), await newApp()]
     const user = newUser()
     const [first, second] = [await one.request(), await other.request()]
@@ -185,7 +185,7 @@ describe('two tabs of one browser', () => {
     for (const known of [one, other]) expect((await known.authorizeSilently(user)).get('code')).toBeTruthy()
   })
 
-  test('that open ten apps at once keep every one of them in the session (OIDC Core §3.1.2.3)', async () => {
+  test('that open ten apps at once keep all of them in the session (OIDC Core §3.1.2.3)', async () => {
     const user = newUser()
     await trusted.getCode({}, user)
     const apps = await Promise.all(
@@ -203,17 +203,17 @@ describe('two tabs of one browser', () => {
   })
 })
 
-describe('a person who is signed in', () => {
+describe('a signed-in person', () => {
   const authTime = (page: Page, request: Awaited<ReturnType<TestClient['request']>>) =>
     request.redeem(page.leftTo).then((tokens) => tokens.claims()?.auth_time ?? 0)
 
-  test('goes through without a page (OIDC Core §3.1.2.3)', async () => {
+  test('gets a code without a page (OIDC Core §3.1.2.3)', async () => {
     const { user } = await app.getCode()
     expect((await app.authorizeSilently(user)).get('code')).toBeTruthy()
     expect((await user.open((await app.request()).url)).leftTo?.searchParams.get('code')).toBeTruthy()
   })
 
-  test('prompt=none shows no page: login_required, then consent_required (OIDC Core §3.1.2.6)', async () => {
+  test('gets no page with prompt=none: login_required, then consent_required (OIDC Core §3.1.2.6)', async () => {
     const [user, unknown] = [newUser(), await newApp()]
     expect((await unknown.authorizeSilently(user)).get('error')).toBe('login_required')
     await trusted.getCode({}, user)
@@ -229,7 +229,7 @@ describe('a person who is signed in', () => {
     ['prompt=login', { prompt: 'login', max_age: '3600' }],
     ['max_age=0', { max_age: '0' }],
     ['max_age=1 after two seconds', { max_age: '1' }],
-  ])('%s makes them sign in anew, with a newer auth_time (OIDC Core §3.1.2.1)', async ([, parameters]) => {
+  ])('signs in again with %s, and gets a newer auth_time (OIDC Core §3.1.2.1)', async ([, parameters]) => {
     const first = await app.request({ max_age: '3600' })
     const user = newUser()
     const before = await authTime(await user.signInAndAgree(first.url), first)
@@ -241,7 +241,7 @@ describe('a person who is signed in', () => {
     expect(await authTime(await user.submit(login, CREDENTIALS), second)).toBeGreaterThan(before)
   })
 
-  test('prompt=login is not passed by a wrong password, nor by asking again (OIDC Core §3.1.2.1)', async () => {
+  test('does not pass prompt=login with a wrong password, nor by repeating the request (OIDC Core §3.1.2.1)', async () => {
     const { user } = await app.getCode()
     const { url } = await app.request({ prompt: 'login' })
     const refused = await user.submit(await user.open(url), { ...CREDENTIALS, password: 'wrong wrong wrong' })
@@ -250,7 +250,7 @@ describe('a person who is signed in', () => {
     expect((await user.open(url)).$('input[name=password]')).toHaveLength(1)
   })
 
-  test('max_age that has not passed asks nothing, and auth_time stays (OIDC Core §3.1.2.1)', async () => {
+  test('gets no page within max_age, and keeps auth_time (OIDC Core §3.1.2.1)', async () => {
     const first = await app.request({ max_age: '3600' })
     const user = newUser()
     const before = await authTime(await user.signInAndAgree(first.url), first)

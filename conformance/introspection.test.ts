@@ -75,7 +75,7 @@ const expectInactive = (answer: Answer) =>
   expect({ status: answer.status, body: answer.body }).toEqual(INACTIVE)
 
 describe('introspection', () => {
-  test('tells a client all about its own access token of a person (RFC 7662 §2.2)', async () => {
+  test('returns to a client the claims of its own access token (RFC 7662 §2.2)', async () => {
     const { access_token } = await personTokens()
     const { status, body, headers } = await introspect(access_token, web)
     expect(status).toBe(200)
@@ -96,7 +96,7 @@ describe('introspection', () => {
     })
   })
 
-  test('tells a client about its own refresh token, whatever the hint (RFC 7662 §2.1)', async () => {
+  test('returns to a client the claims of its own refresh token, whatever the hint (RFC 7662 §2.1)', async () => {
     const { refresh_token } = await personTokens()
     for (const hint of [undefined, 'refresh_token', 'access_token', 'nonsense']) {
       const { body } = await introspect(refresh_token, web, hint)
@@ -106,7 +106,7 @@ describe('introspection', () => {
     }
   })
 
-  test('tells a service about its own token, which is about nobody (RFC 7662 §2.2)', async () => {
+  test('returns to a service the claims of its own token, which has no end-user (RFC 7662 §2.2)', async () => {
     const { body } = await introspect(
       await serviceToken({ resource: RESOURCE, scope: 'tides:read' }),
       service,
@@ -123,7 +123,7 @@ describe('introspection', () => {
     })
   })
 
-  test('tells an API about tokens meant for it, and about no other (RFC 7662 §4)', async () => {
+  test('returns to an API the claims of tokens with its audience alone (RFC 7662 §4)', async () => {
     const ofService = await serviceToken({ resource: RESOURCE, scope: 'tides:read' })
     expect((await introspect(ofService, api)).body).toMatchObject({ active: true, aud: RESOURCE })
 
@@ -143,7 +143,7 @@ describe('introspection', () => {
       expectInactive(await introspect(token, api))
   })
 
-  test('tells a client nothing about the tokens of others (RFC 7662 §4)', async () => {
+  test('returns inactive for tokens of other clients (RFC 7662 §4)', async () => {
     const { access_token, refresh_token } = await personTokens()
     for (const token of [access_token, refresh_token]) expectInactive(await introspect(token, service))
     expectInactive(await introspect(await serviceToken(), web))
@@ -157,18 +157,18 @@ describe('introspection', () => {
     ['a word of the language', '__proto__'],
     ['almost a JWT', 'a.b.c'],
     ['not ASCII', 'tökén 🚪'],
-  ])('of a token that is %s is 200 {"active":false} (RFC 7662 §2.2)', async ([, given]) => {
+  ])('of a token that is %s returns 200 {"active":false} (RFC 7662 §2.2)', async ([, given]) => {
     const token = given === 'CUT' ? String(await serviceToken()).slice(0, -1) : given
     for (const hint of [undefined, 'refresh_token']) expectInactive(await introspect(token, service, hint))
   })
 
-  test('of a token with a NUL byte is refused or inactive, never a fault (RFC 7662 §2.2)', async () => {
+  test('of a token with a NUL byte is rejected or inactive, never a server error (RFC 7662 §2.2)', async () => {
     const answer = await introspect('a\0b', service)
     expect([200, 400]).toContain(answer.status)
     expect(answer.body.active ?? false).toBe(false)
   })
 
-  test('without a token, or with two, is 400 invalid_request (RFC 7662 §2.1)', async () => {
+  test('without a token, or with two, returns 400 invalid_request (RFC 7662 §2.1)', async () => {
     const url = `${server.issuer}/introspect`
     for (const form of ['', 'token=', 'token=a&token=b']) {
       expect(await post(url, form, { as: service })).toMatchObject({
@@ -190,14 +190,14 @@ describe('introspection', () => {
     expect(answer.body).not.toHaveProperty('active')
   })
 
-  test('by a public client tells nothing, not even of its own token: anybody can be it (RFC 7662 §2.1)', async () => {
+  test('by a public client is rejected, because it cannot authenticate (RFC 7662 §2.1)', async () => {
     const { access_token } = await personTokens(spa)
     const answer = await introspect(access_token, spa)
     expect([200, 401, 403]).toContain(answer.status)
     expect(answer.body.active ?? false).toBe(false)
   })
 
-  test('of a signed token is unsupported_token_type: the API checks those itself (RFC 9068 §4)', async () => {
+  test('of a JWT returns unsupported_token_type: APIs verify JWTs themselves (RFC 9068 §4)', async () => {
     const token = await serviceToken({ resource: SIGNED, scope: 'tides:read' })
     for (const as of [api, service]) {
       expect(await introspect(token, as)).toMatchObject({
@@ -207,13 +207,13 @@ describe('introspection', () => {
     }
   })
 
-  test('by GET is refused: tokens do not belong into URLs (RFC 7662 §4)', async () => {
+  test('by GET is rejected: tokens do not belong in URLs (RFC 7662 §4)', async () => {
     const answer = await send(`${server.issuer}/introspect?token=${String(await serviceToken())}`)
     expect([404, 405]).toContain(answer.status)
   })
 })
 
-describe('a token stops being active', () => {
+describe('a token becomes inactive', () => {
   test('when it is expired (RFC 7662 §2.2)', async () => {
     const [ofService, ofPerson] = [await serviceToken(), (await personTokens()).access_token]
     await later(620, async () => {
@@ -229,7 +229,7 @@ describe('a token stops being active', () => {
     expectInactive(await introspect(token, service))
   })
 
-  test('when the session that it hangs on ends', async () => {
+  test('when its session ends', async () => {
     const app = await createRelyingParty(server.issuer, web)
     const request = await app.request()
     const ada = new EndUser(server.issuer)
@@ -239,7 +239,7 @@ describe('a token stops being active', () => {
     expectInactive(await introspect(access_token, web))
   })
 
-  test('for the API too when its client is disabled, or deleted', async () => {
+  test('for the API, too, when its client is disabled or deleted', async () => {
     const { clients } = server.admin
     const ending = await registerWeb()
     const { access_token } = await personTokens(ending, { scope: 'tides:read', resource: RESOURCE })
@@ -250,7 +250,7 @@ describe('a token stops being active', () => {
     expectInactive(await introspect(access_token, api))
   })
 
-  test('for the API too when the service it belongs to is disabled', async () => {
+  test('for the API, too, when its service is disabled', async () => {
     const { clients } = server.admin
     const ending = await clients.create({ type: 'service', client_name: 'Ending', resources: [RESOURCE] })
     const form = { grant_type: 'client_credentials', resource: RESOURCE }

@@ -256,7 +256,7 @@ function nextSecond(): number {
   return Math.ceil(Date.now() / 1000) * 1000
 }
 
-describe('a lifetime ends exactly (by the clock of the database)', () => {
+describe('a lifetime ends exactly, by the clock of the database', () => {
   test.for(LIFETIMES)('$name: $seconds s', async ({ seconds, make }) => {
     const begin = nextSecond()
     const ask = async (afterSeconds: number) => {
@@ -268,7 +268,7 @@ describe('a lifetime ends exactly (by the clock of the database)', () => {
     expect(await ask(seconds + 1), 'a second after').toBe(false)
   })
 
-  test.skipIf(isPglite)('a grant, with all that hangs on it (SQL needs Postgres)', async () => {
+  test.skipIf(isPglite)('a grant with its tokens (SQL needs Postgres)', async () => {
     const begin = nextSecond()
     for (const [afterSeconds, isAlive] of [
       [9, true],
@@ -290,7 +290,7 @@ describe('a lifetime ends exactly (by the clock of the database)', () => {
   })
 })
 
-describe('with frequent use also ends', () => {
+describe('an absolute limit ends, in spite of frequent use,', () => {
   const begin = nextSecond()
   /** Uses something at these times, in seconds after it began; returns the times at which it was alive. */
   async function use(times: readonly number[], isAlive: () => Promise<boolean>): Promise<number[]> {
@@ -301,14 +301,14 @@ describe('with frequent use also ends', () => {
   const every = (seconds: number, until: number) =>
     Array.from({ length: Math.floor(until / seconds) }, (_, index) => (index + 1) * seconds)
 
-  test('a session at its cap, used every 10 s at the end (ASVS 7.3.2)', async () => {
+  test('a session that is used every 10 s (ASVS 7.3.2)', async () => {
     const { user } = await at(new Date(begin), () => app.getCode({}, newUser()))
     expect(await use([500, 990, 999], () => isSignedIn(user))).toEqual([500, 990, 999])
     const cookie = await at(new Date(begin + 999_000), () => Promise.resolve(copyOf(user)))
     expect(await use([1000, 1001, 1010, 1020, 1030], () => isSignedIn(cookie))).toEqual([])
   })
 
-  test('a session at its cap, for all its tokens and on the account page', async () => {
+  test('a session with all its tokens and its account page', async () => {
     const { user, refreshToken, accessToken } = await at(new Date(begin), () => app.getTokens({}, newUser()))
     let newest = { refreshToken, accessToken }
     const refresh = async () => {
@@ -328,7 +328,7 @@ describe('with frequent use also ends', () => {
       expect(await use([1000, 1001, 1014, 1016], isAlive)).toEqual([])
   })
 
-  test('a session at the cap of a client with shorter limits; for others it goes on', async () => {
+  test('a session for a client with a shorter limit; for others it continues', async () => {
     const { user } = await at(new Date(begin), () => bank.getCode({}, newUser()))
     const before = [...every(50, 150), 199]
     expect(await use(before, () => isSignedIn(user, bank))).toEqual(before)
@@ -336,7 +336,7 @@ describe('with frequent use also ends', () => {
     expect(await use([216], () => isSignedIn(user))).toEqual([216])
   })
 
-  test('a session near its cap stays alive for a client with a short idle time that uses it', async () => {
+  test('no session that a client with a short idle limit uses before it', async () => {
     const { user } = await at(new Date(begin), () => app.getCode({}, newUser()))
     expect(await use([500, 850], () => isSignedIn(user))).toEqual([500, 850])
     const short = await createTestClient(server, { first_party: true, session_idle_seconds: 100 })
@@ -349,7 +349,7 @@ describe('with frequent use also ends', () => {
   })
 
   test.skipIf(isPglite)(
-    'a session at a cap that was shortened since it began (needs two instances)',
+    'a session whose limit was shortened since it began (needs two instances)',
     async () => {
       const strict = await server.startAnother({
         SESSION_ABSOLUTE_SECONDS: '300',
@@ -377,7 +377,7 @@ describe('with frequent use also ends', () => {
     expect(await use([600, 1090, 1099, 1100, 1101, 1115], refresh)).toEqual([600, 1090, 1099])
   })
 
-  test('a remembered browser, whose secret is replaced at every use', async () => {
+  test('a remembered browser, whose secret rotates at every use', async () => {
     let user = await at(new Date(begin), remember)
     const isRecognised = async () => {
       const restarted = withoutSession(user)
