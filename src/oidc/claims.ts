@@ -28,9 +28,7 @@ export const CLAIMS_BY_SCOPE = {
   email: ['email', 'email_verified'],
 }
 
-/**
- * Finds whom a request acts for. A disabled or deleted person is nobody: no code, no token, no userinfo.
- */
+/** Finds the account of a request. A disabled or deleted account is not found: no code, no token, no userinfo. */
 export function createFindAccount(accounts: AccountStore, now: Clock): FindAccount {
   return withUnavailable(async (_ctx, sub: string) => {
     const account = currentRequest().findAccount(sub) ?? (await accounts.find(sub))
@@ -47,7 +45,7 @@ export function createFindAccount(accounts: AccountStore, now: Clock): FindAccou
   })
 }
 
-/** Everything known about a person as claims; the engine releases what scope and consent allow. */
+/** All claims of an account; the engine releases those that scope and consent allow. */
 export function toClaims({ sub, username, email, emailVerified, profile, updatedAt }: Account) {
   return {
     ...profile,

@@ -7,10 +7,9 @@ import { withUnavailable } from './engine/errors.ts'
 import { provenEpoch } from './session/authentication.ts'
 
 /**
- * The grant that a request goes on with, if there is one. A grant belongs to one browser session or device, so that
- * ending it touches no other; what the person consented to elsewhere is carried over. First-party clients get
- * theirs without being asked for: the operator vouched for them. (Native clients are asked for all the same,
- * RFC 8252 §8.6: the engine sees to it.)
+ * Creates the engine's look-up of the grant that a request continues with. A grant belongs to one browser session or
+ * device, so that revoking it affects no other; earlier consent of the person is carried over. First-party clients get
+ * a grant without consent. (For native clients the engine asks for consent all the same, RFC 8252 §8.6.)
  */
 export function createLoadExistingGrant({
   consents,
@@ -26,10 +25,10 @@ export function createLoadExistingGrant({
     const consented = oidc.result?.consent?.grantId
     const grantId = consented ?? session.grantIdFor(client.clientId)
     const existing = grantId ? await oidc.provider.Grant.find(grantId) : undefined
-    // A device gets a grant of its own, made when the person consents: ending it must end nothing else.
+    // A device gets its own grant when the person consents: revoking it must revoke nothing else.
     const isDevice = oidc.route === 'code_verification' || oidc.route === 'device_resume'
     if (isDevice && !consented) return undefined
-    // What the person just agreed to was ended meanwhile, as by a new password: it is not made anew.
+    // The grant of this consent was revoked meanwhile, for example by a new password.
     if (consented && !existing) return undefined
     if (!account) return existing
     // The prompt `login` is pending; no grant can be stored before it.
@@ -56,8 +55,8 @@ export function createLoadExistingGrant({
 }
 
 /**
- * The grant of a browser session for a client: of the same name for two tabs that ask at once, so that neither's code
- * hangs on a grant that the session has forgotten.
+ * The grant of a browser session for a client. Its identifier is derived, so that two concurrent requests of one browser
+ * share a grant and the code of neither refers to a grant that the session dropped.
  */
 export function newGrant(
   { Grant }: Provider,
@@ -67,7 +66,7 @@ export function newGrant(
   return new Grant({ accountId, clientId, jti } as ConstructorParameters<typeof Grant>[0])
 }
 
-/** What a person answered about a scope before, in any browser. */
+/** The person's earlier answer about a scope, from any browser. */
 function answerTo(
   consent: Consent | undefined,
   scope: string,
@@ -78,14 +77,14 @@ function answerTo(
   return has(consent?.granted) ? 'granted' : has(consent?.rejected) ? 'rejected' : undefined
 }
 
-/** A person's answers as they stand in a grant, to be remembered beyond it. */
+/** The answers in a grant merged into the person's earlier ones, to be stored. */
 export function consentIn(grant: Grant, before: Consent | undefined): Consent {
   const { openid, resources, rejected } = grant
   const answers = {
     granted: { openid: openid?.scope ?? '', resources: resources ?? {} },
     rejected: { openid: rejected?.openid?.scope ?? '', resources: rejected?.resources ?? {} },
   }
-  // What this grant does not speak of stays as it was answered before.
+  // Scopes that this grant does not mention keep their earlier answer.
   const isOpen = (scope: string, resource: string | undefined) =>
     answerTo(answers, scope, resource) === undefined
   return {
@@ -94,7 +93,7 @@ export function consentIn(grant: Grant, before: Consent | undefined): Consent {
   }
 }
 
-/** Whether an answer takes back what was granted before. */
+/** Whether an answer withdraws a scope that was granted before. */
 export function isNarrowed(before: Consent | undefined, { granted }: Consent): boolean {
   if (!before) return false
   const isLost = (earlier: string, now = '') => words(earlier).some((scope) => !words(now).includes(scope))
@@ -141,10 +140,10 @@ function missingScopes(
 }
 
 /**
- * What a consent prompt is about: what is not granted yet. When an app asks again for what was answered before
- * (`prompt=consent`, native clients), it is all of that.
+ * The scopes that a consent prompt shows: those without an answer; or all answered ones, when the client asks again
+ * (`prompt=consent`, native clients).
  */
-export function whatIsAsked(
+export function promptedScopes(
   { missingOIDCScope, missingResourceScopes }: MissingConsent,
   grant: Grant,
 ): MissingConsent {
@@ -160,15 +159,15 @@ export function whatIsAsked(
 }
 
 /**
- * Writes a person's answer into the grant: what they left ticked is granted, the rest is rejected, so that it is
- * not asked for again and again.
+ * Writes a person's answer into the grant: ticked scopes are granted, the others rejected, so that they are not asked
+ * for again.
  *
- * @param ticked scopes as the form sent them; what was not asked for is ignored.
+ * @param ticked scopes as the form sent them; scopes that the prompt did not show are ignored.
  */
 export function applyConsent(grant: Grant, missing: MissingConsent, ticked: readonly string[]): void {
   for (const { value, scope, required, resource } of describeScopes(missing)) {
     const granted = required || ticked.includes(value)
-    // The latest answer counts: the engine's grant would remember an earlier refusal beside it.
+    // The latest answer counts; the engine's grant would keep an earlier rejection too.
     for (const answers of [grant, grant.rejected ?? {}]) forgetAnswer(answers, scope, resource)
     answerScope(grant, { scope, resource, isGranted: granted })
   }

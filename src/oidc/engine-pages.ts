@@ -9,7 +9,7 @@ import { SessionNotFound } from './engine/errors.ts'
 
 const SHOWN_CHARACTERS = 32
 
-/** The engine's own pages, drawn with our templates. */
+/** The engine's own pages, rendered with the templates. */
 export function createEnginePages({
   render,
   renderError,
@@ -26,9 +26,9 @@ export function createEnginePages({
 }) {
   return {
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
-      // The engine calls a page that was left open too long an invalid request; people can do something about it.
+      // The engine answers `invalid_request` for an expired page; this page says how to continue.
       const isExpired = error instanceof SessionNotFound
-      // The page of another tab took this one's place, or signed out already.
+      // Another tab's page replaced this one, or signed out already.
       ctx.state.isExpired = isExpired || (ctx.oidc?.route === 'end_session_confirm' && ctx.status === 400)
       const failure = isExpired
         ? { code: 'session_not_found', detail: undefined }
@@ -48,7 +48,7 @@ export function createEnginePages({
         return
       }
       if (error instanceof TooManyUserCodesError) ctx.set('Retry-After', String(error.retryAfterSeconds))
-      // The engine calls a code that it does not know a success.
+      // The engine answers 200 for an unknown code.
       if (error && ctx.status === 200) ctx.status = 400
       const userCode = enteredIn(ctx)
       render(ctx, 'device-code', {
@@ -63,7 +63,7 @@ export function createEnginePages({
       })
     },
 
-    /** RFC 8628 §5.4: the person compares the code and sees who asks before anything is approved. */
+    /** RFC 8628 §5.4: the person compares the code and sees the client and the device before approving. */
     userCodeConfirmSource(
       ctx: KoaContextWithOIDC,
       _form: string,
@@ -125,17 +125,17 @@ const DEVICE_ERRORS: Record<string, DeviceError> = {
   NotFoundError: 'not-found',
   ExpiredError: 'expired',
   AlreadyUsedError: 'used',
-  // The page after signing in was answered before.
+  // The page after the sign-in was answered before.
   SessionNotFound: 'used',
   NoCodeError: 'missing',
   TooManyUserCodesError: 'throttled',
-  // The page was open too long, or another one took its place; or the database was away.
+  // The page expired, another one replaced it, or the database was unavailable.
   InvalidRequest: 'failed',
   TemporarilyUnavailable: 'failed',
 }
 
 function deviceErrorOf({ oidc, status }: KoaContextWithOIDC, { name }: Error): DeviceError {
-  // Who comes back from the sign-in page had a code that was there.
+  // The code existed before the sign-in page.
   if (oidc.route === 'device_resume' && name === 'NotFoundError') return 'expired'
   return DEVICE_ERRORS[name] ?? (status >= 500 ? 'failed' : 'refused')
 }
@@ -156,7 +156,7 @@ function xsrfOf(ctx: KoaContextWithOIDC): string {
   return stateOf(ctx).secret ?? ''
 }
 
-/** What was entered, or what `verification_uri_complete` brought along: shown again, and no more of it than fits. */
+/** The entered code, or the one of `verification_uri_complete`, shortened to what fits. */
 function enteredIn({ oidc, state }: KoaContextWithOIDC): string {
   const entered = oidc.params?.user_code ?? state.userCode
   return typeof entered === 'string' ? entered.slice(0, SHOWN_CHARACTERS) : ''

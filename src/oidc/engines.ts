@@ -8,9 +8,8 @@ type Jwks = { keys: JWK[] }
 type Needs = { jwks: Jwks; keyring: Keyring; notifications: ChangeNotifications; log: Log }
 
 /**
- * The engine of this moment. Its keys are fixed when it is made, so when an instance changes the signing keys, all
- * make another engine; requests that are running finish on the one they began on. `jwks` are the keys of this moment,
- * for what is signed outside the engine.
+ * Creates the engine, and another one whenever the signing keys change: an engine's keys are fixed. Running requests
+ * finish on the engine they began with. `jwks` returns the current keys, for logout tokens.
  */
 export function createEngines(
   { jwks, keyring, notifications, log }: Needs,
@@ -30,7 +29,7 @@ export function createEngines(
       engine = create(changed)
       log.info({ event: 'keys.reloaded', keys: changed.keys.map(({ kid }) => kid) })
     } catch (error) {
-      // The keys of before go on signing; the next notice tries again.
+      // The previous keys go on signing; the next notification tries again.
       log.debug({ event: 'keys.reload_failed', error: error instanceof Error ? error.message : error })
     }
   }

@@ -2,7 +2,7 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jo
 import { UnsealError, type Vault } from '../crypto/vault.ts'
 import type { SigningAlg, SigningKeyStore, StoredSigningKey } from '../store/client/signing-key.ts'
 
-/** What Sallyport signs with. RS256 first: OpenID Connect makes it the default for ID tokens. */
+/** The signing algorithms. RS256 first: it is the default for ID tokens in OpenID Connect. */
 export const SIGNING_ALGS = ['RS256', 'ES256', 'EdDSA'] as const satisfies SigningAlg[]
 
 const RSA_BITS = 2048
@@ -24,8 +24,8 @@ export type Keyring = ReturnType<typeof createKeyring>
 export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: Vault }) {
   return {
     /**
-     * Loads the private JWKS, making a key for each algorithm that has none. Instances that start together end up
-     * with the same keys.
+     * Loads the private JWKS, and generates a key for each algorithm that has none. Instances that start together get
+     * the same keys.
      *
      * @throws {WrongMasterKeyError}
      */
@@ -44,7 +44,7 @@ export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: V
       return { keys: sorted.map(openKey) }
     },
 
-    /** The keys as anybody may know them. */
+    /** The public keys. */
     list: () => keys.list(),
   }
 

@@ -2,20 +2,20 @@ import { type JWK, SignJWT } from 'jose'
 import type { DueLogout } from '../store/outbox/backchannel-logout.ts'
 import { type Clock, toEpochSeconds } from '../time.ts'
 
-/** Long enough for clocks that differ; who gets hold of one later can do nothing with it. */
+/** Long enough for clocks that differ, short enough to make a leaked token useless. */
 const LIFETIME_SECONDS = 120
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 
 type Needs = {
   issuer: string
-  /** The private keys of this moment, those that sign first. */
+  /** The current private keys, in the order in which they sign. */
   jwks: () => { keys: JWK[] }
   now: Clock
 }
 
 /**
- * Makes logout tokens, signed as the client's ID tokens are. Each attempt gets a new one with the same `jti`, so that
- * a client that has confirmed already knows it again.
+ * Creates logout tokens, signed with the algorithm of the client's ID tokens. Each attempt gets a new token with the
+ * same `jti`, so that the client recognises a repeated one.
  *
  * @see OpenID Connect Back-Channel Logout 1.0 §2.4
  */

@@ -1,3 +1,7 @@
+/**
+ * Room oidc/: the engine, oidc-provider, and its configuration (this file). Beside it: claims, consent, lifetimes, the
+ * engine's pages and the signing keys. Its sub-rooms hold storage, tokens, sessions, devices and clients.
+ */
 import type { JWK } from 'jose'
 import {
   type AdapterFactory,
@@ -35,11 +39,6 @@ import { createInteractionPolicy } from './session/interaction-policy.ts'
 import { createRefusal, type SessionLimits } from './session/session-limits.ts'
 import { ACR_VALUES, authenticationClaims } from './session/step-up.ts'
 
-/*
- * The room oidc: the engine, oidc-provider, as Sallyport configures it (this file), and what it asks for: claims,
- * consent, pages, signing keys. Its sub-rooms hold storage (adapter), tokens, sessions, devices and clients.
- */
-
 const OUTBOUND_BODY_BYTES = 64 * 1024
 
 type Needs = {
@@ -63,7 +62,7 @@ export function createEngine(needs: Needs): Provider {
   engine.Client.prototype.compareClientSecret = function (this: Client & ExtraClientMetadata, presented) {
     return verifyClientSecret(this, presented, now())
   }
-  // The engine notifies clients once, while the person waits. Sallyport does it from an outbox.
+  // The engine would notify clients once, while the person waits; the outbox does it instead.
   engine.Client.prototype.backchannelLogout = async () => {}
   engine.keys = cookieKeys(vault)
   logEngineEvents(engine, log)

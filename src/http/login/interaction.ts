@@ -7,7 +7,7 @@ import type { Offers } from '../../config/config.ts'
 import type { Vault } from '../../crypto/vault.ts'
 import { describeClient, type ExtraClientMetadata } from '../../oidc/client/client-metadata.ts'
 import { describeScopes, type MissingConsent } from '../../oidc/client/scopes.ts'
-import { applyConsent, consentIn, isNarrowed, newGrant, whatIsAsked } from '../../oidc/consent.ts'
+import { applyConsent, consentIn, isNarrowed, newGrant, promptedScopes } from '../../oidc/consent.ts'
 import { InvalidClient, ProofOutdatedError, SessionNotFound } from '../../oidc/engine/errors.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
@@ -193,7 +193,7 @@ export function createInteractionRoutes({
   async function findConsent(interaction: Interaction) {
     const existing = interaction.grantId ? await engine().Grant.find(interaction.grantId) : undefined
     const grant = existing ?? makeGrant(interaction)
-    return { grant, asked: whatIsAsked(interaction.prompt.details as MissingConsent, grant) }
+    return { grant, asked: promptedScopes(interaction.prompt.details as MissingConsent, grant) }
   }
 
   /** The client of an expired page, so that the error page can link to it. */

@@ -7,7 +7,7 @@ import { toEngineMetadata } from '../client/client-metadata.ts'
 type Needs = { clients: ClientStore; now: Clock }
 
 export function clientAdapter({ clients, now }: Needs): Partial<Adapter> {
-  // The store gives the same object until the client changes.
+  // The store returns the same object until the client changes.
   const translated = new WeakMap<Client, AdapterPayload>()
   const translate = (client: Client): AdapterPayload => {
     const known = translated.get(client)
@@ -20,7 +20,7 @@ export function clientAdapter({ clients, now }: Needs): Partial<Adapter> {
   }
   return {
     async find(clientId) {
-      // What could never have been registered is not looked up: NUL bytes would be a database error.
+      // Identifiers that cannot be registered are not looked up: NUL bytes would be a database error.
       if (!/^[\x21-\x7e]{1,255}$/.test(clientId)) return undefined
       const client = await clients.find(clientId)
       return client && client.metadata.disabled !== true ? translate(client) : undefined

@@ -25,8 +25,8 @@ type Needs = {
 }
 
 /**
- * A device's code is stored when it asks, when a person takes it up, and when they decided (RFC 8628 §3.1, §3.3). Of
- * several who try at once one is first, whatever instance they are at; the others are told that it was used.
+ * Device codes (RFC 8628). The engine stores one at the device's request, when a browser takes it up, and at the
+ * decision. Of concurrent browsers or decisions, over all instances, the first one counts.
  */
 export function deviceCodeAdapter({
   tokenMethods,
@@ -41,10 +41,10 @@ export function deviceCodeAdapter({
     async upsert(id, payload) {
       currentRequest().forgetToken(id)
       const idHash = sha256(id)
-      // The engine makes whatever failed at the person's page the device's answer, for good. That the database was away
-      // says nothing about the device: the person tries again, or did decide.
+      // The engine stores every error of the person's page as the device's final answer. A database outage is no
+      // decision: the person can try again.
       if (payload.error === 'temporarily_unavailable') return await deviceCodes.reopen(idHash)
-      // Nor does a page that was over: answered twice, the second answer would be the device's, before the first one is.
+      // Nor is an expired or repeated page: its error would replace the decision of the first answer.
       if (payload.error === 'invalid_request') return
       const isDecided = payload.error !== undefined || payload.accountId !== undefined
       if (!isDecided && !payload.inFlight) return await insert(id, payload)
@@ -57,7 +57,7 @@ export function deviceCodeAdapter({
     async find(id) {
       const found = await tokenMethods.find?.(id)
       const { route, client } = Provider.ctx?.oidc ?? {}
-      // Another client's poll is refused by the engine, and must not slow the owner down.
+      // The engine refuses polls of other clients; they must not slow the owner down.
       if (found && isPending(found) && route === 'token' && found.clientId === client?.clientId) {
         const poll = await deviceCodes.poll({
           idHash: sha256(id),
@@ -78,7 +78,7 @@ export function deviceCodeAdapter({
       if (id === undefined) return undefined
       await takeBack()
       const { inFlight, ...payload } = fromStored(found.payload, found)
-      // Who pressed the button twice, or went back, goes on with their own; in any other browser it is taken.
+      // A double click, or the back button, continues in the same browser; in another browser the code is taken.
       const isClaimed = inFlight === true && found.claimedBy !== sessionUid()
       return {
         ...payload,
@@ -100,12 +100,12 @@ export function deviceCodeAdapter({
       userCodeHash: hashUserCode(userCode),
       sealedId: vault.seal(id, PURPOSE, [idHash]),
     })
-    // Once in many millions: the device asks again, as it does when we are busy, and is told another one.
+    // A collision of user codes, once in many millions: the device retries after 503 and gets another one.
     if (!isStored) throw unavailable(new Error('another device was just told the same user code'))
   }
 
   function decide(idHash: Uint8Array, { userCode, ...payload }: AdapterPayload): Promise<boolean> {
-    // A refusal needs no grant, and must be stored also when it is that the grant has ended.
+    // A refusal refers to no grant, so that it is stored even when the grant was revoked.
     const grantId = payload.error === undefined ? payload.grantId : undefined
     return deviceCodes
       .decide({ idHash, grantId, payload: toStored(payload), event: decisionIn(payload) })
@@ -113,7 +113,7 @@ export function deviceCodeAdapter({
   }
 }
 
-/** A device that waits for its person. That its code has expired it is told however soon it asks (RFC 8628 §3.5). */
+/** Whether a device waits for a decision. An expired code is no longer pending: `expired_token` comes at any poll (RFC 8628 §3.5). */
 function isPending({ accountId, error, exp = 0 }: AdapterPayload): boolean {
   return accountId === undefined && error === undefined && exp > toEpochSeconds(engineNow())
 }
@@ -122,7 +122,7 @@ function sessionUid(): string {
   return Provider.ctx?.oidc.session?.uid ?? ''
 }
 
-/** What a person decided about a device, in the state that its code is stored with; undefined when something else did. */
+/** The audit event of a person's decision about a device; undefined when the stored state is no decision. */
 function decisionIn({ error, grantId, clientId, accountId }: AdapterPayload): NewEvent | undefined {
   const isDenied = error === 'access_denied'
   if (error !== undefined && !isDenied) return undefined

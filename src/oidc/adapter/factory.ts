@@ -1,3 +1,7 @@
+/**
+ * Room oidc/adapter/: the engine's storage, one file per model of the engine. payload.ts converts between the engine's
+ * payloads and stored ones; call-order.test.ts states the order of the engine's calls.
+ */
 import type { Adapter, AdapterFactory } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
 import type { ClientStore } from '../../store/client/client.ts'
@@ -22,11 +26,6 @@ import { pushedRequestAdapter } from './pushed-request.ts'
 import { replayAdapter } from './replay-detection.ts'
 import { sessionAdapter } from './session.ts'
 import { tokenAdapter } from './token.ts'
-
-/*
- * The room oidc/adapter: the engine's storage, one file per model of the engine. payload.ts converts between the engine's
- * payloads and stored ones; the order of the engine's calls is stated in call-order.test.ts.
- */
 
 type Needs = {
   stores: {

@@ -63,7 +63,7 @@ export function expiryOf({ exp }: Payload): Date {
   return new Date(exp * 1000)
 }
 
-/** The grant, person or client that a row belongs to was ended while this request ran. */
+/** Converts a foreign key violation: the row's grant, account or client was deleted during this request. */
 export function refuseWhenParentIsGone(error: unknown): never {
   if (isForeignKeyViolation(error)) throw new errors.InvalidGrant('the grant ended during this request')
   throw error

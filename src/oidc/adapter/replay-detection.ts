@@ -9,17 +9,16 @@ import { expiryOf } from './payload.ts'
 export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
 
 /**
- * Spent assertion and proof identifiers: a second insert is the replay (RFC 7523 §3, RFC 9449 §11.1). Each is kept
- * until no instance accepts it any more, an instant that follows from the client's own claims, so that instances with
- * different clocks agree. The statement refuses an identifier past that instant, which an instance with a slow clock
- * would still accept.
+ * Identifiers of client assertions and DPoP proofs: a second insert is a replay (RFC 7523 §3, RFC 9449 §11.1). Each is
+ * kept until no instance accepts it. That instant follows from the client's own claims, so that instances with different
+ * clocks agree; the statement refuses an identifier after it, which an instance with a slow clock would still accept.
  */
 export function replayAdapter({ replayDetection }: { replayDetection: ReplayDetection }): Partial<Adapter> {
   const afterAssertion = new WeakSet<object>()
   return {
     async upsert(id, payload) {
       const { ctx } = Provider
-      // A request's client assertion is looked at first; what comes after it is the DPoP proof.
+      // The engine checks a request's client assertion first, then its DPoP proof.
       const isAssertion = ctx?.oidc?.params?.client_assertion !== undefined && !afterAssertion.has(ctx)
       if (ctx) afterAssertion.add(ctx)
       // For assertions the engine passes their `exp`; for proofs it passes a time of its own, which is too early.
@@ -29,7 +28,7 @@ export function replayAdapter({ replayDetection }: { replayDetection: ReplayDete
         ? new errors.InvalidClientAuth('client assertion was used before or has expired')
         : new errors.InvalidDpopProof('DPoP proof was used before or has expired')
     },
-    // Looking first would be a second statement and a race; the insert alone decides.
+    // A look-up would be a second statement and a race: the insert alone decides.
     async find() {},
   }
 }

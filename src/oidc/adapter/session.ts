@@ -99,7 +99,7 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
         if (!isStored) await addAuthorizations(payload, before, accessEpoch)
       } catch (error) {
         if (error instanceof TooManySessionsError) throw tooManySessions()
-        // The person was deleted while this request ran: there is nobody left to remember.
+        // The account was deleted during this request.
         if (!isForeignKeyViolation(error)) throw error
       }
     },
@@ -137,8 +137,8 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       const { ctx } = Provider
       const isLogout = ctx?.oidc?.route === 'end_session_confirm' && ctx.oidc.params?.logout
       const uid = ctx?.oidc?.session?.uid
-      // The engine destroys a session's old row when its identifier is replaced, too, just before it stores the new
-      // one. Both are done by one statement: nobody who ends the session meanwhile finds neither.
+      // The engine also destroys the old row when it replaces the identifier, just before it stores the new row. One
+      // statement does both, so that a concurrent revocation finds one of them.
       const { origin, browser } = currentRequest()
       if (!isLogout && browser.findSession(id)) return browser.recordReplacement(id)
       if (!isLogout || uid === undefined) return await sessions.retire(sha256(id))
@@ -163,8 +163,8 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
   }
 
   /**
-   * The identifier that a session replaces. Its requests in flight may still read for the same person, unless the
-   * access epoch was raised: the replacement may be meant to shut them out.
+   * The identifier that a session replaces. Requests in flight of the same person may still read it, unless the access
+   * epoch was raised: a new password must lock them out.
    */
   function replacedBy({ accountId }: AdapterPayload, accessEpoch: number | undefined): Session['replaces'] {
     const { browser } = currentRequest()

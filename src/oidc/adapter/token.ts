@@ -16,7 +16,7 @@ type Needs = {
   registeredScope: RegisteredScope
 }
 
-/** A client gives a token back (RFC 7009); otherwise tokens end with something that is recorded by itself. */
+/** The audit event of a revocation by the client (RFC 7009). Other revocations record their own event. */
 function revocation(): NewEvent | undefined {
   const { oidc } = Provider.ctx ?? {}
   if (oidc?.route !== 'revocation') return undefined
@@ -76,8 +76,8 @@ export function tokenAdapter(
     },
 
     /**
-     * The engine destroys a token and then, in calls of their own, what is under its grant: that takes this token
-     * along. Were it gone before and the rest failed, the retry would find nothing left to revoke (RFC 7009 §2.2.1).
+     * The engine destroys a token and then revokes its grant's tokens in separate calls, which include this one. If it
+     * were deleted first and a later call failed, the retry would find nothing to revoke (RFC 7009 §2.2.1).
      */
     async destroy(id) {
       const found = await currentRequest().findToken(id)

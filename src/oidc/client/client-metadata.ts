@@ -1,3 +1,7 @@
+/**
+ * Room oidc/client/: what the engine knows of clients and resource servers: metadata and secrets (this file), keys,
+ * assertions, scopes.
+ */
 import { timingSafeEqual } from 'node:crypto'
 import type { Client as EngineClient } from 'oidc-provider'
 import { sha256 } from '../../crypto/vault.ts'
@@ -7,7 +11,7 @@ import type { ClientOnPage } from '../../ui/view-models.ts'
 /** The scopes that the engine itself knows; every other scope belongs to a resource. */
 export const OIDC_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
 
-/** Metadata of our own that the engine keeps on a client, under these very names. */
+/** Metadata of our own that the engine keeps on a client under these names. */
 export const EXTRA_CLIENT_METADATA = [
   'first_party',
   'resources',
@@ -24,7 +28,7 @@ export const EXTRA_CLIENT_METADATA = [
 
 /** The metadata of {@link EXTRA_CLIENT_METADATA} as it sits on the engine's Client. */
 export type ExtraClientMetadata = {
-  /** Trusted: consent is not asked for. */
+  /** No consent is asked for. */
   first_party?: boolean
   /** Identifiers of the resources the client may ask tokens for. */
   resources?: string[]
@@ -33,13 +37,13 @@ export type ExtraClientMetadata = {
   require_pkce?: boolean
   /** Its `offline_access` tokens outlive the person's logout. */
   keep_offline_access?: boolean
-  /** Sessions end for this client when unused so long … */
+  /** The idle limit of sessions for this client, where it is shorter than the setting. */
   session_idle_seconds?: number
-  /** … and so long after the person signed in, where that is sooner than for others. */
+  /** The absolute limit of sessions for this client, where it is shorter than the setting. */
   session_absolute_seconds?: number
-  /** How many browsers a person may be signed in to this client with at once. */
+  /** The most browsers in which a person may be signed in to this client at once. */
   max_sessions?: number
-  /** false: who was remembered must prove who they are. */
+  /** false: a remembered browser must sign in again for this client. */
   remember_me?: boolean
   /** SHA-256 of each accepted secret in base64url, with its end in epoch seconds where it has one. */
   secret_hashes?: { hash: string; until?: number }[]
@@ -50,7 +54,7 @@ export type ExtraClientMetadata = {
   keys_period?: number
 }
 
-/** Translates a stored client into what the engine validates and runs on. No usable secret is in it. */
+/** Translates a stored client into metadata for the engine. It holds no usable secret. */
 export function toEngineMetadata({
   clientId,
   metadata,
@@ -59,7 +63,7 @@ export function toEngineMetadata({
 }: Client): Record<string, unknown> {
   const { scope, disabled, ...standard } = metadata
   const allowedScope = typeof scope === 'string' ? scope : ''
-  // The engine knows its own scopes alone, and an empty list would allow all of them.
+  // The engine knows its own scopes only; an empty list would allow all of them.
   const engineScope = allowedScope.split(' ').filter(isOidcScope).join(' ') || 'openid'
   const hashes: NonNullable<ExtraClientMetadata['secret_hashes']> = []
   if (secretHash) hashes.push({ hash: base64url(secretHash) })
@@ -67,18 +71,18 @@ export function toEngineMetadata({
     hashes.push({ hash: base64url(previousSecret.hash), until: previousSecret.until.getTime() / 1000 })
 
   return {
-    // An app that is told of a logout needs the `sid` in its ID tokens to know which session is meant (BCL §2.2).
+    // A client finds the session of a logout token by the `sid` in its ID tokens (Back-Channel Logout §2.2).
     ...('backchannel_logout_uri' in standard ? { backchannel_logout_session_required: true } : {}),
     ...standard,
     client_id: clientId,
     scope: engineScope,
     allowed_scope: allowedScope,
-    // The engine insists on a secret for these methods but never sees one: verifyClientSecret compares hashes.
+    // The engine requires a secret for these methods; verifyClientSecret compares hashes.
     ...(hashes[0] ? { client_secret: hashes[0].hash, secret_hashes: hashes } : {}),
   }
 }
 
-/** Compares a presented secret with the hashes of those accepted, in constant time. */
+/** Compares a presented secret with the accepted hashes, in constant time. */
 export function verifyClientSecret(
   { secret_hashes = [] }: ExtraClientMetadata,
   presented: string,
@@ -92,7 +96,7 @@ export function verifyClientSecret(
   return matches.includes(true)
 }
 
-/** What a page shows of a client. */
+/** The client on a page. An operator registered its values; pages escape them all the same. */
 export function describeClient(client: EngineClient): ClientOnPage {
   return {
     name: client.clientName ?? client.clientId,

@@ -6,7 +6,7 @@ import { type ExtraClientMetadata, isOidcScope } from './client-metadata.ts'
 type EngineClient = Client & ExtraClientMetadata
 
 /**
- * What the engine must know about a resource that a request names (RFC 8707).
+ * Creates the engine's look-up of a resource server that a request names (RFC 8707).
  *
  * @returns a function that rejects with `invalid_target` when the resource is unknown or not for this client, and
  *   with `invalid_scope` when the client asks for a scope of the resource that it may not have.
@@ -48,7 +48,7 @@ export function assertScopeAllowed(ctx: KoaContextWithOIDC, _scope: unknown, cli
   refuseForeignScopes(ctx, client, isOidcScope)
 }
 
-/** Called for every request that names no resource: none is assumed. */
+/** The engine calls this for every request that names no resource: there is no default. */
 export async function defaultResource(
   ctx: KoaContextWithOIDC,
   client: Client,
@@ -60,8 +60,8 @@ export async function defaultResource(
 }
 
 /**
- * Refuses a scope that the client's registration does not list. Services hear of every such scope (RFC 6749 §5.2);
- * in front of a person only of those that `isKnown`, since apps ask for more than a server has (§3.3 lets us drop it).
+ * Refuses a scope that the client's registration does not list: for services every such scope (RFC 6749 §5.2), for
+ * requests with a person only known scopes. Unknown ones are dropped (§3.3), because clients often ask for too many.
  */
 function refuseForeignScopes(
   ctx: KoaContextWithOIDC,

@@ -1,13 +1,13 @@
 import type { Payload } from '../../db/schema.ts'
 import type { MayOnPage, ScopeOnPage } from '../../ui/view-models.ts'
 
-/** What a prompt says is not granted yet: the engine's `prompt.details`. */
+/** The scopes without a grant: the engine's `prompt.details`. */
 export type MissingConsent = {
   missingOIDCScope?: string[]
   missingResourceScopes?: Record<string, string[]>
 }
 
-/** What the consent page lists. `openid` cannot be unticked: without it there is no sign-in. */
+/** The scopes on the consent page. `openid` cannot be unticked: without it there is no sign-in. */
 export function describeScopes({
   missingOIDCScope = [],
   missingResourceScopes = {},
@@ -22,7 +22,7 @@ export function describeScopes({
   const isShared = (scope: string) => everyScope.indexOf(scope) !== everyScope.lastIndexOf(scope)
   const theirs = Object.entries(missingResourceScopes).flatMap(([resource, scopes]) =>
     scopes.map((scope) => ({
-      // Two APIs may know a scope of the same name: ticking it at one says nothing about the other.
+      // Two resource servers may have a scope of the same name; each has its own box.
       value: isShared(scope) ? `${scope} ${resource}` : scope,
       scope,
       required: false,
@@ -32,7 +32,7 @@ export function describeScopes({
   return [...ours, ...theirs]
 }
 
-/** What grants and remembered answers let a client do, each once. */
+/** The scopes that grants and stored consent allow, each once. */
 export function describeGranted(grants: readonly Payload[]): MayOnPage[] {
   const granted = grants.flatMap(({ openid, resources, rejected }: GrantPayload) => {
     const refused = new Set(words(rejected?.openid?.scope ?? ''))
@@ -55,7 +55,7 @@ export function describeGranted(grants: readonly Payload[]): MayOnPage[] {
 type ScopesOfGrant = { openid?: { scope?: string }; resources?: Record<string, string> }
 type GrantPayload = ScopesOfGrant & { rejected?: ScopesOfGrant }
 
-/** The scopes in a scope. */
+/** Splits a scope into its values. */
 export function words(scope: string): string[] {
   return scope.split(' ').filter(Boolean)
 }

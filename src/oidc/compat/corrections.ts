@@ -1,14 +1,13 @@
+/**
+ * Room oidc/compat/: behaviour for which the engine has no setting. translations.ts rewrites requests before the engine
+ * reads them; this file corrects its responses and names the clause that requires each correction.
+ */
 import type { Context, Middleware } from 'koa'
 import type { Client, KoaContextWithOIDC } from 'oidc-provider'
 import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS } from '../adapter/device-code.ts'
 import { RESPONSE_MODES } from '../engine/endpoints.ts'
 import { withDatabaseTimes } from '../engine/engine-time.ts'
-
-/*
- * The room oidc/compat: what the engine has no setting for. translations.ts rewrites requests before the engine reads
- * them; this file corrects its responses. Each correction names the clause that requires it.
- */
 
 type Oidc = KoaContextWithOIDC['oidc']
 

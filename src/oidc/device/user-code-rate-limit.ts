@@ -7,7 +7,7 @@ import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-ra
 import type { AccountStore } from '../../store/account/account.ts'
 import { currentRequest } from '../engine/request-context.ts'
 
-/** A limit of unknown user codes was reached. The device page shows the wait. */
+/** Too many unknown user codes. The device page shows the time to wait. */
 export class TooManyUserCodesError extends errors.CustomOIDCProviderError {
   readonly retryAfterSeconds: number
   constructor(retryAfterSeconds: number) {
@@ -32,17 +32,17 @@ type Needs = {
  * Counts entered user codes before they are looked up (RFC 8628 §5.1): eight of twenty letters do not withstand
  * unlimited guessing.
  *
- * The limit per browser session (five) protects honest people from mistakes only: without the cookie a browser gets a
- * new session. The limit per network (thirty an hour) holds over all its sessions. A global limit stops an attacker
- * with many networks. When it is reached, an event is recorded, since strangers cannot connect devices for a while;
- * people who are signed in or have a device cookie have a separate share.
+ * An attacker can drop the cookie and so evade the limit per browser session (five), which is for honest mistakes. The
+ * limit per network (thirty an hour) covers all its sessions. A global limit stops an attacker with many networks; it
+ * records an event, because it also stops other people. People who are signed in or have a device cookie have a
+ * separate share.
  */
 export function createUserCodeRateLimit({ rateLimiter, accounts, findDevices, events }: Needs) {
   return {
     /**
      * Counts a code that is about to be looked up.
      *
-     * @returns a function that gives the attempt back when the code exists.
+     * @returns a function that takes the count back when the code exists.
      * @throws {TooManyUserCodesError}
      */
     async count(): Promise<() => Promise<void>> {

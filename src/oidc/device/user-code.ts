@@ -1,6 +1,10 @@
+/**
+ * Room oidc/device/: user codes of devices (RFC 8628 §6.1) and the rate limit against guessing them. The stored device
+ * code is in adapter/device-code.ts.
+ */
 import type { UserCodeFault } from '../../ui/view-models.ts'
 
-/** No vowels, so that no code is a word, and nothing that reads like something else (RFC 8628 §6.1). */
+/** No vowels, so that no code is a word, and no letters that look alike (RFC 8628 §6.1). */
 const LETTERS = /^[BCDFGHJKLMNPQRSTVWXZ]*$/
 /** The engine's mask of a user code: a star for each letter. */
 export const USER_CODE_MASK = '****-****'
@@ -12,7 +16,7 @@ function fold(entered: string): string {
   return entered.replace(/[\s-]/g, '').replace(/[a-z]/g, (letter) => letter.toUpperCase())
 }
 
-/** Whether the entry is this code. The engine ignores more: every character that is no letter, digit or underscore. */
+/** Whether the entry is this code. The engine ignores more characters: all but letters, digits and underscores. */
 export function isEntryOf(entered: unknown, userCode: string): boolean {
   return typeof entered === 'string' && fold(entered) === userCode
 }

@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
 
-/** Where the engine answers. Clients find these through discovery; people type `/device`. */
+/** The engine's paths. Clients find them through discovery; people type `/device`. */
 export const ROUTES = {
   authorization: '/authorize',
   token: '/token',
@@ -17,7 +17,7 @@ export const ROUTES = {
 /** The supported response modes. A fragment would expose the code to every script of the page (RFC 9700 §4.3.1). */
 export const RESPONSE_MODES: readonly string[] = ['query', 'form_post']
 
-/** Where programs POST; the engine would say that nothing is there. */
+/** Endpoints that take POST only. The engine answers 404 to other methods. */
 const POST_ONLY = new Set<string>([
   ROUTES.token,
   ROUTES.introspection,
@@ -26,10 +26,10 @@ const POST_ONLY = new Set<string>([
   ROUTES.device_authorization,
 ])
 
-/** Nobody looks at these in a browser: errors are JSON, whatever the request accepts (RFC 6749 §5.2). */
+/** Endpoints for programs: errors are JSON for every `Accept` header (RFC 6749 §5.2). */
 const PROGRAMS_ONLY = new Set<string>([...POST_ONLY, ROUTES.userinfo, ROUTES.jwks])
 
-/** The engine and our router match paths in any letter case and with a slash at the end. */
+/** The engine and the router match paths in any letter case and with a trailing slash. */
 export function normalPath(ctx: Pick<Context, 'path'>): string {
   return ctx.path.toLowerCase().replace(/\/$/, '')
 }
@@ -46,21 +46,21 @@ export function isForPrograms(ctx: Context): boolean {
   return PROGRAMS_ONLY.has(normalPath(ctx))
 }
 
-/** Where browsers come; elsewhere programs call. */
+/** Whether the path is for browsers. */
 export function isForPeople(ctx: Context): boolean {
   return !isForPrograms(ctx) && !ctx.path.toLowerCase().startsWith('/.well-known/')
 }
 
 /**
- * What is sent where must come from our own pages: everything that people send, but for the requests of apps, which
- * come from their sites and only ask.
+ * Whether forms sent to this path must come from our own pages. Authorization and logout requests come from the sites of
+ * clients and change nothing by themselves.
  */
 export function isOwnForm(ctx: Context): boolean {
   const path = normalPath(ctx)
   return isForPeople(ctx) && path !== ROUTES.authorization && path !== ROUTES.end_session
 }
 
-/** Where the engine goes on when a page of ours is answered: our own redirect leads there, and nothing else. */
+/** Whether the engine continues here after an interaction page. Only our own redirect leads here. */
 export function isResumption(ctx: Context): boolean {
   const path = normalPath(ctx)
   return (

@@ -1,7 +1,7 @@
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Log } from '../../log.ts'
 
-/** Our own events on the engine: the tokens of a request are stored; the answer to a refresh was repeated. */
+/** Events of our own on the engine: a request's tokens were stored; the answer to a refresh was repeated. */
 export const TOKENS_COMMITTED = 'grant.committed'
 export const ANSWER_REPEATED = 'grant.repeated'
 

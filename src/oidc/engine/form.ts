@@ -7,15 +7,15 @@ export const MAX_FORM_BYTES = 56 * 1024
 export const FORM_TYPE = 'application/x-www-form-urlencoded'
 
 /**
- * Lets the engine, which reads the body by itself, read this form: the request goes on as a stream of it. Written again
- * it may have become too long for the engine; then it goes on as one that was read before.
+ * Replaces the request's body by this form, as a stream that the engine reads. A form that became too long for the
+ * engine's limit is passed as a parsed body.
  */
 export function replayForm(ctx: Context, form: URLSearchParams): void {
   const body = Buffer.from(form.toString())
   const { req } = ctx
   const headers: IncomingHttpHeaders = {
     ...req.headers,
-    // Whatever charset it came in, it was decoded as UTF-8 (RFC 6749 appendix B).
+    // The form was decoded as UTF-8 (RFC 6749 appendix B).
     'content-type': FORM_TYPE,
     'content-length': String(body.length),
   }
@@ -37,7 +37,7 @@ function streamOf(body: Buffer): Readable {
   })
 }
 
-/** The form of a POST, as it was read before anything else looked at the request. */
+/** The form of a POST, as the first middleware parsed it. */
 export function formOf(ctx: Context): URLSearchParams {
   return ctx.state.form instanceof URLSearchParams ? ctx.state.form : new URLSearchParams()
 }

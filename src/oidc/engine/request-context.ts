@@ -1,3 +1,7 @@
+/**
+ * Room oidc/engine/: what every other room of the engine needs. The contexts of a request (this file) and of a token
+ * request, the engine's clock, its endpoints, errors and log lines.
+ */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Context, Middleware } from 'koa'
 import type { NewEvent, Origin } from '../../audit/event.ts'
@@ -9,11 +13,6 @@ import type { FoundToken } from '../../store/token/token.ts'
 import type { Clock } from '../../time.ts'
 import { isTokenRequest } from './endpoints.ts'
 import { TokenRequest } from './token-request.ts'
-
-/*
- * The room oidc/engine: what every other room of the engine needs. The context of a request (this file) and of a token
- * request, the engine's clock, its endpoints, its errors and its log lines.
- */
 
 const USER_AGENT_CHARACTERS = 200
 

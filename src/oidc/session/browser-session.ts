@@ -1,3 +1,7 @@
+/**
+ * Room oidc/session/: the browser's session with the server. This file signs browsers in; session-lifetime.ts has every
+ * limit of time, session-limits.ts the limits of number, step-up.ts the authentication levels, cookies.ts the cookies.
+ */
 import type { Context } from 'koa'
 import type { Provider } from 'oidc-provider'
 import type { Lifetimes } from '../../config/config.ts'
@@ -14,7 +18,7 @@ import type { SessionLimits } from './session-limits.ts'
 /** The engine's session of a browser. */
 export type BrowserSession = InstanceType<Provider['Session']>
 
-/** Browser sessions, for our own pages: they are the engine's, outside of an authorization request. */
+/** The engine's browser sessions, for pages outside of an authorization request. */
 export function createBrowserSessions({
   engine,
   issuer,
@@ -45,7 +49,7 @@ export function createBrowserSessions({
       return session.accountId === undefined ? undefined : session
     },
 
-    /** The same, used: its idle time begins anew. */
+    /** Finds the session and restarts its idle time. */
     async use(ctx: Context): Promise<BrowserSession | undefined> {
       const session = await this.find(ctx)
       if (session) await store(ctx, session)
@@ -86,7 +90,7 @@ export function createBrowserSessions({
     },
   }
 
-  /** As the engine does at its own pages. */
+  /** Stores a session and its cookie, as the engine does at its own pages. */
   async function store(ctx: Context, session: BrowserSession): Promise<void> {
     const seconds = sessionSeconds(session, lifetimes)
     await session.save(seconds)

@@ -39,7 +39,7 @@ export function cookieKeys(vault: Vault): string[] {
   return vault.deriveKeys(PURPOSE).map((key) => key.toString('base64url'))
 }
 
-/** Over https the prefixes make a browser enforce what we set; `__Host-` needs the path `/`. */
+/** Over https the prefixes make browsers enforce the attributes; `__Host-` requires the path `/`. */
 export function cookieNames(issuer: string) {
   const isSecure = issuer.startsWith('https:')
   const [host, secure] = isSecure ? ['__Host-', '__Secure-'] : ['', '']
@@ -47,13 +47,13 @@ export function cookieNames(issuer: string) {
     session: `${host}sallyport_session`,
     /** Signs a remembered browser in again. */
     remember: `${host}sallyport_remember`,
-    /** The device cookie: accounts that signed in with this browser. Exempts it from lock-outs that strangers cause. */
+    /** The device cookie: accounts that signed in with this browser. It exempts the browser from lock-outs by others. */
     device: `${host}sallyport_browser`,
-    /** Says that somebody was signed in here, so that they can be told when that ended. */
+    /** Notes that this browser was signed in, so that a page can say that the session ended. */
     notice: `${host}sallyport_notice`,
     /**
-     * Binds forms of people who are not signed in, and tells the browser again that asked for a mailed link: there the
-     * password counts that was chosen with it, so no neighbour's may be planted.
+     * Binds forms of people who are not signed in (CSRF), and recognises the browser that requested a mailed link: only
+     * there the password counts that was chosen with the request.
      */
     formBinding: `${host}sallyport_asking`,
     /** Binds the account page's own sign-in form to the browser. */

@@ -5,23 +5,23 @@ import { isRemembered } from './authentication.ts'
 import { hasReachedLimit, type SessionLifetimes } from './session-lifetime.ts'
 import { isSatisfied, requestedAcrs } from './step-up.ts'
 
-/** When a person must be asked: the engine's prompts, with checks of ours. */
+/** The engine's prompts, with checks of our own. */
 export function createInteractionPolicy(lifetimes: SessionLifetimes): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base()
   const login = policy.get('login')
   const { Check } = interactionPolicy
-  // Ours knows which level includes which; the engine's would ask for ever for one that a better one includes.
+  // `step_up` accepts a higher level; the engine's checks would prompt again and again.
   for (const replaced of ['essential_acr', 'essential_acrs']) login?.checks.remove(replaced)
 
   const checks: Record<string, (oidc: KoaContextWithOIDC['oidc']) => boolean> = {
-    // Disabled or deleted while signed in: the engine would go on without an account and fail.
+    // The account was disabled or deleted while signed in: the engine would fail without an account.
     account_unavailable: ({ session, account }) => Boolean(session?.accountId && !account),
     // The person was signed out everywhere after this sign-in page was answered.
     signed_out: ({ result, account }) =>
       result?.login !== undefined &&
       account !== undefined &&
       result.login.accessEpoch !== account.accessEpoch,
-    // Signing in answers the others, whatever the session was before.
+    // A sign-in in this request satisfies the remaining checks.
     session_limit: ({ session, client, result }) => {
       const stored = session && currentRequest().browser.findSessionByUid(session.uid)
       return !result?.login && stored !== undefined && hasReachedLimit(client, stored, lifetimes)

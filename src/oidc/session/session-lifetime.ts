@@ -8,7 +8,7 @@ import { engineNow } from '../engine/engine-time.ts'
 import type { RequestContext } from '../engine/request-context.ts'
 import { isRemembered } from './authentication.ts'
 
-/** A session without a person exists for the CSRF value of the device and logout pages. */
+/** An anonymous session exists for the CSRF value of the device and logout pages. */
 const ANONYMOUS_SESSION_SECONDS = 10 * MINUTE_SECONDS
 /** A new expiry is stored at most this often … */
 const EXPIRY_STEP_SECONDS = 60

@@ -1,25 +1,25 @@
 import { type ClaimsParameter, errors, type KoaContextWithOIDC } from 'oidc-provider'
 
 /**
- * How surely we know who somebody is (`acr`, OpenID Connect Core §2), weakest first: each satisfies whoever asks for
- * one before it. Second factors will be stronger than a password.
+ * Authentication levels (`acr`, OpenID Connect Core §2), weakest first: each level satisfies a request for an earlier
+ * one. Second factors will be stronger than a password.
  */
 export const ACR = {
-  /** The browser was remembered: nobody proved anything since. */
+  /** The browser was remembered; no proof of identity was given. */
   remembered: 'urn:sallyport:acr:remembered',
   password: 'urn:sallyport:acr:password',
 } as const
 
 export const ACR_VALUES: readonly string[] = Object.values(ACR)
 
-/** The parameter, `id_token` in it, `acr` in that, `values` in that, and room for more. */
+/** `claims` → `id_token` → `acr` → `values` is four deep. */
 const MAX_CLAIMS_DEPTH = 8
 
 type AcrRequest = { essential?: boolean; value?: unknown; values?: unknown }
 
 /**
- * Which levels a request asks for: `acr_values`, or `acr` in the `claims` parameter. Levels that do not exist are
- * passed over: only when they are essential are they an error, see {@link narrowClaims}.
+ * The levels that a request asks for: `acr_values`, or `acr` in the `claims` parameter. Unknown levels are ignored;
+ * unknown essential ones are an error of {@link narrowClaims}.
  */
 export function requestedAcrs({
   params,
@@ -30,7 +30,7 @@ export function requestedAcrs({
   return [...fromClaims, ...fromParameter].filter((acr) => ACR_VALUES.includes(acr))
 }
 
-/** Whether a session of this level is good enough for one of the levels asked for. */
+/** Whether a session of this level satisfies one of the requested levels. */
 export function isSatisfied(requested: readonly string[], acr: string = ACR.password): boolean {
   return (
     requested.length === 0 || requested.some((asked) => ACR_VALUES.indexOf(asked) <= ACR_VALUES.indexOf(acr))
@@ -38,12 +38,12 @@ export function isSatisfied(requested: readonly string[], acr: string = ACR.pass
 }
 
 /**
- * The `claims` parameter is for how somebody is authenticated (OpenID Connect Core §5.5.1.1). Claims about people are
- * asked for by scopes, which the consent page can explain; here they are passed over, as §5.5.1 allows.
+ * Narrows the `claims` parameter to claims about the authentication (OpenID Connect Core §5.5.1.1). Claims about the
+ * person are requested by scopes, which the consent page explains; here they are ignored, as §5.5.1 allows.
  *
- * @throws {errors.UnmetAuthenticationRequirements} when a level is essential that nobody can reach here.
- * @throws {errors.InvalidRequest} when what is asked is nested deeper than any request for a claim, or holds text
- *   that Postgres stores none of: NUL, or half of a surrogate pair.
+ * @throws {errors.UnmetAuthenticationRequirements} when an essential level is unknown.
+ * @throws {errors.InvalidRequest} when the value is nested too deeply, or holds text that Postgres cannot store: NUL, or
+ *   half of a surrogate pair.
  */
 export function narrowClaims({ oidc }: KoaContextWithOIDC, claims: ClaimsParameter): void {
   if (!isStorable(claims, MAX_CLAIMS_DEPTH))
@@ -56,10 +56,7 @@ export function narrowClaims({ oidc }: KoaContextWithOIDC, claims: ClaimsParamet
   if (oidc.params) oidc.params.claims = JSON.stringify({ id_token: { acr, auth_time, sub } })
 }
 
-/**
- * What a resource server needs to know to ask for a step-up (RFC 9470 §6): when and how surely the person was
- * authenticated behind this access token.
- */
+/** Claims of access tokens by which a resource server can require a step-up (RFC 9470 §6). */
 export function authenticationClaims({
   oidc,
 }: KoaContextWithOIDC):

@@ -1,3 +1,7 @@
+/**
+ * Room oidc/token/: the token endpoint (RFC 6749 §3.2). This file has its steps in order; refresh-replay.ts tells a retry
+ * from a stolen token and repeats answers; token-event.ts makes the audit events.
+ */
 import { randomUUID } from 'node:crypto'
 import type { Middleware } from 'koa'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
@@ -11,11 +15,6 @@ import { currentRequest } from '../engine/request-context.ts'
 import type { Source, TokenRequest } from '../engine/token-request.ts'
 import type { RefreshReplay } from './refresh-replay.ts'
 import { tokenEvent } from './token-event.ts'
-
-/*
- * The room oidc/token: the token endpoint (RFC 6749 §3.2). This file has its steps in order; refresh-replay.ts tells a
- * retry from a stolen token, and undelivered-answers.ts keeps answers for retries; token-event.ts makes audit events.
- */
 
 /** So often a client may present an own code with a wrong proof before the code is revoked: an attacker has few tries. */
 const CODE_MOST_MISSES = 5
