@@ -19,10 +19,10 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** Somebody who uses an app in two browsers, one of them remembered, and on a television. */
+/** A person who uses an app in two browsers, one of them remembered, and on a device. */
 type Scene = { username: string; phone: Holder; desk: Holder; tv: Holder }
 
-/** Everything that was ever handed out to one of them. */
+/** The cookies and tokens that one of them has received. */
 type Holder = {
   user: EndUser
   refreshTokens: string[]
@@ -68,7 +68,7 @@ async function connectDevice(user: EndUser): Promise<Holder> {
   }
 }
 
-/** How many of its tokens still work; trying a refresh token spends it, so the next one takes its place. */
+/** Counts the usable tokens. Each try spends a refresh token, so its successor replaces it. */
 async function livingTokens({ refreshTokens, accessTokens, as }: Holder): Promise<number> {
   let living = 0
   for (const [index, refresh_token] of refreshTokens.entries()) {
@@ -88,7 +88,7 @@ async function livingTokens({ refreshTokens, accessTokens, as }: Holder): Promis
   return living
 }
 
-/** Whether any cookie that the browser was ever given signs somebody in. */
+/** Whether any cookie that the browser has received signs a person in. */
 async function someCookieWorks({ user }: Holder): Promise<boolean> {
   const given = user.cookiesSet
     .map((cookie) => cookie.split(';')[0] ?? '')

@@ -15,7 +15,7 @@ describe.skipIf(isPglite)('two instances', () => {
   beforeAll(async () => {
     server = await startTestServer()
     other = await server.startAnother()
-    // Both have heard their first notices.
+    // Both have received their first notifications.
     await pause(1_500)
   })
   afterAll(() => server?.remove())
@@ -32,12 +32,12 @@ describe.skipIf(isPglite)('two instances', () => {
       })
     ).status
 
-  /** Everybody knows within a second. */
+  /** Every instance sees a change within a second. */
   const soon = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 1_000, interval: 50 })
 
   test('see a changed client within a second', async () => {
     const client_id = 'robot'
-    // Known not to exist, and remembered as such.
+    // The miss is cached.
     expect(await tokenStatus({ client_id, client_secret: 'x' })).toBe(401)
     const robot = await server.admin.clients.create({ type: 'service', client_name: 'Robot', client_id })
     await soon(async () => expect(await tokenStatus(robot)).toBe(200))
@@ -75,7 +75,7 @@ describe.skipIf(isPglite)('two instances', () => {
       `update signing_key set state = 'retired' where alg = 'EdDSA' and state = 'current' returning kid`,
     )
     expect(before).toContain(key?.kid)
-    // An algorithm without a current key gets one; whoever is first makes it, and the others take it over.
+    // An algorithm without a current key gets one: the first instance makes it, and the others load it.
     await soon(async () => {
       expect(await keysAt(server)).toHaveLength(before.length + 1)
       expect(await keysAt(other)).toEqual(await keysAt(server))
@@ -119,7 +119,7 @@ describe('an instance', () => {
       await notifications.close()
       faultProxy.close()
     }
-    // Wherever between two heartbeats it dies.
+    // The connection dies at four moments between two heartbeats.
     await Promise.all([0, 150, 300, 450].map(surviveDeath))
     await server.remove()
   })

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { isPglite, startTestServer, type TestServer } from './support/harness.ts'
 import { rows, send, sql } from './support/http.ts'
 
-/** Long past the time that expired rows are kept for. */
+/** Longer ago than expired rows are kept. */
 const LONG_AGO = `now() - interval '2 hours'`
 
 describe.skipIf(isPglite)('expired rows', () => {

@@ -76,7 +76,7 @@ describe('a refresh whose client disconnected (RFC 9700 §4.14.2)', () => {
       await hangUp(refreshToken)
       await vi.waitFor(async () => expect(await repeatSecondsOf(refreshToken)).toBe(600), { timeout: 10_000 })
       const next = expectRefreshed(await app.refresh(refreshToken, {}, { at }))
-      // The successor's own lost answer is repeated too.
+      // The lost answer of the successor is repeated, too.
       expect(tokensOf(await app.refresh(refreshToken, {}, { at })).refreshToken).toBe(next.refreshToken)
       await pause(AFTER_WINDOW_MILLISECONDS)
       expectTokenError(await app.refresh(refreshToken))

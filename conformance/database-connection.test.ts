@@ -11,8 +11,8 @@ const environment = {
   MANAGEMENT_PORT: '0',
 }
 
-describe('a database that cannot be reached', () => {
-  test('is logged by a waiting server in its first warning: host, port and reason', async () => {
+describe('an unreachable database', () => {
+  test('is logged by a waiting server with host, port and reason', async () => {
     const port = await freePort()
     const DATABASE_URL = `postgres://user:${SECRET}@127.0.0.1:${port}/sallyport`
     const server = startCommand(['serve'], { ...environment, DATABASE_URL })
@@ -36,7 +36,7 @@ describe('a database that cannot be reached', () => {
     }
   })
 
-  test('ends a command in one sentence', async () => {
+  test('ends a command with one sentence', async () => {
     const port = await freePort()
     for (const words of [
       ['users', 'list'],

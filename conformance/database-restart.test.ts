@@ -16,7 +16,7 @@ const REDEMPTIONS_EACH = 12
 
 // A separate Postgres, because the test stops it; the two instances are separate processes, because the test observes
 // that they keep running.
-describe('a Postgres that is restarted', () => {
+describe('a restart of Postgres', () => {
   let postgres: DedicatedPostgres
   let server: TestServer
   let children: ChildServer[]
@@ -41,7 +41,7 @@ describe('a Postgres that is restarted', () => {
     await postgres?.remove()
   })
 
-  /** Clients that refresh, redeem codes and connect devices all the time, as honestly as clients can. */
+  /** Clients that refresh, redeem codes and connect devices all the time, and retry as the specifications say. */
   async function startLoad() {
     let isOver = false
     let succeeded = 0
@@ -129,7 +129,7 @@ describe('a Postgres that is restarted', () => {
 
     for (const { isAlive } of children) expect(isAlive()).toBe(true)
     expect(await tokenInvariants.lost()).toEqual([])
-    // One good refresh token a family; who started afresh left one, with its access token, that nobody has.
+    // One usable refresh token per family. A client that started a new family left one, with its access token.
     const { refresh, orphans } = await tokenInvariants.createdSince(load.mark)
     expect(refresh).toBe(families + startedAfresh)
     expect(orphans).toBe(2 * startedAfresh)

@@ -27,7 +27,7 @@ describe('a reader of new audit events', () => {
     return startCommand(['events', 'follow', '--since', '1h', ...words], env)
   }
 
-  /** An event as another instance commits it now that made it so long ago. */
+  /** Inserts an event that another instance made some seconds ago and commits now. */
   async function commitLate(requestId: string, madeSecondsAgo: number): Promise<void> {
     const time = (Date.now() - madeSecondsAgo * 1000).toString(16).padStart(12, '0')
     const id = `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`

@@ -16,14 +16,14 @@ const FAULTS: readonly { name: string; point: Point; fault: Fault }[] = [
   { name: 'a connection lost behind', point: 'after', fault: { kind: 'drop' } },
 ]
 
-type Deed = Readonly<{
-  /** Done through the server whose database fails. */
+type Change = Readonly<{
+  /** Makes the change through the server whose database fails. */
   act: () => Promise<unknown>
-  /** SQL that counts what was done: 1 or 0. */
+  /** SQL that counts the change: 1 or 0. */
   done: string
-  /** What is recorded when it was done. */
+  /** The event of the change. */
   type: string
-  /** SQL that finds the events about it. */
+  /** SQL that finds its events. */
   about: string
   values: readonly unknown[]
 }>
@@ -46,7 +46,7 @@ describe('a change and its audit event are committed together', () => {
     app = await createTestClient(server, { first_party: true })
     third = await createTestClient(server)
     tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
-    // Until a server hears of changes it remembers nothing for long.
+    // Until the first change notification arrives, a server caches rows for half a second only.
     await pause(1_500)
   })
   afterAll(async () => {
@@ -79,8 +79,8 @@ describe('a change and its audit event are committed together', () => {
   const ofAccount = `account_sub = $1`
   const ofClient = `client_id = $1`
 
-  const deeds: Record<string, () => Promise<Deed>> = {
-    async 'a client made'() {
+  const changes: Record<string, () => Promise<Change>> = {
+    async 'client.created'() {
       const client_id = `robot-${randomUUID()}`
       const input = { type: 'service', client_name: 'Robot', client_id }
       return {
@@ -91,7 +91,7 @@ describe('a change and its audit event are committed together', () => {
         values: [client_id],
       }
     },
-    async 'a client changed'() {
+    async 'client.updated'() {
       const { client_id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
       return {
         act: () => other.admin.clients.update({ client_id, client_name: 'Changed' }),
@@ -101,7 +101,7 @@ describe('a change and its audit event are committed together', () => {
         values: [client_id],
       }
     },
-    async 'a secret rotated'() {
+    async 'client.secret_rotated'() {
       const { client_id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
       return {
         act: () => other.admin.clients.rotateSecret({ client_id, overlap_seconds: 60 }),
@@ -111,7 +111,7 @@ describe('a change and its audit event are committed together', () => {
         values: [client_id],
       }
     },
-    async 'a client deleted'() {
+    async 'client.deleted'() {
       const { client_id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot' })
       return {
         act: () => other.admin.clients.delete({ client_id }),
@@ -121,7 +121,7 @@ describe('a change and its audit event are committed together', () => {
         values: [client_id],
       }
     },
-    async 'a person added'() {
+    async 'account.created'() {
       const username = `grace-${randomUUID()}`
       return {
         act: () => other.admin.users.create({ username, password: PASSWORD }),
@@ -131,7 +131,7 @@ describe('a change and its audit event are committed together', () => {
         values: [username],
       }
     },
-    async 'a person locked out'() {
+    async 'account.disabled'() {
       const { username, sub } = await newPerson()
       return {
         act: () => other.admin.users.disable({ username }),
@@ -141,7 +141,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'a consent given'() {
+    async 'consent.given'() {
       const { sub, user } = await signedIn()
       const page = await user.open((await third.request({ scope: 'openid email' })).url)
       const at = cloneBrowser(user, other.url)
@@ -153,7 +153,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'a device approved'() {
+    async 'device.approved'() {
       const { sub, page, at } = await deviceOf()
       return {
         async act() {
@@ -166,7 +166,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'a device denied'() {
+    async 'device.denied'() {
       const { sub, deviceCode, page, at } = await deviceOf()
       return {
         act: () => at.submit(page, {}, 'deny'),
@@ -176,7 +176,7 @@ describe('a change and its audit event are committed together', () => {
         values: [deviceCode, sub],
       }
     },
-    async 'somebody signed in'() {
+    async 'session.created'() {
       const { username, sub } = await newPerson()
       const user = newBrowser()
       const page = await user.open((await app.request()).url)
@@ -189,7 +189,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'a browser remembered'() {
+    async 'browser.remembered'() {
       const { username, sub } = await newPerson()
       const user = newBrowser()
       const page = await user.open((await app.request()).url)
@@ -202,7 +202,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'somebody signed out'() {
+    async 'session.ended'() {
       const { sub, user } = await signedIn()
       const page = await user.open('/logout')
       const at = cloneBrowser(user, other.url)
@@ -214,7 +214,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'tokens issued'() {
+    async 'token.issued'() {
       const { username, sub } = await newPerson()
       const { form } = await app.getCode({}, newBrowser(), username)
       return {
@@ -225,7 +225,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'tokens rotated'() {
+    async 'token.rotated'() {
       const { username, sub } = await newPerson()
       const { refreshToken } = await app.getTokens({}, newBrowser(), username)
       const form = { grant_type: 'refresh_token', refresh_token: refreshToken }
@@ -237,7 +237,7 @@ describe('a change and its audit event are committed together', () => {
         values: [sub],
       }
     },
-    async 'tokens given back'() {
+    async 'token.revoked'() {
       const { username, sub } = await newPerson()
       const { refreshToken } = await app.getTokens({}, newBrowser(), username)
       return {
@@ -257,13 +257,13 @@ describe('a change and its audit event are committed together', () => {
     return { sub, deviceCode: started.device_code, page, at: cloneBrowser(user, other.url) }
   }
 
-  describe.for(FAULTS)('with $name any of the statements', ({ point, fault }) => {
-    test.for(Object.keys(deeds))('%s (ASVS 16.2.1)', async (name) => {
+  describe.for(FAULTS)('with $name any of its statements', ({ point, fault }) => {
+    test.for(Object.keys(changes))('%s (ASVS 16.2.1)', async (name) => {
       let happened = 0
       const { statements, violations } = await atEveryStatement(
         { faultProxy, point, fault },
         async (withFault) => {
-          const prepare = deeds[name]
+          const prepare = changes[name]
           if (!prepare) throw new Error(`nothing is called ${name}`)
           const { act, done, type, about, values } = await prepare()
           await withFault(act)
@@ -274,7 +274,7 @@ describe('a change and its audit event are committed together', () => {
         },
       )
       expect(violations).toEqual([])
-      // Without a fault it happens; had it always happened, no fault would have affected what matters.
+      // The fault must prevent the change at some statement, and a run without a fault must make it.
       expect(happened).toBeGreaterThan(0)
       expect(statements).toBeGreaterThan(0)
       if (point === 'before') expect(happened).toBeLessThanOrEqual(statements)

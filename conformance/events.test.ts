@@ -36,7 +36,7 @@ function browser(userAgent = FIREFOX, address = '203.0.113.7'): EndUser {
 const list = (filter: Record<string, unknown> = {}) => server.admin.events.list({ user: username, ...filter })
 const typesOf = (events: readonly EventDocument[]) => events.map(({ type }) => type)
 
-/** What a person answers to a device's code; agreeing may take more than one page. */
+/** The answer of a person to a user code; approving may take more than one page. */
 async function decide(user: EndUser, userCode: string, action: string): Promise<void> {
   let page = await user.submit(await user.open(`/device?user_code=${userCode}`))
   page = await user.submit(page, {}, action)
@@ -122,7 +122,7 @@ describe('the audit log', () => {
       expect(event).toMatchObject({
         account: events[0]?.account,
         request: expect.stringMatching(/^[\w-]{36}$/),
-        // Programs are not in the browser's network.
+        // The device's own requests come from another network than the browser.
         address: event.type.startsWith('token.')
           ? expect.stringMatching(/^(127\.0\.0\.1|::1)$/)
           : '203.0.113.7',
@@ -263,7 +263,7 @@ describe('the audit log records suspicious use', () => {
     const stolen = cloneBrowser(user)
     await user.submit(await user.open('/logout'), {}, 'approve')
     const useIt = async () => {
-      // The answer would take the cookie away.
+      // The answer deletes the cookie.
       const thief = cloneBrowser(stolen)
       thief.headers = { 'user-agent': CURL, 'x-forwarded-for': '198.51.100.9' }
       expect((await app.authorizeSilently(thief)).get('error')).toBe('login_required')

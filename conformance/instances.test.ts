@@ -92,7 +92,7 @@ describe('two instances on one database', () => {
           const winners = answers.filter(({ status }) => status === 200)
           expect(new Set(winners.map((winner) => JSON.stringify(tokensOf(winner)))).size, name).toBe(1)
         }
-        // One set each, in the database as in the answers, and all of them good.
+        // Each grant has one set of tokens, in the database and in the answers, and all of them work.
         expect(await tokenInvariants.createdSince(before)).toEqual({ access: 3, refresh: 3, orphans: 0 })
         expect(await tokenInvariants.lost()).toEqual([])
         for (const { name, answers } of storms) {
@@ -139,7 +139,7 @@ describe('two instances on one database', () => {
             events: [],
           }
         }
-        // In an order of its own each, and some of them more than once.
+        // Each instance commits the tokens in its own order, and each token twice.
         const shuffled = () => families.toSorted(() => Math.random() - 0.5)
         const outcomes = await Promise.all(
           committing.flatMap((commit) =>
@@ -148,7 +148,7 @@ describe('two instances on one database', () => {
         )
         expect(outcomes.filter((outcome) => outcome === 'committed')).toHaveLength(300)
       }
-      // A connection tells of its deadlocks when it ends at the latest.
+      // A connection reports its deadlocks at its end at the latest.
       await Promise.all(databases.map((database) => database.destroy()))
       await pause(500)
       expect(await deadlocks()).toEqual(before)

@@ -26,7 +26,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** Changes the schema as a newer version does that declares since which migration older versions can serve it. */
+/** Changes the schema as a newer version does, and declares which older versions can serve it. */
 async function change(work: (database: Database) => Promise<unknown>): Promise<void> {
   const database = openPostgresForMigrations(server.env.DATABASE_URL ?? '')
   await work(database)
@@ -51,7 +51,7 @@ beforeEach(() =>
 )
 
 describe('an older version on the schema of a newer one', () => {
-  test('serves it when the newer version says that it can', async () => {
+  test('serves a schema that is declared compatible', async () => {
     const { running, lines } = await start()
     expect((await fetch(`${running.managementUrl}/health/ready`)).status).toBe(200)
     expect(
@@ -74,7 +74,7 @@ describe('an older version on the schema of a newer one', () => {
     )
   })
 
-  test('refuses it when the newer version says that it cannot, and says what to do', async () => {
+  test('rejects a schema that is declared incompatible, and says what to do', async () => {
     await change(setServedFrom(9000))
     const sentence = `The schema was made by a newer version of Sallyport, which ran ${NEWER}. It needs a version that knows migration 9000; this one knows up to ${newest}. Start the newer version again, or restore the backup that was made before the upgrade.`
     await expect(start()).rejects.toThrow(sentence)

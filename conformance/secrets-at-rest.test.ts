@@ -9,7 +9,7 @@ import { post, send } from './support/http.ts'
 
 let server: TestServer
 let app: TestClient
-/** Everything that passed over the wire and would let somebody in. */
+/** Every secret that was sent over HTTP. */
 const secrets = new Map<string, string>()
 
 beforeAll(async () => {
@@ -22,7 +22,7 @@ beforeAll(async () => {
   const login = await ada.open((await app.request()).url)
   secrets.set('interaction cookie', cookieOf(ada, login.url, 'sallyport_interaction'))
   secrets.set('interaction in the path', login.url.split('/').at(-1) ?? '')
-  // What is refused is as secret as what is accepted: it is often one typing fault away.
+  // A rejected password is as secret as the right one: it often differs by one typing error.
   await ada.submit(login, { username: 'ada', password: `${PASSWORD} mistyped` })
   const scope = { scope: 'openid profile offline_access', prompt: 'consent' }
   const { form, code, request, ...first } = await app.getTokens(scope, ada)
@@ -65,7 +65,7 @@ function cookieOf(user: EndUser, url: string, name: string): string {
   return user.jar.getCookiesSync(url).find(({ key }) => key === name)?.value ?? ''
 }
 
-/** How bytes may hide in text. */
+/** The encodings in which text may contain bytes. */
 function disguisesOf(secret: string): string[] {
   const bytes = [
     Buffer.from(secret),
@@ -91,7 +91,7 @@ function expectNoSecretIn(text: string): void {
   expect(found.map(([name]) => name)).toEqual([])
 }
 
-/** Everything that a thief of the database gets: every value of every table, or the files of the embedded one. */
+/** Everything in a stolen database: every value of every table, or the files of the embedded database. */
 async function readStored(): Promise<string> {
   if (!isPglite) return await server.dump()
   const folder = server.env.DATA_DIR ?? ''
@@ -103,7 +103,7 @@ async function readStored(): Promise<string> {
   return contents.join('\n')
 }
 
-describe('a full run through sign-in, codes, tokens and sign-out', () => {
+describe('a run of sign-in, codes, tokens and sign-out', () => {
   test('leaves no secret in the database (ASVS 11.4.1)', async () => {
     const stored = await readStored()
     // The rows are there, by hash.
@@ -122,7 +122,7 @@ describe('a full run through sign-in, codes, tokens and sign-out', () => {
     expectNoSecretIn(log)
   })
 
-  test('the search finds what is there, in every disguise', () => {
+  test('is searched for secrets in every encoding', () => {
     for (const [name, secret] of secrets)
       for (const disguise of disguisesOf(secret))
         expect(() => expectNoSecretIn(`x${disguise}x`), name).toThrow()

@@ -13,7 +13,7 @@ const isLook = ({ text }: Statement) => text.includes('/* session_find */')
 const isCode = ({ text }: Statement) => text.includes('/* token_insert */')
 
 let server: TestServer
-/** Another instance behind a proxy of its own. */
+/** Another instance behind its own fault proxy. */
 let another: string
 let faultProxies: { server: FaultProxy; another: FaultProxy }
 let app: TestClient
@@ -123,7 +123,7 @@ const sessionCookies = ({ user }: Tab) => user.cookiesSet.filter((cookie) => coo
 
 describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s identifier', ([, prepare]) => {
   test.for(['the same instance', 'another instance'])(
-    'answers requests of three tabs that were under way at %s as signed in, and leaves the browser so',
+    'answers requests of three tabs in flight at %s as signed in, and keeps the browser signed in',
     async (where) => {
       const paths = [await silently(), '/account', await silently(other)]
       const replace = await prepare()
@@ -140,7 +140,7 @@ describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s iden
     },
   )
 
-  test('keeps the browser signed in when a request that had read the session answers late, and its code is good', async () => {
+  test('keeps the browser signed in when a request that read the session is answered late, and redeems its code', async () => {
     const request = await other.request({ prompt: 'none' })
     const replace = await prepare()
     const { tabs, release } = await openTabs([opening(request.url)], { at: isCode })
@@ -168,7 +168,7 @@ describe.for(Object.entries(REPLACEMENTS))('while %s replaces a session’s iden
 })
 
 describe('keeps the browser signed in', () => {
-  test('when its password is changed while three tabs are busy; those are answered as not signed in', async () => {
+  test('when its password changes during requests of three tabs, which are answered as not signed in', async () => {
     const page = await ada.open('/account/password')
     const paths = [await silently(), '/account', await silently(other)]
     const { tabs, release } = await openTabs(paths.map(opening))
@@ -182,7 +182,7 @@ describe('keeps the browser signed in', () => {
     expect(await isSignedIn()).toBe(true)
   })
 
-  test('when it signs in at the account page while anonymous tabs are busy', async () => {
+  test('when it signs in at the account page during anonymous requests of other tabs', async () => {
     ada = new EndUser(server.issuer)
     await ada.open('/device')
     const page = await ada.open('/account')
@@ -193,7 +193,7 @@ describe('keeps the browser signed in', () => {
     expect(await isSignedIn()).toBe(true)
   })
 
-  test('when it signed out and in again while tabs were busy', async () => {
+  test('when it signs out and in again during requests of other tabs', async () => {
     const page = await ada.open('/logout')
     const { tabs, release } = await openTabs(['/device', await silently()].map(opening))
     await ada.submit(page, {}, 'approve')
@@ -204,7 +204,7 @@ describe('keeps the browser signed in', () => {
     expect(await isSignedIn()).toBe(true)
   })
 
-  test('when two of its tabs sign in at once, and both lead to their apps', async () => {
+  test('when two of its tabs sign in at once, and returns both to their apps', async () => {
     const requests = [await app.request({ prompt: 'login' }), await other.request({ prompt: 'login' })]
     const [first, second] = [await ada.open(requests[0]?.url ?? ''), await ada.open(requests[1]?.url ?? '')]
     const proof = { username: username(), password: PASSWORD }
@@ -218,7 +218,7 @@ describe('keeps the browser signed in', () => {
   })
 })
 
-describe('a request with an identifier that was replaced while it was under way', () => {
+describe('a request whose session identifier was replaced while it was in flight', () => {
   test('writes nothing: its form is rejected', async () => {
     const started = await startDevice(server, tv)
     const page = await enterCode(ada, started)
@@ -232,7 +232,7 @@ describe('a request with an identifier that was replaced while it was under way'
     expect((await pollDevice(server.url, started, tv)).body.error).toBe('authorization_pending')
   })
 
-  test('signs no fixated identifier in (ASVS 7.2.4)', async () => {
+  test('does not sign in a fixated identifier (ASVS 7.2.4)', async () => {
     const attacker = new EndUser(server.issuer)
     await attacker.open('/device')
     ada = cloneBrowser(attacker)
@@ -264,7 +264,7 @@ describe('a request with an identifier that was replaced while it was under way'
     expect(account?.$('input[name=password]')).toHaveLength(1)
   })
 
-  test('reads nothing ten seconds later', async () => {
+  test('cannot read the session ten seconds later', async () => {
     const replace = await prepareSignIn()
     const { tabs, release } = await openTabs([opening(await silently())])
     await replace()
@@ -276,7 +276,7 @@ describe('a request with an identifier that was replaced while it was under way'
   })
 })
 
-test('a browser that never received the new identifier gets another one after ten minutes', async () => {
+test('gets another identifier after ten minutes, if the browser never received the new one', async () => {
   const before = cloneBrowser(ada)
   await (await prepareSignIn())()
   await sql(server, `update oidc_session set ended_at = ended_at - interval '11 minutes'`)

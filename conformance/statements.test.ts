@@ -10,8 +10,8 @@ import { type Answer, post, send, statuses } from './support/http.ts'
 
 const API = 'https://tides.example.test'
 
-/** What a request costs the database. A number that grows here is paid for by every request of every installation. */
-describe('the statements of a request', () => {
+/** The number of statements per request: the cost of each request to the database. It must not grow. */
+describe('a request', () => {
   let server: TestServer
   let faultProxy: FaultProxy
   let app: TestClient
@@ -33,10 +33,10 @@ describe('the statements of a request', () => {
     tv = await clients.create({ type: 'device', client_name: 'Bridge TV' })
     app = await createTestClient(server, { first_party: true })
     ada = new EndUser(server.issuer)
-    // Until it hears of changes, a server remembers nothing for long.
+    // Until the first change notification arrives, a server caches rows for half a second only.
     await pause(1_500)
   })
-  // Clients and resources are in memory, and are no part of what is counted.
+  // Fills the cache of clients and resources, so that reading them is not counted.
   beforeEach(async () => {
     await app.getTokens({}, ada)
     await credentials()
@@ -53,7 +53,7 @@ describe('the statements of a request', () => {
   const introspect = (token: string, as: ClientDocument | TestClient['client'], more = {}) =>
     post(`${server.url}/introspect`, { token, ...more }, { as })
 
-  /** @returns the names of the statements that something took. */
+  /** @returns the names of the statements that a request executes. */
   async function statementsOf(work: () => Promise<Answer | URLSearchParams>): Promise<string[]> {
     const statements = await faultProxy.watch(
       async () => {
@@ -65,12 +65,12 @@ describe('the statements of a request', () => {
     return statements.map((text) => /^\/\* (\w+) \*\//.exec(text)?.[1] ?? text)
   }
 
-  test('client credentials: one; with a JWT none', async () => {
+  test('for client credentials executes one statement, and none for a JWT', async () => {
     expect(await statementsOf(() => credentials())).toEqual(['token_insert'])
     expect(await statementsOf(() => credentials({ resource: API }))).toEqual([])
   })
 
-  test('a code, a refresh: one look and one commit', async () => {
+  test('for a code or a refresh executes one look-up and one commit', async () => {
     const { form } = await app.getCode({}, ada)
     let refreshToken = ''
     const redeem = async () => {
@@ -82,7 +82,7 @@ describe('the statements of a request', () => {
     expect(await statementsOf(() => app.refresh(refreshToken))).toEqual(['token_find', 'token_commit'])
   })
 
-  test('introspection, with and without a hint, of a token that is, was or never was; userinfo: one', async () => {
+  test('for introspection of any token, with and without a hint, and for userinfo executes one statement', async () => {
     const { accessToken, refreshToken } = await app.getTokens({}, ada)
     const { body } = await credentials()
     for (const [token, as] of [
@@ -99,7 +99,7 @@ describe('the statements of a request', () => {
     expect(await statementsOf(() => send(`${server.url}/userinfo`, { headers }))).toEqual(['token_find'])
   })
 
-  test('a signed-in browser at another request: a look and the code; the session once a minute', async () => {
+  test('of a signed-in browser finds its session and stores the code, and stores the session once a minute', async () => {
     expect(await statementsOf(() => app.authorizeSilently(ada))).toEqual(['session_find', 'token_insert'])
     await later(61, async () => {
       expect(await statementsOf(() => app.authorizeSilently(ada))).toHaveLength(3)
@@ -107,7 +107,7 @@ describe('the statements of a request', () => {
     })
   })
 
-  test('a sign-in page that is asked for and sent', async () => {
+  test('for a sign-in page executes 3 statements, and its answer 12', async () => {
     const stranger = new EndUser(server.issuer, server.url)
     const { url } = await app.request()
     let page = await stranger.open('/')
@@ -120,11 +120,11 @@ describe('the statements of a request', () => {
       page = await stranger.submit(page, { username: 'ada', password: PASSWORD })
       return new URLSearchParams()
     }
-    // All the way to the code; two of these count the attempt and settle it, one sees that the password still is the same.
-    expect(await statementsOf(signIn)).toHaveLength(13)
+    // Up to the code; two of these count the attempt and settle the count.
+    expect(await statementsOf(signIn)).toHaveLength(12)
   })
 
-  test('a device that waits: a look and a note of when it asked', async () => {
+  test('of a waiting device executes one look-up and records the poll', async () => {
     const { body } = await post(`${server.url}/device/authorize`, {}, { as: tv })
     const form = {
       grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
@@ -138,16 +138,16 @@ describe('the statements of a request', () => {
     expect(await statementsOf(poll)).toEqual(['token_find', 'device_poll'])
   })
 
-  test('the end of a family: one for all that it ends', async () => {
+  test('that revokes a token executes one statement for all tokens of the grant', async () => {
     const { refreshToken } = await app.getTokens({}, ada)
     expect((await app.refresh(refreshToken)).status).toBe(200)
     const revoke = () => post(`${server.url}/revoke`, { token: refreshToken }, { as: app.client })
     expect(await statementsOf(revoke)).toEqual(['token_find', 'revoke_tokens'])
   })
 
-  test('of many at once are shared: each costs a fraction', async () => {
+  test('shares its statements with concurrent requests', async () => {
     const answers: Answer[] = []
-    // As many as may be in flight are slow; meanwhile everybody else gathers, on a busy machine too.
+    // All four statements that may be in flight are slow; meanwhile the other requests queue.
     faultProxy.onStatement('before', { kind: 'delay', milliseconds: 1_000 }, { times: 4 }, ({ text }) =>
       text.includes('token_insert'),
     )

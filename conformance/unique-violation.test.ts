@@ -239,29 +239,32 @@ const REQUESTS: [name: string, prepare: Prepare][] = [
   ],
 ]
 
-/** Every insert except that of an account, whose username or address may be taken: that has an answer of its own. */
+/** Every insert except that of an account: a taken username or address has its own answer. */
 const isInsert = ({ text }: Statement) =>
   /\binsert into\b/i.test(text) && !/insert into "account"/i.test(text)
 
-describe('a key that is taken at an insert', () => {
-  test.for(REQUESTS)('of %s is 503 with Retry-After, or repeated, and never 500', async ([name, prepare]) => {
-    let affected = 0
-    for (let nth = 1; nth <= MOST_INSERTS; nth++) {
-      const act = await prepare()
-      const injected = faultProxy.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
-      const { status, headers, text, leftTo } = await act()
-      injected.disarm()
-      const [statement] = injected.affected()
-      if (statement === undefined) break
-      affected++
-      const where = `${name}, ${statement.slice(0, 80)}: ${text.slice(0, 300)}`
-      if (leftTo) {
-        expect([null, 'temporarily_unavailable'], where).toContain(leftTo.searchParams.get('error'))
-        continue
+describe('a unique violation at any insert', () => {
+  test.for(REQUESTS)(
+    'of %s returns 503 with Retry-After or is retried, and never returns 500',
+    async ([name, prepare]) => {
+      let affected = 0
+      for (let nth = 1; nth <= MOST_INSERTS; nth++) {
+        const act = await prepare()
+        const injected = faultProxy.onStatement('before', UNIQUE_VIOLATION, { nth }, isInsert)
+        const { status, headers, text, leftTo } = await act()
+        injected.disarm()
+        const [statement] = injected.affected()
+        if (statement === undefined) break
+        affected++
+        const where = `${name}, ${statement.slice(0, 80)}: ${text.slice(0, 300)}`
+        if (leftTo) {
+          expect([null, 'temporarily_unavailable'], where).toContain(leftTo.searchParams.get('error'))
+          continue
+        }
+        expect(status === 503 || status < 400, `${status}: ${where}`).toBe(true)
+        if (status === 503) expect(Number(headers.get('retry-after')), where).toBeGreaterThan(0)
       }
-      expect(status === 503 || status < 400, `${status}: ${where}`).toBe(true)
-      if (status === 503) expect(Number(headers.get('retry-after')), where).toBeGreaterThan(0)
-    }
-    expect(affected, name).toBeGreaterThan(0)
-  })
+      expect(affected, name).toBeGreaterThan(0)
+    },
+  )
 })
