@@ -108,7 +108,7 @@ describe('client credentials', () => {
     expect(headers.get('content-type')).toMatch(/^application\/json/)
   })
 
-  test('return an opaque token with the resource's lifetime for an opaque resource (RFC 8707 §2)', async () => {
+  test('return an opaque token with the resource’s lifetime for an opaque resource (RFC 8707 §2)', async () => {
     const { status, body } = await token({ resource: OPAQUE, scope: 'berths:read' })
     expect(status).toBe(200)
     expect(body).toEqual({

@@ -186,7 +186,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
   },
 )
 
-test('the command line measures ages by the database's clock', async () => {
+test('the command line measures ages by the database’s clock', async () => {
   await server.admin.users.signOut({ username: 'ada' })
   const words = ['events', 'list', '--since', '10m', '--json']
   const { stdout } = await runCommand(words, server.env, '', shiftClock(86_400))

@@ -73,7 +73,7 @@ describe('a form from another origin', () => {
     }
   })
 
-  test('is accepted from the issuer's origin, with or without fetch metadata (CWE-352)', async () => {
+  test('is accepted from the issuer’s origin, with or without fetch metadata (CWE-352)', async () => {
     for (const headers of [{}, { 'sec-fetch-site': 'same-origin' }]) {
       const ada = new EndUser(server.issuer)
       ada.headers = headers

@@ -47,7 +47,7 @@ const openLogout = (parameters: Record<string, string> = {}, user = ada) => user
 
 const isSignedIn = async () => (await app.authorizeSilently(ada)).has('code')
 
-describe('the place to go to after sign-out', () => {
+describe('a post_logout_redirect_uri', () => {
   test.for([
     ['an unknown URI', 'https://evil.test/signed-out'],
     ['a slash at the end', `${SIGNED_OUT}/`],
@@ -59,26 +59,29 @@ describe('the place to go to after sign-out', () => {
     ['that of another app', SIGNED_OUT_OTHER],
     ['a path that climbs', 'https://app.example.test/x/../signed-out'],
     ['javascript', 'javascript:alert(1)'],
-  ])('%s is no place registered, and nobody goes there: %s (RP-Initiated Logout §3)', async ([, uri]) => {
-    for (const who of [{ id_token_hint: tokens.idToken }, { client_id: app.client.client_id }]) {
-      const { status, headers, html, leftTo } = await openLogout({
-        ...who,
-        post_logout_redirect_uri: uri ?? '',
-      })
-      expect(leftTo).toBeUndefined()
-      expectErrorPage({ status, headers, text: html })
-    }
-    expect(await isSignedIn()).toBe(true)
-  })
+  ])(
+    'that is %s is not registered, and is not redirected to: %s (RP-Initiated Logout §3)',
+    async ([, uri]) => {
+      for (const who of [{ id_token_hint: tokens.idToken }, { client_id: app.client.client_id }]) {
+        const { status, headers, html, leftTo } = await openLogout({
+          ...who,
+          post_logout_redirect_uri: uri ?? '',
+        })
+        expect(leftTo).toBeUndefined()
+        expectErrorPage({ status, headers, text: html })
+      }
+      expect(await isSignedIn()).toBe(true)
+    },
+  )
 
-  test('is not gone to without an app that asks (RP-Initiated Logout §3)', async () => {
+  test('is not redirected to without a client (RP-Initiated Logout §3)', async () => {
     const done = await ada.submit(await openLogout({ post_logout_redirect_uri: SIGNED_OUT }), {}, 'approve')
     expect(done.leftTo).toBeUndefined()
     expect(done.html).toMatch(/signed out/i)
   })
 })
 
-describe('the hint', () => {
+describe('an id_token_hint', () => {
   test('may have expired (RP-Initiated Logout §2)', async () => {
     await later(20 * 60, async () => {
       const hint = { id_token_hint: tokens.idToken, post_logout_redirect_uri: SIGNED_OUT }
@@ -129,7 +132,7 @@ describe('the hint', () => {
     expect(await isSignedIn()).toBe(true)
   })
 
-  test('of another app than client_id names is refused (RP-Initiated Logout §2)', async () => {
+  test('of a client other than client_id is rejected (RP-Initiated Logout §2)', async () => {
     const { status, headers, html } = await openLogout({
       id_token_hint: tokens.idToken,
       client_id: other.client.client_id,

@@ -101,9 +101,9 @@ async function loseAnswer(refresh_token: string, at: string, meanwhile: () => Pr
   expect(injected.affected()).toHaveLength(1)
 }
 
-describe('an outage of the database that is longer than the window of refresh replay', () => {
+describe('a database outage longer than the refresh-replay window', () => {
   test.for(['the same instance', 'another instance'])(
-    'lets an answer that was never sent be repeated by %s (RFC 9700 §4.14.2)',
+    'lets %s repeat an answer that was never sent (RFC 9700 §4.14.2)',
     async (where) => {
       const { refreshToken } = await app.getTokens(OFFLINE)
       await loseAnswer(refreshToken, server.url, letOutagePass)
@@ -113,7 +113,7 @@ describe('an outage of the database that is longer than the window of refresh re
     },
   )
 
-  test('keeps a lost answer repeatable by either instance, also after clean-up', async () => {
+  test('keeps a lost answer repeatable at either instance, also after a cleanup', async () => {
     for (const at of [server.url, another]) {
       const { refreshToken } = await app.getTokens(OFFLINE)
       const first = await app.refresh(refreshToken, {}, { at })
@@ -156,7 +156,7 @@ describe('an outage of the database that is longer than the window of refresh re
     expectTokenError(await app.refresh(refreshToken))
   })
 
-  test('of a whole day outlasts the answers, which are kept for a day at most', async () => {
+  test('of a day ends the repetition, because answers are kept for a day at most', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     expectRefreshed(await app.refresh(refreshToken))
     await letOutagePass(25 * 3_600)
@@ -169,7 +169,7 @@ describe('an outage of the database that is longer than the window of refresh re
 })
 
 test.for(['a refresh token', 'a code'])(
-  'keeps the family of %s when its duplicate is handled late and its client has left (RFC 9700 §4.14.2)',
+  'keeps the token family of %s when a duplicate is handled after its client disconnected (RFC 9700 §4.14.2)',
   async (what) => {
     // Simulates an instance that was suspended, whose client went to another one.
     const { form, ...tokens } = await app.getTokens(OFFLINE)
@@ -220,7 +220,7 @@ describe('an instance that is killed before it answers', () => {
     await letPass(seconds, { instances: `instance = '${answer?.made_by}'` })
   }
 
-  test('leaves its answer repeatable by others for late clients (RFC 9700 §4.14.2)', async () => {
+  test('leaves its answer repeatable at other instances (RFC 9700 §4.14.2)', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     await loseAnswer(refreshToken, child.url, child.kill)
     await letPassSinceItsDeath(OUTAGE_SECONDS, refreshToken)
@@ -228,7 +228,7 @@ describe('an instance that is killed before it answers', () => {
     expectRefreshed(await app.refresh(next.refreshToken))
   })
 
-  test('leaves it for five minutes, then a second use is a replay', async () => {
+  test('leaves it for five minutes, then a second use counts as reuse', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     const next = expectRefreshed(await app.refresh(refreshToken, {}, { at: child.url }))
     await child.kill()
@@ -237,7 +237,7 @@ describe('an instance that is killed before it answers', () => {
     expectTokenError(await app.refresh(next.refreshToken))
   })
 
-  test('leaves no answer that is older than the window', async () => {
+  test('leaves no answer older than the window', async () => {
     const { refreshToken } = await app.getTokens(OFFLINE)
     const next = expectRefreshed(await app.refresh(refreshToken, {}, { at: child.url }))
     await letUptimePass(11)
@@ -247,7 +247,7 @@ describe('an instance that is killed before it answers', () => {
   })
 })
 
-test('an instance that stops gracefully leaves its answers to the uptime of the others', async () => {
+test('an instance that stops gracefully ends the repetition of its answers by the uptime of the others', async () => {
   const { refreshToken } = await app.getTokens(OFFLINE)
   const third = await server.startAnother()
   const first = await app.refresh(refreshToken, {}, { at: third.url })

@@ -59,7 +59,7 @@ describe('the language of a page', () => {
     }
   })
 
-  test('is that of error pages too, and programs are answered in English', async () => {
+  test('applies to error pages, too; programs get English', async () => {
     const ask = (accept: string) =>
       fetch(`${server.issuer}/nowhere`, { headers: { accept, 'accept-language': 'fr' } })
     const page = load(await (await ask('text/html')).text())
@@ -69,14 +69,14 @@ describe('the language of a page', () => {
     expect(answer.headers.get('content-language')).toBeNull()
   })
 
-  test('may be one that an operator added, from right to left', async () => {
+  test('can be a right-to-left language that an operator added', async () => {
     const { page } = await openLogin({ ui_locales: 'he' }, 'en')
     expect([page.$('html').attr('lang'), page.$('html').attr('dir')]).toEqual(['he', 'rtl'])
   })
 })
 
-describe('an operator’s', () => {
-  test('name stands on pages, escaped', async () => {
+describe('a customised installation', () => {
+  test('shows the operator’s name on pages, escaped', async () => {
     const html = await (await fetch(server.issuer, { headers: { accept: 'text/html' } })).text()
     const page = load(html)
     expect(page('.brand').text()).toBe('Harbour & Sons')
@@ -84,7 +84,7 @@ describe('an operator’s', () => {
     expect(html).not.toContain('Sallyport')
   })
 
-  test('colours are in the style sheet, in both schemes', async () => {
+  test('has the operator’s colours in the style sheet, in both schemes', async () => {
     const page = load(await (await fetch(server.issuer, { headers: { accept: 'text/html' } })).text())
     const style = await (
       await fetch(new URL(String(page('link[rel=stylesheet]').attr('href')), server.issuer))
@@ -95,7 +95,7 @@ describe('an operator’s', () => {
     )
   })
 
-  test('logo keeps its place free, and is inert when it is opened by itself (CSP 3 sandbox)', async () => {
+  test('reserves the size of the logo, which runs no script when opened alone (CSP 3 sandbox)', async () => {
     const page = load(await (await fetch(server.issuer, { headers: { accept: 'text/html' } })).text())
     const image = page('.brand img')
     expect([image.attr('width'), image.attr('height'), image.attr('alt')]).toEqual(['84', '28', ''])
@@ -105,7 +105,7 @@ describe('an operator’s', () => {
     expect(answer.headers.get('x-content-type-options')).toBe('nosniff')
   })
 
-  test('messages take the place of ours one by one', async () => {
+  test('replaces single messages', async () => {
     const { page } = await openLogin({ ui_locales: 'fr' }, 'en')
     expect(page.$('button').text()).toBe('Entrer')
     expect(page.$('h1').text()).toBe('Connexion')
@@ -118,12 +118,12 @@ describe('an operator’s', () => {
     [{ BRAND_LOGO_FILE: '/nowhere.png' }, /BRAND_LOGO_FILE .*cannot be read/],
     [{ TEMPLATES_DIR: '/nowhere' }, /TEMPLATES_DIR must be a folder/],
     [{ BRAND_NAME: 'x'.repeat(61), BRAND_COLOR: 'red' }, /BRAND_NAME.*\n.*BRAND_COLOR/],
-  ])('fault %j is told at start', async (settings, words) => {
+  ])('reports the error %j at start', async (settings, words) => {
     await expect(startTestServer(settings)).rejects.toThrow(words)
   })
 })
 
-test('what pages are made of is kept by browsers, and asked for anew when it has changed', async () => {
+test('assets are cached by browsers, and requested again after a change', async () => {
   const page = load(await (await fetch(server.issuer, { headers: { accept: 'text/html' } })).text())
   const script = page('script')
   const answer = await fetch(new URL(String(script.attr('src')), server.issuer))

@@ -58,7 +58,7 @@ async function advise(password: string, { form = {}, headers = {}, path = ADVICE
 type Asked = { form?: Record<string, string>; headers?: Record<string, string>; path?: string }
 
 describe('advice on a new password', () => {
-  test('is what sending the form would say, in the language of the page', async () => {
+  test('equals the error that the form would return, in the language of the page', async () => {
     for (const [password, words] of [
       ['short', /15/],
       ['x'.repeat(1_500), /1,024/],
@@ -82,7 +82,7 @@ describe('advice on a new password', () => {
     expect((await advise('three old boats at sea')).body).toEqual({ advice: '' })
   })
 
-  test('is given to our own pages alone, and to who is signed in', async () => {
+  test('is given to same-origin requests with a session alone', async () => {
     expect((await advise('short', { headers: { 'sec-fetch-site': 'cross-site' } })).status).toBe(403)
     expect((await advise('short', { headers: { origin: 'https://evil.example' } })).status).toBe(403)
     expect((await advise('short', { form: { csrf: 'forged' } })).status).toBe(403)
@@ -90,7 +90,7 @@ describe('advice on a new password', () => {
     expect((await exchange(server.url + ADVICE)).status).toBeGreaterThanOrEqual(400)
   })
 
-  test('is given to who registers, by what they typed so far', async () => {
+  test('is given at registration, based on the fields typed so far', async () => {
     user = new EndUser(server.issuer)
     page = await user.open('/account/register')
     const path = String(page.$('.secret').attr('data-advice'))
@@ -99,7 +99,7 @@ describe('advice on a new password', () => {
     expect((await advise('short', { path, form: { csrf: 'forged' } })).status).toBe(403)
   })
 
-  test('is given to who opened a mailed link, by whom it is for', async () => {
+  test('is given after a mailed link, based on its account', async () => {
     user = new EndUser(server.issuer)
     await user.submit(await user.open('/account/reset'), { username: 'ada' })
     const [message] = await mail.expect('ada@mail.example', 1)
@@ -110,7 +110,7 @@ describe('advice on a new password', () => {
     expect((await advise('short', { path, headers: { cookie: '' } })).status).toBe(403)
   })
 
-  test('has limits, and leaves no password in the log', async () => {
+  test('is rate-limited, and leaves no password in the log', async () => {
     expect((await advise('x'.repeat(100_000))).status).toBe(413)
     const headers = { 'x-forwarded-for': '198.51.100.7' }
     const statuses: number[] = []

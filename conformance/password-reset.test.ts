@@ -69,7 +69,7 @@ async function canSignIn(password: string): Promise<boolean> {
 const heading = ({ $ }: Page) => $('h1').text()
 
 describe('a person who forgot their password', () => {
-  test('finds the way on the sign-in page, sets a new one, and goes on where they were (J25)', async () => {
+  test('resets it by a link from the sign-in page, and returns to the interrupted request (NIST SP 800-63B-4 §4.2)', async () => {
     const user = browser()
     const login = await user.open((await app.request()).url)
     const href = login.$('a[href*="/account/reset"]').attr('href') ?? ''
@@ -92,7 +92,7 @@ describe('a person who forgot their password', () => {
     expect(await canSignIn(PASSWORD)).toBe(false)
   })
 
-  test('is told of the change; sessions, remembered browsers and tokens have ended', async () => {
+  test('gets a notice; sessions, remembered browsers and tokens are revoked', async () => {
     const elsewhere = browser()
     const tokens = await app.getTokens(
       { scope: 'openid offline_access', prompt: 'consent' },
@@ -115,7 +115,7 @@ describe('a person who forgot their password', () => {
     expect(told[1]?.link).toBeUndefined()
   })
 
-  test('is answered in their language, in the mail too', async () => {
+  test('gets pages and mail in their language', async () => {
     const user = browser({ 'accept-language': 'de-CH, de;q=0.9' })
     expect(heading(await ask(username, user))).toBe('Sehen Sie in Ihrem Posteingang nach')
     const [first] = await mail.expect(email)
@@ -123,7 +123,7 @@ describe('a person who forgot their password', () => {
     expect(first?.html).toContain('<html lang="de"')
   })
 
-  test('has a password judged by the same rules; the link stays good', async () => {
+  test('has the new password checked by the same rules; the link stays valid', async () => {
     const user = browser()
     const link = await askForLink(user)
     for (const weak of ['short', `${username} ${username} 1`, 'passwordpassword']) {
@@ -150,7 +150,7 @@ describe('a person who forgot their password', () => {
   })
 
   test.skipIf(isPglite)(
-    'signs in although strangers used up the tries for the name (J10; SQL is the strangers)',
+    'signs in after the reset although attackers used up the attempts for the name (SQL counts the attempts)',
     async () => {
       const user = browser()
       const link = await askForLink(user)
@@ -185,7 +185,7 @@ describe('a link', () => {
     expect(heading(await setPassword(link))).toBe('Your new password is set')
   })
 
-  test('used at once in ten browsers sets one password (J25)', async () => {
+  test('used at once in ten browsers sets one password (CWE-362)', async () => {
     const link = await askForLink()
     const opened = await Promise.all(
       Array.from({ length: 10 }, async () => {
@@ -206,7 +206,7 @@ describe('a link', () => {
     expect(await canSignIn(`${NEW_PASSWORD} number ${winners[0]}`)).toBe(true)
   })
 
-  test('that was used, replaced, is half an hour old, or nobody made does not work', async () => {
+  test('that was used, replaced, expired or forged is rejected', async () => {
     const first = await askForLink()
     const second = await askForLink()
     const over = async (link: string) => {
@@ -222,7 +222,7 @@ describe('a link', () => {
     await over('/account/link/x')
   })
 
-  test('ends with the account, when it is disabled, and with another way to a new password', async () => {
+  test('is invalidated by disabling the account, and by another password change', async () => {
     const disabled = await askForLink()
     await server.admin.users.disable({ username })
     expect((await browser().open(disabled)).status).toBe(400)
@@ -237,7 +237,7 @@ describe('a link', () => {
     expect((await user.submit(deleted, { new_password: NEW_PASSWORD })).status).toBe(400)
   })
 
-  test('needs the form of the browser that opened it (J01)', async () => {
+  test('requires the form of the browser that opened it (CWE-352)', async () => {
     const link = await askForLink()
     const [one, other] = [browser(), browser()]
     const page = await one.open(link)
@@ -249,7 +249,7 @@ describe('a link', () => {
     expect(await canSignIn(PASSWORD)).toBe(true)
   })
 
-  test('leads to the issuer, whatever host is named (A28)', async () => {
+  test('points to the issuer, whatever the Host header says (CWE-644)', async () => {
     const user = browser({ 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example' })
     await ask(username, user)
     const [first] = await mail.expect(email)
@@ -259,7 +259,7 @@ describe('a link', () => {
     expect(first?.html).not.toMatch(/<img|<script|style=|src=/)
   })
 
-  test('is nowhere in the log', async () => {
+  test('does not appear in the log', async () => {
     const link = await askForLink()
     const secret = link.split('/').at(-1) ?? 'none'
     await setPassword(link)
@@ -269,7 +269,7 @@ describe('a link', () => {
   })
 })
 
-describe('nobody learns who has an account (J06)', () => {
+describe('a reset does not reveal accounts (CWE-204)', () => {
   const strip = ({ headers, html, status, url }: Page) => ({
     status,
     url,
@@ -279,7 +279,7 @@ describe('nobody learns who has an account (J06)', () => {
       .filter(([name = '']) => !['date', 'x-request-id', 'set-cookie', 'keep-alive'].includes(name)),
   })
 
-  test('by the answer: known, unknown, disabled, without an address, asked too often', async () => {
+  test('by the answer: known, unknown, disabled, without an address, rate-limited', async () => {
     const disabled = `off-${username}`
     await server.admin.users.create({
       username: disabled,
@@ -306,7 +306,7 @@ describe('nobody learns who has an account (J06)', () => {
     expect(mail.all().filter(({ to }) => to === email)).toHaveLength(3)
   })
 
-  test('by the attempts of a network, with used-up limits or without', async () => {
+  test('by the attempts of a network, within the limits or beyond', async () => {
     const countAnswers = async (network: string, login: string, other: string) => {
       const user = browser({ 'x-forwarded-for': network })
       const statuses = []
@@ -323,7 +323,7 @@ describe('nobody learns who has an account (J06)', () => {
   const pairs = pairsOf({ usual: 80, full: 200 })
   // What is compared is the work of this process, whatever the database.
   test.skipIf(isPglite)(
-    `by the time it takes, over ${pairs * 2} samples, also when a limit drops the mail to strangers`,
+    `by response time, over ${pairs * 2} samples, also when a limit drops mail to unknown browsers`,
     async () => {
       const [known, unknown]: [number[], number[]] = [[], []]
       for (let sample = 0; sample < pairs; sample++) {
@@ -355,8 +355,8 @@ describe('nobody learns who has an account (J06)', () => {
   )
 })
 
-describe('limits', () => {
-  test('of a network are told (429), those of an address are not', async () => {
+describe('rate limits of reset mail', () => {
+  test('return 429 for a network, and stay silent for an address', async () => {
     const user = browser({ 'x-forwarded-for': '203.0.113.7' })
     const statuses = []
     for (let times = 0; times < 22; times++) statuses.push((await ask(`someone${times}`, user)).status)
@@ -365,38 +365,35 @@ describe('limits', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
-  test.skipIf(isPglite)(
-    'over everybody keep no mail from a person who has an account (CWE-770)',
-    async () => {
-      await ask(`nobody-first-${username}`)
-      const countDropped = async () =>
-        (await rows(server, `select from event where detail ->> 'dropped' = 'true'`)).length
-      const countReached = async () => {
-        const limit = `detail ->> 'limit' = 'mail.everybody'`
-        return (await rows(server, `select from event where type = 'mail.throttled' and ${limit}`)).length
-      }
-      const [before, reached] = [await countDropped(), await countReached()]
-      await sql(server, `update attempt set count = most where most = 1000`)
-      const [known, unknown] = [await ask(username), await ask(`nobody-${username}`)]
-      expect([known.status, unknown.status]).toEqual([200, 200])
-      await mail.expect(email)
-      await ask(`nobody-again-${username}`)
-      expect((await countReached()) - reached).toBe(1)
-      const metrics = await (await fetch(`${server.managementUrl}/metrics`)).text()
-      expect(metrics).toMatch(/^sallyport_shared_limits_reached_total\{limit="mail.everybody"\} [1-9]/m)
-      expect((await countDropped()) - before).toBe(2)
-      // Unknown names also still count against the network.
-      const user = browser({ 'x-forwarded-for': '203.0.113.22' })
-      const statuses = []
-      for (let times = 0; times < 21; times++)
-        statuses.push((await ask(`nobody-${times}-${username}`, user)).status)
-      expect(statuses).toEqual([...Array(20).fill(200), 429])
-      await sql(server, `delete from attempt where most = 1000`)
-    },
-  )
+  test.skipIf(isPglite)('for all requests together never drop mail to an account (CWE-770)', async () => {
+    await ask(`nobody-first-${username}`)
+    const countDropped = async () =>
+      (await rows(server, `select from event where detail ->> 'dropped' = 'true'`)).length
+    const countReached = async () => {
+      const limit = `detail ->> 'limit' = 'mail.everybody'`
+      return (await rows(server, `select from event where type = 'mail.throttled' and ${limit}`)).length
+    }
+    const [before, reached] = [await countDropped(), await countReached()]
+    await sql(server, `update attempt set count = most where most = 1000`)
+    const [known, unknown] = [await ask(username), await ask(`nobody-${username}`)]
+    expect([known.status, unknown.status]).toEqual([200, 200])
+    await mail.expect(email)
+    await ask(`nobody-again-${username}`)
+    expect((await countReached()) - reached).toBe(1)
+    const metrics = await (await fetch(`${server.managementUrl}/metrics`)).text()
+    expect(metrics).toMatch(/^sallyport_shared_limits_reached_total\{limit="mail.everybody"\} [1-9]/m)
+    expect((await countDropped()) - before).toBe(2)
+    // Unknown names also still count against the network.
+    const user = browser({ 'x-forwarded-for': '203.0.113.22' })
+    const statuses = []
+    for (let times = 0; times < 21; times++)
+      statuses.push((await ask(`nobody-${times}-${username}`, user)).status)
+    expect(statuses).toEqual([...Array(20).fill(200), 429])
+    await sql(server, `delete from attempt where most = 1000`)
+  })
 
   test.skipIf(isPglite)(
-    'over accounts and of one address keep no mail from a browser they signed in with',
+    'for accounts and addresses do not apply to a browser with a device cookie',
     async () => {
       const own = browser()
       await own.submit(await own.open('/account/sign-in'), { username, password: PASSWORD })
@@ -414,7 +411,7 @@ describe('limits', () => {
     },
   )
 
-  test.skipIf(isPglite)('of a /56 and a /48 are four and sixteen times as many', async () => {
+  test.skipIf(isPglite)('allow a /56 four times and a /48 sixteen times as many', async () => {
     for (const [most, site] of [
       [80, '2001:db8:60:12'],
       [320, '2001:db8:61:'],
@@ -427,13 +424,13 @@ describe('limits', () => {
     }
   })
 
-  test.for(['', ' ', 'x'.repeat(257)])('a name that is none is refused: "%s"', async (login) => {
+  test.for(['', ' ', 'x'.repeat(257)])('reject a malformed name: "%s"', async (login) => {
     expect((await ask(login)).status).toBe(400)
   })
 })
 
-describe('switched off', () => {
-  test('there is no link and no page', async () => {
+describe('the reset, when disabled,', () => {
+  test('has no link and no page', async () => {
     const off = await startTestServer({ PASSWORD_RESET: 'off', EMAIL_CHANGE: 'off', SMTP_URL: mail.url })
     const user = new EndUser(off.issuer)
     expect((await user.open('/account/sign-in')).html).not.toContain('/account/reset')

@@ -37,7 +37,7 @@ async function answer(app: TestClient, change: Record<string, string | undefined
   return leftTo.searchParams
 }
 
-describe('the challenge', () => {
+describe('a code_challenge', () => {
   const faults: [what: string, change: Record<string, string | undefined>][] = [
     ['none at all', { code_challenge: undefined, code_challenge_method: undefined }],
     ['a method without a challenge', { code_challenge: undefined }],
@@ -61,20 +61,20 @@ describe('the challenge', () => {
 
   test.for(
     clients.flatMap(([type, app]) => faults.map(([what, change]) => [what, type, app, change] as const)),
-  )('%s from a %s client is refused (RFC 7636 §4.3, §4.4.1)', async ([, , app, change]) => {
+  )('%s from a %s client is rejected (RFC 7636 §4.3, §4.4.1)', async ([, , app, change]) => {
     const sent = await answer(app(), change)
     expect(sent.get('error')).toBe('invalid_request')
     expect(sent.get('code')).toBeNull()
   })
 
-  test('is needed though the person, the consent and the session are there: nobody can strip it (RFC 9700 §4.8)', async () => {
+  test('is required also with a session and a consent, against downgrades (RFC 9700 §4.8)', async () => {
     expect((await answer(web, {})).get('code')).toBeTruthy()
     const stripped = await answer(web, { code_challenge: undefined, code_challenge_method: undefined })
     expect(stripped.get('error')).toBe('invalid_request')
   })
 })
 
-describe('the verifier', () => {
+describe('a code_verifier', () => {
   const wrong: [what: string, verifier: string | undefined, error: string][] = [
     ['another one', 'w'.repeat(43), 'invalid_grant'],
     ['none', undefined, 'invalid_grant'],
@@ -85,7 +85,7 @@ describe('the verifier', () => {
   ]
 
   test.for(wrong)(
-    '%s is refused, and the code stays good for its owner (RFC 7636 §4.6)',
+    '%s is rejected, and the code stays valid for its client (RFC 7636 §4.6)',
     async ([, verifier, error]) => {
       for (const app of [web, spa]) {
         const { code_verifier: right = '', ...form } = (await app.getCode({}, ada)).form
@@ -98,7 +98,7 @@ describe('the verifier', () => {
     },
   )
 
-  test('may be wrong four times; with the fifth the code has ended, and that is on record (RFC 7636 §4.6)', async () => {
+  test('that is wrong for the fifth time revokes the code, with an audit event (RFC 7636 §4.6)', async () => {
     for (const [misses, status] of [
       [4, 200],
       [5, 400],
@@ -120,7 +120,7 @@ describe('the verifier', () => {
     expect(recorded).toEqual([{ client_id: spa.client.client_id }])
   })
 
-  test('that many try at once ends the code, too, over all instances', async () => {
+  test('that is wrong in many concurrent requests revokes the code over all instances', async () => {
     const urls = isPglite ? [server.url] : [server.url, (await server.startAnother()).url]
     const { form } = await spa.getCode({}, ada)
     const answers = await Promise.all(
@@ -132,33 +132,33 @@ describe('the verifier', () => {
     expectTokenError(await spa.token(form))
   })
 
-  test('of a client that the code is not of ends nothing, however often (D06)', async () => {
+  test('of another client revokes nothing, however often (RFC 6749 §4.1.3)', async () => {
     const { form } = await web.getCode({}, ada)
     for (let miss = 0; miss < 8; miss++)
       expectTokenError(await spa.token({ ...form, client_id: spa.client.client_id }))
     expect((await web.token(form)).status).toBe(200)
   })
 
-  test('that is malformed is no miss: nobody guesses so (RFC 7636 §4.1)', async () => {
+  test('that is malformed does not count as a wrong one (RFC 7636 §4.1)', async () => {
     const { form } = await spa.getCode({}, ada)
     for (let miss = 0; miss < 8; miss++)
       expectTokenError(await spa.token({ ...form, code_verifier: 'short' }), 'invalid_request')
     expect((await spa.token(form)).status).toBe(200)
   })
 
-  test('that is the challenge itself is refused (RFC 7636 §4.6)', async () => {
+  test('that equals the challenge is rejected (RFC 7636 §4.6)', async () => {
     const { form, request } = await spa.getCode({}, ada)
     const challenge = request.url.searchParams.get('code_challenge') ?? ''
     expectTokenError(await spa.token({ ...form, code_verifier: challenge }))
   })
 
-  test('of another request of the same app is refused (RFC 9700 §4.5)', async () => {
+  test('of another request of the client is rejected (RFC 9700 §4.5)', async () => {
     const [first, second] = [await spa.getCode({}, ada), await spa.getCode({}, ada)]
     expectTokenError(await spa.token({ ...first.form, code_verifier: second.request.verifier }))
   })
 })
 
-describe('a client that may do without', () => {
+describe('a client registered without PKCE', () => {
   const without = { code_challenge: undefined, code_challenge_method: undefined }
 
   test('gets tokens without a challenge (OIDC Core §3.1.2.1)', async () => {
@@ -168,23 +168,23 @@ describe('a client that may do without', () => {
     expect((await exempt.token({ ...rest, code })).status).toBe(200)
   })
 
-  test('must still show the verifier where it sent a challenge (RFC 9700 §2.1.1)', async () => {
+  test('must send the verifier when it sent a challenge (RFC 9700 §2.1.1)', async () => {
     const { code_verifier, ...form } = (await exempt.getCode({}, ada)).form
     expectTokenError(await exempt.token(form))
   })
 
-  test('cannot redeem a code that was asked for without a challenge by a verifier: somebody stripped it (RFC 9700 §4.8.2)', async () => {
+  test('is rejected with a verifier for a code without a challenge: a downgrade (RFC 9700 §4.8.2)', async () => {
     const { form } = await exempt.getCode({}, ada)
     const code = (await answer(exempt, without)).get('code') ?? ''
     expectTokenError(await exempt.token({ ...form, code }))
   })
 
-  test('still cannot use plain (RFC 9700 §2.1.1)', async () => {
+  test('cannot use the method plain (RFC 9700 §2.1.1)', async () => {
     expect((await answer(exempt, { code_challenge_method: 'plain' })).get('error')).toBe('invalid_request')
   })
 
   test.for(['spa', 'native'])(
-    'is never public: a %s client cannot be registered so (RFC 9700 §2.1.1)',
+    'is never public: rejects the registration of a %s client (RFC 9700 §2.1.1)',
     async (type) => {
       const redirect = type === 'native' ? 'http://127.0.0.1/callback' : 'https://app.example.test/callback'
       await expect(

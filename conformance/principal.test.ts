@@ -20,20 +20,20 @@ const createClient = (client_id: string) =>
   server.admin.clients.create({ type: 'service', client_name: 'Tide Reader', client_id })
 
 describe('a client (RFC 9700 §4.15)', () => {
-  test('is refused the sub of a person as its client_id, in any letter case', async () => {
+  test('cannot have the sub of a person as its client_id, in any letter case', async () => {
     const { sub } = await newPerson()
     for (const client_id of [sub, sub.toUpperCase()])
       await expect(createClient(client_id)).rejects.toThrow(/identifier \(sub\) of a person/)
     expect((await server.admin.clients.list()).map(({ client_id }) => client_id)).not.toContain(sub)
   })
 
-  test('is refused the sub of a person who was deleted', async () => {
+  test('cannot have the sub of a deleted person', async () => {
     const { username, sub } = await newPerson()
     await server.admin.users.delete({ username })
     await expect(createClient(sub)).rejects.toThrow(/identifier \(sub\) of a person/)
   })
 
-  test('may have any other UUID, and its client_id again when it was deleted', async () => {
+  test('can have any other UUID, and its client_id again after its deletion', async () => {
     const client_id = randomUUID()
     for (let time = 0; time < 2; time++) {
       await createClient(client_id)
@@ -58,7 +58,7 @@ describe.skipIf(isPglite)('a person (RFC 9700 §4.15)', () => {
       `eve${count++}`,
     ])
 
-  test('is refused the client_id of a client as their sub, while there is that client', async () => {
+  test('cannot have the client_id of an existing client as sub', async () => {
     for (const spell of [(id: string) => id, (id: string) => id.toUpperCase()]) {
       const sub = randomUUID()
       await createClient(spell(sub))
@@ -68,14 +68,14 @@ describe.skipIf(isPglite)('a person (RFC 9700 §4.15)', () => {
     }
   })
 
-  test('may have their sub again', async () => {
+  test('can have their sub again', async () => {
     const sub = randomUUID()
     await insertPerson(sub)
     await sql(server, 'delete from account where sub = $1', [sub])
     expect(await insertPerson(sub)).toBe(1)
   })
 
-  test('and a client created concurrently: one gets the identifier', async () => {
+  test('and a client that are created concurrently: one gets the identifier', async () => {
     for (let round = 0; round < 10; round++) {
       const id = randomUUID()
       const outcomes = await Promise.allSettled([createClient(id), insertPerson(id)])

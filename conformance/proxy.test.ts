@@ -68,13 +68,13 @@ describe('behind a trusted proxy', () => {
     ['203.0.113.9:50412', '203.0.113.9'],
     ['[2001:db8::7]:50412', '2001:db8::7'],
     ['198.51.100.1, "[2001:db8::8]:443"', '2001:db8::8'],
-  ])('X-Forwarded-For %s is the address %s (RFC 7239 §6)', async ([forwardedFor, address]) => {
+  ])('X-Forwarded-For %s gives the address %s (RFC 7239 §6)', async ([forwardedFor, address]) => {
     await send(`${proxied.url}/jwks`, { headers: { 'x-forwarded-for': forwardedFor } })
     expect(linesOf(proxied, 'request').at(-1)).toMatchObject({ address })
     expect((await readinessOf(proxied)).document).toMatchObject({ warnings: [] })
   })
 
-  test('that forwards no address warns', async () => {
+  test('a missing address is logged as a warning', async () => {
     await send(`${proxied.url}/jwks`, { headers: { 'x-forwarded-for': `${CLIENT}, unknown` } })
     expect(linesOf(proxied, 'proxy.unreadable')).toHaveLength(1)
     expect((await readinessOf(proxied)).document).toMatchObject({

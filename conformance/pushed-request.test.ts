@@ -82,7 +82,7 @@ function expectErrorPage(page: Awaited<ReturnType<EndUser['open']>>, code?: stri
 }
 
 describe('a pushed authorization request', () => {
-  test('is answered with a request_uri for a minute, which leads through the flow (RFC 9126 §2.2)', async () => {
+  test('returns a request_uri that is valid for a minute and completes the flow (RFC 9126 §2.2)', async () => {
     const answer = await push()
     expect(answer.status).toBe(201)
     expect(answer.body).toEqual({
@@ -106,7 +106,7 @@ describe('a pushed authorization request', () => {
     expect((await redeem(page.leftTo?.searchParams.get('code'), spa)).status).toBe(200)
   })
 
-  test('stands as it was pushed: parameters in the URL change nothing (RFC 9126 §4, RFC 9101 §6.3)', async () => {
+  test('ignores other parameters in the URL (RFC 9126 §4, RFC 9101 §6.3)', async () => {
     const tampered = {
       scope: 'openid email profile',
       state: 'evil',
@@ -159,7 +159,7 @@ describe('a pushed authorization request', () => {
     expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
   })
 
-  test('needs the client to authenticate, and to be one that signs people in (RFC 9126 §2)', async () => {
+  test('requires client authentication and the code grant (RFC 9126 §2)', async () => {
     for (const as of [
       { ...web, client_secret: 'wrong' },
       { client_id: web.client_id },
@@ -179,7 +179,7 @@ describe('a pushed authorization request', () => {
 })
 
 describe('a request_uri', () => {
-  test('is spent once the app was answered (RFC 9126 §4)', async () => {
+  test('is spent after the redirect to the app (RFC 9126 §4)', async () => {
     const url = authorizeUrl(await requestUri())
     const ada = new EndUser(server.issuer)
     const page = await ada.signInAndAgree(url)
@@ -188,7 +188,7 @@ describe('a request_uri', () => {
       expectErrorPage(await person.open(url), 'invalid_request_uri')
   })
 
-  test('gives one code to ten uses at once (RFC 9126 §4)', async () => {
+  test('returns one code for ten concurrent uses (RFC 9126 §4)', async () => {
     const ada = new EndUser(server.issuer)
     await ada.signInAndAgree(authorizeUrl(await requestUri()))
     const url = authorizeUrl(await requestUri())
@@ -199,7 +199,7 @@ describe('a request_uri', () => {
     expect((await redeem(codes[0])).status).toBe(200)
   })
 
-  test('gives one code to two people who opened it before it was spent (RFC 9126 §4)', async () => {
+  test('returns one code for two people who opened it before it was spent (RFC 9126 §4)', async () => {
     const url = authorizeUrl(await requestUri())
     const people = [new EndUser(server.issuer), new EndUser(server.issuer)]
     const pages = await Promise.all(people.map((person) => person.signInAndAgree(url)))
@@ -207,12 +207,12 @@ describe('a request_uri', () => {
     expect(codes).toHaveLength(1)
   })
 
-  test('is worth nothing after its minute (RFC 9126 §2.2)', async () => {
+  test('is rejected after a minute (RFC 9126 §2.2)', async () => {
     const url = authorizeUrl(await requestUri())
     expectErrorPage(await later(61, () => new EndUser(server.issuer).open(url)), 'invalid_request_uri')
   })
 
-  test('of another client leads nowhere (RFC 9126 §2.2)', async () => {
+  test('of another client is rejected (RFC 9126 §2.2)', async () => {
     const url = authorizeUrl(await requestUri(), {}, other)
     expectErrorPage(await new EndUser(server.issuer).open(url))
   })
@@ -225,21 +225,24 @@ describe('a request_uri', () => {
     'https://app.example.test/request.jwt',
     'http://169.254.169.254/',
     'file:///etc/passwd',
-  ])('%s that was not pushed leads nowhere (RFC 9126 §2.2, CVE-2020-10770)', async (uri) => {
-    const more = { redirect_uri: CALLBACK, response_type: 'code' }
-    const page = await new EndUser(server.issuer).open(authorizeUrl(uri, more))
-    expect(page.status).toBeLessThan(500)
-    expect(page.$('input[name=password]')).toHaveLength(0)
-    if (page.leftTo) {
-      expect(page.leftTo.href).toMatch(CALLBACK)
-      expect(page.leftTo.searchParams.get('error')).toMatch(
-        /^(invalid_request_uri|request_uri_not_supported)$/,
-      )
-    } else expect(page.status).toBe(400)
-  })
+  ])(
+    '%s that was not pushed is rejected without a request to it (RFC 9126 §2.2, CVE-2020-10770)',
+    async (uri) => {
+      const more = { redirect_uri: CALLBACK, response_type: 'code' }
+      const page = await new EndUser(server.issuer).open(authorizeUrl(uri, more))
+      expect(page.status).toBeLessThan(500)
+      expect(page.$('input[name=password]')).toHaveLength(0)
+      if (page.leftTo) {
+        expect(page.leftTo.href).toMatch(CALLBACK)
+        expect(page.leftTo.searchParams.get('error')).toMatch(
+          /^(invalid_request_uri|request_uri_not_supported)$/,
+        )
+      } else expect(page.status).toBe(400)
+    },
+  )
 
   // The embedded database's file is another test's business.
-  test.skipIf(isPglite)('is kept sealed: who reads the database cannot use it (RFC 9126 §7.1)', async () => {
+  test.skipIf(isPglite)('is sealed in the database (RFC 9126 §7.1)', async () => {
     const uri = await requestUri(parameters({ state: 'a-state-to-look-for' }))
     const dump = await server.dump()
     expect(dump).not.toContain(uri.split(':').at(-1))

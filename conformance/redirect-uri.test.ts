@@ -55,7 +55,7 @@ async function expectSentTo(app: TestClient, redirectUri: string): Promise<void>
 }
 
 describe('a redirect URI of a web client is compared as a string (RFC 9700 §2.1)', () => {
-  test.for([CALLBACK, WITH_QUERY, LOCAL])('%s, as registered, is right', async (uri) => {
+  test.for([CALLBACK, WITH_QUERY, LOCAL])('accepts %s as registered', async (uri) => {
     await expectSentTo(web, uri)
   })
 
@@ -99,7 +99,7 @@ describe('a redirect URI of a web client is compared as a string (RFC 9700 §2.1
     ['another loopback name', 'http://127.0.0.1:3000/callback'],
     ['a host that begins as loopback', 'http://localhost.evil.test:3000/callback'],
     ['two in one', `${CALLBACK} ${LOCAL}`],
-  ])('%s leads nowhere: %s', async ([, uri]) => {
+  ])('rejects without a redirect: %s: %s', async ([, uri]) => {
     expectErrorPage(await ask(web, uri ?? ''))
   })
 })
@@ -112,7 +112,7 @@ describe('a redirect URI of a native client on the loopback interface (RFC 8252 
     'http://[::1]:51004/callback',
     'http://127.0.0.1:51004/fixed?a=b',
     'com.example.app:/callback',
-  ])('%s is right: the port does not matter', async (uri) => {
+  ])('accepts %s with any port', async (uri) => {
     await expectSentTo(native, uri)
   })
 
@@ -132,11 +132,11 @@ describe('a redirect URI of a native client on the loopback interface (RFC 8252 
     ['a host that begins the same', 'http://127.0.0.1.evil.test/callback'],
     ['a private scheme in upper case', 'COM.EXAMPLE.APP:/callback'],
     ['a private scheme with a host', 'com.example.app://callback'],
-  ])('%s leads nowhere: %s', async ([, uri]) => {
+  ])('rejects without a redirect: %s: %s', async ([, uri]) => {
     expectErrorPage(await ask(native, uri ?? ''))
   })
 
-  test('the person is asked every time, since anybody can listen there (RFC 8252 §8.6)', async () => {
+  test('needs consent every time, because any program can listen there (RFC 8252 §8.6)', async () => {
     const uri = 'http://127.0.0.1:51004/callback'
     const user = new EndUser(server.issuer)
     const { url } = await native.request({ redirect_uri: uri })
@@ -147,7 +147,7 @@ describe('a redirect URI of a native client on the loopback interface (RFC 8252 
     expect(silent.get('error')).toMatch(/^(consent|interaction)_required$/)
   })
 
-  test('the code is good for the port it was sent to, not for another (RFC 6749 §4.1.3)', async () => {
+  test('binds the code to the port it was sent to (RFC 6749 §4.1.3)', async () => {
     const asked = 'http://127.0.0.1:51004/callback'
     const { form } = await native.getCode({ redirect_uri: asked })
     expectTokenError(await native.token({ ...form, redirect_uri: 'http://127.0.0.1:51005/callback' }))
@@ -156,7 +156,7 @@ describe('a redirect URI of a native client on the loopback interface (RFC 8252 
   })
 })
 
-describe('registration', () => {
+describe('the registration', () => {
   type Uris = readonly (readonly [what: string, uri: string])[]
   const always: Uris = [
     ['a wildcard', 'https://*.example.test/callback'],
@@ -220,7 +220,7 @@ describe('registration', () => {
     ...always.flatMap(([what, uri]) => [['web', what, uri] as const, ['native', what, uri] as const]),
     ...ofNative.map(([what, uri]) => ['native', what, uri] as const),
     ...ofWeb.map(([what, uri]) => ['web', what, uri] as const),
-  ])('of a %s client refuses %s: %s (RFC 9700 §2.1, §4.1.3)', async ([type, , uri]) => {
+  ])('of a %s client rejects %s: %s (RFC 9700 §2.1, §4.1.3)', async ([type, , uri]) => {
     const before = (await server.admin.clients.list()).length
     for (const name of ['redirect_uris', 'post_logout_redirect_uris']) {
       await expect(create(type, { [name]: [GOOD[type], uri] })).rejects.toBeInstanceOf(AdminError)
@@ -230,7 +230,7 @@ describe('registration', () => {
   })
 
   test.for(['client_uri', 'policy_uri', 'tos_uri', 'jwks_uri', 'backchannel_logout_uri'])(
-    'refuses control characters in %s, raw and escaped',
+    'rejects control characters in %s, raw and escaped (CWE-158)',
     async (name) => {
       for (const uri of [
         'https://app.example.test/x%00',
@@ -248,21 +248,21 @@ describe('registration', () => {
     },
   )
 
-  test('refuses control characters in the identifier of a resource, raw and escaped', async () => {
+  test('rejects control characters in the identifier of a resource, raw and escaped (CWE-158)', async () => {
     for (const identifier of ['https://api.example.test/%00', 'https://api.exa\nmple.test/', 'urn:x:%0a'])
       await expect(
         server.admin.resources.create({ identifier, scope: 'read', format: 'jwt' }),
       ).rejects.toThrow('identifier')
   })
 
-  test('refuses the same at a later change, and keeps what was (RFC 9700 §2.1)', async () => {
+  test('rejects the same in an update, and keeps the previous value (RFC 9700 §2.1)', async () => {
     const { client_id } = await create('web', {})
     const change = { client_id, redirect_uris: ['https://*.example.test/callback'] }
     await expect(server.admin.clients.update(change)).rejects.toBeInstanceOf(AdminError)
     expect((await server.admin.clients.show({ client_id })).redirect_uris).toEqual([CALLBACK])
   })
 
-  test('of a client with people needs a redirect URI, and others have none (RFC 6749 §3.1.2.2)', async () => {
+  test('of a client with the code grant requires a redirect URI, and of others rejects one (RFC 6749 §3.1.2.2)', async () => {
     for (const type of ['web', 'spa', 'native'])
       await expect(server.admin.clients.create({ type, client_name: 'X' })).rejects.toBeInstanceOf(AdminError)
     for (const type of ['service', 'device']) {
@@ -280,7 +280,7 @@ describe('registration', () => {
     ['native', 'http://[::1]/callback'],
     ['native', 'https://app.example.test/claimed'],
     ['native', 'com.example.app:/callback'],
-  ])('of a %s client takes %s (RFC 8252 §7)', async ([type, uri]) => {
+  ])('of a %s client accepts %s (RFC 8252 §7)', async ([type, uri]) => {
     const { redirect_uris } = await create(type, { redirect_uris: [uri] })
     expect(redirect_uris).toEqual([uri])
     const app = await createTestClient(server, { type, redirect_uris: [uri] })
@@ -288,13 +288,13 @@ describe('registration', () => {
   })
 })
 
-describe('at the token endpoint', () => {
+describe('a redirect URI at the token endpoint', () => {
   test.for<[what: string, uri: string | undefined, error: string]>([
     ['another registered URI', WITH_QUERY, 'invalid_grant'],
     ['an unknown URI', 'https://evil.test/callback', 'invalid_grant'],
     ['another spelling', `${CALLBACK}/`, 'invalid_grant'],
     ['none', undefined, 'invalid_request'],
-  ])('%s is refused and the code stays good (RFC 6749 §4.1.3)', async ([, uri, error]) => {
+  ])('that is %s is rejected, and the code stays valid (RFC 6749 §4.1.3)', async ([, uri, error]) => {
     const { form } = await web.getCode({}, ada)
     const { redirect_uri, ...rest } = form
     expectTokenError(await web.token(uri === undefined ? rest : { ...rest, redirect_uri: uri }), error)

@@ -28,15 +28,15 @@ beforeEach(() => {
   ada = new EndUser(server.issuer)
 })
 
-describe('a refresh token lives', () => {
-  test('an unused token ends after 14 days (ASVS 10.4.8)', async () => {
+describe('the lifetime of a refresh token', () => {
+  test('is 14 days without use (ASVS 10.4.8)', async () => {
     const unused = await app.getTokens(OFFLINE, ada)
     const used = await app.getTokens(OFFLINE, ada)
     await later(14 * DAY_SECONDS - 600, async () => expectRefreshed(await app.refresh(used.refreshToken)))
     await later(14 * DAY_SECONDS + 600, async () => expectTokenError(await app.refresh(unused.refreshToken)))
   })
 
-  test('a family ends after 30 days however often it is used (ASVS 10.4.8)', async () => {
+  test('is 30 days for its family, however often it is used (ASVS 10.4.8)', async () => {
     let { refreshToken } = await app.getTokens(OFFLINE, ada)
     for (const days of [10, 20, 29, 29.9])
       await later(days * DAY_SECONDS, async () => {
@@ -45,7 +45,7 @@ describe('a refresh token lives', () => {
     await later(30 * DAY_SECONDS + 600, async () => expectTokenError(await app.refresh(refreshToken)))
   })
 
-  test('a family that begins late in a session lives as long as any (ASVS 10.4.8)', async () => {
+  test('is the same for a family that begins late in a session (ASVS 10.4.8)', async () => {
     await app.getTokens(OFFLINE, ada)
     const begins = 2 * 3_600
     for (const seconds of [1_500, 3_000, 4_500, 6_000])
@@ -57,7 +57,7 @@ describe('a refresh token lives', () => {
       })
   })
 
-  test('without offline_access a refresh token ends with the idle session, with it not (OIDC Core §11)', async () => {
+  test('ends with the idle session only without offline_access (OIDC Core §11)', async () => {
     const bound = await app.getTokens({}, ada)
     const offline = await app.getTokens(OFFLINE, new EndUser(server.issuer))
     const { refreshToken } = await later(25 * 60, async () =>
@@ -70,14 +70,14 @@ describe('a refresh token lives', () => {
     })
   })
 
-  test('without offline_access a refresh token ends with sign-out (OIDC Core §11)', async () => {
+  test('ends with sign-out without offline_access (OIDC Core §11)', async () => {
     const { refreshToken, accessToken } = await app.getTokens({}, ada)
     await ada.submit(await ada.open('/logout'), {}, 'approve')
     expectTokenError(await app.refresh(refreshToken))
     expect(await userinfoStatus(server, accessToken)).toBe(401)
   })
 
-  test('offline_access is granted only where the person is asked (OIDC Core §11)', async () => {
+  test('includes offline_access only after a consent page (OIDC Core §11)', async () => {
     const asked = await app.getTokens(OFFLINE, ada)
     expect(asked.scope.split(' ')).toContain('offline_access')
     const unasked = await app.getTokens({ scope: 'openid offline_access' }, new EndUser(server.issuer))

@@ -13,7 +13,7 @@ import { exchange, posting } from './support/http.ts'
 
 const isCommit = ({ text }: Statement) => text.includes('/* token_commit */')
 
-describe('a refresh whose commit counted, though nobody heard of it', () => {
+describe('a refresh that was committed, but whose answer was lost', () => {
   let server: TestServer
   let faultProxy: FaultProxy
   let app: TestClient
@@ -44,7 +44,7 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
     return refreshToken
   }
 
-  test('is answered when the client comes again, however long the outage was (RFC 9700 §4.14.2)', async () => {
+  test('is repeated for the client’s retry, however long the outage was (RFC 9700 §4.14.2)', async () => {
     const refreshToken = await loseAnswer()
     await pause(2_500)
     const again = await app.refresh(refreshToken)
@@ -53,7 +53,7 @@ describe('a refresh whose commit counted, though nobody heard of it', () => {
     expectRefreshed(await app.refresh(next.refreshToken))
   })
 
-  test('is answered to nobody else, and to no other request', async () => {
+  test('is not repeated to another client, nor for another request', async () => {
     const refreshToken = await loseAnswer()
     await pause(2_500)
     expectTokenError(await app.refresh(refreshToken, { scope: 'openid profile' }), 'invalid_scope')

@@ -65,7 +65,7 @@ const find = async (name: string) =>
   (await server.admin.users.list()).find((person) => person.username === name)
 
 describe('a person who registers', () => {
-  test('comes from an app, proves their address, and gets back to the app', async () => {
+  test('verifies their address, and returns to the app', async () => {
     const user = browser()
     const login = await user.open((await app.request({ scope: 'openid email profile' })).url)
     const asked = await register(user, {}, login.$('a[href*="/account/register"]').attr('href'))
@@ -87,7 +87,7 @@ describe('a person who registers', () => {
     expect(arrived.leftTo?.searchParams.get('code')).toBeTruthy()
   })
 
-  test('in another browser than their own chooses the password there: who asked knows the first one', async () => {
+  test('chooses the password again when the link is opened in another browser', async () => {
     await register(browser())
     const victim = browser()
     const page = await victim.open(await linkTo(email))
@@ -100,7 +100,7 @@ describe('a person who registers', () => {
     expect(isSignedIn(await signIn(username, OTHER_PASSWORD))).toBe(true)
   })
 
-  test('hears that a username is taken only when the address is proven, and chooses another', async () => {
+  test('learns that a username is taken only after verifying the address, and chooses another', async () => {
     await server.admin.users.create({ username, password: PASSWORD })
     const user = browser()
     const asked = await register(user, { email: `me-${email}`, username: username.toUpperCase() })
@@ -114,7 +114,7 @@ describe('a person who registers', () => {
     expect(isSignedIn(await signIn(`${username}.two`, PASSWORD))).toBe(true)
   })
 
-  test('and finds an allowed password only after some that are not still gets the mail', async () => {
+  test('gets the mail also after several rejected passwords', async () => {
     const user = browser()
     for (const password of ['short', 'passwordpassword', `${username} ${username}`])
       expect((await register(user, { new_password: password })).status).toBe(400)
@@ -122,7 +122,7 @@ describe('a person who registers', () => {
     await linkTo(email)
   })
 
-  test('with the address of somebody else does not keep them from a reset (J10)', async () => {
+  test('with the address of an existing account does not use up its reset mails (CWE-770)', async () => {
     await server.admin.users.create({ username, email, password: PASSWORD })
     for (let times = 0; times < 3; times++) await register(browser(), { username: `not-${username}` })
     const user = browser()
@@ -131,7 +131,7 @@ describe('a person who registers', () => {
     expect(mails.some(({ subject }) => /new password/i.test(subject))).toBe(true)
   })
 
-  test('is refused with a taken username before the password is checked or hashed (CWE-400)', async () => {
+  test('is rejected with a taken username before the password is checked or hashed (CWE-400)', async () => {
     await server.admin.users.create({ username, password: PASSWORD })
     await register(browser(), { username: `${username}x` })
     const victim = browser()
@@ -171,7 +171,7 @@ describe('a person who registers', () => {
     expect((await register(user)).status).toBe(200)
   })
 
-  test('twice at once makes one account', async () => {
+  test('twice at once creates one account', async () => {
     const user = browser()
     await register(user)
     const page = await user.open(await linkTo(email))
@@ -183,7 +183,7 @@ describe('a person who registers', () => {
     expect(people).toHaveLength(1)
   })
 
-  test('finds the link over when an operator made the account meanwhile', async () => {
+  test('finds the link invalid when an operator created the account meanwhile', async () => {
     const user = browser()
     await register(user)
     const page = await user.open(await linkTo(email))
@@ -192,7 +192,7 @@ describe('a person who registers', () => {
     expect(await find(username)).toBeUndefined()
   })
 
-  test('finds an old link, a replaced one, and a used one over', async () => {
+  test('finds an expired, replaced or used link invalid', async () => {
     const user = browser()
     await register(user)
     const first = await linkTo(email)
@@ -205,7 +205,7 @@ describe('a person who registers', () => {
   })
 })
 
-describe('nobody learns who has an account (J06)', () => {
+describe('registration does not reveal accounts (CWE-204)', () => {
   const strip = ({ headers, html, status, url }: Page) => ({
     status,
     url,
@@ -233,7 +233,7 @@ describe('nobody learns who has an account (J06)', () => {
   const pairs = pairsOf({ usual: 40, full: 200 })
   // What is compared is the work of this process, whatever the database.
   test.skipIf(isPglite)(
-    `by the time it takes, over ${pairs * 2} samples`,
+    `by response time, over ${pairs * 2} samples`,
     async () => {
       const [known, unknown]: [number[], number[]] = [[], []]
       for (let sample = 0; sample < pairs; sample++) {
@@ -262,7 +262,7 @@ describe('nobody learns who has an account (J06)', () => {
   )
 })
 
-describe('what is typed', () => {
+describe('an input of the registration form', () => {
   test.for([
     ['email', 'no address'],
     ['email', 'a@b'],
@@ -282,7 +282,7 @@ describe('what is typed', () => {
     ['new_password', 'short'],
     ['new_password', 'passwordpassword'],
     ['new_password', ''],
-  ])('is refused beside its field: %s %j', async ([field = '', value = '']) => {
+  ])('is rejected beside its field: %s %j', async ([field = '', value = '']) => {
     const page = await register(browser(), { [field]: value })
     expect(page.status).toBe(400)
     const id = field === 'new_password' ? 'new-password' : field
@@ -292,7 +292,7 @@ describe('what is typed', () => {
     expect(page.html).not.toContain(PASSWORD)
   })
 
-  test('is never an address twice in a header, whatever it is called', async () => {
+  test('never adds an address to a mail header (CWE-93)', async () => {
     const user = browser()
     await register(user, { name: '"><script>alert(1)</script>' })
     const page = await user.open(await linkTo(email))
@@ -301,13 +301,13 @@ describe('what is typed', () => {
     expect(sent?.headers.get('to')).toBe(email)
   })
 
-  test('needs the form of this browser (J01)', async () => {
+  test('requires the form of this browser (CWE-352)', async () => {
     const page = await browser().open('/account/register')
     const fields = { email, username, new_password: PASSWORD }
     expect((await browser().submit(page, fields)).status).toBe(403)
   })
 
-  test('leads nowhere but to our own pages (J19)', async () => {
+  test('redirects only to the server’s own pages (CWE-601)', async () => {
     const user = browser()
     for (const interaction of ['//evil.example', 'https://evil.example/aaaaaaaaaaaaaaaaaaaa', '../../logout'])
       expect(

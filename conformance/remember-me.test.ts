@@ -44,8 +44,8 @@ function withoutSession(user: EndUser, target?: string): EndUser {
 
 const isSignedIn = async (user: EndUser, from = app) => (await from.authorizeSilently(user)).has('code')
 
-describe('the box on the login page', () => {
-  test('is there, unticked; who leaves it so is not remembered', async () => {
+describe('the remember-me box on the login page', () => {
+  test('is shown clear, and sets no cookie unless ticked', async () => {
     const page = await new EndUser(server.issuer).open((await app.request()).url)
     expect(page.$('input[name=remember]').length).toBe(1)
     expect(page.$('input[name=remember]').attr('checked')).toBeUndefined()
@@ -62,7 +62,7 @@ describe('the box on the login page', () => {
     expect(user.cookie(REMEMBER)).toBeUndefined()
   })
 
-  test('ticked, gives a cookie of its own, out of reach of scripts and other sites, for 30 days', async () => {
+  test('ticked, sets an HttpOnly SameSite cookie for 30 days', async () => {
     const user = await signIn()
     const cookies = user.jar.getCookiesSync(server.issuer).filter(({ key }) => key.startsWith(REMEMBER))
     expect(cookies.map(({ key }) => key).sort()).toEqual([REMEMBER, `${REMEMBER}.sig`])
@@ -104,7 +104,7 @@ test.skipIf(isPglite)(
 )
 
 describe('a remembered browser whose session is gone', () => {
-  test('is signed in without a page, with the old auth_time and an amr that says so', async () => {
+  test('is signed in without a page, with the old auth_time and its own amr', async () => {
     const user = new EndUser(server.issuer)
     const request = await app.request({ max_age: '100000' })
     const page = await user.submit(await user.open(request.url), {
@@ -124,7 +124,7 @@ describe('a remembered browser whose session is gone', () => {
     })
   })
 
-  test('lands where it was going: at the app, at the account page, at the page for a device code', async () => {
+  test('reaches the requested page: the app, the account page or the device page', async () => {
     const user = await signIn()
     expect(
       (await withoutSession(user).open((await app.request()).url)).leftTo?.searchParams.has('code'),
@@ -136,7 +136,7 @@ describe('a remembered browser whose session is gone', () => {
     expect(page.$('input[name=user_code]').val()).toBe('BCDF-GHJK')
   })
 
-  test('is signed in for a session of its own: idle and absolute limits count from there', async () => {
+  test('gets a new session with its own idle and absolute limits', async () => {
     const user = await signIn()
     await later(2 * DAY_SECONDS, async () => expect(await isSignedIn(user)).toBe(true))
     const session = user.cookie(SESSION)
@@ -181,7 +181,7 @@ describe('a remembered browser whose session is gone', () => {
     })
   })
 
-  test('does not satisfy a client that refuses it, which offers no box either', async () => {
+  test('does not satisfy a client that disallows it, and its login page has no box', async () => {
     const bank = await createTestClient(server, { first_party: true, remember_me: false })
     const user = await signIn()
     await later(HOUR_SECONDS, async () => {
@@ -195,8 +195,8 @@ describe('a remembered browser whose session is gone', () => {
   })
 })
 
-describe('the value in the cookie', () => {
-  test('is good once; used again it ends the browser and its sessions, and is recorded', async () => {
+describe('a remember-me cookie', () => {
+  test('is accepted once; reuse revokes the browser and its sessions, with an audit event', async () => {
     const user = await signIn()
     const thief = withoutSession(user)
     const owner = withoutSession(user)
@@ -221,7 +221,7 @@ describe('the value in the cookie', () => {
     })
   })
 
-  test('that is reused ends its session, also under a new identifier and without the cookie', async () => {
+  test('that is reused revokes its session, also under a new identifier', async () => {
     const thirdParty = await createTestClient(server)
     const thief = withoutSession(await signIn())
     const owner = cloneBrowser(thief)
@@ -239,7 +239,7 @@ describe('the value in the cookie', () => {
     })
   })
 
-  test('brought by several tabs at once signs all of them in, and stays good', async () => {
+  test('that several tabs send at once signs all of them in, and stays valid', async () => {
     const user = withoutSession(await signIn())
     const tabs = await Promise.all(Array.from({ length: 6 }, () => isSignedIn(cloneBrowser(user))))
     expect(tabs).toEqual(Array.from({ length: 6 }, () => true))
@@ -249,7 +249,7 @@ describe('the value in the cookie', () => {
     await later(HOUR_SECONDS, async () => expect(await isSignedIn(withoutSession(user))).toBe(true))
   })
 
-  test.skipIf(isPglite)('brought to two instances at once is good on both (needs Postgres)', async () => {
+  test.skipIf(isPglite)('sent to two instances at once is accepted by both (needs Postgres)', async () => {
     const other = await server.startAnother()
     const user = withoutSession(await signIn())
     const tabs = [server.url, other.url, server.url, other.url].map((url) => cloneBrowser(user, url))
@@ -260,7 +260,7 @@ describe('the value in the cookie', () => {
     if (tab) expect(await isSignedIn(withoutSession(tab))).toBe(true)
   })
 
-  test('forged, unsigned or guessed is nobody’s', async () => {
+  test('that is forged, unsigned or guessed is rejected', async () => {
     const user = await signIn()
     const value = user.cookie(REMEMBER) ?? ''
     const signature = user.cookie(`${REMEMBER}.sig`) ?? ''
@@ -282,8 +282,8 @@ describe('the value in the cookie', () => {
   })
 })
 
-describe('remembering ends', () => {
-  test('with signing out', async () => {
+describe('remember-me ends', () => {
+  test('with sign-out', async () => {
     const user = await signIn()
     const before = withoutSession(user)
     await user.submit(await user.open('/logout'), {}, 'approve')
@@ -291,7 +291,7 @@ describe('remembering ends', () => {
     expect(await isSignedIn(before)).toBe(false)
   })
 
-  test('with the person being locked out, or having a new password', async () => {
+  test('when the person is disabled or gets a new password', async () => {
     const { users } = server.admin
     for (const act of [
       () => users.disable({ username: 'bob' }).then(() => users.enable({ username: 'bob' })),
@@ -304,7 +304,7 @@ describe('remembering ends', () => {
     }
   })
 
-  test('when somebody else signs in with the browser', async () => {
+  test('when another person signs in with the browser', async () => {
     const user = await signIn()
     const shared = withoutSession(user)
     const page = await shared.open((await app.request({ prompt: 'login' })).url)
@@ -314,7 +314,7 @@ describe('remembering ends', () => {
     expect(await isSignedIn(withoutSession(user))).toBe(false)
   })
 
-  test('when it is switched off: the box is gone and so is what was remembered (GHSA-64w3-5q9m-68xf)', async () => {
+  test('when it is disabled, together with the box (GHSA-64w3-5q9m-68xf)', async () => {
     const off = await startTestServer({ REMEMBER_ME_SECONDS: '0' })
     try {
       await off.admin.users.create({ username: 'ada', password: PASSWORD })
@@ -330,7 +330,7 @@ describe('remembering ends', () => {
   })
 
   test.skipIf(isPglite)(
-    'at once when another instance starts with it switched off (needs Postgres)',
+    'at once when another instance starts with it disabled (needs Postgres)',
     async () => {
       const user = await signIn()
       const session = cloneBrowser(user)

@@ -101,7 +101,7 @@ describe('a token for a resource', () => {
     })
   })
 
-  test('does not open userinfo; the one without a resource does, beside it (RFC 8707 §2)', async () => {
+  test('is rejected by userinfo, which accepts the token without a resource (RFC 8707 §2)', async () => {
     const forApi = await redeem(await signIn([TIDES]), { resource: TIDES })
     const forUs = await redeem(await signIn([TIDES]))
     expect(forUs.body.scope).toBe('openid')
@@ -115,19 +115,19 @@ describe('a token for a resource', () => {
     expect(await ask(forUs)).toBe(200)
   })
 
-  test('lives as long as the resource says (RFC 8707 §2)', async () => {
+  test('has the lifetime of the resource (RFC 8707 §2)', async () => {
     const { body } = await redeem(await signIn([BERTHS]), { resource: BERTHS })
     expect(body).toMatchObject({ expires_in: 60, scope: 'berths:read' })
     expect(String(body.access_token)).toMatch(/^[\w-]{43,}$/)
   })
 
-  test('comes without being named again when the request was about it alone, without openid (RFC 8707 §2.2)', async () => {
+  test('is the default when the request named it alone, without openid (RFC 8707 §2.2)', async () => {
     const { body } = await redeem(await signIn([TIDES], { scope: 'tides:read' }))
     expect(decodeJwt(String(body.access_token))).toMatchObject({ aud: TIDES, scope: 'tides:read', sub })
     expect(body).not.toHaveProperty('id_token')
   })
 
-  test('of several: each refresh chooses one, and none beyond them (RFC 8707 §2.2)', async () => {
+  test('can be chosen at each refresh among those of the request (RFC 8707 §2.2)', async () => {
     const first = await redeem(await signIn([TIDES, BERTHS]), { resource: TIDES })
     expect(decodeJwt(String(first.body.access_token)).aud).toBe(TIDES)
     const second = await refresh(first, { resource: BERTHS })
@@ -139,13 +139,13 @@ describe('a token for a resource', () => {
     expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_target' } })
   })
 
-  test('that the authorization request did not name is invalid_target (RFC 8707 §2.2)', async () => {
+  test('that the authorization request did not name returns invalid_target (RFC 8707 §2.2)', async () => {
     const answer = await redeem(await signIn([TIDES]), { resource: BERTHS })
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_target' } })
     expect(answer.body).not.toHaveProperty('access_token')
   })
 
-  test('holds only the scopes that the person left ticked, and says so (RFC 6749 §5.1)', async () => {
+  test('has only the scopes that the person left ticked, and returns them (RFC 6749 §5.1)', async () => {
     const { body } = await redeem(await signIn([TIDES], { ticked: ['tides:read'] }), { resource: TIDES })
     expect(body.scope).toBe('tides:read')
     expect(decodeJwt(String(body.access_token)).scope).toBe('tides:read')
@@ -167,7 +167,7 @@ describe('a request for a resource', () => {
     ['spelt with another slash', [`${TIDES}/`]],
     ['with a fragment', [`${TIDES}#x`]],
     ['relative', ['/tides']],
-  ])('that is %s goes back to the app with invalid_target (RFC 8707 §2)', async ([, resources]) => {
+  ])('that is %s returns invalid_target to the app (RFC 8707 §2)', async ([, resources]) => {
     const request = await app.request({ scope: SCOPE })
     for (const resource of resources) request.url.searchParams.append('resource', resource)
     const { leftTo } = await new EndUser(server.issuer).open(request.url)
@@ -177,7 +177,7 @@ describe('a request for a resource', () => {
     expect(leftTo?.searchParams.get('state')).toBe(request.url.searchParams.get('state'))
   })
 
-  test('names it on the consent page, beside the scopes that are its own (RFC 8707 §2)', async () => {
+  test('shows it on the consent page beside its scopes (RFC 8707 §2)', async () => {
     const request = await app.request({ scope: SCOPE, resource: TIDES })
     const ada = new EndUser(server.issuer)
     const login = await ada.open(request.url)
@@ -187,7 +187,7 @@ describe('a request for a resource', () => {
     expect(consent.$('.scopes').text()).toContain(TIDES)
   })
 
-  test('asks again for a new resource only, and never grants more than was asked for (RFC 6749 §3.3)', async () => {
+  test('needs consent for a new resource only, and grants no more than requested (RFC 6749 §3.3)', async () => {
     const ada = new EndUser(server.issuer)
     const first = await app.request({ scope: 'openid tides:read', resource: TIDES })
     await ada.signInAndAgree(first.url)
@@ -213,10 +213,10 @@ describe('a request for a resource', () => {
   })
 })
 
-describe('two APIs that know a scope of the same name', () => {
+describe('two APIs with a scope of the same name', () => {
   const [LEFT, RIGHT] = ['https://left.api.example.test', 'https://right.api.example.test']
 
-  test('are agreed to one by one (OIDC Core §3.1.2.4)', async () => {
+  test('need separate consent (OIDC Core §3.1.2.4)', async () => {
     for (const identifier of [LEFT, RIGHT])
       await server.admin.resources.create({ identifier, scope: 'read', format: 'jwt' })
     const settings = { type: 'web', client_name: 'Both', redirect_uris: [CALLBACK], resources: [LEFT, RIGHT] }
@@ -236,7 +236,7 @@ describe('two APIs that know a scope of the same name', () => {
     expect(decodeJwt(String(answer.body.access_token)).scope).toBeUndefined()
   })
 
-  test('deleting one leaves the client with the other, and changeable', async () => {
+  test('can be deleted one by one; the client keeps the other and stays editable', async () => {
     const settings = { type: 'service', client_name: 'Robot', resources: [LEFT, TIDES] }
     const robot = await server.admin.clients.create(settings)
     await server.admin.resources.delete({ identifier: LEFT })

@@ -29,8 +29,8 @@ async function openLogin(parameters: Record<string, string> = {}, user = newUser
   return { user, page, request }
 }
 
-describe('a login page that is over starts again, and leads to the app', () => {
-  test('after a night, with the request unchanged: state, nonce, PKCE and scope', async () => {
+describe('an expired login page restarts the request', () => {
+  test('with unchanged state, nonce, PKCE and scope', async () => {
     const state = 'the state & more'
     const { user, page, request } = await openLogin({ state, scope: 'openid profile', ui_locales: 'de' })
     await later(DAY_SECONDS - 3600, async () => {
@@ -43,7 +43,7 @@ describe('a login page that is over starts again, and leads to the app', () => {
     })
   })
 
-  test('when it was finished, by coming back to it and by its resumption', async () => {
+  test('after its completion, from the page and from its resume URL', async () => {
     const { user, page } = await openLogin()
     const back = await user.submit(page, CREDENTIALS)
     expect(back.leftTo?.searchParams.has('code')).toBe(true)
@@ -54,7 +54,7 @@ describe('a login page that is over starts again, and leads to the app', () => {
     }
   })
 
-  test('with prompt=login, which asks again, and with prompt=consent', async () => {
+  test('with prompt=login, which applies again, and with prompt=consent', async () => {
     for (const prompt of ['login', 'consent']) {
       const { user, page } = await openLogin({ prompt })
       await user.submit(page, CREDENTIALS)
@@ -64,7 +64,7 @@ describe('a login page that is over starts again, and leads to the app', () => {
     }
   })
 
-  test('after a pushed request, whose own identifier is good once (RFC 9126 §4)', async () => {
+  test('after a pushed request, whose request_uri is spent (RFC 9126 §4)', async () => {
     const user = newUser()
     const { url } = await app.request({ state: 'pushed' })
     const pushed = await post(`${server.url}/par`, [...url.searchParams], { as: app.client })
@@ -79,7 +79,7 @@ describe('a login page that is over starts again, and leads to the app', () => {
     expect(again.leftTo?.searchParams.has('code')).toBe(true)
   })
 
-  test('of a device: with the page for its code', async () => {
+  test('of a device at the page for its code', async () => {
     const tv = await server.admin.clients.create({ type: 'device', client_name: 'Bridge TV' })
     const { body } = await post(`${server.url}/device/authorize`, { scope: 'openid' }, { as: tv })
     const user = newUser()
@@ -93,20 +93,17 @@ describe('a login page that is over starts again, and leads to the app', () => {
     })
   })
 
-  test.skipIf(isPglite)(
-    'at another instance, when the database has forgotten it (needs Postgres)',
-    async () => {
-      const other = await server.startAnother()
-      const { user, page } = await openLogin()
-      await sql(server, 'delete from oidc_artifact')
-      const moved = cloneBrowser(user, other.url)
-      const again = await moved.submit(page, CREDENTIALS)
-      expect(isLogin(again)).toBe(true)
-      expect((await moved.submit(again, CREDENTIALS)).leftTo?.searchParams.has('code')).toBe(true)
-    },
-  )
+  test.skipIf(isPglite)('at another instance, after the row was deleted (needs Postgres)', async () => {
+    const other = await server.startAnother()
+    const { user, page } = await openLogin()
+    await sql(server, 'delete from oidc_artifact')
+    const moved = cloneBrowser(user, other.url)
+    const again = await moved.submit(page, CREDENTIALS)
+    expect(isLogin(again)).toBe(true)
+    expect((await moved.submit(again, CREDENTIALS)).leftTo?.searchParams.has('code')).toBe(true)
+  })
 
-  test('of two apps in two tabs, each with its own', async () => {
+  test('of two apps in two tabs, each with its own parameters', async () => {
     const other = await createTestClient(server, { first_party: true, client_name: 'Other App' })
     const { user, page, request } = await openLogin()
     const otherRequest = await other.request()
@@ -120,8 +117,8 @@ describe('a login page that is over starts again, and leads to the app', () => {
   })
 })
 
-describe('with nothing to start again from', () => {
-  test('the page says so, and leads to the app if it is known', async () => {
+describe('an expired page without a restart cookie', () => {
+  test('says so, and links to the app if it is known', async () => {
     const { page } = await openLogin()
     const stranger = await newUser().open(page.url)
     expectErrorPage({ status: stranger.status, headers: stranger.headers, text: stranger.html })
@@ -132,7 +129,7 @@ describe('with nothing to start again from', () => {
     expect(unknown.$('a.button')).toHaveLength(0)
   })
 
-  test('a request that is too long for a cookie ends so, too', async () => {
+  test('is shown also when the request is too long for a cookie', async () => {
     const user = newUser()
     const { url } = await app.request({ state: 's'.repeat(6000) })
     const page = await user.open(url)
@@ -141,7 +138,7 @@ describe('with nothing to start again from', () => {
     expect((await user.open(page.url)).status).toBe(400)
   })
 
-  test('a cookie of another page, altered or forged, starts nothing', async () => {
+  test('ignores a restart cookie of another page, altered or forged', async () => {
     const { user, page } = await openLogin()
     const { page: otherPage } = await openLogin({}, user)
     const name = 'sallyport_restart'
@@ -158,10 +155,10 @@ describe('with nothing to start again from', () => {
   })
 })
 
-describe('signing out in several tabs', () => {
+describe('sign-out in several tabs', () => {
   const SIGNED_OUT = 'https://app.example.test/signed-out'
 
-  test('leads each back to its own app, whichever was opened last (RP-Initiated Logout §2)', async () => {
+  test('returns each to its own app, whichever was opened last (RP-Initiated Logout §2)', async () => {
     const apps = await Promise.all(
       ['a', 'b'].map((path) =>
         createTestClient(server, { first_party: true, post_logout_redirect_uris: [`${SIGNED_OUT}/${path}`] }),

@@ -33,7 +33,7 @@ describe('a client that asks for shorter sessions than others', () => {
   })
   afterAll(() => server?.remove())
 
-  test('has people sign in again after 5 idle minutes; for others the session goes on (ASVS 7.3.1)', async () => {
+  test('requires sign-in after 5 idle minutes; for other clients the session continues (ASVS 7.3.1)', async () => {
     const { user } = await bank.getCode()
     await later(4 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
     await later(8 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
@@ -43,7 +43,7 @@ describe('a client that asks for shorter sessions than others', () => {
     await later(20 * MINUTE_SECONDS, async () => expect(await isSignedIn(user, app)).toBe(true))
   })
 
-  test('has people sign in again after an hour, however busy they were (ASVS 7.3.2)', async () => {
+  test('requires sign-in after an hour, however active the session (ASVS 7.3.2)', async () => {
     const { user } = await bank.getCode()
     for (let minutes = 4; minutes <= 56; minutes += 4)
       await later(minutes * MINUTE_SECONDS, async () => expect(await isSignedIn(user, bank)).toBe(true))
@@ -57,7 +57,7 @@ describe('a client that asks for shorter sessions than others', () => {
     })
   })
 
-  test('has its tokens end with that, whoever asks about them', async () => {
+  test('loses its tokens at the same time', async () => {
     const { user, accessToken, refreshToken } = await bank.getTokens({ scope: 'openid' })
     const others = await app.getTokens({ scope: 'openid' }, user)
     await later(6 * MINUTE_SECONDS, async () => {
@@ -69,8 +69,8 @@ describe('a client that asks for shorter sessions than others', () => {
   })
 })
 
-describe('one active session a person', () => {
-  test('the newest wins: the oldest is signed out, with its tokens', async () => {
+describe('the limit of one active session a person', () => {
+  test('revokes the oldest session with its tokens', async () => {
     const { server, app } = await openHouse({ MAX_SESSIONS: '2' })
     try {
       const users = [await app.getTokens(), await app.getTokens(), await app.getTokens()] as const
@@ -88,7 +88,7 @@ describe('one active session a person', () => {
     }
   })
 
-  test('or the new one is refused, and told why; there is room when another signs out', async () => {
+  test('or rejects the new one with a reason until another signs out', async () => {
     const { server, app } = await openHouse({ MAX_SESSIONS: '1', MAX_SESSIONS_REACHED: 'refuse' })
     try {
       const { user } = await app.getCode()
@@ -110,7 +110,7 @@ describe('one active session a person', () => {
     }
   })
 
-  test.skipIf(isPglite)('holds however many sign in at once on two instances (needs Postgres)', async () => {
+  test.skipIf(isPglite)('holds for concurrent sign-ins on two instances (needs Postgres)', async () => {
     for (const MAX_SESSIONS_REACHED of ['end-oldest', 'refuse']) {
       const { server, app } = await openHouse({ MAX_SESSIONS: '2', MAX_SESSIONS_REACHED })
       try {
@@ -135,8 +135,8 @@ describe('one active session a person', () => {
   })
 })
 
-describe('one active session a client', () => {
-  test('the newest wins: the other browser keeps its other apps', async () => {
+describe('the limit of one active session a client', () => {
+  test('revokes the older session for that client alone', async () => {
     const { server, app } = await openHouse()
     try {
       const film = await createTestClient(server, { first_party: true, max_sessions: 1 })
@@ -151,7 +151,7 @@ describe('one active session a client', () => {
     }
   })
 
-  test('or the new one is refused: the app is told, and nothing is issued', async () => {
+  test('or rejects the new one: the app gets an error and no tokens', async () => {
     const { server } = await openHouse({ MAX_SESSIONS_REACHED: 'refuse' })
     try {
       const film = await createTestClient(server, { first_party: true, max_sessions: 1 })

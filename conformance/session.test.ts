@@ -36,7 +36,7 @@ async function askWith(cookie: string): Promise<string> {
 const cookiesOf = (user: EndUser) => user.jar.getCookieString(server.issuer)
 
 describe('the session cookie', () => {
-  test('is out of reach of scripts and other sites (ASVS 3.3)', async () => {
+  test('is HttpOnly and SameSite (ASVS 3.3)', async () => {
     const user = await signIn()
     const cookies = user.jar.getCookiesSync(server.issuer).filter(({ key }) => key.startsWith(COOKIE))
     expect(cookies.map(({ key }) => key).sort()).toEqual([COOKIE, `${COOKIE}.sig`])
@@ -50,7 +50,7 @@ describe('the session cookie', () => {
       })
   })
 
-  test('that somebody planted is replaced at sign-in and never signed in itself (ASVS 7.2.4)', async () => {
+  test('that an attacker planted is replaced at sign-in and never signed in (ASVS 7.2.4)', async () => {
     const attacker = new EndUser(server.issuer)
     await attacker.open('/device')
     const planted = attacker.cookie(COOKIE)
@@ -65,7 +65,7 @@ describe('the session cookie', () => {
     expect((await app.authorizeSilently(attacker)).get('error')).toBe('login_required')
   })
 
-  test('changes when the person signs in again, and the one before is dead (ASVS 7.2.4)', async () => {
+  test('changes when the person signs in again, and the previous one is rejected (ASVS 7.2.4)', async () => {
     const user = await signIn()
     const before = await cookiesOf(user)
     const page = await user.open((await app.request({ prompt: 'login' })).url)
@@ -74,7 +74,7 @@ describe('the session cookie', () => {
     expect(await askWith(before)).toBe('login_required')
   })
 
-  test('forged, unsigned or guessed is nobody’s (ASVS 7.2.3)', async () => {
+  test('that is forged, unsigned or guessed is rejected (ASVS 7.2.3)', async () => {
     const user = await signIn()
     const id = user.cookie(COOKIE) ?? ''
     const signature = user.cookie(`${COOKIE}.sig`) ?? ''
@@ -99,7 +99,7 @@ describe('the session cookie', () => {
 })
 
 describe('over https', () => {
-  test('every cookie is for https, for us alone and out of reach of scripts (ASVS 3.3.1, 3.3.4)', async () => {
+  test('every cookie is Secure, HttpOnly and host-only (ASVS 3.3.1, 3.3.4)', async () => {
     const secure = await startTestServer({
       ISSUER: 'https://login.example.test',
       SELF_REGISTRATION: 'on',
@@ -159,7 +159,7 @@ describe('over https', () => {
 })
 
 describe('a session ends', () => {
-  test('after 30 idle minutes, whatever the cookie says (ASVS 7.3.1)', async () => {
+  test('after 30 idle minutes, whatever the cookie’s expiry (ASVS 7.3.1)', async () => {
     const user = await signIn()
     const cookies = await cookiesOf(user)
     expect(await later(31 * MINUTE_SECONDS, () => askWith(cookies))).toBe('login_required')
@@ -168,7 +168,7 @@ describe('a session ends', () => {
     })
   })
 
-  test('24 hours after sign-in, however busy it was (ASVS 7.3.2)', async () => {
+  test('24 hours after sign-in, however active it was (ASVS 7.3.2)', async () => {
     const user = await signIn()
     for (let minutes = 25; minutes < 24 * 60 - 5; minutes += 25)
       await later(minutes * MINUTE_SECONDS, async () => {
@@ -181,7 +181,7 @@ describe('a session ends', () => {
     expect(await later(24 * HOUR_SECONDS + MINUTE_SECONDS, () => askWith(cookies))).toBe('login_required')
   })
 
-  test('sooner where the settings say so (ASVS 7.3.1, 7.3.2)', async () => {
+  test('after the configured times (ASVS 7.3.1, 7.3.2)', async () => {
     const strict = await startTestServer({ SESSION_IDLE_SECONDS: '60', SESSION_ABSOLUTE_SECONDS: '120' })
     try {
       await strict.admin.users.create({ username: 'ada', password: PASSWORD })

@@ -23,7 +23,7 @@ function stranger(index: number): EndUser {
   return user
 }
 
-test('a crowd that signs in at once is checked as far as there is room, told to come back otherwise, and in nobody’s way (J20)', async () => {
+test('concurrent sign-ins are verified up to the queue limit, rejected with Retry-After beyond it, and do not delay other requests (CWE-400)', async () => {
   const crowd = await Promise.all(
     Array.from({ length: PEOPLE }, async (_, index) => {
       const user = stranger(index)
@@ -58,7 +58,7 @@ test('a crowd that signs in at once is checked as far as there is room, told to 
   expect(page.$('h1').text()).toBe('Your account')
 })
 
-test('a browser that its person signed in with before gets in beside a crowd of strangers', async () => {
+test('a browser with a device cookie signs in during a flood of unknown browsers', async () => {
   const ada = stranger(200)
   const credentials = { username: 'ada', password: PASSWORD }
   await ada.submit(await ada.open('/account/sign-in'), credentials)

@@ -78,8 +78,8 @@ const age = (count: number) =>
   )
 const forget = () => sql(server, `delete from attempt`)
 
-describe.skipIf(isPglite)('guessing at a password', () => {
-  test('waits longer and longer, and the wait is told (NIST SP 800-63B-4 §3.2.2)', async () => {
+describe.skipIf(isPglite)('the rate limit of password attempts', () => {
+  test('doubles its delay, and returns it (NIST SP 800-63B-4 §3.2.2)', async () => {
     const waits: number[] = []
     for (const count of [1, 2, 3, 8, 9, 24, 25, 99]) {
       await forget()
@@ -93,7 +93,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(waits).toEqual([0, 0, 3, 3, 5, 5, 10, 10])
   })
 
-  test('of 200 at once, few are looked at, one after another, and the others are sent away (J08)', async () => {
+  test('verifies few of 200 concurrent attempts and rejects the others (CWE-307)', async () => {
     await forget()
     const startedAt = performance.now()
     const guesses = await Promise.all(
@@ -108,7 +108,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(sentAway).toHaveLength(200 - lookedAt.length)
   })
 
-  test('that is sent away for coming too soon uses up nothing: nobody is locked out in seconds (J10)', async () => {
+  test('does not count attempts that it rejected, so that an account is not locked in seconds (CWE-645)', async () => {
     await forget()
     for (let round = 0; round < 2; round++) {
       const strangers = Array.from({ length: 60 }, () => stranger())
@@ -118,7 +118,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(isIn(await tryAs(stranger(), 'bob', PASSWORD))).toBe(true)
   })
 
-  test('over two instances counts once', async () => {
+  test('counts over two instances', async () => {
     await forget()
     const other = await server.startAnother()
     const statuses: number[] = []
@@ -135,7 +135,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     await other.stop()
   })
 
-  test('closes the name after 100, in every spelling, until the window ends, and looks like a wrong password', async () => {
+  test('rejects a name after 100 attempts, in every spelling, with the answer to a wrong password', async () => {
     await forget()
     const wrong = await tryAs(stranger(), 'dora')
     await age(100)
@@ -150,7 +150,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(isIn(await tryAs(stranger(), 'dora', PASSWORD))).toBe(true)
   })
 
-  test('never keeps a person out of a browser that they signed in with before (OWASP ASVS 6.1.1)', async () => {
+  test('does not lock out a browser with a device cookie (OWASP ASVS 6.1.1)', async () => {
     await forget()
     const emil = stranger()
     expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
@@ -177,7 +177,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(isIn(await tryAs(emil, 'emil', PASSWORD))).toBe(true)
   })
 
-  test('in a browser that knows somebody else is guessing by a stranger', async () => {
+  test('ignores the device cookie of another account', async () => {
     await forget()
     const fay = stranger()
     expect(isIn(await tryAs(fay, 'fay', PASSWORD))).toBe(true)
@@ -187,7 +187,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect((await tryAs(fay, 'ada', PASSWORD)).status).toBe(400)
   })
 
-  test('by one network is limited for one name, and over all names; an IPv6 network is a /64 (J12)', async () => {
+  test('limits one network for one name and over all names; an IPv6 network is a /64 (CWE-307)', async () => {
     await forget()
     const pair: number[] = []
     for (let count = 0; count < 12; count++) {
@@ -214,7 +214,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(isIn(await tryAs(stranger('2001:db8:8:9::1'), 'gus', PASSWORD))).toBe(true)
   })
 
-  test('does not count who is right: an office behind one address signs in all day', async () => {
+  test('does not count successful sign-ins of a shared address', async () => {
     await forget()
     for (let count = 0; count < 12; count++)
       expect(isIn(await tryAs(stranger('203.0.113.77'), 'hal', PASSWORD))).toBe(true)
@@ -225,7 +225,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     ])
   })
 
-  test('stays counted when the right password follows', async () => {
+  test('keeps its count after a successful sign-in', async () => {
     await forget()
     for (let count = 0; count < 2; count++) {
       await tryAs(stranger(), 'hal')
@@ -235,7 +235,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(await guessesOfDay()).toEqual([2, 2])
   })
 
-  test('is over when an operator sets a password or enables the person', async () => {
+  test('is reset when an operator sets a password or enables the person', async () => {
     await forget()
     await tryAs(stranger(), 'hal')
     await age(100)
@@ -243,7 +243,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
     expect(isIn(await tryAs(stranger(), 'hal', `${PASSWORD} new`))).toBe(true)
   })
 
-  test('an address that no trusted proxy vouches for is not believed (J13)', async () => {
+  test('ignores an address that no trusted proxy forwarded (CWE-348)', async () => {
     const direct = await startTestServer()
     await direct.admin.users.create({ username: 'ada', password: PASSWORD })
     const statuses: number[] = []
@@ -259,7 +259,7 @@ describe.skipIf(isPglite)('guessing at a password', () => {
 })
 
 describe.skipIf(isPglite)('device cookies', () => {
-  test('of one account share its guesses, from one address and from many', async () => {
+  test('of one account share one attempt counter, from one address and from many', async () => {
     const users = await devicesOf('gus', 12)
     const apart = users.map(({ headers }) => headers)
     const guesses = await Promise.all(
@@ -286,7 +286,7 @@ describe.skipIf(isPglite)('device cookies', () => {
     for (const user of users.slice(10)) expect((await tryAs(user, 'gus', PASSWORD)).status).toBe(400)
   })
 
-  test('that was stolen does not lock out the person’s other browsers', async () => {
+  test('of a thief do not lock out the person’s other browsers', async () => {
     const [thief, person] = (await devicesOf('gus', 2)) as [EndUser, EndUser]
     await tryAs(stranger(), 'gus')
     await age(100)
@@ -354,7 +354,7 @@ describe.skipIf(isPglite)('sign-ins with the right password', () => {
     ['from one network', 300, () => '203.0.113.91'],
     ['from a /56', 1_200, (index: number) => `2001:db8:40:12${index}::1`],
     ['from a /48', 4_800, (index: number) => `2001:db8:41:${index}::1`],
-  ] as const)('%s are limited: each takes the time of a hash', async ([_, most, from]) => {
+  ] as const)('%s are limited, because each computes a hash', async ([_, most, from]) => {
     await forget()
     const known = stranger(from(0))
     expect(isIn(await tryAs(known, 'max', PASSWORD))).toBe(true)
@@ -369,7 +369,7 @@ describe.skipIf(isPglite)('sign-ins with the right password', () => {
   })
 })
 
-test('a slip that is corrected at once is not sent away', async () => {
+test('the first corrected password is not delayed', async () => {
   const user = new EndUser(server.issuer, server.url)
   const refused = await tryAs(user, 'ada')
   expect(refused.status).toBe(400)
@@ -377,7 +377,7 @@ test('a slip that is corrected at once is not sent away', async () => {
 })
 
 test.skipIf(isPglite)(
-  'who waits their turn with a password that is replaced meanwhile is not signed in (J25)',
+  'a queued attempt with a password that is replaced meanwhile is rejected (CWE-367)',
   async () => {
     await forget()
     await tryAs(stranger(), 'hal')

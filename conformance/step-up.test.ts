@@ -35,7 +35,7 @@ const authenticationIn = (idToken: string) => {
   return { acr, amr, auth_time }
 }
 
-describe('how a person was authenticated', () => {
+describe('the authentication context', () => {
   test('is in every ID token, after the code and after each refresh (OIDC Core §2)', async () => {
     const before = Math.floor(Date.now() / 1000)
     const { idToken, refreshToken } = await app.getTokens()
@@ -49,7 +49,7 @@ describe('how a person was authenticated', () => {
     })
   })
 
-  test('is told to resource servers, in JWTs and by introspection (RFC 9470 §6)', async () => {
+  test('is in JWTs and introspection for resource servers (RFC 9470 §6)', async () => {
     const parameters = { resource: API, scope: 'openid tides:read' }
     const jwt = await app.getCode(parameters)
     const { body } = await app.token({ ...jwt.form, resource: API })
@@ -60,19 +60,19 @@ describe('how a person was authenticated', () => {
     expect(answer.body).toMatchObject({ active: true, ...expected })
   })
 
-  test('levels are announced (OIDC Discovery §3)', async () => {
+  test('is announced with its levels (OIDC Discovery §3)', async () => {
     const { body } = await send(`${server.url}/.well-known/openid-configuration`)
     expect(body.acr_values_supported).toEqual([REMEMBERED_ACR, PASSWORD_ACR])
   })
 })
 
-describe('a request for a level', () => {
+describe('a request for an acr level', () => {
   test.for([
     ['acr_values', { acr_values: PASSWORD_ACR }],
     ['acr_values with one that nobody knows', { acr_values: `urn:example:gold ${PASSWORD_ACR}` }],
     ['an essential acr', claimsOf({ essential: true, value: PASSWORD_ACR })],
     ['essential acrs', claimsOf({ essential: true, values: ['urn:example:gold', PASSWORD_ACR] })],
-  ] as const)('%s is met by signing in, once (OIDC Core §5.5.1.1)', async ([, parameters]) => {
+  ] as const)('%s requires one sign-in (OIDC Core §5.5.1.1)', async ([, parameters]) => {
     const user = await rememberedUser()
     await later(DAY_SECONDS * 2, async () => {
       expect((await app.authorizeSilently(user)).has('code')).toBe(true)
@@ -96,12 +96,12 @@ describe('a request for a level', () => {
     ['that nobody knows, if it is not essential', { acr_values: 'urn:example:gold' }],
     ['of no sense', claimsOf('gold')],
     ['of null', claimsOf(null)],
-  ] as const)('%s asks nothing (OIDC Core §5.5.1.1)', async ([, parameters]) => {
+  ] as const)('%s shows no page (OIDC Core §5.5.1.1)', async ([, parameters]) => {
     const { user } = await app.getCode()
     expect((await app.authorizeSilently(user, { ...parameters })).has('code')).toBe(true)
   })
 
-  test('that nobody here can reach is refused when it is essential (OIDC Unmet Authentication Requirements)', async () => {
+  test('that is unsupported is rejected when it is essential (OIDC Unmet Authentication Requirements)', async () => {
     const { user } = await app.getCode()
     for (const parameters of [
       claimsOf({ essential: true, value: 'urn:example:gold' }),

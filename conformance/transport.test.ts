@@ -38,7 +38,7 @@ const sendSlowBodies = () =>
     ),
   )
 
-describe('what is no HTTP', () => {
+describe('a malformed request', () => {
   test.for<[string, number, () => string | Buffer]>([
     ['gibberish', 400, () => 'Wie bitte?\r\n\r\n'],
     ['a TLS hello', 400, () => Buffer.from('16030100a5010000a10303', 'hex')],
@@ -75,7 +75,7 @@ describe('what is no HTTP', () => {
     }
   })
 
-  test('an absolute target means its path, whatever origin it names (RFC 9112 §3.2.2)', async () => {
+  test('with an absolute target is answered by its path, whatever its origin (RFC 9112 §3.2.2)', async () => {
     const target = 'http://evil.example.test/.well-known/openid-configuration'
     const { answers, text } = await sendRaw(server.url, head(`GET ${target} HTTP/1.1`))
     expect(answers[0]?.status).toBe(200)
@@ -84,7 +84,7 @@ describe('what is no HTTP', () => {
 })
 
 describe('every answer', () => {
-  test('of whatever kind has all headers (ASVS 3.4)', async () => {
+  test('has all security headers (ASVS 3.4)', async () => {
     const css = await send(`${server.url}/assets/style.css`)
     const etag = css.headers.get('etag') ?? ''
     const headers = { origin: 'https://app.example.test', 'access-control-request-method': 'POST' }
@@ -109,7 +109,7 @@ describe('every answer', () => {
     }
   })
 
-  test('has them before the server is ready, too (RFC 9110 §15.6.4)', async () => {
+  test('has all security headers before the server is ready, too (RFC 9110 §15.6.4)', async () => {
     const port = await freePort()
     const config = parseConfig({ ...server.env, PORT: String(port) })
     const early: Answer[] = []
@@ -128,7 +128,7 @@ describe('every answer', () => {
   })
 })
 
-describe('a request that two parsers could read differently (RFC 9112 §6, request smuggling)', () => {
+describe('an ambiguous request (request smuggling, RFC 9112 §6)', () => {
   const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n'
   test.for<[string, Record<string, string>, string]>([
     ['length and chunks', { 'content-length': '4', 'transfer-encoding': 'chunked' }, `0\r\n\r\n${smuggled}`],
@@ -150,7 +150,7 @@ describe('a request that two parsers could read differently (RFC 9112 §6, reque
       { 'transfer-encoding': 'chunked' },
       `1;${'x'.repeat(20_000)}\r\nx\r\n0\r\n\r\n${smuggled}`,
     ],
-  ])('by %s is refused, and nothing behind it is answered', async ([, headers, body]) => {
+  ])('with %s is rejected, and the bytes behind it are not answered', async ([, headers, body]) => {
     const { answers, isClosed } = await sendRaw(server.url, tokenRequest(headers, body))
     expect(answers).toHaveLength(1)
     expect([400, 413]).toContain(answers[0]?.status)
@@ -167,7 +167,7 @@ describe('a request that two parsers could read differently (RFC 9112 §6, reque
     ['a body longer than its length', '&scope=x'],
     ['rubbish', 'rubbish\r\n\r\n'],
     ['half a request', 'GET / HTTP/1.1\r\n\r\n'],
-  ])('%s behind a request is never an answer to that one', async ([, rest]) => {
+  ])('with %s behind it is answered separately', async ([, rest]) => {
     const request = tokenRequest({ 'content-length': String(GRANT.length) }, GRANT)
     const { answers, isClosed } = await sendRaw(server.url, request + rest)
     // It is hung up on, if need be before anything is answered.
@@ -175,7 +175,7 @@ describe('a request that two parsers could read differently (RFC 9112 §6, reque
     expect(isClosed).toBe(true)
   })
 
-  test('several in one packet are each answered, in order (RFC 9112 §9.3.2)', async () => {
+  test('among several in one packet is answered in order (RFC 9112 §9.3.2)', async () => {
     const { answers } = await sendRaw(
       server.url,
       tokenRequest({ 'content-length': String(GRANT.length) }, GRANT) +
@@ -186,7 +186,7 @@ describe('a request that two parsers could read differently (RFC 9112 §6, reque
     for (const answer of answers) expectSafeHeaders(answer)
   })
 
-  test('a GET with a body is answered without it, and so is what follows (RFC 9110 §9.3.1)', async () => {
+  test('by GET with a body is answered, and so is the next one (RFC 9110 §9.3.1)', async () => {
     const { answers } = await sendRaw(
       server.url,
       `${head('GET /device HTTP/1.1', { 'content-length': '11', 'content-type': FORM })}user_code=x${head('GET /jwks HTTP/1.1')}`,
@@ -198,21 +198,21 @@ describe('a request that two parsers could read differently (RFC 9112 §6, reque
 describe('a body', () => {
   const form = (bytes: number) => `${GRANT}&x=${'x'.repeat(bytes - GRANT.length - 3)}`
 
-  test.for([55, 56])('of %i KB is read, by the engine and by our own pages', async (kilobytes) => {
+  test.for([55, 56])('of %i KB is accepted by the engine and by the pages', async (kilobytes) => {
     const body = form(kilobytes * 1024)
     expect((await post(`${server.url}/token`, body, { as: service })).status).toBe(200)
     const { status } = await post(`${server.url}/account/sign-in`, body)
     expect(status).toBe(403)
   })
 
-  test('whose characters grow when they are written again is read', async () => {
+  test('whose characters grow when encoded again is accepted', async () => {
     const body = `${GRANT}&x=${'ü'.repeat(28_000)}`
     const headers = { 'content-type': FORM, authorization: basic(service) }
     expect((await send(`${server.url}/token`, { method: 'POST', body, headers })).status).toBe(200)
   })
 
   test.for(['/token', '/par', '/device', '/account/sign-in', '/interaction/x', '/authorize', '/logout'])(
-    'of 60 KB to %s is 413 (RFC 9110 §15.5.14)',
+    'of 60 KB to %s returns 413 (RFC 9110 §15.5.14)',
     async (path) => {
       const answer = await post(`${server.url}${path}`, form(60_000), { as: service })
       expect(answer.status).toBe(413)
@@ -220,7 +220,7 @@ describe('a body', () => {
     },
   )
 
-  test('that says it is a gigabyte is 413 before any of it is sent', async () => {
+  test('with a Content-Length of a gigabyte returns 413 before it is sent', async () => {
     const { answers, milliseconds } = await sendRaw(
       server.url,
       tokenRequest({ 'content-length': '1000000000' }, ''),
@@ -230,7 +230,7 @@ describe('a body', () => {
     expect(milliseconds).toBeLessThan(1_000)
   })
 
-  test('without end is 413 once it is longer than anything we read', async () => {
+  test('without a length returns 413 beyond the limit', async () => {
     const chunk = `2000\r\n${'x'.repeat(0x2000)}\r\n`
     const { answers } = await sendRaw(
       server.url,
@@ -241,7 +241,7 @@ describe('a body', () => {
   })
 
   test.for(['application/json', 'text/plain', 'multipart/form-data; boundary=x', ';;;'])(
-    'of type %s is 415 on our pages, and an OAuth error to programs (RFC 9110 §15.5.16, RFC 6749 §5.2)',
+    'of type %s returns 415 on pages, and an OAuth error to programs (RFC 9110 §15.5.16, RFC 6749 §5.2)',
     async (type) => {
       const init = { method: 'POST', body: 'a=b', headers: { 'content-type': type } }
       for (const path of ['/device', '/account/sign-in', '/interaction/x', '/logout/confirm', '/authorize'])
@@ -258,7 +258,7 @@ describe('a body', () => {
 describe('parameters', () => {
   const many = (count: number) => Array.from({ length: count }, (_, n) => `p${n}=`).join('&')
 
-  test('more than 200 of a query, a form or cookies are 400', async () => {
+  test('beyond 200 in a query, a form or cookies return 400', async () => {
     for (const [count, expected] of [
       [200, 200],
       [201, 400],
@@ -272,7 +272,7 @@ describe('parameters', () => {
   })
 
   test.for(['%00', '%ff', '%c3%28', '%c0%80', '%e0%80%80', '%ed%a0%80', '%f4%90%80%80', '%c3', '%e2%82'])(
-    'with the escape %s, which is no text, are 400 wherever they stand (CWE-158, RFC 3629 §3)',
+    'with the invalid escape %s return 400 everywhere (CWE-158, RFC 3629 §3)',
     async (odd) => {
       const { client_id } = service
       for (const path of [
@@ -305,7 +305,7 @@ describe('parameters', () => {
     ':',
     '',
     'x',
-  ])('%j as Basic credentials are refused as such (CWE-158)', async (credentials) => {
+  ])('%j as Basic credentials are rejected (CWE-158)', async (credentials) => {
     const authorization = `Basic ${Buffer.from(credentials, 'latin1').toString('base64')}`
     for (const path of ['/token', '/introspect', '/revoke', '/par', '/device/authorize']) {
       const answer = await post(`${server.url}${path}`, GRANT, { headers: { authorization } })
@@ -313,7 +313,7 @@ describe('parameters', () => {
     }
   })
 
-  test('odd bytes in headers that are recorded do no harm (CWE-158)', async () => {
+  test('with unusual bytes in recorded headers cause no error (CWE-158)', async () => {
     const bytes = Buffer.from(
       tokenRequest(
         { 'user-agent': '\xff\xfe\xc0\x80\x85 \t"\'', 'content-length': String(GRANT.length) },
@@ -328,13 +328,13 @@ describe('parameters', () => {
 
 describe('a slow or silent sender', () => {
   // Each needs the time that it is given; together they need the longest.
-  test.concurrent('of nothing at all is hung up on in 10 s', async () => {
+  test.concurrent('of no bytes is disconnected after 10 s', async () => {
     const { isClosed, milliseconds } = await sendRaw(server.url, '', { withinMilliseconds: 15_000 })
     expect(isClosed).toBe(true)
     expect(milliseconds).toBeLessThan(11_500)
   })
 
-  test.concurrent('of headers, 500 of them, is 408 in 10 s; meanwhile others are served (CWE-400)', async () => {
+  test.concurrent('of headers on 500 connections gets 408 after 10 s; other requests are served (CWE-400)', async () => {
     const slow = Array.from({ length: 500 }, () =>
       sendRaw(server.url, 'GET / HTTP/1.1\r\nHost: a\r\n', {
         withinMilliseconds: 15_000,
@@ -353,7 +353,7 @@ describe('a slow or silent sender', () => {
     }
   })
 
-  test.concurrent('of a body is 408 in 30 s, to the engine and to our pages (RFC 9110 §15.5.9)', async () => {
+  test.concurrent('of a body gets 408 after 30 s, at the engine and at the pages (RFC 9110 §15.5.9)', async () => {
     for (const { isClosed, milliseconds, answers } of await slowBodies) {
       expect(isClosed).toBe(true)
       expect(milliseconds).toBeLessThan(31_500)
@@ -363,7 +363,7 @@ describe('a slow or silent sender', () => {
   })
 })
 
-test('more than 2,000 connections are not taken; those before them are served (CWE-770)', async () => {
+test('connections beyond 2,000 are refused; earlier ones are served (CWE-770)', async () => {
   const { hostname, port } = new URL(server.url)
   const sockets: Socket[] = []
   let refused = 0

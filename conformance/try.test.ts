@@ -55,7 +55,7 @@ test('try code ends with verified tokens and userinfo', async () => {
   })
 })
 
-test('try code tells of a refusal and fails', async () => {
+test('try code reports a denial and fails', async () => {
   const { code, stdout, stderr } = await attempt(['code'], async (url) => {
     const user = new EndUser(server.issuer)
     const consent = await user.submit(await user.open(url), { username: 'ada', password: PASSWORD })

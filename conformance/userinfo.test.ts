@@ -60,7 +60,7 @@ describe('userinfo', () => {
     ['openid profile', ['sub', ...PROFILE]],
     ['openid email', ['sub', 'email', 'email_verified']],
     ['openid profile email', ['sub', ...PROFILE, 'email', 'email_verified']],
-  ] as const)('for %s says what that scope stands for (OIDC Core §5.4)', async ([scope, claims]) => {
+  ] as const)('returns the claims of %s (OIDC Core §5.4)', async ([scope, claims]) => {
     const { status, headers, body } = await userinfo(await accessToken({ scope }))
     expect(status).toBe(200)
     expect(headers.get('content-type')).toMatch(/^application\/json/)
@@ -71,7 +71,7 @@ describe('userinfo', () => {
       expect(body).toMatchObject({ email: 'ada@example.test', email_verified: false })
   })
 
-  test('takes the token in a POST, by header or in the form (OIDC Core §5.3.1, RFC 6750 §2.2)', async () => {
+  test('accepts the token in a POST, by header or in the form (OIDC Core §5.3.1, RFC 6750 §2.2)', async () => {
     const access_token = await accessToken()
     const url = `${server.issuer}/userinfo`
     const byForm = await post(url, { access_token })
@@ -80,7 +80,7 @@ describe('userinfo', () => {
       expect({ status, sub: body.sub }).toEqual({ status: 200, sub })
   })
 
-  test('without a token is 401 with a challenge that names no error (RFC 6750 §3.1)', async () => {
+  test('returns 401 without a token, with a challenge without an error (RFC 6750 §3.1)', async () => {
     const answer = await send(`${server.issuer}/userinfo`)
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer realm=/)
@@ -88,11 +88,11 @@ describe('userinfo', () => {
   })
 
   test.for(['x'.repeat(43), 'a.b.c', 'x', 'z'.repeat(8000), "'or1=1--", '%00'])(
-    'with the token %s is 401 invalid_token (RFC 6750 §3.1)',
+    'returns 401 invalid_token for the token %s (RFC 6750 §3.1)',
     async (token) => expectInvalidToken(await userinfo(token)),
   )
 
-  test('takes no token from the query, which ends in logs (RFC 6750 §2.3)', async () => {
+  test('rejects a token in the query, which would appear in logs (RFC 6750 §2.3)', async () => {
     const token = await accessToken()
     const answer = await send(`${server.issuer}/userinfo?access_token=${token}`)
     expect([400, 401]).toContain(answer.status)
@@ -100,7 +100,7 @@ describe('userinfo', () => {
     expect(server.logged()).not.toContain(token)
   })
 
-  test('takes one token, by one method (RFC 6750 §2)', async () => {
+  test('rejects more than one token or method (RFC 6750 §2)', async () => {
     const access_token = await accessToken()
     const url = `${server.issuer}/userinfo`
     const twice = await post(url, { access_token }, { headers: { authorization: `Bearer ${access_token}` } })
@@ -113,7 +113,7 @@ describe('userinfo', () => {
     expect(dupes.body).not.toHaveProperty('sub')
   })
 
-  test('refuses a token that is meant for an API (RFC 9068 §4, RFC 8707 §2)', async () => {
+  test('rejects a token with the audience of an API (RFC 9068 §4, RFC 8707 §2)', async () => {
     const parameters = { scope: 'openid tides:read', resource: RESOURCE }
     const request = await (await createRelyingParty(server.issuer, web)).request(parameters)
     const page = await new EndUser(server.issuer).signInAndAgree(request.url)
@@ -134,19 +134,19 @@ describe('userinfo', () => {
     expect(answer.body).not.toHaveProperty('sub')
   })
 
-  test('refuses refresh tokens (RFC 6750 §3.1)', async () => {
+  test('rejects refresh tokens (RFC 6750 §3.1)', async () => {
     const request = await (await createRelyingParty(server.issuer, web)).request()
     const page = await new EndUser(server.issuer).signInAndAgree(request.url)
     expectInvalidToken(await userinfo((await request.redeem(page.leftTo)).refresh_token ?? ''))
   })
 
-  test('refuses an expired token (RFC 6750 §3.1)', async () => {
+  test('rejects an expired token (RFC 6750 §3.1)', async () => {
     const token = await accessToken()
     expect((await userinfo(token)).status).toBe(200)
     await later(920, async () => expectInvalidToken(await userinfo(token)))
   })
 
-  test('refuses the tokens of a person who was disabled, and of a client that was (RFC 6750 §3.1)', async () => {
+  test('rejects the tokens of a disabled person or client (RFC 6750 §3.1)', async () => {
     const token = await accessToken({}, { username: 'grace' })
     await server.admin.users.disable({ username: 'grace' })
     expectInvalidToken(await userinfo(token))
@@ -180,7 +180,7 @@ describe('browser code of other origins (CORS)', () => {
     'https://sub.app.example.test',
     'https://app.example.tes',
     'null',
-  ])('may not from %s (CVE-2024-41657)', async (origin) => {
+  ])('cannot call them from %s (CVE-2024-41657)', async (origin) => {
     const token = await accessToken({}, { as: spa })
     const asked = await userinfo(token, { origin })
     const form = { grant_type: 'refresh_token', refresh_token: 'x' }
@@ -192,14 +192,14 @@ describe('browser code of other origins (CORS)', () => {
     expect(asked.body).not.toHaveProperty('sub')
   })
 
-  test('may not act as a confidential client: its secret does not belong into a browser (RFC 9700 §2.6)', async () => {
+  test('cannot act as a confidential client, whose secret must not be in a browser (RFC 9700 §2.6)', async () => {
     const form = { grant_type: 'refresh_token', refresh_token: 'x' }
     const answer = await post(`${server.issuer}/token`, form, { as: web, headers: { origin: ORIGIN } })
     expect(allowed(answer)).toBeNull()
     expect(allowed(await userinfo(await accessToken(), { origin: ORIGIN }))).toBeNull()
   })
 
-  test('never may call the authorization endpoint or our pages (RFC 9700 §2.6)', async () => {
+  test('cannot call the authorization endpoint or the pages (RFC 9700 §2.6)', async () => {
     for (const path of ['/authorize', '/device', '/interaction/x', '/logout', '/']) {
       for (const method of ['OPTIONS', 'GET']) {
         const headers = { origin: ORIGIN, 'access-control-request-method': 'GET' }
