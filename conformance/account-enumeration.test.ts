@@ -6,7 +6,7 @@ import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts
 import { exchange, posting, rows, sql } from './support/http.ts'
 import { expectSameTime, pairsOf } from './support/response-time.ts'
 
-/** Each has a username and an e-mail address, so each is tried twice, beside two names that nobody has. */
+/** Each account is tried by username and by e-mail address, beside two unknown names. */
 const PEOPLE = pairsOf({ usual: 60, full: 250 })
 const MOST_DIFFERENCE_MILLISECONDS = 5
 const OF_EACH_ANSWER = new Set(['date', 'x-request-id'])
@@ -162,7 +162,7 @@ async function hashOf(username: string): Promise<string | undefined> {
   return row?.password_hash
 }
 
-/** Without what is random in each answer. */
+/** Removes random values. */
 function blank(text: string): string {
   return text
     .replaceAll(/expires=[^;]+/g, 'EXPIRES')
@@ -170,7 +170,7 @@ function blank(text: string): string {
     .replaceAll(/nonce="[\w-]+"/g, 'NONCE')
 }
 
-/** So that none always follows the same other. */
+/** In random order, so that no kind always follows the same other. */
 function shuffled<Item>(items: readonly Item[]): Item[] {
   return items
     .map((item) => ({ item, place: randomInt(1_000_000) }))

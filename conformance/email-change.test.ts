@@ -245,7 +245,7 @@ describe('an address change begun by an attacker', () => {
     expect((await person()).email).toBe(email)
   })
 
-  // The change is committed while the request waits for it, so the request read the session of before.
+  // The revocation commits while the request waits, so the request has read the old session.
   test.skipIf(isPglite)('is rejected in a request concurrent with signing out everywhere', async () => {
     const page = await user.open('/account/email')
     const raise = 'update account set access_epoch = access_epoch + 1 where username = $1'

@@ -37,7 +37,7 @@ beforeEach(async () => {
   page = await user.open('/account/password')
 })
 
-/** Asks as the page's script does. */
+/** Sends the request of the page's script. */
 async function advise(password: string, { form = {}, headers = {}, path = ADVICE }: Asked = {}) {
   const csrf = String(page.$('input[name=csrf]').val())
   return await exchange(

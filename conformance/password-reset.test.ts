@@ -18,7 +18,7 @@ let count = 0
 
 beforeAll(async () => {
   mail = await startMailServer()
-  // Each request comes from an address of its own: networks have limits.
+  // Each request has its own address, because networks have limits.
   server = await startTestServer({ SMTP_URL: mail.url, TRUSTED_PROXIES: '127.0.0.1' })
   app = await createTestClient(server, { first_party: true })
 })
@@ -78,12 +78,12 @@ describe('a person who forgot their password', () => {
     expect(heading(asked)).toBe('Check your e-mail')
     const [, second] = await mail.expect(email, 2)
     const page = await user.open(second?.link ?? '')
-    // The secret does not stay in the address.
+    // The secret is not kept in the URL.
     expect(page.url).toBe(`${server.issuer}/account/reset/password`)
     expect(page.headers.get('referrer-policy')).toBe('no-referrer')
     const done = await user.submit(page, { new_password: NEW_PASSWORD })
     expect(heading(done)).toBe('Your new password is set')
-    // Nobody is signed in by it.
+    // It starts no session.
     expect((await user.open('/account')).url).toMatch(/sign-in$/)
     const back = await user.open(done.$('a.go').attr('href') ?? '')
     expect(back.url).toBe(login.url)
@@ -164,7 +164,7 @@ describe('a person who forgot their password', () => {
       expect(await canSignIn(PASSWORD)).toBe(false)
       await setPassword(link, user)
       expect(await canSignIn(NEW_PASSWORD)).toBe(true)
-      // Even when they go on: this browser is known by now.
+      // Later attempts are allowed too, because the browser has a device cookie by now.
       await canSignIn('a wrong one, this is')
       await lock()
       expect(await canSignIn(NEW_PASSWORD)).toBe(false)
@@ -321,7 +321,7 @@ describe('a reset does not reveal accounts (CWE-204)', () => {
   })
 
   const pairs = pairsOf({ usual: 80, full: 200 })
-  // What is compared is the work of this process, whatever the database.
+  // Compares the work of this process, which does not depend on the database.
   test.skipIf(isPglite)(
     `by response time, over ${pairs * 2} samples, also when a limit drops mail to unknown browsers`,
     async () => {
@@ -400,7 +400,7 @@ describe('rate limits of reset mail', () => {
       await ask(username)
       const mailed = () => mail.all().filter(({ to }) => to === email).length
       await mail.expect(email)
-      // Simulates an attacker with a list of people, and three requests for this one.
+      // Simulates an attacker with a list of people and three requests for this one.
       await sql(server, `update attempt set count = most where most in (3, 500)`)
       await ask(username)
       await ask(email)

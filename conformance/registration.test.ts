@@ -18,7 +18,7 @@ let count = 0
 
 beforeAll(async () => {
   mail = await startMailServer()
-  // Each browser comes from an address of its own: networks have limits.
+  // Each browser has its own address, because networks have limits.
   server = await startTestServer({
     SMTP_URL: mail.url,
     SELF_REGISTRATION: 'on',
@@ -70,7 +70,7 @@ describe('a person who registers', () => {
     const login = await user.open((await app.request({ scope: 'openid email profile' })).url)
     const asked = await register(user, {}, login.$('a[href*="/account/register"]').attr('href'))
     expect(heading(asked)).toBe('Check your e-mail')
-    // Until then there is nobody.
+    // Before that, no account exists.
     expect(await find(username)).toBeUndefined()
     expect(isSignedIn(await signIn(email, PASSWORD))).toBe(false)
 
@@ -225,13 +225,13 @@ describe('registration does not reveal accounts (CWE-204)', () => {
     expect(told?.text).toContain(username)
     expect(told?.text).not.toContain('/account/link/')
     await mail.expect(`new-${email}`)
-    // Nothing that a stranger typed is in a mail to somebody who may not be them.
+    // The mail to another person contains no text of the stranger.
     const sent = mail.all().filter(({ to }) => to === `new-${email}`)
     expect(sent[0]?.raw).not.toContain('Grace')
   })
 
   const pairs = pairsOf({ usual: 40, full: 200 })
-  // What is compared is the work of this process, whatever the database.
+  // Compares the work of this process, which does not depend on the database.
   test.skipIf(isPglite)(
     `by response time, over ${pairs * 2} samples`,
     async () => {
@@ -288,7 +288,7 @@ describe('an input of the registration form', () => {
     const id = field === 'new_password' ? 'new-password' : field
     expect(page.$(`#${id}`).attr('aria-invalid')).toBe('true')
     expect(page.$(`#${id}-fault`).text()).not.toBe('')
-    // What was typed is there again, except the password.
+    // The page shows the entries again, except the password.
     expect(page.html).not.toContain(PASSWORD)
   })
 

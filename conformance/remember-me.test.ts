@@ -33,7 +33,7 @@ async function signIn(
   return user
 }
 
-/** The browser as it is when its session is gone: restarted, or come back to after a while. */
+/** The browser after its session cookie expired. */
 function withoutSession(user: EndUser, target?: string): EndUser {
   const restarted = cloneBrowser(user, target)
   for (const key of [SESSION, `${SESSION}.sig`])
@@ -157,7 +157,7 @@ describe('a remembered browser whose session is gone', () => {
     const cookies = cloneBrowser(user)
     await later(30 * DAY_SECONDS + 60, async () => {
       expect(await isSignedIn(withoutSession(user))).toBe(false)
-      // Whatever the browser remembers.
+      // The test's browser keeps the cookie longer.
       cookies.headers.cookie = `${REMEMBER}=${cookies.cookie(REMEMBER)}; ${REMEMBER}.sig=${cookies.cookie(`${REMEMBER}.sig`)}`
       expect(await isSignedIn(cookies)).toBe(false)
     })
@@ -243,7 +243,7 @@ describe('a remember-me cookie', () => {
     const user = withoutSession(await signIn())
     const tabs = await Promise.all(Array.from({ length: 6 }, () => isSignedIn(cloneBrowser(user))))
     expect(tabs).toEqual(Array.from({ length: 6 }, () => true))
-    // The answer of the first was lost: the browser still has the value of before.
+    // The first response was lost: the browser still has the old value.
     expect(await isSignedIn(cloneBrowser(user))).toBe(true)
     expect(await isSignedIn(user)).toBe(true)
     await later(HOUR_SECONDS, async () => expect(await isSignedIn(withoutSession(user))).toBe(true))
@@ -277,7 +277,7 @@ describe('a remember-me cookie', () => {
       stranger.headers.cookie = cookie
       expect(await isSignedIn(stranger), cookie).toBe(false)
     }
-    // Nobody who cannot sign gets a browser forgotten.
+    // An unsigned value does not make the server forget a browser.
     expect(await isSignedIn(withoutSession(user))).toBe(true)
   })
 })

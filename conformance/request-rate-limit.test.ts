@@ -20,7 +20,7 @@ afterAll(() => server?.remove())
 
 const from = (address: string) => ({ 'x-forwarded-for': address })
 
-/** So many requests, some at a time, as a flood comes. */
+/** Sends a number of requests, 20 at a time. */
 async function flood(count: number, request: (index: number) => Promise<Answer>): Promise<Answer[]> {
   const answers: Answer[] = []
   for (let start = 0; start < count; start += 20)
@@ -50,7 +50,7 @@ describe('a flood', () => {
     expect((await ask('2001:db8:1:2::1')).status).toBe(303)
     if (isPglite) return
     const stored = await rows<{ count: number }>(server, `select count(*)::int as count from oidc_artifact`)
-    // Those that were under way when the limit was reached left a row, too.
+    // Requests in flight when the limit was reached inserted a row as well.
     expect(stored[0]?.count).toBeLessThanOrEqual(321)
     expect(await rows(server, `select from event where type = 'requests.throttled'`)).toHaveLength(1)
   })
@@ -79,7 +79,7 @@ describe('a flood', () => {
       ),
     )
     expect(statuses(answers)).toEqual({ 200: 300, 429: 300 })
-    // Those that were under way when the limit was reached left a row, too.
+    // Requests in flight when the limit was reached inserted a row as well.
     expect((await count()) - before).toBeLessThanOrEqual(316)
   })
 
@@ -94,7 +94,7 @@ describe('a flood', () => {
   })
 })
 
-/** SQL stands in for most of a flood of thousands of requests. */
+/** SQL replaces most of a flood of thousands of requests. */
 describe.skipIf(isPglite)('a flood from many /64s of IPv6', () => {
   const ask = (address: string) =>
     send(`${server.url}/device/authorize`, {

@@ -78,7 +78,7 @@ describe('the limit of one active session a person', () => {
       expect((await app.refresh(users[0].refreshToken)).body.error).toBe('invalid_grant')
       expect(await isSignedIn(users[1].user, app)).toBe(true)
       expect(await isSignedIn(users[2].user, app)).toBe(true)
-      // Who signs in again where they are signed in takes no place.
+      // A new sign-in in the same browser does not count twice.
       const page = await users[1].user.open((await app.request({ prompt: 'login' })).url)
       await users[1].user.submit(page, CREDENTIALS)
       expect(await isSignedIn(users[1].user, app)).toBe(true)
@@ -100,7 +100,7 @@ describe('the limit of one active session a person', () => {
       const [event] = await server.admin.events.list({ types: ['sign_in.refused'] })
       expect(event).toMatchObject({ username: 'ada', detail: { reason: 'session_limit' } })
       expect(await isSignedIn(second, app)).toBe(false)
-      // Nothing is said to who does not know the password.
+      // Without the right password, the limit is not revealed.
       expect((await second.submit(refused, { ...CREDENTIALS, password: 'wrong' })).status).toBe(400)
       await user.submit(await user.open('/logout'), {}, 'approve')
       const done = await second.submit(refused, CREDENTIALS)

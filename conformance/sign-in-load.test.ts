@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** Each in a browser and from an address of their own; nobody has an account. */
+/** A browser without an account, with its own address. */
 function stranger(index: number): EndUser {
   const user = new EndUser(server.issuer, server.url)
   user.headers = { 'x-forwarded-for': `198.51.100.${index}` }
@@ -45,14 +45,14 @@ test('concurrent sign-ins are verified up to the queue limit, rejected with Retr
   const busy = answers.filter(({ status }) => status === 503)
   const checked = answers.filter(({ status }) => status === 400)
   expect(busy.length + checked.length).toBe(PEOPLE)
-  // How many depends on the machine: nobody waits for longer than five seconds.
+  // The numbers depend on the machine: no request waits longer than 5 seconds.
   expect(checked.length).toBeGreaterThan(0)
   expect(busy.length).toBeGreaterThan(0)
   for (const { headers, $ } of busy) {
     expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(3)
     expect($('[role=alert]').text()).toContain('We cannot check your password just now')
   }
-  // Nothing of it stays: whoever comes next is checked.
+  // The next sign-in is checked.
   const ada = stranger(PEOPLE)
   const page = await ada.submit(await ada.open('/account/sign-in'), { username: 'ada', password: PASSWORD })
   expect(page.$('h1').text()).toBe('Your account')

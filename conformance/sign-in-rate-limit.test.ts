@@ -29,7 +29,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** Somebody at an address of their own, with a browser that nobody has used. */
+/** A new browser with its own address. */
 function stranger(address = `198.51.${next >> 8}.${next++ & 255}`, url = server.url): EndUser {
   const user = new EndUser(server.issuer, url)
   user.headers = { 'x-forwarded-for': address }
@@ -70,7 +70,7 @@ const isIn = (page: Page) => page.status === 200 && page.$('input[name=password]
 
 /** Lets the wait after the last attempt pass. */
 const letPass = () => sql(server, `update attempt set next_at = now()`)
-/** As if a name had been tried so often. */
+/** Sets the count of the limits of a day. */
 const age = (count: number) =>
   sql(
     server,
@@ -86,7 +86,7 @@ describe.skipIf(isPglite)('the rate limit of password attempts', () => {
       await tryAs(stranger(), 'ada')
       await age(count - 1)
       if (count > 1) await tryAs(stranger(), 'ada')
-      // The shortest wait is waited for here: then another follows.
+      // The server waits for the shortest delay itself, so a second attempt follows.
       const page = await tryAs(stranger(), 'ada')
       waits.push(page.status === 429 ? Number(page.headers.get('retry-after')) : 0)
     }
@@ -101,9 +101,9 @@ describe.skipIf(isPglite)('the rate limit of password attempts', () => {
     )
     const seconds = (performance.now() - startedAt) / 1000
     const lookedAt = guesses.filter(({ status }) => status === 400)
-    // Two a second, then one each three seconds, however slow the machine that sends them is.
+    // Two in a second, then one every three seconds, however slow the sending machine is.
     expect(lookedAt.length).toBeLessThanOrEqual(3 + seconds / 3)
-    // On a busy machine some wait for longer than five seconds: 503.
+    // On a loaded machine some wait longer than 5 seconds: 503.
     const sentAway = guesses.filter(({ status }) => status === 429 || status === 503)
     expect(sentAway).toHaveLength(200 - lookedAt.length)
   })
@@ -198,7 +198,7 @@ describe.skipIf(isPglite)('the rate limit of password attempts', () => {
     expect(pair.slice(10)).toEqual([429, 429])
     await forget()
     const spray: Page[] = []
-    // No more at once than are hashed: what was not looked at is not counted.
+    // Few at once: attempts that find the queue full are not counted.
     for (let start = 0; start < 110; start += 10)
       spray.push(
         ...(await Promise.all(
@@ -210,7 +210,7 @@ describe.skipIf(isPglite)('the rate limit of password attempts', () => {
     const refused = spray.filter(({ status }) => status === 429)
     expect(refused).toHaveLength(10)
     expect(Number(refused[0]?.headers.get('retry-after'))).toBeGreaterThan(0)
-    // Neighbours in another /64 are not concerned, nor does a stopped network use up what others have.
+    // Another /64 is not limited, and a refused network uses up nothing of its limits.
     expect(isIn(await tryAs(stranger('2001:db8:8:9::1'), 'gus', PASSWORD))).toBe(true)
   })
 

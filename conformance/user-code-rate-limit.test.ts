@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** A browser that keeps no cookie of another one, and comes from where it says. */
+/** A new browser with its own address. */
 function browser(address: string, target = server.url): EndUser {
   const person = new EndUser(server.issuer, target)
   person.headers['x-forwarded-for'] = address
@@ -55,11 +55,11 @@ describe('user codes that do not exist', () => {
     const started = await startDevice(server, tv)
     expectTooMany(await enterCode(person, UNKNOWN))
     expectTooMany(await enterCode(person, started))
-    // Neither by going on at once, nor by refusing, is anything decided.
+    // Neither continuing nor cancelling decides about the device.
     expectTooMany(await enterCode(person, started, { action: 'approve' }))
     expectTooMany(await enterCode(person, started, { action: 'deny' }))
     expect((await pollDevice(server.url, started, tv)).body.error).toBe('authorization_pending')
-    // Others at home are not kept waiting.
+    // Other browsers of the network are not limited.
     expect((await enterCode(browser(network), started)).$('button[value=approve]')).toHaveLength(1)
   })
 
@@ -132,7 +132,7 @@ describe('the page explains the error', () => {
   })
 })
 
-/** Last in the file: the instance remembers that the limit is reached, and refuses strangers for a while. */
+/** Last in the file: the instance caches the reached limit and refuses strangers for a minute. */
 describe('user codes that do not exist', () => {
   test.skipIf(isPglite)('from all networks are limited to 8,000 an hour, with an audit event', async () => {
     const signedIn = browser(anotherNetwork())
