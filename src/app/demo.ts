@@ -1,6 +1,6 @@
 import type { Admin } from '../admin/admin.ts'
 
-/** Names of what the first start makes; `sallyport try` starts from them. */
+/** The names of the demo data; `sallyport try` uses them by default. */
 export const DEMO = {
   username: 'demo',
   webClientId: 'demo-web',
@@ -12,13 +12,13 @@ export const DEMO = {
 const DEFAULT_ISSUER = 'http://localhost:4000'
 const CALLBACKS = ['http://127.0.0.1/callback', 'http://localhost/callback', 'http://[::1]/callback']
 
-/** What the first start on an empty embedded database made; the secrets exist nowhere else in clear. */
+/** The credentials of the demo data. The server stores no clear text of them. */
 export type Demo = Readonly<{ username: string; password: string; clientSecret: string }>
 
 /**
- * Makes one person, one client for each grant and one API, so that a newcomer reaches a token at once.
+ * Creates one person, one client for each grant, and one API, so that a new operator can get a token at once.
  *
- * @returns undefined when there is anything in the database already.
+ * @returns undefined when the database is not empty.
  */
 export async function seedDemo(admin: Admin): Promise<Demo | undefined> {
   const [users, clients, resources] = await Promise.all([
@@ -63,7 +63,7 @@ export async function seedDemo(admin: Admin): Promise<Demo | undefined> {
   }
 }
 
-/** What the terminal shows when the server is up. */
+/** The text on the terminal when the server is ready. */
 export function welcome(issuer: string, demo: Demo | undefined): string {
   const start = [
     '',
@@ -73,11 +73,11 @@ export function welcome(issuer: string, demo: Demo | undefined): string {
     '',
   ]
   if (!demo) return start.join('\n')
-  // A second terminal does not have this one's PORT.
+  // A second terminal does not have the PORT of this one.
   const elsewhere = issuer === DEFAULT_ISSUER ? '' : ` --issuer ${issuer}`
   return [
     ...start,
-    '  This is the first start, so there is something to try. These two secrets are shown this once:',
+    '  This first start created demo data. Its two secrets are shown once:',
     '',
     `    person         ${demo.username}`,
     `    password       ${demo.password}`,
@@ -95,7 +95,7 @@ export function welcome(issuer: string, demo: Demo | undefined): string {
     `      -d grant_type=client_credentials -d scope=read -d resource=${DEMO.resource}`,
     `    curl ${issuer}/device/authorize -d client_id=demo-device -d scope=openid`,
     '',
-    '  Stop with Ctrl-C. Start with --no-demo to begin with nothing.',
+    '  Stop with Ctrl-C. Start with --no-demo for an empty database.',
     '',
   ].join('\n')
 }

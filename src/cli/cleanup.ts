@@ -6,7 +6,7 @@ import { withAdmin } from './with-admin.ts'
 export function cleanupCommand(terminal: Terminal): Command {
   return new Command('cleanup')
     .description('delete expired rows')
-    .option('--dry-run', 'only count them')
+    .option('--dry-run', 'only count expired rows')
     .option('--json', 'print one JSON document')
     .action(async ({ dryRun = false, ...options }: { dryRun?: boolean; json?: boolean }) => {
       const report = await withAdmin(

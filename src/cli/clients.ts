@@ -34,16 +34,13 @@ export function clientsCommand(terminal: Terminal): Command {
   const clients = new Command('clients').description('register and change clients: apps, devices, services')
 
   withSettings(clients.command('create'))
-    .description('register a client; its secret, if it has one, is shown this once')
+    .description('register a client; a secret is shown once')
     .addOption(
-      new Option('--type <type>', 'what kind of client it is')
-        .choices([...CLIENT_TYPES])
-        .makeOptionMandatory(),
+      new Option('--type <type>', 'type of the client').choices([...CLIENT_TYPES]).makeOptionMandatory(),
     )
-    .option('--client-id <id>', 'its client_id (default: a random one)')
+    .option('--client-id <id>', 'client_id (default: random)')
     .action(async (options: SettingOptions & OutputOptions & { type: string; clientId?: string }) => {
-      if (options.name === undefined)
-        throw new UsageError('--name is missing: what people see on the consent page')
+      if (options.name === undefined) throw new UsageError('--name is missing: the name on the consent page')
       const input = { ...(await toSettings(options)), type: options.type, client_id: options.clientId }
       const client = await withAdmin(terminal, (admin) => admin.clients.create(input))
       printResult(terminal, options, client, describe)
@@ -59,7 +56,7 @@ export function clientsCommand(terminal: Terminal): Command {
         toTable(
           rows,
           ['client_id', 'client_name', 'type', 'scope'],
-          'There are no clients. Make one with: sallyport clients create --help',
+          'There are no clients. Create one with: sallyport clients create --help',
         ),
       )
     })
@@ -78,12 +75,11 @@ export function clientsCommand(terminal: Terminal): Command {
     })
 
   withSettings(clients.command('update <client_id>'))
-    .description('change a client: what is given replaces what was, the rest stays')
+    .description('change a client: given settings are replaced, others are kept')
     .option('--no-first-party', 'ask people for consent again')
-    .option('--no-keep-offline-access', 'end its offline_access tokens with signing out again')
-
+    .option('--no-keep-offline-access', 'revoke its offline_access tokens at sign-out again')
     .option('--disable', 'refuse every request of this client')
-    .option('--enable', 'end that')
+    .option('--enable', 'accept requests of this client again')
     .action(
       async (
         client_id: string,
@@ -99,7 +95,7 @@ export function clientsCommand(terminal: Terminal): Command {
   clients
     .command('delete <client_id>')
     .description('delete a client and everything issued to it')
-    .option('--yes', 'do not ask')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print one JSON document')
     .action(async (client_id: string, options: OutputOptions & { yes?: boolean }) => {
       await confirm(terminal, options, `Delete the client ${client_id} and all of its tokens?`)
@@ -109,13 +105,8 @@ export function clientsCommand(terminal: Terminal): Command {
 
   clients
     .command('rotate-secret <client_id>')
-    .description('make a new secret; it is shown this once')
-    .option(
-      '--overlap-seconds <seconds>',
-      'how long the old secret is still accepted (default: not at all)',
-      wholeNumber,
-      0,
-    )
+    .description('create a new secret; it is shown once')
+    .option('--overlap-seconds <seconds>', 'how long the old secret is still accepted', wholeNumber, 0)
     .option('--json', 'print one JSON document')
     .action(async (client_id: string, options: OutputOptions & { overlapSeconds: number }) => {
       const input = { client_id, overlap_seconds: options.overlapSeconds }
@@ -128,37 +119,30 @@ export function clientsCommand(terminal: Terminal): Command {
 
 function withSettings(command: Command): Command {
   return command
-    .option('--name <name>', 'its name, as people see it')
-    .option('--redirect-uri <uri>', 'where people are sent back to; may be repeated', collect)
-    .option(
-      '--post-logout-redirect-uri <uri>',
-      'where people are sent after signing out; may be repeated',
-      collect,
-    )
-    .option('--scope <scopes>', 'all scopes it may ask for (default: all of its type and resources)')
-    .option('--resource <identifier>', 'an API it may ask tokens for; may be repeated', collect)
-    .option(
-      '--first-party',
-      'it is ours: people are not asked for consent (native and device clients always ask)',
-    )
-    .option('--pkce', 'demand PKCE (the default)')
-    .option('--no-pkce', 'let this confidential client do without PKCE')
-    .option('--keep-offline-access', 'its offline_access tokens outlive signing out')
-    .option('--session-idle-seconds <seconds>', 'its sessions end when unused so long', wholeNumber)
-    .option('--session-absolute-seconds <seconds>', 'its sessions end so long after sign-in', wholeNumber)
-    .option('--max-sessions <number>', 'how many browsers a person may use it with at once', wholeNumber)
-    .option('--remember-me', 'accept browsers that were remembered (the default)')
-    .option('--no-remember-me', 'demand a password where others accept a remembered browser')
+    .option('--name <name>', 'name that people see')
+    .option('--redirect-uri <uri>', 'redirect URI; may be repeated', collect)
+    .option('--post-logout-redirect-uri <uri>', 'redirect URI after sign-out; may be repeated', collect)
+    .option('--scope <scopes>', 'scopes that it may request (default: all of its type and resources)')
+    .option('--resource <identifier>', 'API that it may request tokens for; may be repeated', collect)
+    .option('--first-party', 'skip consent for your own client (native and device clients always ask)')
+    .option('--pkce', 'require PKCE (the default)')
+    .option('--no-pkce', 'do not require PKCE of this confidential client')
+    .option('--keep-offline-access', 'keep its offline_access tokens at sign-out')
+    .option('--session-idle-seconds <seconds>', 'idle timeout of its sessions', wholeNumber)
+    .option('--session-absolute-seconds <seconds>', 'absolute timeout of its sessions', wholeNumber)
+    .option('--max-sessions <number>', 'most concurrent sessions of a person', wholeNumber)
+    .option('--remember-me', 'accept remembered browsers (the default)')
+    .option('--no-remember-me', 'require a password instead of a remembered browser')
     .option('--auth-method <method>', 'client_secret_basic, client_secret_post, private_key_jwt or none')
-    .option('--jwks-file <path>', 'its public keys, a JWKS in a file')
-    .option('--jwks-uri <uri>', 'its public keys, a JWKS at an https URL')
-    .option('--id-token-alg <alg>', 'how its ID tokens are signed: RS256, ES256 or EdDSA')
-    .option('--backchannel-logout-uri <uri>', 'where it is told that a person signed out')
-    .option('--backchannel-logout-session', 'it is told which session, by sid (the default)')
-    .option('--no-backchannel-logout-session', 'it keeps no sid, and is told which person alone')
-    .option('--client-uri <uri>', 'its home page')
-    .option('--policy-uri <uri>', 'its privacy policy')
-    .option('--tos-uri <uri>', 'its terms of service')
+    .option('--jwks-file <path>', 'file with its public keys (JWKS)')
+    .option('--jwks-uri <uri>', 'https URL of its public keys (JWKS)')
+    .option('--id-token-alg <alg>', 'signing algorithm of its ID tokens: RS256, ES256 or EdDSA')
+    .option('--backchannel-logout-uri <uri>', 'URL that receives its logout tokens')
+    .option('--backchannel-logout-session', 'send logout tokens with the sid of the session (the default)')
+    .option('--no-backchannel-logout-session', 'send logout tokens without sid, for the person')
+    .option('--client-uri <uri>', 'home page')
+    .option('--policy-uri <uri>', 'privacy policy')
+    .option('--tos-uri <uri>', 'terms of service')
     .option('--json', 'print one JSON document')
 }
 
@@ -202,7 +186,7 @@ async function readJson(path: string): Promise<unknown> {
 function describe(client: ClientDocument): string {
   return client.client_secret === undefined
     ? toFields(client)
-    : `${toFields(client)}\n\nThe secret is not shown again: keep it now.`
+    : `${toFields(client)}\n\nThe secret is not shown again: store it now.`
 }
 
 function collect(value: string, previous: string[] = []): string[] {

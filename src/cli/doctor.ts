@@ -4,8 +4,8 @@ import { describeDistance, isRefusedAt } from '../clock.ts'
 import { type Config, ConfigError, parseConfig } from '../config/config.ts'
 import { createMailTransport } from '../mail/transport.ts'
 import { verifyGuard } from '../outbound/guarded-agent.ts'
+import { failedChecks, fetchReadiness } from './healthcheck.ts'
 import { print, type Terminal } from './output/terminal.ts'
-import { failedChecks, fetchReadiness } from './readiness.ts'
 import { withAdmin } from './with-admin.ts'
 
 const ANSWER_MILLISECONDS = 5_000
@@ -15,7 +15,7 @@ type Check = { name: string; ok: boolean; warning?: true; detail: string }
 
 export function doctorCommand(terminal: Terminal): Command {
   return new Command('doctor')
-    .description('look for what is wrong with this installation')
+    .description('check this installation for faults')
     .option('--json', 'print one JSON document')
     .action(async (options: { json?: boolean }) => {
       const checks = await examine(terminal)
@@ -24,11 +24,11 @@ export function doctorCommand(terminal: Terminal): Command {
         terminal,
         options.json ? JSON.stringify({ healthy, checks }, null, 2) : checks.map(toLine).join('\n'),
       )
-      if (!healthy) throw new UnhealthyError('Something is wrong: see above.')
+      if (!healthy) throw new UnhealthyError('A check failed: see above.')
     })
 }
 
-/** The report was printed; the exit code tells the rest. */
+/** The report is printed already; this error sets the exit code. */
 class UnhealthyError extends Error {
   override name = 'UnhealthyError'
 }
@@ -80,7 +80,7 @@ async function examineMail({ mail }: Config): Promise<Check> {
   const name = 'mail'
   switch (mail.by) {
     case 'smtp':
-      return await check(name, `${mail.server.host} takes it`, async () => {
+      return await check(name, `${mail.server.host} accepts mail`, async () => {
         await createMailTransport(mail)
           ?.check()
           .catch((error: unknown) => {
@@ -90,10 +90,10 @@ async function examineMail({ mail }: Config): Promise<Check> {
           })
       })
     case 'folder':
-      return { name, ok: true, detail: `none is sent: it is written into ${mail.folder}` }
+      return { name, ok: true, detail: `not sent but written to ${mail.folder}` }
     case 'nothing': {
       const detail =
-        'none can be sent: SMTP_URL is not set, so registration, password reset and change of e-mail address are off'
+        'not sent: SMTP_URL is not set, so registration, password reset and change of e-mail address are off'
       return { name, ok: true, warning: true, detail }
     }
   }
@@ -103,12 +103,12 @@ async function examineServer({ issuer }: Config): Promise<void> {
   const response = await fetch(`${issuer}/.well-known/openid-configuration`, {
     signal: AbortSignal.timeout(ANSWER_MILLISECONDS),
   }).catch(() => {
-    throw new Error(`nothing answers at ${issuer}`)
+    throw new Error(`no answer from ${issuer}`)
   })
   const metadata: unknown = await response.json().catch(() => undefined)
   const named =
     typeof metadata === 'object' && metadata !== null && 'issuer' in metadata ? metadata.issuer : undefined
-  if (named !== issuer) throw new Error(`what answers at ${issuer} is not this server`)
+  if (named !== issuer) throw new Error(`${issuer} is not this server`)
 }
 
 async function examineReadiness({ management }: Config): Promise<Check[]> {
@@ -122,17 +122,17 @@ async function examineReadiness({ management }: Config): Promise<Check[]> {
       ...report.warnings.map((detail): Check => ({ name, ok: true, warning: true, detail })),
     ]
   } catch {
-    // The private listener is reachable only on the server's machine; doctor may run elsewhere.
+    // The management port is reachable only on the machine of the server; doctor may run elsewhere.
     const detail =
-      'not asked: the private listener is not reachable from here (MANAGEMENT_HOST, MANAGEMENT_PORT)'
+      'not checked: the management port is not reachable from here (MANAGEMENT_HOST, MANAGEMENT_PORT)'
     return [{ name, ok: true, warning: true, detail }]
   }
 }
 
-async function check(name: string, whenWell: string, work: () => Promise<void>): Promise<Check> {
+async function check(name: string, whenOk: string, work: () => Promise<void>): Promise<Check> {
   try {
     await work()
-    return { name, ok: true, detail: whenWell }
+    return { name, ok: true, detail: whenOk }
   } catch (error) {
     return { name, ok: false, detail: error instanceof Error ? error.message : String(error) }
   }

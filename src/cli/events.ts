@@ -21,12 +21,12 @@ type ListOptions = FilterOptions & { until?: string; limit: string }
 const MOST = 1000
 
 export function eventsCommand(terminal: Terminal): Command {
-  const events = new Command('events').description('see what happened: sign-ins, sessions, tokens, changes')
+  const events = new Command('events').description('show audit events: sign-ins, sessions, tokens, changes')
 
   withFilters(events.command('list'))
-    .description('show the last events')
-    .option('--until <time>', 'before then')
-    .option('--limit <number>', `how many at most, the last ones (1 to ${MOST})`, '100')
+    .description('list the latest events')
+    .option('--until <time>', 'events before this time')
+    .option('--limit <number>', `most events to list (1 to ${MOST})`, '100')
     .action(async (options: ListOptions) => {
       const limit = /^\d{1,4}$/.test(options.limit) ? Number(options.limit) : 0
       if (limit < 1 || limit > MOST)
@@ -37,7 +37,7 @@ export function eventsCommand(terminal: Terminal): Command {
         return await asUsage(admin.events.list({ ...toFilter(options), ...times, limit }))
       })
       printResult(terminal, options, found, (list) =>
-        list.length === 0 ? 'Nothing that fits is on record.' : createEventLines()(list).join('\n'),
+        list.length === 0 ? 'No event matches.' : createEventLines()(list).join('\n'),
       )
     })
 
@@ -51,7 +51,7 @@ export function eventsCommand(terminal: Terminal): Command {
 async function follow(terminal: Terminal, options: FilterOptions): Promise<void> {
   const since = parseTime(options.since)
   const { filter, start } = await withAdmin(terminal, (admin) => prepare(admin, options, since))
-  // Whoever reads our output may have seen enough: `| head` is no fault.
+  // The reader of a pipe may close it: `| head` is not a fault.
   const left = new AbortController()
   terminal.stdout.on('error', () => left.abort())
   const signal = AbortSignal.any([terminal.signal, left.signal])
@@ -72,7 +72,7 @@ async function follow(terminal: Terminal, options: FilterOptions): Promise<void>
   )
 }
 
-/** What cannot be followed is said at once. A person is followed by their sub, which outlives their name. */
+/** Rejects a wrong filter at once. A person is followed by their `sub`, which stays when the username changes. */
 async function prepare(
   admin: Admin,
   options: FilterOptions,
@@ -102,19 +102,16 @@ const IS_SUB = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
 
 function withFilters(command: Command): Command {
   return command
-    .option('--type <type>', 'of this type only; may be repeated', (value, before: string[] = []) => [
+    .option('--type <type>', 'events of this type; may be repeated', (value, before: string[] = []) => [
       ...before,
       value,
     ])
-    .option('--anomalies', 'only what should not happen when everybody is honest')
-    .option('--user <username>', 'of this person only (or their sub)')
-    .option('--client <client_id>', 'of this client only')
-    .option('--session <session>', 'of this session only')
-    .option(
-      '--since <time>',
-      'from then on: an instant (2026-11-03T09:00:00Z) or how long ago (15m, 24h, 7d)',
-    )
-    .option('--json', 'print JSON: one document; following, one a line')
+    .option('--anomalies', 'only anomalies, such as reuse detection and rate limits')
+    .option('--user <username>', 'events of this person, by username or sub')
+    .option('--client <client_id>', 'events of this client')
+    .option('--session <session>', 'events of this session')
+    .option('--since <time>', 'events since an instant (2026-11-03T09:00:00Z) or an age (15m, 24h, 7d)')
+    .option('--json', 'print JSON: one document, or one line per event when following')
 }
 
 function toFilter({ type, anomalies, user, client, session }: FilterOptions): EventFilter {
@@ -139,7 +136,7 @@ const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d
 /** A time option: an instant, or an age. */
 type Time = Readonly<{ at: Date } | { secondsAgo: number }>
 
-/** An instant without a zone is meant as events are shown: in UTC. */
+/** An instant without a zone is in UTC, as events are shown. */
 function parseTime(text: string | undefined): Time | undefined {
   if (text === undefined) return undefined
   const [, count, unit = ''] = AGO.exec(text) ?? []
@@ -147,7 +144,7 @@ function parseTime(text: string | undefined): Time | undefined {
   const [, time, , , zone] = INSTANT.exec(text) ?? []
   const at = INSTANT.test(text) ? new Date(time && !zone ? `${text}Z` : text) : undefined
   if (!at || Number.isNaN(at.getTime()))
-    throw new UsageError(`${text} is no time: give 2026-11-03T09:00:00Z, or 15m, 24h, 7d`)
+    throw new UsageError(`${text} is not a time: use 2026-11-03T09:00:00Z, or 15m, 24h, 7d`)
   return { at }
 }
 

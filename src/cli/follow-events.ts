@@ -11,7 +11,7 @@ const OVERLAP_MILLISECONDS = 30_000
 const PAGE = 1000
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
-/** Who and what is followed: input of the admin's `events.list`. */
+/** Which events to follow: input of the operation `events.list`. */
 export type EventFilter = Readonly<{
   types?: readonly string[] | undefined
   anomalies?: boolean | undefined
@@ -26,7 +26,7 @@ export type EventLog = Readonly<{
   now: () => Promise<Date>
 }>
 
-/** From where on to look, and what was seen there already. */
+/** The time to read from, and the events after it that were seen already. */
 export type Position = Readonly<{ from: Date; known: ReadonlySet<string> }>
 
 type Following = Readonly<{
@@ -38,7 +38,7 @@ type Following = Readonly<{
   pollMilliseconds?: number
 }>
 
-/** Where to begin when only what happens from now on is of interest, however late what happened before is committed. */
+/** The position that skips events of the past, also those that are committed later. */
 export async function positionNow(log: EventLog, filter: EventFilter): Promise<Position> {
   const from = overlapping(await log.now())
   const known = new Set<string>()
@@ -47,8 +47,8 @@ export async function positionNow(log: EventLog, filter: EventFilter): Promise<P
 }
 
 /**
- * Shows each event once, in the order in which they become known, until it is told to stop. Whenever the database is
- * away it goes on from where it was, so that nothing is missed, however long that takes.
+ * Shows each event once, in the order in which events become visible, until the signal aborts. After an outage of the
+ * database it continues at the same position, so that no event is missed.
  */
 export async function followEvents(log: EventLog, following: Following): Promise<void> {
   const { filter, start, signal, show, tell, pollMilliseconds = POLL_MILLISECONDS } = following
@@ -64,13 +64,13 @@ export async function followEvents(log: EventLog, following: Following): Promise
         for (const { id } of page) found.add(id)
         if (fresh.length > 0) show(fresh)
       }
-      // The next look reaches back over this one: what this one found is all that it can find again.
+      // The next read overlaps this one, and can find only its events again.
       known = found
       if (next > from) from = next
       if (trouble !== undefined) tell('The database answers again.')
       trouble = undefined
     } catch (error) {
-      // What was shown of a look that failed half-way is not shown again by the next.
+      // The next read does not show the events of a read that failed half-way again.
       known = new Set([...known, ...found])
       const reason = messageOf(error)
       if (reason !== trouble) tell(`Waiting for the database: ${reason}`)

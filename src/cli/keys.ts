@@ -3,7 +3,7 @@ import { printResult, type Terminal, toTable } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'
 
 export function keysCommand(terminal: Terminal): Command {
-  const keys = new Command('keys').description('the keys that tokens are signed with')
+  const keys = new Command('keys').description('signing keys of tokens')
   keys
     .command('list')
     .description('list the signing keys')

@@ -9,8 +9,8 @@ import { createCommandLog } from './with-admin.ts'
 
 export function migrateCommand(terminal: Terminal): Command {
   return new Command('migrate')
-    .description('bring the database schema up to date (the server does so when it starts)')
-    .option('--plan', 'only say what would run')
+    .description('migrate the database schema (the server does so when it starts)')
+    .option('--plan', 'only list the migrations that would run')
     .option('--json', 'print one JSON document')
     .action(async ({ plan = false, ...options }: { plan?: boolean; json?: boolean }) => {
       const { names, newer } = await migrateOrPlan(terminal, plan)

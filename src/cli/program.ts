@@ -17,7 +17,10 @@ import { usersCommand } from './users.ts'
 const FAILED = 1
 const WRONG_USAGE = 2
 
-/** Defines every command with its options, without running any. */
+/**
+ * cli/ is the command line, one file per noun: parse options, call an operation of admin/, print its result. output/
+ * prints, try/ is a relying party for `sallyport try`. This function defines every command without running any.
+ */
 export function createProgram(terminal: Terminal): Command {
   const { stdout, stderr } = terminal
   const program = new Command('sallyport')
@@ -52,14 +55,14 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     await program.parseAsync([...words], { from: 'user' })
     return 0
   } catch (error) {
-    // commander has printed its own words already.
+    // commander has printed its message already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE
     terminal.stderr.write(`${explain(error)}\n`)
     return error instanceof UsageError ? WRONG_USAGE : FAILED
   }
 }
 
-/** commander would hand an unknown word to the default command, which then complains of too many arguments. */
+/** commander would pass an unknown word to the default command, which would report too many arguments. */
 function refuseUnknownCommand(program: Command, [first]: readonly string[]): void {
   const names = ['help', ...program.commands.map((command) => command.name())]
   if (first === undefined || first.startsWith('-') || names.includes(first)) return
@@ -67,8 +70,8 @@ function refuseUnknownCommand(program: Command, [first]: readonly string[]): voi
 }
 
 /**
- * Failures that their message alone explains, by name: their classes would load the engine and the databases for
- * every command.
+ * Errors whose message is enough, by name: importing their classes would load the engine and the databases for every
+ * command.
  */
 const EXPECTED = new Set([
   'Error',
@@ -84,7 +87,7 @@ const EXPECTED = new Set([
   'WrongMasterKeyError',
 ])
 
-/** The unexpected ones need their stack. */
+/** Unexpected errors are printed with their stack. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error instanceof DatabaseConnectionError) return error.message

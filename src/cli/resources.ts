@@ -18,18 +18,18 @@ export function resourcesCommand(terminal: Terminal): Command {
   resources
     .command('create')
     .description('register an API')
-    .requiredOption('--identifier <uri>', 'its URI, which becomes the audience of its tokens')
-    .requiredOption('--scope <scopes>', 'the scopes it knows, separated by spaces')
+    .requiredOption('--identifier <uri>', 'URI of the API: the audience of its tokens')
+    .requiredOption('--scope <scopes>', 'scopes of the API, separated by spaces')
     .addOption(
-      new Option('--format <format>', 'jwt: it verifies tokens itself; opaque: it introspects them')
+      new Option('--format <format>', 'jwt: the API verifies tokens itself; opaque: it introspects them')
         .choices(['jwt', 'opaque'])
         .makeOptionMandatory(),
     )
-    .option('--signing-alg <alg>', 'how its JWTs are signed: RS256 (default), ES256 or EdDSA')
+    .option('--signing-alg <alg>', 'signing algorithm of its JWTs: RS256 (default), ES256 or EdDSA')
     .option('--access-token-seconds <seconds>', 'lifetime of its tokens (default: the server’s)')
     .option(
       '--introspection-client <client_id>',
-      'a client that is this API and may introspect its tokens; may be repeated',
+      'client as which the API introspects its tokens; may be repeated',
       (value: string, before: string[] = []) => [...before, value],
     )
     .option('--json', 'print one JSON document')
@@ -61,15 +61,15 @@ export function resourcesCommand(terminal: Terminal): Command {
         toTable(
           rows,
           ['identifier', 'scope', 'format', 'signing_alg'],
-          'There are no resources. Make one with: sallyport resources create --help',
+          'There are no resources. Create one with: sallyport resources create --help',
         ),
       )
     })
 
   resources
     .command('delete <identifier>')
-    .description('delete an API: no more tokens are issued for it')
-    .option('--yes', 'do not ask')
+    .description('delete an API, and issue no more tokens for it')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print one JSON document')
     .action(async (identifier: string, options: OutputOptions & { yes?: boolean }) => {
       await confirm(terminal, options, `Delete the resource ${identifier}?`)

@@ -7,11 +7,11 @@ import { createLog } from '../log.ts'
 import { print, type Terminal } from './output/terminal.ts'
 
 /**
- * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. Kept connections are told with
- * their next answer. Clients that follow `Keep-Alive` close an unused connection themselves before the patience ends.
+ * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. The next answer on a kept connection
+ * closes it, and clients that follow `Keep-Alive` close an unused connection before the patience ends.
  */
 const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, patienceMilliseconds: 10_000 }
-/** Ctrl-C: no load balancer is involved, and a person waits. */
+/** Ctrl-C: there is no load balancer, and a person waits. */
 const AT_ONCE: Stopping = {}
 
 export function serveCommand(terminal: Terminal): Command {
@@ -22,10 +22,10 @@ export function serveCommand(terminal: Terminal): Command {
       terminal.ignoreFurtherSignals()
       const config = parseConfig(terminal.env)
       const log = createLog(config.log)
-      // The engine and the databases are loaded by the commands that need them alone.
+      // Only the commands that need the engine and the databases load them.
       const { startServer } = await import('../app/server.ts')
       let seeded: Demo | undefined
-      // Known names and a printed password are for this machine alone.
+      // Known usernames and a printed password are acceptable on this machine only.
       const prepare = async (admin: Admin) => {
         if (config.database.kind === 'embedded' && config.isLocal && options.demo)
           seeded = await seedDemo(admin)
@@ -37,7 +37,7 @@ export function serveCommand(terminal: Terminal): Command {
         throw error
       })
       if (!server) return
-      // On Postgres the log says that it listens, and nothing but the log is on stdout.
+      // On Postgres, stdout has nothing but the log.
       if (config.database.kind === 'embedded') print(terminal, welcome(config.issuer, seeded))
       await aborted(signal)
       await server.stop(signal.reason?.signal === 'SIGINT' ? AT_ONCE : IN_ORDER)
@@ -45,7 +45,7 @@ export function serveCommand(terminal: Terminal): Command {
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
-  // The signal may have come since the server began to answer.
+  // The signal may have come before this listener.
   if (signal.aborted) return
   await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
 }

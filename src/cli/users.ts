@@ -32,15 +32,18 @@ export function usersCommand(terminal: Terminal): Command {
   users
     .command('create')
     .description('add a person')
-    .requiredOption('--username <username>', 'what they sign in with')
-    .option('--email <address>', 'they can sign in with this too')
-    .option('--email-verified', 'the address is known to be theirs')
-    .option('--name <name>', 'their full name')
-    .option('--given-name <name>', 'their given name')
-    .option('--family-name <name>', 'their family name')
-    .option('--locale <tag>', 'their language, such as de-CH')
-    .option('--zoneinfo <zone>', 'their time zone, such as Europe/Zurich')
-    .option('--password-stdin', 'read the password from standard input (default: make one and show it once)')
+    .requiredOption('--username <username>', 'username to sign in with')
+    .option('--email <address>', 'e-mail address, also to sign in with')
+    .option('--email-verified', 'the e-mail address is verified')
+    .option('--name <name>', 'full name')
+    .option('--given-name <name>', 'given name')
+    .option('--family-name <name>', 'family name')
+    .option('--locale <tag>', 'language, such as de-CH')
+    .option('--zoneinfo <zone>', 'time zone, such as Europe/Zurich')
+    .option(
+      '--password-stdin',
+      'read the password from standard input (default: generate one and show it once)',
+    )
     .option('--json', 'print one JSON document')
     .action(async ({ passwordStdin, json, emailVerified, givenName, familyName, ...rest }: CreateOptions) => {
       const password = passwordStdin ? await readSecret(terminal) : undefined
@@ -65,7 +68,7 @@ export function usersCommand(terminal: Terminal): Command {
         toTable(
           rows,
           ['username', 'email', 'status', 'sub'],
-          'There is nobody yet. Add a person with: sallyport users create --help',
+          'There are no users. Create one with: sallyport users create --help',
         ),
       )
     })
@@ -85,13 +88,13 @@ export function usersCommand(terminal: Terminal): Command {
 
   users
     .command('set-password <username>')
-    .description('replace a password, read from standard input; ends their sessions and tokens')
-    .option('--password-stdin', 'read it from standard input')
+    .description('replace a password, and revoke sessions and tokens')
+    .option('--password-stdin', 'read the password from standard input')
     .option('--json', 'print one JSON document')
     .action(async (username: string, options: OutputOptions & { passwordStdin?: boolean }) => {
       if (!options.passwordStdin)
         throw new UsageError(
-          '--password-stdin is missing: a password on the command line would be seen by others',
+          '--password-stdin is missing: other users could see a password on the command line',
         )
       const password = await readSecret(terminal)
       const person = await withAdmin(terminal, (admin) => admin.users.setPassword({ username, password }))
@@ -99,24 +102,24 @@ export function usersCommand(terminal: Terminal): Command {
         terminal,
         options,
         person,
-        () => `${username} has a new password; sessions and tokens of before have ended.`,
+        () => `${username} has a new password. Earlier sessions and tokens are revoked.`,
       )
     })
 
   users
     .command('disable <username>')
-    .description('lock a person out: sessions and tokens end at once')
-    .option('--yes', 'do not ask')
+    .description('disable a person, and revoke their sessions and tokens')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print one JSON document')
     .action(async (username: string, options: OutputOptions & { yes?: boolean }) => {
-      await confirm(terminal, options, `Disable ${username} and end their sessions and tokens?`)
+      await confirm(terminal, options, `Disable ${username} and revoke their sessions and tokens?`)
       const person = await withAdmin(terminal, (admin) => admin.users.disable({ username }))
       printResult(terminal, options, person, () => `${username} is disabled.`)
     })
 
   users
     .command('enable <username>')
-    .description('let a disabled person in again')
+    .description('enable a disabled person again')
     .option('--json', 'print one JSON document')
     .action(async (username: string, options: OutputOptions) => {
       const person = await withAdmin(terminal, (admin) => admin.users.enable({ username }))
@@ -126,7 +129,7 @@ export function usersCommand(terminal: Terminal): Command {
   users
     .command('delete <username>')
     .description('delete a person, their sessions and tokens')
-    .option('--yes', 'do not ask')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print one JSON document')
     .action(async (username: string, options: OutputOptions & { yes?: boolean }) => {
       await confirm(terminal, options, `Delete ${username} for good?`)
@@ -136,17 +139,18 @@ export function usersCommand(terminal: Terminal): Command {
 
   users
     .command('sign-out <username>')
-    .description('end every session, remembered browser, grant and token of a person, or one of them')
+    .description('revoke all sessions, remembered browsers, grants and tokens of a person, or one item')
     .option('--session <session>', 'only this session; users show lists them')
     .option('--browser <remembered-browser>', 'only this remembered browser')
     .option('--device <grant>', 'only this device')
-    .option('--app <client_id>', 'only what this app may do')
-    .option('--yes', 'do not ask')
+    .option('--app <client_id>', 'only the access of this app')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print one JSON document')
     .action(async (username: string, options: OutputOptions & SignOutOptions) => {
       const { session, browser, device, app } = options
       const part = [session, browser, device, app].find((name) => name !== undefined)
-      const question = part === undefined ? `Sign ${username} out everywhere?` : `End ${part} of ${username}?`
+      const question =
+        part === undefined ? `Sign ${username} out everywhere?` : `Revoke ${part} of ${username}?`
       await confirm(terminal, options, question)
       const input = { username, session, browser, device, app }
       const ended = await withAdmin(terminal, (admin) => admin.users.signOut(input))
@@ -155,7 +159,7 @@ export function usersCommand(terminal: Terminal): Command {
         options,
         ended,
         ({ sessions, browsers, grants }) =>
-          `Ended ${sessions} sessions, ${browsers} remembered browsers and ${grants} grants of ${username}.`,
+          `Revoked ${sessions} sessions, ${browsers} remembered browsers and ${grants} grants of ${username}.`,
       )
     })
 
@@ -182,7 +186,7 @@ function describeAccess({
     ['Apps', apps, ['client_id', 'since', 'used_at']],
   ]
   const parts = tables.map(([title, rows, columns]) => `${title}\n${toTable(rows, columns, 'none')}`)
-  // What browsers call themselves is theirs to choose.
+  // A client chooses its own User-Agent.
   return toPrintable([toFields(person), ...parts].join('\n\n'), { keepLineEnds: true })
 }
 

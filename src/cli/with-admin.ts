@@ -9,8 +9,8 @@ import type { Terminal } from './output/terminal.ts'
 const MOST_ATTEMPTS = 20
 
 /**
- * Runs an operator's command on the installation that the environment names: on Postgres directly, on the embedded
- * database through the process that holds it, or directly when none does.
+ * Runs an operation on the installation that the environment names: on Postgres directly; on the embedded database
+ * through the process that holds it, or directly when no process does.
  */
 export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => Promise<T>): Promise<T> {
   const config = parseConfig(terminal.env)
@@ -21,7 +21,7 @@ export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => P
         ? await work(createRemoteAdmin(config.dataDir))
         : await withInstallation(config, work)
     } catch (error) {
-      // Another process took the folder, or let it go, between the question and the act.
+      // Another process took or released the folder between the check and the operation.
       const isOvertaken = error instanceof DataFolderInUseError || error instanceof HolderGoneError
       if (!isOvertaken || attempt >= MOST_ATTEMPTS) throw error
     }
@@ -29,8 +29,8 @@ export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => P
 }
 
 /**
- * The same for what lasts. It never holds the embedded database, or no server could start meanwhile: what is asked of it
- * while no server runs rejects with HolderGoneError.
+ * The same for a long-running command. It never holds the embedded database, so that a server can start: without a server
+ * an operation rejects with HolderGoneError.
  */
 export async function withLastingAdmin<T>(
   terminal: Terminal,
@@ -49,7 +49,7 @@ export function createCommandLog(): Log {
 
 async function withInstallation<T>(config: Config, work: (admin: Admin) => Promise<T>): Promise<T> {
   const log = createCommandLog()
-  // The engine and the databases are loaded only when no server does the work.
+  // Loaded only when no server does the work.
   const { openInstallation } = await import('../app/installation.ts')
   const installation = await openInstallation(config, { log })
   try {

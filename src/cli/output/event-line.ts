@@ -6,19 +6,19 @@ const LINE_WIDTH = 120
 const GAP = '  '
 const NONE = '-'
 
-/** What a column shows, and how wide it may grow; JSON has all of it. */
+/** The columns and their greatest widths. JSON has the uncut values. */
 const COLUMNS: readonly { most: number; of: (event: EventDocument) => string | undefined }[] = [
   { most: 20, of: ({ occurred_at }) => `${occurred_at.replace('T', ' ').slice(0, 19)}Z` },
   { most: 28, of: ({ type }) => type },
   { most: 20, of: ({ username, account }) => username ?? account },
   { most: 16, of: ({ client_id }) => client_id },
-  // An IPv6 address may be cut behind its network.
+  // An IPv6 address may be cut after its network.
   { most: 26, of: ({ address }) => address },
 ]
 
 /**
- * Writes events one a line, in columns as wide as what they have held so far: those that are given at once are aligned
- * from the first. Names and browsers are what others chose to send: nothing in them may steer the terminal.
+ * Formats events, one per line, in columns that grow with their content. Names and user agents come from outside, so
+ * control characters in them are escaped.
  */
 export function createEventLines(): (events: readonly EventDocument[]) => string[] {
   const widths = COLUMNS.map(() => 1)

@@ -1,11 +1,11 @@
-/** Cc: controls, which move the cursor or worse. Cf: marks that reorder or hide text. */
+/** Cc: control characters of the terminal. Cf: marks that reorder or hide text. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /**
- * Text from elsewhere as a terminal may show it: what would steer the terminal, or deceive its reader, becomes `\uXXXX`.
- * JSON stays the same JSON.
+ * Escapes characters that would control the terminal or deceive its reader as `\uXXXX` (CWE-150). JSON stays the same
+ * JSON.
  *
- * @param keepLineEnds for text whose line ends are our own.
+ * @param keepLineEnds for text whose line ends come from this program.
  */
 export function toPrintable(text: string, { keepLineEnds = false } = {}): string {
   return text.replace(UNPRINTABLE, (character) =>

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises'
 import type { Readable, Writable } from 'node:stream'
 import { toPrintable } from './printable.ts'
 
-/** What a command sees of the process it runs in. */
+/** The process, as a command sees it. */
 export type Terminal = Readonly<{
   env: Readonly<Record<string, string | undefined>>
   stdin: Readable & { isTTY?: boolean }
@@ -47,7 +47,7 @@ export function toFields(document: Readonly<Record<string, unknown>>): string {
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${toText(value)}`).join('\n')
 }
 
-/** A table with a header; for an empty list the given words. */
+/** A table with a header; for an empty list `whenEmpty`. */
 export function toTable(
   rows: readonly Readonly<Record<string, unknown>>[],
   columns: readonly string[],
@@ -70,9 +70,9 @@ export function toTable(
 }
 
 /**
- * Asks before something is destroyed.
+ * Asks for confirmation before a destructive operation.
  *
- * @throws {UsageError} when there is nobody to ask and `--yes` was not given, or the answer is no.
+ * @throws {UsageError} when stdin is no terminal and `--yes` was not given, or the answer is no.
  */
 export async function confirm(
   { stdin, stderr }: Terminal,
@@ -80,7 +80,7 @@ export async function confirm(
   question: string,
 ): Promise<void> {
   if (yes) return
-  if (!stdin.isTTY) throw new UsageError(`${question} Nobody is here to answer: pass --yes to go on.`)
+  if (!stdin.isTTY) throw new UsageError(`${question} Pass --yes to confirm without a terminal.`)
   const prompt = createInterface({ input: stdin, output: stderr })
   const answer = await prompt.question(`${question} [y/N] `)
   prompt.close()

@@ -11,25 +11,25 @@ const HEADERS = {
   'Content-Security-Policy':
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
   'X-Content-Type-Options': 'nosniff',
-  // The address of this page holds the code.
+  // The URL of this page contains the authorization code.
   'Referrer-Policy': 'no-referrer',
   'Cache-Control': 'no-store',
   Connection: 'close',
 }
 
-/** Waits at a redirect URI for the browser to come back. */
+/** Waits at a redirect URI for the authorization response. */
 export type Callback = Readonly<{
   redirectUri: string
-  /** The address the browser came back to, when the page was answered. Never rejects. */
+  /** The URL of the authorization response, after the page was sent. Never rejects. */
   response: Promise<URL>
   close: () => void
 }>
 
 /**
- * Listens on the loopback interface for one authorization response; whatever else comes gets a 404.
+ * Listens on the loopback interface for one authorization response, and answers every other request with 404.
  *
- * @param state only a request that carries exactly this one is the response.
- * @param port 0 for a free one.
+ * @param state identifies the response.
+ * @param port 0 for a free port.
  * @see RFC 8252 §7.3, §8.3
  */
 export async function listenForCallback({ state, port }: { state: string; port: number }): Promise<Callback> {
@@ -41,10 +41,14 @@ export async function listenForCallback({ state, port }: { state: string; port: 
     { requestTimeout: REQUEST_MILLISECONDS, connectionsCheckingInterval: REQUEST_MILLISECONDS },
     (request, reply) => {
       const url = isAnswered ? undefined : toResponse(request, redirectUri, state)
-      if (!url) return answer(reply, 404, 'Nothing here')
+      if (!url) return answer(reply, 404, 'Not found')
       isAnswered = true
       reply.once('close', () => resolve(url))
-      return answer(reply, 200, url.searchParams.has('error') ? 'That did not work' : 'That is all here')
+      return answer(
+        reply,
+        200,
+        url.searchParams.has('error') ? 'The sign-in failed' : 'The sign-in is complete',
+      )
     },
   )
   server.maxConnections = MAX_CONNECTIONS
@@ -61,7 +65,7 @@ export async function listenForCallback({ state, port }: { state: string; port: 
     response,
     close: () => {
       server.close()
-      // Browsers open connections ahead of need, and would hold the process.
+      // Idle connections of the browser would keep the process alive.
       server.closeAllConnections()
     },
   }
@@ -74,7 +78,7 @@ function toResponse({ method, url: target }: IncomingMessage, redirectUri: strin
   return url && states?.length === 1 && states[0] === state ? url : undefined
 }
 
-/** Nothing of the request is repeated on the page. */
+/** The page contains nothing of the request (XSS). */
 function answer(reply: ServerResponse, status: number, title: string): void {
   reply.writeHead(status, HEADERS).end(
     `<!doctype html>

@@ -8,9 +8,9 @@ import { type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
 import { has, type Tokens } from './tokens.ts'
 
 export type BrowserOptions = {
-  /** How long to wait for the person, in seconds. */
+  /** How long to wait for the sign-in, in seconds. */
   timeout: number
-  /** Port of the redirect URI; without one a free port. */
+  /** Port of the redirect URI; undefined: a free port. */
   port?: number
   open: boolean
   prompt?: string
@@ -19,7 +19,7 @@ export type BrowserOptions = {
 /**
  * Gets tokens for the person who signs in, by authorization code with PKCE through a browser.
  *
- * @throws what openid-client rejects with, and an Error when nobody signed in in time.
+ * @throws errors of openid-client, and an Error when the sign-in took too long.
  * @see RFC 7636, RFC 8252 §7.3, RFC 9207
  */
 export async function runCodeFlow(party: RelyingParty, options: BrowserOptions): Promise<Tokens> {
@@ -44,12 +44,12 @@ export async function runCodeFlow(party: RelyingParty, options: BrowserOptions):
   }
 }
 
-/** What ties the answer to this request, and to nobody else's. */
+/** The values that bind the response to this request. */
 function createRequest({ scope }: RelyingParty, { prompt }: BrowserOptions) {
   const state = openid.randomState()
   const verifier = openid.randomPKCECodeVerifier()
   const nonce = has(scope, 'openid') ? openid.randomNonce() : undefined
-  // A server must ignore offline_access when nobody is asked for consent (OpenID Connect Core §11).
+  // Without the prompt `consent`, a server must ignore offline_access (OpenID Connect Core §11).
   const asked = prompt ?? (has(scope, 'offline_access') ? 'consent' : undefined)
   return {
     state,
@@ -70,10 +70,10 @@ async function lead(
   url: URL,
   { timeout, open: mayOpen }: BrowserOptions,
 ): Promise<void> {
-  // The address comes from the server's metadata: nothing else may reach the desktop's opener of files and programs.
+  // The URL comes from the server's metadata, and the desktop's opener also opens files and programs.
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url)))
     throw new Error(
-      `The server names an authorization endpoint that is no web page: ${toPrintable(url.href)}`,
+      `The server has an authorization endpoint that is not a web page: ${toPrintable(url.href)}`,
     )
   const opens = mayOpen && !party.json && party.terminal.stdout.isTTY === true
   tell(party, opens ? 'Your browser opens to sign in. If it does not, open:' : 'Open this to sign in:')
@@ -81,7 +81,7 @@ async function lead(
   if (party.clientId === DEMO.webClientId)
     tell(party, `The demo person is "${DEMO.username}", with the password that the first start showed.`)
   tell(party, `Waiting up to ${timeout} seconds; Ctrl-C stops.\n`)
-  // A machine without a browser still has the address above.
+  // Without a browser, the person can open the URL above.
   if (opens) await open(url.href).catch(() => undefined)
 }
 
@@ -97,7 +97,7 @@ async function waitFor(
       reject(
         terminal.signal.aborted
           ? terminal.signal.reason
-          : new Error(`Nobody signed in within ${timeoutSeconds} seconds.`),
+          : new Error(`No sign-in within ${timeoutSeconds} seconds.`),
       )
     if (given.aborted) giveUp()
     given.addEventListener('abort', giveUp, { once: true })

@@ -10,15 +10,15 @@ import type { Tokens } from './tokens.ts'
 const INTERVAL_SECONDS = 5
 const SLOW_DOWN_SECONDS = 5
 const MAX_SECONDS = 86_400
-/** More does not fit a QR code that a terminal can show. */
+/** A longer URL makes a QR code that is too large for a terminal. */
 const MAX_QR_CHARACTERS = 300
 
 type DeviceAuthorization = Awaited<ReturnType<typeof openid.initiateDeviceAuthorization>>
 
 /**
- * Gets tokens for whoever approves the code that is shown.
+ * Gets tokens for the person who approves the user code.
  *
- * @throws what openid-client rejects with, and an Error when nobody approved in time.
+ * @throws errors of openid-client, and an Error when the code expired.
  * @see RFC 8628
  */
 export async function runDeviceFlow(party: RelyingParty): Promise<Tokens> {
@@ -41,7 +41,7 @@ function invite(party: RelyingParty, authorization: DeviceAuthorization): void {
 }
 
 /**
- * Asks at the server's pace. openid-client's own poll notices a stop only at its next step, up to five seconds later.
+ * Polls at the interval of the server. openid-client's own poll notices an abort up to five seconds late.
  *
  * @see RFC 8628 §3.5
  */
@@ -62,5 +62,5 @@ async function poll({ terminal, server, resource }: RelyingParty, authorization:
       else if (code !== 'authorization_pending') throw error
     }
   }
-  throw new Error('The code expired before anybody approved it. Run the command again for a new one.')
+  throw new Error('The code expired without approval. Run the command again for a new code.')
 }

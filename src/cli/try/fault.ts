@@ -6,10 +6,10 @@ import { UsageError } from '../output/terminal.ts'
 const STOPPED = 'Stopped.'
 
 /**
- * What went wrong in a flow, in one line for the person at the terminal.
+ * Explains the fault of a flow in one line.
  *
- * @param stop when it fired, the fault is only its echo.
- * @returns the error itself when it is one of ours or a fault of this program; else a plain Error.
+ * @param stop when it was aborted, the fault is a consequence.
+ * @returns the error itself when it is wrong usage or a fault of this program; else a plain Error.
  */
 export function explainFault(error: unknown, stop: AbortSignal): unknown {
   if (error instanceof UsageError || error instanceof ConfigError) return error
@@ -45,24 +45,23 @@ function isFetchFault(error: unknown): error is Error {
   return error instanceof TypeError && error.cause instanceof Error && 'code' in error.cause
 }
 
-/** What openid-client does not wrap comes from oauth4webapi, which the code tells. */
+/** openid-client does not wrap every error of oauth4webapi; the code identifies them. */
 function isProtocolFault(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && String(error.code).startsWith('OAUTH_')
 }
 
-/** An error's message with those of its causes: openid-client's and fetch's own words say little alone. */
+/** The message of an error with those of its causes, which have the details. */
 function toChain(error: Error): string {
   const { message, cause } = error
   const word = isFetchFault(error) ? 'The server does not answer' : message
-  if (isIssuerMismatch(cause))
-    return `${cause.expected} calls itself ${cause.body.issuer}: ask it by that name`
+  if (isIssuerMismatch(cause)) return `${cause.expected} has the issuer ${cause.body.issuer}: use that URL`
   if (cause instanceof Response) return `${word}: HTTP ${cause.status} from ${cause.url}`
   if (!(cause instanceof Error)) return word
   const reason = cause.message ? toChain(cause) : 'code' in cause ? String(cause.code) : cause.name
   return reason === word ? word : `${word}: ${reason}`
 }
 
-/** What openid-client tells of a discovery document that names another issuer. @see OpenID Connect Discovery §4.3 */
+/** The discovery document names another issuer. @see OpenID Connect Discovery §4.3 */
 function isIssuerMismatch(cause: unknown): cause is { expected: string; body: { issuer: string } } {
   return typeof cause === 'object' && cause !== null && 'attribute' in cause && cause.attribute === 'issuer'
 }

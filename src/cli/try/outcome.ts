@@ -3,25 +3,25 @@ import { print, toFields } from '../output/terminal.ts'
 import type { RelyingParty } from './relying-party.ts'
 import { examineTokens, type Outcome, type Tokens } from './tokens.ts'
 
-/** Claims that count seconds since 1970; people want to read a date. */
+/** Claims in seconds since 1970, which are also shown as a date. */
 const INSTANTS = new Set(['exp', 'iat', 'nbf', 'auth_time', 'updated_at'])
 const LAST_INSTANT_SECONDS = 8.64e12
 
-/** Prints what a flow ended with: on a terminal the tokens are what the person came for. */
+/** Prints the tokens and their claims. */
 export async function showTokens(party: RelyingParty, tokens: Tokens): Promise<void> {
   const outcome = await examineTokens(party, tokens)
   const text = party.json ? JSON.stringify(outcome, null, 2) : describe(outcome)
   print(party.terminal, toPrintable(text, { keepLineEnds: true }))
 }
 
-/** The outcome in chapters, for people. */
+/** Formats the outcome for people. */
 export function describe({ id_token_claims, access_token_claims, userinfo, ...tokens }: Outcome): string {
   return [
     chapter('Tokens', tokens),
     chapter('ID token, verified', id_token_claims),
     access_token_claims
       ? chapter('Access token, verified', access_token_claims)
-      : 'Access token\n  opaque: only the server can tell what it stands for (introspection)',
+      : 'Access token\n  opaque: an API validates it by introspection',
     chapter('Userinfo', userinfo),
   ]
     .filter((part) => part !== '')
@@ -31,7 +31,7 @@ export function describe({ id_token_claims, access_token_claims, userinfo, ...to
 function chapter(title: string, document: Readonly<Record<string, unknown>> | undefined): string {
   if (!document) return ''
   const readable = Object.fromEntries(
-    // On one line each: a line end in a value would let it pose as another field.
+    // One line each: a line end in a value could imitate another field.
     Object.entries(document).map(([name, value]) => [toPrintable(name), toReadable(name, value)]),
   )
   return `${title}\n${toFields(readable).replace(/^/gm, '  ')}`

@@ -17,7 +17,7 @@ export type PartyOptions = {
   json?: boolean
 }
 
-/** A client of one authorization server, and the person at the terminal it speaks to. */
+/** A client of one authorization server, and the terminal that it runs in. */
 export type RelyingParty = Readonly<{
   terminal: Terminal
   server: openid.Configuration
@@ -25,15 +25,15 @@ export type RelyingParty = Readonly<{
   scope: string
   resource: string | undefined
   json: boolean
-  /** As {@link fetch}, but given up when the command is told to stop. */
+  /** {@link fetch}, aborted when the command stops. */
   fetch: openid.CustomFetch
 }>
 
 /**
  * Finds the authorization server by its discovery document.
  *
- * @throws {UsageError} when the options cannot be meant; whatever openid-client rejects with when the server is not
- *   there or is not the issuer it was asked for.
+ * @throws {UsageError} when options contradict each other; errors of openid-client when the server does not answer or has
+ *   another issuer.
  * @see OpenID Connect Discovery §4
  */
 export async function connect(terminal: Terminal, options: PartyOptions): Promise<RelyingParty> {
@@ -50,7 +50,7 @@ export async function connect(terminal: Terminal, options: PartyOptions): Promis
     [openid.customFetch]: fetchUntilStopped,
     timeout: ANSWER_SECONDS,
     execute: [
-      // Without this the signature of an ID token that came over TLS is not looked at; here it is the point.
+      // By default, the signature of an ID token that came over TLS is not verified.
       openid.enableNonRepudiationChecks,
       ...(issuer.protocol === 'http:' ? [openid.allowInsecureRequests] : []),
     ],
@@ -66,12 +66,12 @@ export async function connect(terminal: Terminal, options: PartyOptions): Promis
   }
 }
 
-/** The parameters that say which access the token is to give. */
+/** The parameters for the requested access. */
 export function toAccessParameters({ scope, resource }: RelyingParty): Record<string, string> {
   return { ...(scope ? { scope } : {}), ...(resource === undefined ? {} : { resource }) }
 }
 
-/** Says something a person must act on; with --json, standard output is kept for the document. */
+/** Prints an instruction; with --json on stderr, because stdout has the document. */
 export function tell({ terminal, json }: RelyingParty, text: string): void {
   const stream = json ? terminal.stderr : terminal.stdout
   stream.write(`${text}\n`)
@@ -89,7 +89,7 @@ function parseIssuer(value: string): URL {
 function createAuthentication({ clientSecret, authMethod }: PartyOptions): openid.ClientAuth {
   if (clientSecret === '') throw new UsageError('--client-secret is empty')
   if (clientSecret === undefined) {
-    if (authMethod) throw new UsageError('--auth-method says how a secret is sent: give --client-secret too')
+    if (authMethod) throw new UsageError('--auth-method needs --client-secret')
     return openid.None()
   }
   return authMethod === 'client_secret_post'

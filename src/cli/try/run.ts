@@ -7,7 +7,7 @@ import { connect, type PartyOptions, type RelyingParty } from './relying-party.t
 import { requireSecret, runServiceFlow } from './service.ts'
 import type { Tokens } from './tokens.ts'
 
-/** @throws Error whose message is for the person at the terminal; so do the other two. */
+/** Each function rejects with an Error whose message is for the terminal. */
 export async function tryCode(terminal: Terminal, options: PartyOptions & BrowserOptions): Promise<void> {
   await run(terminal, options, (party) => runCodeFlow(party, options))
 }

@@ -4,14 +4,12 @@ import { type PartyOptions, type RelyingParty, toAccessParameters } from './rely
 import type { Tokens } from './tokens.ts'
 
 /**
- * A service is nobody without its secret.
- *
- * @throws {UsageError} that says where to get one, before the server is asked.
+ * @throws {UsageError} that says where to get a secret, before the server is called.
  */
 export function requireSecret({ clientId, clientSecret }: PartyOptions): void {
   if (clientSecret) return
   throw new UsageError(
-    `--client-secret is missing. It was shown when ${clientId} was made (the demo's at the first start); "npx sallyport clients rotate-secret ${clientId}" makes a new one.`,
+    `--client-secret is missing. It was shown when ${clientId} was created (for the demo: at the first start). Create a new one with: npx sallyport clients rotate-secret ${clientId}`,
   )
 }
 

@@ -5,7 +5,7 @@ import type { RelyingParty } from './relying-party.ts'
 export type Tokens = openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
 type Claims = Readonly<Record<string, unknown>>
 
-/** What a flow ended with, in the names of the specs; every claim was verified. */
+/** The result of a flow, in the names of the specifications. All claims are verified. */
 export type Outcome = Readonly<{
   access_token: string
   token_type: string
@@ -21,7 +21,7 @@ export type Outcome = Readonly<{
 /** RFC 9068 §2.2 */
 const PROFILE_CLAIMS = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti']
 
-/** Reads what the tokens say, and asks userinfo when the access token is for it. */
+/** Verifies the tokens, and calls userinfo when the access token is for it. */
 export async function examineTokens(party: RelyingParty, tokens: Tokens): Promise<Outcome> {
   const idTokenClaims = tokens.claims()
   const accessTokenClaims = await verifyAccessToken(party, tokens.access_token)
@@ -42,12 +42,12 @@ export async function examineTokens(party: RelyingParty, tokens: Tokens): Promis
   }
 }
 
-/** Whether a scope (a string) holds this one. */
+/** Whether a scope (a string) contains this value. */
 export function has(scope: string, one: string): boolean {
   return scope.split(' ').includes(one)
 }
 
-/** A token that names a resource is for that alone (RFC 8707 §2). Without `scope` all was granted (RFC 6749 §5.1). */
+/** A token for a resource is for that only (RFC 8707 §2). Without `scope`, the request was granted in full (RFC 6749 §5.1). */
 function isForUserinfo({ server, resource, scope }: RelyingParty, tokens: Tokens): boolean {
   return (
     resource === undefined &&
@@ -56,7 +56,7 @@ function isForUserinfo({ server, resource, scope }: RelyingParty, tokens: Tokens
   )
 }
 
-/** @returns undefined for an opaque token. Rejects when a JWT is not this server's, not in time or for another API. */
+/** @returns undefined for an opaque token. Rejects when the signature, times or audience of a JWT are wrong. */
 async function verifyAccessToken(
   { server, resource, fetch }: RelyingParty,
   token: string,
@@ -86,7 +86,7 @@ function findJwtType(token: string): string | undefined {
   try {
     return decodeProtectedHeader(token).typ ?? ''
   } catch {
-    return undefined // Three parts do not make a JWT: an opaque token may look as it likes.
+    return undefined // An opaque token may have three parts too.
   }
 }
 
