@@ -164,9 +164,9 @@ const FIRST_ID_AGO = `(lpad(to_hex((extract(epoch from ${secondsAgo('$1')}) * 10
 
 const deleteOldest = prepareStatement<{ deleted: number }>(
   'event_delete_expired',
-  `with gone as (
+  `with deleted as (
     delete from event where id = any(array(select id from event where id < ${FIRST_ID_AGO} order by id limit $2)) returning 1
-  ) select count(*)::int as deleted from gone`,
+  ) select count(*)::int as deleted from deleted`,
 )
 
 const countOldest = prepareStatement<{ count: number }>(

@@ -1,8 +1,8 @@
 import type { EventType } from './event-type.ts'
 
-/**
- * The audit log records what happened to accounts, sessions, clients and tokens. `event-type.ts` lists the events,
- * `event-insert.ts` holds the one SQL insert, and `event-store.ts` records, lists and deletes events.
+/*
+ * The room audit: the audit log of accounts, sessions, clients and tokens. event-type.ts lists the types of events,
+ * event-insert.ts holds the only SQL insert, event-store.ts records, lists and deletes events.
  */
 
 /** Where a request came from. */

@@ -12,10 +12,11 @@ import { CHANNEL } from './change-notification.ts'
 import { DatabaseConnectionError, isConnectionUseless } from './database-error.ts'
 import type { Schema } from './schema.ts'
 
-/**
- * Connections to Postgres: a pool to a server, or the embedded PGlite. This room also holds migrations, batching, prepared
- * statements, change notification and locks; only `db/`, `store/` and `audit/` write SQL.
+/*
+ * The room db: connections to Postgres (a pool to a server, or the embedded PGlite), migrations, batching, prepared
+ * statements, the row cache, change notification, locks and the meaning of database errors.
  */
+
 export type Database = Kysely<Schema>
 
 const POOL_SIZE = 10

@@ -36,11 +36,11 @@ export function secondsFromNow(seconds: number): RawBuilder<Date> {
 export function expiredRowsOf(database: Database, table: ExpiringTable): ExpiredRows {
   const deleteRows = prepareStatement<{ deleted: number }>(
     `${table}_delete_expired`,
-    `with gone as (
+    `with deleted as (
       delete from ${table} where ctid = any(array(
         select ctid from ${table} where expires_at <= ${secondsAgo('$1')} order by expires_at limit $2 for update skip locked
       )) returning 1
-    ) select count(*)::int as deleted from gone`,
+    ) select count(*)::int as deleted from deleted`,
   )
   const countRows = prepareStatement<{ count: number }>(
     `${table}_count_expired`,

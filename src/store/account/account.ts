@@ -7,6 +7,11 @@ import type { AccountTable } from '../../db/schema.ts'
 import type { RevocationCause, Revocations, RevokedCount } from '../revocation/revocation.ts'
 import { type PasswordChange, replacePassword } from './password-change.ts'
 
+/*
+ * The room store/account: accounts, their access epoch (access-epoch.ts), the change of a password, mailed links, and the
+ * changes that people make with such a link (self-service.ts).
+ */
+
 /** The account of a person, without its password hash. */
 export type Account = Readonly<{
   sub: string

@@ -9,6 +9,11 @@ import { createRowCache } from '../../db/row-cache.ts'
 import type { ClientTable } from '../../db/schema.ts'
 import { DEVICE_GRANT_TYPE } from './grant-type.ts'
 
+/*
+ * The room store/client: registered clients, resource servers and signing keys. Clients and resources are read through a
+ * row cache, which change notifications keep current on every instance.
+ */
+
 /** A registered client. Only the hash of its secret is stored. */
 export type Client = Readonly<{
   clientId: string

@@ -1,6 +1,11 @@
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 
+/*
+ * The room store/outbox: the tables of the transactional outbox, mail and back-channel logout. Their rows are written in
+ * the transaction of a change, and leased, delivered and deleted by a worker of the room outbox.
+ */
+
 /** Tables of the transactional outbox: rows that a worker still has to deliver. */
 type OutboxTable = 'backchannel_logout' | 'mail'
 

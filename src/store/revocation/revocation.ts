@@ -5,9 +5,10 @@ import type { Database } from '../../db/connections.ts'
 import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
 import * as statements from './statements.ts'
 
-/**
- * Revocation: ends access before its time, in one statement per kind. Each deletes grants and by them tokens, ends
- * sessions, forgets remembered browsers, queues back-channel logouts and records audit events, all or nothing.
+/*
+ * The room store/revocation: ends access before its time. statements.ts has one statement per kind of revocation, composed
+ * of the CTEs in fragments.ts: they delete grants and by them tokens, end sessions, forget remembered browsers, queue
+ * back-channel logouts and record audit events.
  */
 
 /** Why access ends, and by whose will. */
@@ -58,7 +59,7 @@ type SessionRevocation = Recorded & Readonly<{ kind: 'session'; uid: string; cau
 /** A remembered browser, and the sessions that it was signed in to. */
 type BrowserRevocation = Recorded & Readonly<{ kind: 'browser'; id: string; cause: RevocationCause }>
 
-/** What a person let a client do, in every browser. The sessions go on. */
+/** A person's consent for a client, with its grants in every browser. The sessions go on. */
 type ConsentRevocation = Recorded & Readonly<{ kind: 'consent'; accountSub: string; clientId: string }>
 
 /** What a request can revoke. */

@@ -100,7 +100,7 @@ export const revokeAccount = compose<{ sessions: number; browsers: number; grant
     (select count(*)::int from deleted_browser) as browsers, (select count(*)::int from deleted_grant) as grants`,
 )
 
-/** Revokes what persons let a client do, in every browser. The sessions go on. */
+/** Revokes consents for a client with its grants, in every browser. The sessions go on. */
 export const revokeConsents = compose('revoke_consents', [
   revokedRows('account_sub uuid, client_id text'),
   authorizationsOfClient('session.account_sub = revoked.account_sub'),

@@ -35,7 +35,7 @@ export function createConsentStore(database: Database, { events }: { events: Eve
 
     /**
      * Stores the latest answer. When it withdraws a scope, the client's tokens are revoked in every browser; it gets
-     * new ones for the remaining scopes. Rejects with a foreign key violation when the client is gone.
+     * new ones for the remaining scopes. Rejects with a foreign key violation when the client was deleted.
      *
      * @returns false when the access epoch was raised meanwhile: nothing is stored.
      */

@@ -10,6 +10,11 @@ import { sessionExpiry } from './session-expiry.ts'
 import { countOthers, enforceLimit, type NewSession, type SessionLimit } from './session-limit.ts'
 import { type Session, upsertSession } from './session-upsert.ts'
 
+/*
+ * The room store/session: browser sessions (session-upsert.ts stores them, found-session.ts reads them, session-limit.ts
+ * bounds their number), remembered browsers, consents, and the list of what an account is connected to.
+ */
+
 /** The clients that a request added to a session. */
 type AddedAuthorizations = Readonly<{
   uid: string
@@ -36,7 +41,6 @@ export type SessionStore = ReturnType<typeof createSessionStore>
 
 type Needs = Readonly<{ events: EventStore; revocations: Revocations }>
 
-/** Browser sessions (OpenID Connect Session Management): `session-upsert.ts` stores them, `found-session.ts` reads them. */
 export function createSessionStore(database: Database, { events, revocations }: Needs) {
   return {
     /**

@@ -25,7 +25,7 @@ export function createGrantStore(database: Database) {
   return {
     /**
      * Stores a grant or its new state, unless the person's access epoch was raised meanwhile; the expiry is never
-     * extended. Rejects with a foreign key violation when the client is gone.
+     * extended. Rejects with a foreign key violation when the client was deleted.
      *
      * @returns false when nothing was stored.
      */

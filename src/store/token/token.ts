@@ -7,6 +7,11 @@ import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../ac
 import type { SessionState } from '../session/session.ts'
 import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
 
+/*
+ * The room store/token: tokens, codes and grants; token-commit.ts spends and issues them in one statement. Refresh replay
+ * and the uptime of instances, replay detection, and the requests that wait for a person or a client.
+ */
+
 export type Token = Readonly<{
   idHash: Uint8Array
   kind: TokenKind

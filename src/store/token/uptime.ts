@@ -111,7 +111,7 @@ const findSecondsUp = prepareStatement<{ seconds: number }>(
 )
 
 /**
- * SQL: the seconds since an instant in which an instance was up; after it is gone, in which any other was.
+ * SQL: the seconds since an instant in which an instance was up, and after its last beat, in which any other was.
  *
  * @param instance that was up at that instant.
  * @param tolerance see {@link toleranceOf}.
