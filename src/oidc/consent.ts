@@ -13,10 +13,10 @@ import { provenEpoch } from './session/authentication.ts'
  */
 export function createLoadExistingGrant({
   consents,
-  refuseWhenFull,
+  checkSessionLimit,
 }: {
   consents: ConsentStore
-  refuseWhenFull: (ctx: KoaContextWithOIDC) => Promise<void>
+  checkSessionLimit: (ctx: KoaContextWithOIDC) => Promise<void>
 }) {
   return withUnavailable(async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { oidc } = ctx
@@ -33,7 +33,7 @@ export function createLoadExistingGrant({
     if (!account) return existing
     // The prompt `login` is pending; no grant can be stored before it.
     if (account.accessEpoch !== provenEpoch(account.accountId)) return undefined
-    if (!existing) await refuseWhenFull(ctx)
+    if (!existing) await checkSessionLimit(ctx)
 
     const { accountId } = account
     const grant = existing ?? newGrant(oidc.provider, { accountId, clientId: client.clientId, session })

@@ -36,7 +36,7 @@ import { createFeatures } from './features.ts'
 import { createLifetimePolicy, createRotationPolicy } from './lifetimes.ts'
 import { cookieKeys, cookieNames, SIGNED_COOKIE } from './session/cookies.ts'
 import { createInteractionPolicy } from './session/interaction-policy.ts'
-import { createRefusal, type SessionLimits } from './session/session-limits.ts'
+import { createSessionLimitCheck, type SessionLimits } from './session/session-limits.ts'
 import { ACR_VALUES, authenticationClaims } from './session/step-up.ts'
 
 const OUTBOUND_BODY_BYTES = 64 * 1024
@@ -141,7 +141,7 @@ function grantsAndInteractions({ stores, policy: { sessionLimits } }: Needs): Co
   return {
     loadExistingGrant: createLoadExistingGrant({
       consents: stores.consents,
-      refuseWhenFull: createRefusal({ sessions: stores.sessions, sessionLimits }),
+      checkSessionLimit: createSessionLimitCheck({ sessions: stores.sessions, sessionLimits }),
     }),
     interactions: {
       policy: createInteractionPolicy(sessionLimits),

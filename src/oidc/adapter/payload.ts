@@ -4,7 +4,7 @@ import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
 import { toEpochSeconds } from '../../time.ts'
-import { engineNow, withMoved } from '../engine/engine-time.ts'
+import { engineNow, shiftMembers } from '../engine/engine-time.ts'
 import { engineAheadSeconds } from '../engine/request-context.ts'
 
 /** Members of the engine's models that hold instants, in epoch seconds. */
@@ -15,7 +15,7 @@ const INSTANTS = ['iat', 'exp', 'iiat', 'loginTs']
  * database's clock.
  */
 export function toStored({ jti, ...payload }: AdapterPayload): Payload {
-  return movedInstants(payload, -engineAheadSeconds(), takesAuthTime(payload) ? ['authTime'] : [])
+  return shiftInstants(payload, -engineAheadSeconds(), takesAuthTime(payload) ? ['authTime'] : [])
 }
 
 /** The engine's tolerance for clock differences, by which most of its models outlive their `exp`. */
@@ -26,7 +26,7 @@ const TOLERANCE_SECONDS = 15
  * decided whether it has expired; `exp` is set so that the engine's own check agrees.
  */
 export function fromStored(payload: Payload, { isExpired }: { isExpired: boolean }): AdapterPayload {
-  const moved = movedInstants(payload, engineAheadSeconds())
+  const moved = shiftInstants(payload, engineAheadSeconds())
   const now = toEpochSeconds(engineNow())
   const exp = isExpired
     ? Math.min(Number(moved.exp), now - TOLERANCE_SECONDS)
@@ -69,7 +69,7 @@ export function refuseWhenParentIsGone(error: unknown): never {
   throw error
 }
 
-function movedInstants(
+function shiftInstants(
   payload: AdapterPayload,
   seconds: number,
   more: readonly string[] = [],
@@ -77,20 +77,20 @@ function movedInstants(
   if (seconds === 0) return payload
   const { result, lastSubmission, request } = payload
   return {
-    ...withMoved(payload, [...INSTANTS, ...more], seconds),
+    ...shiftMembers(payload, [...INSTANTS, ...more], seconds),
     // The results of the interaction pages.
-    ...(result ? { result: withMovedLogin(result, seconds) } : {}),
-    ...(lastSubmission ? { lastSubmission: withMovedLogin(lastSubmission, seconds) } : {}),
-    ...(typeof request === 'string' ? { request: withMovedClaims(request, seconds) } : {}),
+    ...(result ? { result: shiftLogin(result, seconds) } : {}),
+    ...(lastSubmission ? { lastSubmission: shiftLogin(lastSubmission, seconds) } : {}),
+    ...(typeof request === 'string' ? { request: shiftClaims(request, seconds) } : {}),
   }
 }
 
-function withMovedLogin<Result extends object>(result: Result, seconds: number): Result {
+function shiftLogin<Result extends object>(result: Result, seconds: number): Result {
   const { login } = result as { login?: object }
-  return login ? { ...result, login: withMoved(login, ['ts'], seconds) } : result
+  return login ? { ...result, login: shiftMembers(login, ['ts'], seconds) } : result
 }
 
 /** The engine keeps a pushed request as an unsigned JWT of its own, and checks its times. */
-function withMovedClaims(request: string, seconds: number): string {
-  return new UnsecuredJWT(withMoved(decodeJwt(request), ['iat', 'nbf', 'exp'], seconds)).encode()
+function shiftClaims(request: string, seconds: number): string {
+  return new UnsecuredJWT(shiftMembers(decodeJwt(request), ['iat', 'nbf', 'exp'], seconds)).encode()
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import { type NewEvent, newEvent } from '../../audit/event.ts'
+import type { NewEvent } from '../../audit/event.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
@@ -9,15 +9,14 @@ import type { FoundSession } from '../../store/session/found-session.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import { TooManySessionsError } from '../../store/session/session-limit.ts'
 import type { Session } from '../../store/session/session-upsert.ts'
-import { MINUTE_SECONDS } from '../../time.ts'
-import { currentRequest, type RequestContext } from '../engine/request-context.ts'
-import { isRemembered, provenEpoch } from '../session/authentication.ts'
-import { findAnomaly } from '../session/session-anomaly.ts'
+import { currentRequest } from '../engine/request-context.ts'
+import { provenEpoch } from '../session/authentication.ts'
+import { eventOfMisuse, eventsOfUse } from '../session/session-events.ts'
 import {
   capExpiry,
   hasReachedLimit,
+  isOutdated,
   mustStoreExpiry,
-  reachedLimit,
   statusOf,
 } from '../session/session-lifetime.ts'
 import { countsFor, type SessionLimits, tooManySessions } from '../session/session-limits.ts'
@@ -25,12 +24,6 @@ import { expiryOf, fromStored, toStored } from './payload.ts'
 
 /** How long requests in flight may still read a replaced session. */
 const READABLE_SECONDS = 10
-/**
- * How long requests with a replaced identifier leave the browser's cookie alone, because they were sent before the
- * browser had the new one. A browser that never received the new identifier needs another session after that, for the
- * forms of the engine.
- */
-const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
 const PURPOSE = 'session state'
 
 type Needs = {
@@ -40,6 +33,10 @@ type Needs = {
   vault: Vault
 }
 
+/** What a request changes in a stored session. */
+type Change = { before: FoundSession | undefined; events: NewEvent[]; next: Payload; isExtended: boolean }
+
+/** Browser sessions. One statement stores a session, replaces its identifier and records its events. */
 export function sessionAdapter({ sessions, revocations, limits, vault }: Needs): Partial<Adapter> {
   const seal = ({ state, ...payload }: Payload, idHash: Uint8Array): Payload =>
     state === undefined
@@ -53,50 +50,15 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
 
   return {
     async upsert(id, payload) {
-      const { uid, accountId } = payload
-      if (typeof uid !== 'string') throw new TypeError('a session has a uid')
-      const { origin, browser } = currentRequest()
-      const { requestId, address, userAgent } = origin
+      const { browser } = currentRequest()
       // An anonymous session would replace the newer one that the browser has.
-      if (browser.isOutdated && accountId === undefined) return
-      const stored = browser.findSession(id)
-      const before = stored ?? browser.findSessionByUid(uid)
-      const events = eventsOf(payload, before)
-      const next = capExpiry(toStored(payload), limits)
-      // The cookie expires with the row, so both are extended together.
-      const { client } = Provider.ctx?.oidc ?? {}
-      const isExtended = !stored || mustStoreExpiry(stored, next, { client, lifetimes: limits })
-      if (stored && !isExtended) {
-        next.exp = stored.payload.exp
-        if (events.length === 0 && isSame(stored.payload, next)) return
-      }
+      if (browser.isOutdated && payload.accountId === undefined) return
+      const change = changeOf(id, payload)
+      if (!change) return
       try {
-        const idHash = sha256(id)
-        const accessEpoch = provenEpoch(accountId)
-        const session = {
-          idHash,
-          uid,
-          accountSub: accountId,
-          accessEpoch,
-          payload: seal(next, idHash),
-          expiresAt: expiryOf(next),
-          address,
-          userAgent,
-          rememberedId: accountId === undefined ? undefined : browser.rememberedId,
-          replaces: replacedBy(payload, accessEpoch),
-        }
-        const recorded = events.map((event) =>
-          browser.recordEvent({ ...event, requestId, address, userAgent }),
-        )
-        const counts = countsFor(newnessOf(payload, before), limits)
-        const cause = { reason: 'session_limit', by: 'server', origin } as const
-        const limit = { counts, whenFull: limits.whenFull, cause }
-        const isStored =
-          accountId === undefined || counts.length === 0
-            ? await sessions.upsert(session, recorded)
-            : await sessions.upsertWithin({ ...session, accountSub: accountId }, recorded, limit)
-        if (isStored && isExtended) browser.allowCookie(id)
-        if (!isStored) await addAuthorizations(payload, before, accessEpoch)
+        const isStored = await store(id, payload, change)
+        if (isStored && change.isExtended) browser.allowCookie(id)
+        if (!isStored) await addAuthorizations(payload, change.before)
       } catch (error) {
         if (error instanceof TooManySessionsError) throw tooManySessions()
         // The account was deleted during this request.
@@ -111,7 +73,10 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       if (!found) return undefined
       if (isOutdated(found, request)) request.browser.markOutdated()
       const status = statusOf(found, request, limits)
-      if (status === 'revoked' || status === 'expired') await recordMisuse(idHash, found, status)
+      if (status === 'revoked' || status === 'expired') {
+        const misuse = eventOfMisuse(status, found, { lifetimes: limits, origin: request.origin })
+        if (misuse) await sessions.recordMisuse(idHash, misuse)
+      }
       if (status !== 'live' && status !== 'readable') return undefined
       const payload = open(found.payload, idHash)
       request.recordSession(id, { ...found, payload: structuredClone(payload) })
@@ -147,42 +112,63 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
     },
   }
 
-  function eventsOf(
-    { uid, accountId, amr, acr }: AdapterPayload,
-    before: FoundSession | undefined,
-  ): NewEvent[] {
-    if (!accountId) return []
-    const about = { accountSub: accountId, sessionUid: uid }
-    if (before?.payload.accountId !== accountId) {
-      const type = isRemembered({ amr }) ? 'session.remembered' : 'session.created'
-      return [newEvent(type, { ...about, detail: { amr, acr } })]
+  /** @returns undefined when nothing must be stored: the engine stores a session after every request. */
+  function changeOf(id: string, payload: AdapterPayload): Change | undefined {
+    const { origin, browser } = currentRequest()
+    const { client } = Provider.ctx?.oidc ?? {}
+    const stored = browser.findSession(id)
+    const before = stored ?? browser.findSessionByUid(payload.uid ?? '')
+    const events = eventsOfUse(payload, before, origin)
+    const next = capExpiry(toStored(payload), limits)
+    // The cookie expires with the row, so both are extended together.
+    const isExtended = !stored || mustStoreExpiry(stored, next, { client, lifetimes: limits })
+    if (isExtended) return { before, events, next, isExtended }
+    const unextended = { ...next, exp: stored.payload.exp }
+    if (events.length === 0 && isSame(stored.payload, unextended)) return undefined
+    return { before, events, next: unextended, isExtended }
+  }
+
+  async function store(
+    id: string,
+    payload: AdapterPayload,
+    { before, events, next }: Change,
+  ): Promise<boolean> {
+    const { uid, accountId } = payload
+    if (typeof uid !== 'string') throw new TypeError('a session has a uid')
+    const { origin, browser } = currentRequest()
+    const idHash = sha256(id)
+    const session = {
+      idHash,
+      uid,
+      accountSub: accountId,
+      accessEpoch: provenEpoch(accountId),
+      payload: seal(next, idHash),
+      expiresAt: expiryOf(next),
+      address: origin.address,
+      userAgent: origin.userAgent,
+      rememberedId: accountId === undefined ? undefined : browser.rememberedId,
+      replaces: replacedBy(payload),
     }
-    const anomaly = findAnomaly(before, currentRequest().origin)
-    const detail = { address_before: before.address, user_agent_before: before.userAgent }
-    return anomaly ? [newEvent(anomaly, { ...about, detail })] : []
+    const recorded = events.map((event) => browser.recordEvent(event))
+    const counts = countsFor(payload, before, { client: Provider.ctx?.oidc?.client, limits })
+    if (accountId === undefined || counts.length === 0) return await sessions.upsert(session, recorded)
+    const cause = { reason: 'session_limit', by: 'server', origin } as const
+    const limit = { counts, whenFull: limits.whenFull, cause }
+    return await sessions.upsertWithin({ ...session, accountSub: accountId }, recorded, limit)
   }
 
   /**
    * The identifier that a session replaces. Requests in flight of the same person may still read it, unless the access
    * epoch was raised: a new password must lock them out.
    */
-  function replacedBy({ accountId }: AdapterPayload, accessEpoch: number | undefined): Session['replaces'] {
+  function replacedBy({ accountId }: AdapterPayload): Session['replaces'] {
     const { browser } = currentRequest()
     if (browser.replaces === undefined) return undefined
     const before = browser.findSession(browser.replaces)
     const isSamePerson = accountId !== undefined && before?.payload.accountId === accountId
-    const readableSeconds = isSamePerson && before?.accessEpoch === accessEpoch ? READABLE_SECONDS : 0
+    const readableSeconds =
+      isSamePerson && before?.accessEpoch === provenEpoch(accountId) ? READABLE_SECONDS : 0
     return { idHash: sha256(browser.replaces), readableSeconds }
-  }
-
-  /**
-   * Whether the request's session identifier was replaced or ended during the request, or so recently that the browser
-   * may not have the new one.
-   */
-  function isOutdated({ isReplaced, endedAt, readAt }: FoundSession, { arrivedAt }: RequestContext): boolean {
-    if (endedAt === undefined) return false
-    const outdatedUntil = endedAt.getTime() + OUTDATED_SECONDS * 1000
-    return endedAt > arrivedAt || (isReplaced && readAt.getTime() < outdatedUntil)
   }
 
   /**
@@ -192,7 +178,6 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
   async function addAuthorizations(
     { uid = '', accountId, authorizations = {} }: AdapterPayload,
     before: FoundSession | undefined,
-    accessEpoch: number | undefined,
   ): Promise<void> {
     const known = new Set(Object.keys(before?.payload.authorizations ?? {}))
     const added = Object.entries(authorizations).filter(([clientId]) => !known.has(clientId))
@@ -200,42 +185,9 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
     await sessions.addAuthorizations({
       uid,
       accountSub: accountId,
-      accessEpoch,
+      accessEpoch: provenEpoch(accountId),
       authorizations: Object.fromEntries(added),
     })
-  }
-
-  /** Whether a session is new to its person, and to the client that it is used for just now. */
-  function newnessOf(payload: AdapterPayload, before: FoundSession | undefined) {
-    const { client } = Provider.ctx?.oidc ?? {}
-    const hasGrant = (authorizations: unknown) =>
-      client !== undefined &&
-      (authorizations as AdapterPayload['authorizations'])?.[client.clientId]?.grantId !== undefined
-    const isNewToClient = hasGrant(payload.authorizations) && !hasGrant(before?.payload.authorizations)
-    return {
-      isNew: payload.accountId !== undefined && before?.payload.accountId !== payload.accountId,
-      newClient: isNewToClient ? client : undefined,
-    }
-  }
-
-  /** Records the use of a session that is over: by a browser that kept the cookie, or with a stolen copy. */
-  async function recordMisuse(
-    idHash: Uint8Array,
-    found: FoundSession,
-    status: 'revoked' | 'expired',
-  ): Promise<void> {
-    if (!found.account) return
-    const about = { accountSub: found.account.sub, sessionUid: found.uid }
-    const { origin } = currentRequest()
-    const event =
-      status === 'revoked'
-        ? newEvent('session.used_after_end', about, origin)
-        : newEvent(
-            'session.used_after_expiry',
-            { ...about, detail: { limit: reachedLimit(found, limits) } },
-            origin,
-          )
-    await sessions.recordMisuse(idHash, event)
   }
 }
 

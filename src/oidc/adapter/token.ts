@@ -12,7 +12,7 @@ import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payloa
 type Needs = {
   tokens: TokenStore
   revocations: Pick<Revocations, 'revoke'>
-  refreshReplay: Pick<RefreshReplay, 'judge'>
+  refreshReplay: Pick<RefreshReplay, 'classify'>
   registeredScope: RegisteredScope
 }
 
@@ -59,7 +59,7 @@ export function tokenAdapter(
       request.recordToken(found)
       const presented = { ...found, kindName: kind, idHash }
       const { tokenRequest } = request
-      const use = tokenRequest && (await refreshReplay.judge(presented, tokenRequest.hasClientLeft))
+      const use = tokenRequest && (await refreshReplay.classify(presented, tokenRequest.hasClientLeft))
       if (use) tokenRequest?.recordSource({ ...presented, ...use })
       const payload = fromStored(found.payload, found)
       const isSpent = use ? use.state === 'reused' : found.spentSecondsAgo !== undefined

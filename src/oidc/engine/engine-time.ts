@@ -24,11 +24,11 @@ export function fromEngineSeconds(seconds: number): Date {
 
 /** Converts claims of the engine (`iat`, `exp`) to the database's clock, so that they do not depend on the instance. */
 export function withDatabaseTimes<Claims extends object>(claims: Claims): Claims {
-  return withMoved(claims, ['iat', 'exp'], -engineAheadSeconds())
+  return shiftMembers(claims, ['iat', 'exp'], -engineAheadSeconds())
 }
 
-/** Returns a copy with these members, where they are numbers, moved by `seconds`. */
-export function withMoved<Members extends object>(
+/** Returns a copy whose members of these names are shifted by `seconds`, where they are numbers. */
+export function shiftMembers<Members extends object>(
   members: Members,
   names: readonly string[],
   seconds: number,

@@ -90,6 +90,23 @@ export function statusOf(
   return found.isReplaced ? 'replaced' : 'revoked'
 }
 
+/**
+ * How long requests with a replaced identifier leave the browser's cookie alone, because they were sent before the
+ * browser had the new one. A browser that never received the new identifier needs another session after that, for the
+ * forms of the engine.
+ */
+const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
+
+/** Whether the identifier was replaced or ended during the request, or so recently that the browser may not know. */
+export function isOutdated(
+  { isReplaced, endedAt, readAt }: FoundSession,
+  { arrivedAt }: Pick<RequestContext, 'arrivedAt'>,
+): boolean {
+  if (endedAt === undefined) return false
+  const outdatedUntil = endedAt.getTime() + OUTDATED_SECONDS * 1000
+  return endedAt > arrivedAt || (isReplaced && readAt.getTime() < outdatedUntil)
+}
+
 /** Which limit an expired session reached. */
 export function reachedLimit(
   { payload, readAt }: FoundSession,

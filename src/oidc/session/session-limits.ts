@@ -1,4 +1,5 @@
-import { type Client, errors, type KoaContextWithOIDC } from 'oidc-provider'
+import { type AdapterPayload, type Client, errors, type KoaContextWithOIDC } from 'oidc-provider'
+import type { FoundSession } from '../../store/session/found-session.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { SessionCount, WhenFull } from '../../store/session/session-limit.ts'
 import type { ExtraClientMetadata } from '../client/client-metadata.ts'
@@ -16,7 +17,7 @@ export type SessionLimits = SessionLifetimes &
  * Refuses a session that would exceed the `max_sessions` of a client. Two concurrent requests both pass here; the
  * transaction that stores the second session refuses it.
  */
-export function createRefusal({
+export function createSessionLimitCheck({
   sessions,
   sessionLimits,
 }: {
@@ -37,18 +38,24 @@ export function tooManySessions(): errors.AccessDenied {
   return new errors.AccessDenied('session limit reached')
 }
 
-/** The limits on the number of sessions that a session counts towards, new to its person or to a client. */
+/** The limits on the number of sessions that apply to a session: it is new to its person, or to this client. */
 export function countsFor(
-  { isNew, newClient }: { isNew: boolean; newClient: Client | undefined },
-  { maxSessions }: SessionLimits,
+  session: AdapterPayload,
+  before: FoundSession | undefined,
+  { client, limits }: { client: Client | undefined; limits: SessionLimits },
 ): SessionCount[] {
-  const clientMaxSessions = maxSessionsOf(newClient)
-  return [
-    ...(isNew && maxSessions > 0 ? [{ most: maxSessions }] : []),
-    ...(newClient && clientMaxSessions !== undefined
-      ? [{ most: clientMaxSessions, clientId: newClient.clientId }]
-      : []),
-  ]
+  const counts: SessionCount[] = []
+  const isNew = session.accountId !== undefined && before?.payload.accountId !== session.accountId
+  if (isNew && limits.maxSessions > 0) counts.push({ most: limits.maxSessions })
+  const maxSessions = maxSessionsOf(client)
+  const isNewToClient = hasGrant(session, client) && !hasGrant(before?.payload, client)
+  if (client && isNewToClient && maxSessions !== undefined)
+    counts.push({ most: maxSessions, clientId: client.clientId })
+  return counts
+}
+
+function hasGrant(session: AdapterPayload | undefined, client: Client | undefined): boolean {
+  return client !== undefined && session?.authorizations?.[client.clientId]?.grantId !== undefined
 }
 
 function maxSessionsOf(client: Client | undefined): number | undefined {

@@ -39,7 +39,7 @@ export function createRefreshReplay(needs: Needs) {
   const { refreshAnswers, uptimes, undelivered, vault, refreshReplaySeconds, instance } = needs
 
   /** Whether the token is spent for the first time, again as an honest duplicate, or reused. */
-  async function judge(
+  async function classify(
     { kindName, idHash, spentSecondsAgo }: Pick<Source, 'kindName' | 'idHash' | 'spentSecondsAgo'>,
     hasClientLeft: () => boolean,
   ): Promise<Use> {
@@ -110,7 +110,7 @@ export function createRefreshReplay(needs: Needs) {
     }
   }
 
-  return { judge, sealAnswer, recordUndelivered, findAnswer, recordRepeat }
+  return { classify, sealAnswer, recordUndelivered, findAnswer, recordRepeat }
 }
 
 async function describeRequest(ctx: KoaContextWithOIDC): Promise<AnsweredRequest> {
