@@ -87,9 +87,16 @@ describe('the messages for a reader', () => {
     [['nl', 'fr'], 'fr'],
     [['en-GB', 'de'], 'en'],
     [['zh-Hant', 'ja'], 'ja'],
+    [['fr-CA', 'de'], 'fr'],
+    [['tlh', 'de'], 'de'],
+    [['de-u-ca-buddhist'], 'de'],
     [['tlh'], 'en'],
+    [['*'], 'en'],
     [[], 'en'],
-  ])('%j is answered in %s', (preferred, lang) => {
+    [['<script>', '../../etc/passwd', '', 'de'], 'de'],
+    [['x'.repeat(600), 'de'], 'de'],
+    [[...Array<string>(20).fill('tlh'), 'de'], 'en'],
+  ])('who prefers %j are in %s', (preferred, lang) => {
     expect(messages.for(preferred).lang).toBe(lang)
   })
 

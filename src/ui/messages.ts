@@ -1,10 +1,12 @@
+import { match } from '@formatjs/intl-localematcher'
 import { z } from 'zod'
 import type { Log } from '../log.ts'
 import type { InteractionFiles } from './files.ts'
-import { chooseLanguage } from './language.ts'
 import { createWords, type Words } from './words.ts'
 
 const FALLBACK = 'en'
+/** Enough for every browser; matching takes time for each tag. */
+const MAX_TAGS = 20
 
 const catalogue = z.record(z.string(), z.string().min(1))
 type Catalogue = ReadonlyMap<string, string>
@@ -12,7 +14,7 @@ type Catalogue = ReadonlyMap<string, string>
 export type Messages = Readonly<{
   languages: readonly string[]
   has: (key: string) => boolean
-  /** The messages for a reader who prefers these languages, the best first. */
+  /** The messages for a reader who prefers these language tags, the best first. Invalid tags are ignored. */
   for: (preferred: readonly string[]) => Words
 }>
 
@@ -45,7 +47,7 @@ export function loadMessages(files: InteractionFiles, { log }: { log: Pick<Log, 
     languages,
     has: (key) => english.has(key),
     for(preferred) {
-      const chosen = words.get(chooseLanguage(preferred, languages, FALLBACK)) ?? words.get(FALLBACK)
+      const chosen = words.get(chooseLanguage(preferred, languages)) ?? words.get(FALLBACK)
       if (!chosen) throw new Error('there are no English messages')
       return chosen
     },
@@ -80,4 +82,19 @@ function requireSameKeys(language: string, own: Catalogue, english: Catalogue): 
   throw new Error(
     `locales/${language}.json differs from en.json: lacks [${missing.join(', ')}], has beside it [${unknown.join(', ')}]`,
   )
+}
+
+/** The available language that suits a reader best. */
+function chooseLanguage(preferred: readonly string[], available: readonly string[]): string {
+  const tags = preferred.slice(0, MAX_TAGS).flatMap((tag) => canonicalTag(tag) ?? [])
+  return tags.length === 0 ? FALLBACK : match(tags, available, FALLBACK, { algorithm: 'best fit' })
+}
+
+function canonicalTag(tag: string): string | undefined {
+  try {
+    // Extensions select calendars and digits, not a language.
+    return new Intl.Locale(tag).baseName
+  } catch {
+    return undefined
+  }
 }
