@@ -44,7 +44,7 @@ async function openAccount(user = browser(), fields: Record<string, string> = {}
     : page
 }
 
-/** Presses the button of the list's entry that has these words in it. */
+/** Submits the button of the list item that contains this text. */
 async function end(user: EndUser, page: Page, words: string): Promise<Page> {
   const { $ } = page
   const item = $('li').filter((_, element) => $(element).text().includes(words))
@@ -147,7 +147,7 @@ describe('the account page', () => {
     const page = await eve.submit(first, { username: `eve${people}`, password: PASSWORD })
     expect(page.html).not.toContain(username)
     expect(page.headers.get('cache-control')).toBe('no-store')
-    // What is not hers she cannot end.
+    // She cannot revoke an item of another account.
     const mine = (await user.open('/account')).$('input[name=what][value=browser] + input[name=id]').val()
     const form = new URLSearchParams({
       csrf: String(page.$('input[name=csrf]').first().val()),
@@ -193,7 +193,7 @@ describe('the account page', () => {
   })
 })
 
-describe('ending one thing', () => {
+describe('revoking one item', () => {
   test('another browser: revokes its session and tokens, and keeps this one', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
@@ -315,7 +315,7 @@ describe('signing out everywhere', () => {
       expect(asked.leftTo).toBeUndefined()
       expect(asked.$('input[name=password]')).toHaveLength(1)
       expect(await isSignedIn(cloneBrowser(prepared))).toBe(false)
-      // Who signs in from now on is in.
+      // A new sign-in works.
       expect((await openAccount(browser())).$('h1').text()).toBe('Your account')
       const back = await prepared.submit(asked, { username, password: PASSWORD })
       expect(back.leftTo?.searchParams.has('code')).toBe(true)
@@ -389,7 +389,7 @@ describe('operators', () => {
   })
 })
 
-describe('what changes access', () => {
+describe('a change of access', () => {
   test('requires the password when it was verified more than five minutes ago (ASVS 7.5.1)', async () => {
     const user = browser()
     const elsewhere = browser(SAFARI)
@@ -407,7 +407,7 @@ describe('what changes access', () => {
       const done = await user.submit(wrong, { password: PASSWORD })
       expect(done.$('main').text()).toContain('no longer has access')
       expect(await isSignedIn(elsewhere)).toBe(false)
-      // A proof is a change of privilege: the session has another identifier.
+      // The authentication changes the privilege, so the session gets another identifier.
       expect(user.cookie('sallyport_session')).not.toBe(before)
     })
   })

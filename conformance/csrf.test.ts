@@ -24,7 +24,7 @@ afterAll(() => server?.remove())
 const newUser = () => new EndUser(server.issuer)
 const isSignedIn = async (user: EndUser) => (await user.open('/account')).$('h1').text().includes('account')
 
-/** Gives one browser what another has, as a neighbour on another subdomain can: cookies for us, chosen by them. */
+/** Copies cookies into another browser, as an attacker on a sibling subdomain can set them. */
 function plant(from: EndUser, to: EndUser, path: string): void {
   for (const cookie of from.jar.getCookiesSync(`${server.issuer}${path}`))
     if (!/sallyport_(session|remember)/.test(cookie.key)) to.jar.setCookieSync(cookie, server.issuer + path)
@@ -57,7 +57,7 @@ describe('a form from another origin', () => {
       ['/account/end', { csrf }],
       ['/account/sign-out-everywhere', { csrf }],
       ['/account/password', { csrf }],
-      // What is no page yet may be one soon.
+      // Also paths that are not pages yet.
       ['/%61ccount/sign-in', { csrf }],
       ['/account//sign-in', { csrf }],
       ['/', { csrf }],
@@ -192,7 +192,7 @@ describe('login CSRF', () => {
       expect(page.leftTo).toBeUndefined()
       ada.headers = {}
       expect(await isSignedIn(ada)).toBe(false)
-      // Whose it is goes on, by our own redirect.
+      // The browser of the request continues, by the redirect of the server.
       mallory.headers = { 'sec-fetch-site': 'same-origin' }
       expect((await mallory.open(pathname)).leftTo?.searchParams.has('code')).toBe(true)
     },

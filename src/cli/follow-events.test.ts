@@ -73,7 +73,7 @@ function idAt(milliseconds: number, count: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${String(count).padStart(12, '0')}`
 }
 
-test('each event is shown once, one that was committed late too, and none of before', async () => {
+test('follows events, each once, also one that is committed late', async () => {
   const record = createRecord()
   record.add('before', -5)
   const following = record.follow(await positionNow(record.log, {}))
@@ -90,7 +90,7 @@ test('each event is shown once, one that was committed late too, and none of bef
   expect(record.shown).toEqual(['first', 'late', 'later still', 'last'])
 })
 
-test('what happened while the database was away is shown when it is back, however long that took', async () => {
+test('continues after an outage of the database without missing an event', async () => {
   const record = createRecord()
   const following = record.follow(await positionNow(record.log, {}))
   record.add('first', 0)
@@ -113,7 +113,7 @@ test('what happened while the database was away is shown when it is back, howeve
   ])
 })
 
-test('a look that was cut off half-way is done again, and what it showed is not', async () => {
+test('repeats a read that failed half-way, without showing its events again', async () => {
   const record = createRecord()
   for (let number = 0; number < 1500; number++) record.add(String(number), -3600)
   record.failAfter(1)

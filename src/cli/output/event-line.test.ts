@@ -10,7 +10,7 @@ const event = (more: Partial<EventDocument> = {}): EventDocument => ({
   ...more,
 })
 
-test('events given together are aligned: when, what, who, client, from where, detail, browser', () => {
+test('aligns events in columns: time, type, user, client, address, detail, user agent', () => {
   const lines = createEventLines()([
     event({ username: 'ada', address: '203.0.113.7', user_agent: FIREFOX, detail: { amr: ['pwd'] } }),
     event({
@@ -25,7 +25,7 @@ test('events given together are aligned: when, what, who, client, from where, de
   ])
 })
 
-test('columns grow with what comes and never shrink', () => {
+test('widens columns with their content and never narrows them', () => {
   const toLines = createEventLines()
   toLines([event({ username: 'margaret', address: '::1' })])
   expect(toLines([event({ username: 'ada', address: '::1' })])).toEqual([
@@ -33,7 +33,7 @@ test('columns grow with what comes and never shrink', () => {
   ])
 })
 
-test('no line is longer than 120 characters, and where it comes from stays readable', () => {
+test('cuts lines to 120 characters, and keeps the network of the address', () => {
   const [line = ''] = createEventLines()([
     event({
       type: 'session.used_after_expiry',
@@ -47,7 +47,7 @@ test('no line is longer than 120 characters, and where it comes from stays reada
   expect(line).toContain('2001:0db8:1234:5678')
 })
 
-test('what others chose to send steers no terminal', () => {
+test('escapes control characters from outside (CWE-150)', () => {
   const [line = ''] = createEventLines()([
     event({
       user_agent: '\u001b]0;owned\u0007\n\u202eeve',

@@ -78,7 +78,7 @@ function createHeldAnswers() {
   return { answer, held }
 }
 
-describe('a silent connection', () => {
+describe('an idle connection', () => {
   test('is closed when its client reads no answers (CWE-400)', async () => {
     await listen(answerWith('x'.repeat(500_000)), { silenceMilliseconds: 300 })
     const { client, socket } = await open()
@@ -88,7 +88,7 @@ describe('a silent connection', () => {
     await closed
   })
 
-  test('is to be closed by its client after 10 s (RFC 2068 §19.7.1.1)', async () => {
+  test('asks its client to close it after 10 s (RFC 2068 §19.7.1.1)', async () => {
     await listen(answerWith('x'))
     const { client, text } = await open()
     client.write(REQUEST)
@@ -109,7 +109,7 @@ describe('a silent connection', () => {
 })
 
 describe('requests in one packet', () => {
-  test('are begun one after the other, and answered in order (RFC 9112 §9.3.2)', async () => {
+  test('are processed and answered in order (RFC 9112 §9.3.2)', async () => {
     const { answer, held } = createHeldAnswers()
     await listen(answer)
     const { client, text } = await open()
@@ -181,7 +181,7 @@ describe('requests in one packet', () => {
 })
 
 describe('requests in flight on all connections', () => {
-  test('beyond the limit are 503 with Retry-After, and never begun (RFC 9110 §15.6.4)', async () => {
+  test('get 503 with Retry-After beyond the limit, without being processed (RFC 9110 §15.6.4)', async () => {
     const { answer, held } = createHeldAnswers()
     const overloads = await listen(answer, { maxRequestsInFlight: 3 })
     for (let begun = 1; begun <= 3; begun++) {
@@ -234,10 +234,10 @@ describe('requests in flight on all connections', () => {
   })
 })
 
-describe('a listener that stops', () => {
+describe('a stopping listener', () => {
   const closings = (text: string) => [...text.matchAll(/^Connection: (\S+)/gim)].map(([, value]) => value)
 
-  test('says Connection: close in each answer, also to a request that it began before (RFC 9112 §9.6)', async () => {
+  test('sends Connection: close in each answer, also to a running request (RFC 9112 §9.6)', async () => {
     const { answer, held } = createHeldAnswers()
     await listen(answer)
     const [begun, idle] = await openMany(2)
@@ -276,7 +276,7 @@ describe('a listener that stops', () => {
     expect(closings(text()).slice(0, -1)).not.toContain('close')
   })
 
-  test('keeps a connection without a request open for one, and answers that', async () => {
+  test('answers a request on a connection that was idle', async () => {
     await listen(answerWith('x'))
     const { client, socket, text, closed } = await open()
     client.write(REQUEST)
@@ -353,7 +353,7 @@ describe('a listener that stops', () => {
     expect(statusesIn(heading?.text() ?? '')).toEqual([200])
   })
 
-  test('closes no connection whose answer is still being sent', async () => {
+  test('keeps a connection whose answer is still being sent', async () => {
     const BYTES = 30_000_000
     await listen(answerWith('x'.repeat(BYTES)))
     const { client, socket, text, closed } = await open()
