@@ -146,7 +146,7 @@ describe('a hash made with outdated parameters', () => {
     await sql(server, 'update account set password_hash = $1 where username = $2', [old, username])
     expect(isSignedIn(await signIn(username, 'not the right password'))).toBe(false)
     expect(await hashOf(username)).toBe(old)
-    await new Promise((done) => setTimeout(done, 1_100)) // So soon after a wrong one, nobody is looked at.
+    await new Promise((done) => setTimeout(done, 1_100)) // An attempt right after a wrong one is refused.
     expect(isSignedIn(await signIn(username, PASSWORD))).toBe(true)
     expect(await hashOf(username)).toMatch(/^\$argon2id\$v=19\$m=19456,(t=2,p=1|p=1,t=2)\$/)
     expect(isSignedIn(await signIn(username, PASSWORD))).toBe(true)

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => server?.remove())
 
 const newUser = () => new EndUser(server.issuer)
-/** An app that nobody has consented to yet. */
+/** A client without consent. */
 const newApp = () => createTestClient(server)
 
 async function openLogin(user: EndUser, from: TestClient = app): Promise<Page> {
@@ -37,14 +37,14 @@ async function openConsent(user: EndUser): Promise<Page> {
   return page
 }
 
-/** The person is told that the page is over; nobody is sent anywhere. */
+/** The page says that it is no longer valid, and redirects nowhere. */
 function expectFinishedPage(page: Page): void {
   expect(page.leftTo).toBeUndefined()
   expectErrorPage({ status: page.status, headers: page.headers, text: page.html })
   expect(page.html).toMatch(/expired|finished already/i)
 }
 
-/** The person agrees, if they are asked. */
+/** Approves the consent page, if there is one. */
 async function agree(user: EndUser, page: Page): Promise<Page> {
   const isAsked = page.$('button[name=action][value=approve]').length > 0
   return isAsked ? await user.submit(page, {}, 'approve') : page
@@ -77,13 +77,13 @@ describe('an interaction page', () => {
     const stranger = newUser()
     expectFinishedPage(await stranger.open(page.url))
     expectFinishedPage(await stranger.submit(page, fields))
-    // A browser with an interaction of its own is no better.
+    // A browser with another interaction is rejected too.
     const other = newUser()
     await openLogin(other)
     expectFinishedPage(await other.open(page.url))
     expectFinishedPage(await other.submit(page, fields))
     expect((await app.authorizeSilently(stranger)).get('error')).toBe('login_required')
-    // Whom it belongs to goes on.
+    // The right browser continues.
     const rest = await user.submit(page, fields, fields === CREDENTIALS ? undefined : 'approve')
     expect(rest.status).toBeLessThan(400)
   })
@@ -108,7 +108,7 @@ describe('an interaction page', () => {
     const user = newUser()
     const login = await openLogin(user, await newApp())
     const consent = await user.submit(login, CREDENTIALS)
-    // It starts again where the person is by now: signed in, and asked for consent.
+    // The request restarts: the person is signed in and sees the consent page.
     const again = await user.submit(login, CREDENTIALS)
     expect(again.$('button[name=action][value=approve]')).toHaveLength(1)
     const { leftTo } = await user.submit(consent, {}, 'approve')
@@ -122,7 +122,7 @@ describe('an interaction page', () => {
     const consent = await openConsent(user)
     const pages = await Promise.all(Array.from({ length: 5 }, () => user.submit(consent, {}, 'approve')))
     expect(pages.some(({ leftTo }) => leftTo?.searchParams.has('code'))).toBe(true)
-    // Whoever still had the cookie that was just replaced is asked to sign in; nobody is told that it did not work.
+    // A tab with a replaced session cookie shows the login page; none shows an error.
     for (const page of pages.filter(({ leftTo }) => !leftTo))
       expectBackAtApp(await agree(user, await user.submit(page, CREDENTIALS)))
   })
@@ -144,7 +144,7 @@ describe('an interaction page', () => {
     for (const cookie of user.jar.getCookiesSync(login.url))
       cookies.jar.setCookieSync(`${cookie.key}=${cookie.value}; path=${cookie.path}`, login.url)
     await later(16 * 60, async () => {
-      // Nobody signed in here: the browser is not known for this page.
+      // Without a sign-in, the browser has no device cookie.
       for (const page of [await cookies.open(login.url), await cookies.submit(login, CREDENTIALS)])
         expect(page.$('input[name=password]')).toHaveLength(1)
       const page = await cookies.submit(login, CREDENTIALS)
