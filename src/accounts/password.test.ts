@@ -63,24 +63,24 @@ describe('the password queue', () => {
 
   test('refuses jobs beyond its places', async () => {
     const queue = createPasswordQueue()
-    const turns = await Promise.all(crowd(100, false).map((one) => queue.run(one, slow)))
-    expect(turns.filter(({ outcome }) => outcome === 'done')).toHaveLength(65)
-    expect(turns.filter(({ outcome }) => outcome === 'full')).toHaveLength(35)
+    const results = await Promise.all(crowd(100, false).map((one) => queue.run(one, slow)))
+    expect(results.filter(({ outcome }) => outcome === 'done')).toHaveLength(65)
+    expect(results.filter(({ outcome }) => outcome === 'full')).toHaveLength(35)
   })
 
   test('answers jobs that waited for too long', async () => {
     const queue = createPasswordQueue({ waitAtMostMilliseconds: 10 })
-    const turns = await Promise.all(crowd(30, false).map((one) => queue.run(one, () => pause(30))))
-    expect(turns.filter(({ outcome }) => outcome === 'expired').length).toBeGreaterThan(20)
+    const results = await Promise.all(crowd(30, false).map((one) => queue.run(one, () => pause(30))))
+    expect(results.filter(({ outcome }) => outcome === 'expired').length).toBeGreaterThan(20)
     expect((await queue.run(job, slow)).outcome).toBe('done')
   })
 
-  test('keeps places for jobs with a device cookie, and starts them before strangers', async () => {
+  test('keeps places for jobs with a device cookie and starts them first', async () => {
     const queue = createPasswordQueue()
     const order: string[] = []
-    const strangers = crowd(70, false).map((one) => queue.run(one, async () => order.push('stranger')))
+    const others = crowd(70, false).map((one) => queue.run(one, async () => order.push('other')))
     const known = await queue.run({ ...job, isKnown: true }, async () => order.push('known'))
-    await Promise.all(strangers)
+    await Promise.all(others)
     expect(known.outcome).toBe('done')
     expect(order.indexOf('known')).toBeLessThanOrEqual(2)
   })
@@ -88,24 +88,27 @@ describe('the password queue', () => {
   test.each([
     [true, 320],
     [false, 32],
-  ])('keeps half of its places and turns for other networks (known: %s)', async (isKnown, mostWaiting) => {
-    const queue = createPasswordQueue()
-    let running = 0
-    let most = 0
-    const work = async () => {
-      most = Math.max(most, ++running)
-      await pause(5)
-      running--
-    }
-    const flood = Array.from({ length: mostWaiting + 8 }, () =>
-      queue.run({ ...job, network: '2001:db8:1::/48', isKnown }, work),
-    )
-    const other = await queue.run({ ...job, isKnown }, async () => running)
-    const outcomes = (await Promise.all(flood)).map(({ outcome }) => outcome)
-    expect(outcomes.filter((outcome) => outcome === 'full')).toHaveLength(7)
-    expect(other).toMatchObject({ outcome: 'done' })
-    expect(most).toBeLessThanOrEqual(3)
-  })
+  ])(
+    'keeps half of its places and running jobs for other networks (known: %s)',
+    async (isKnown, mostWaiting) => {
+      const queue = createPasswordQueue()
+      let running = 0
+      let most = 0
+      const work = async () => {
+        most = Math.max(most, ++running)
+        await pause(5)
+        running--
+      }
+      const flood = Array.from({ length: mostWaiting + 8 }, () =>
+        queue.run({ ...job, network: '2001:db8:1::/48', isKnown }, work),
+      )
+      const other = await queue.run({ ...job, isKnown }, async () => running)
+      const outcomes = (await Promise.all(flood)).map(({ outcome }) => outcome)
+      expect(outcomes.filter((outcome) => outcome === 'full')).toHaveLength(7)
+      expect(other).toMatchObject({ outcome: 'done' })
+      expect(most).toBeLessThanOrEqual(3)
+    },
+  )
 })
 
 test('tells a password that can have been chosen, also in decomposed letters, from one that cannot', () => {

@@ -25,9 +25,9 @@ const HASHES_AT_ONCE = Math.min(Math.max(availableParallelism() - 1, 1), 3)
 /** Beside the hashes, jobs that read and count in the database. Other requests find its other connections free. */
 const JOBS_AT_ONCE = HASHES_AT_ONCE + 3
 const JOBS_OF_ONE_NETWORK = Math.ceil(JOBS_AT_ONCE / 2)
-/** A stranger waits about a second: longer queues only delay the answer that there is no room. */
-const MOST_STRANGERS_WAITING = 64
-/** More, because requests with device cookies also wait for others of their account. They take turns with other accounts. */
+/** About one second of hashes: a longer queue would only delay the 503. */
+const MOST_UNKNOWN_WAITING = 64
+/** More, because requests with a device cookie also wait for others of their account. */
 const MOST_KNOWN_WAITING = 640
 const WAIT_AT_MOST_MILLISECONDS = 5_000
 
@@ -49,9 +49,9 @@ export type PasswordQueue = ReturnType<typeof createPasswordQueue>
 
 type PasswordJob = Readonly<{
   network: string
-  /** Whether the request has a valid device cookie: strangers cannot fill the places of such requests. */
+  /** Whether the request has a valid device cookie: such requests have priority and places of their own. */
   isKnown?: boolean
-  /** The account and the browser, or the name: they take turns with others of their network. */
+  /** Within the network: the account and the browser, or the name (see `Place`). */
   path: readonly string[]
   /** Limits of its own, such as one at a time for a name. */
   keys?: readonly QueueKey[]
@@ -59,11 +59,11 @@ type PasswordJob = Readonly<{
 }>
 
 /**
- * The queue of all requests that have a password hashed: sign-ins and new passwords. A job reads, counts and hashes in one
- * turn, so a request that is refused or hangs up costs neither a statement nor a hash.
+ * The queue of all requests that hash a password: sign-ins and new passwords. A job reads, counts and hashes without
+ * queueing again, so a request that is refused or hangs up costs neither a statement nor a hash.
  *
- * Requests with a device cookie come before strangers. One network fills at most half of the places and half of the
- * turns.
+ * Requests with a device cookie have priority. One network fills at most half of the places and runs at most half of the
+ * jobs.
  */
 export function createPasswordQueue({ waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS } = {}) {
   const queue = createKeyedQueue({ atOnce: JOBS_AT_ONCE, waitAtMostMilliseconds })
@@ -73,8 +73,8 @@ export function createPasswordQueue({ waitAtMostMilliseconds = WAIT_AT_MOST_MILL
       { network, isKnown = false, path, keys = [], isGone }: PasswordJob,
       work: (rest: Rest) => Promise<Result>,
     ): Promise<Queued<Result>> {
-      const mostWaiting = isKnown ? MOST_KNOWN_WAITING : MOST_STRANGERS_WAITING
-      const people = isKnown ? 'known' : 'strangers'
+      const mostWaiting = isKnown ? MOST_KNOWN_WAITING : MOST_UNKNOWN_WAITING
+      const people = isKnown ? 'known' : 'unknown'
       const ofNetwork = { key: `${people} in ${network}`, atOnce: JOBS_OF_ONE_NETWORK }
       const bounds = [
         { ...ofNetwork, mostWaiting: mostWaiting / 2 },

@@ -1,3 +1,7 @@
+/*
+ * Room accounts/: people and their credentials. This file verifies a password sign-in; beside it are password hashing and
+ * rules, registration, password reset, e-mail changes, their mailed links, remember-me, and the access to an account.
+ */
 import type { Log } from '../log.ts'
 import type { Rest } from '../rate-limiting/keyed-queue.ts'
 import { widestNetworkOf } from '../rate-limiting/network.ts'
@@ -53,8 +57,8 @@ type Counted = Readonly<{ found: Found | undefined; attempt: SignInAttempt; verd
 const BUSY: SignIn = { outcome: 'busy', sub: undefined }
 
 /**
- * Verifies the credentials of an active account: wait for a turn, count the attempt, then check the password. An
- * attempt that was counted is always checked, so hanging up frees no attempts.
+ * Verifies the credentials of an active account: queue, count the attempt, check the password. A counted attempt
+ * is always checked, so hanging up frees no attempts.
  */
 export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs) {
   return async (credentials: Credentials): Promise<SignIn> => {
@@ -64,12 +68,12 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
     const device = await findDevice(credentials, network)
     if (device === 'busy') return BUSY
     const place = device ? placeOfDevice(device) : placeOfLogin(credentials.login)
-    const turn = await queue.run({ ...place, network, isGone }, (rest) => signIn(credentials, rest))
-    switch (turn.outcome) {
+    const queued = await queue.run({ ...place, network, isGone }, (rest) => signIn(credentials, rest))
+    switch (queued.outcome) {
       case 'done':
-        return turn.result
+        return queued.result
       case 'full':
-        return place.keys.some(({ key }) => key === turn.key)
+        return place.keys.some(({ key }) => key === queued.key)
           ? { outcome: 'throttled', sub: undefined, retryAfterSeconds: LONGEST_REST_SECONDS }
           : BUSY
       case 'expired':
@@ -77,16 +81,18 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
     }
   }
 
-  /** Finds whether the device cookie is of this account: its person does not wait behind strangers. */
+  /** Finds the device cookie's entry of this account: with it, the request has priority. */
   async function findDevice(
     { login, deviceCookie, isGone = () => false }: Credentials,
     network: string,
   ): Promise<DeviceCookieEntry | undefined | 'busy'> {
     if (deviceCookie.length === 0) return undefined
     const path = ['look-up', deviceCookie[0]?.id ?? '']
-    const turn = await queue.run({ network, isKnown: true, path, isGone }, () => accounts.findByLogin(login))
-    if (turn.outcome !== 'done') return 'busy'
-    return turn.result && deviceOf(turn.result.account, deviceCookie)
+    const queued = await queue.run({ network, isKnown: true, path, isGone }, () =>
+      accounts.findByLogin(login),
+    )
+    if (queued.outcome !== 'done') return 'busy'
+    return queued.result && deviceOf(queued.result.account, deviceCookie)
   }
 
   async function signIn(credentials: Credentials, rest: Rest): Promise<SignIn> {
@@ -113,11 +119,11 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
   async function findAndCount({ login, address, deviceCookie }: Credentials): Promise<Counted> {
     const found = await accounts.findByLogin(login)
     const account = found?.account
-    const stranger: SignInAttempt = { login, account, address, device: undefined }
-    const attempt = { ...stranger, device: account && deviceOf(account, deviceCookie) }
+    const unknown: SignInAttempt = { login, account, address, device: undefined }
+    const attempt = { ...unknown, device: account && deviceOf(account, deviceCookie) }
     const verdict = await rateLimit.count(attempt)
     if (verdict.outcome !== 'locked' || !attempt.device) return { found, attempt, verdict }
-    return { found, attempt: stranger, verdict: await rateLimit.count(stranger) }
+    return { found, attempt: unknown, verdict: await rateLimit.count(unknown) }
   }
 
   /** A failure is logged only: the password was right, and the next sign-in tries again. */
@@ -131,13 +137,13 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
   }
 }
 
-/** Strangers take turns by name: by account, the wait would reveal which address belongs to which username. */
+/** Keyed by name: keyed by account, the wait would reveal which address belongs to which username. */
 function placeOfLogin(login: string) {
   const name = loginKey(login)
   return { path: [name], keys: [{ key: `name ${name}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_ACCOUNT }] }
 }
 
-/** One device cookie has one attempt at a time, and the account's other browsers do not wait while that rests. */
+/** Keyed by device cookie first: while its attempt rests, the account's other browsers continue. */
 function placeOfDevice({ id, sub }: DeviceCookieEntry) {
   return {
     isKnown: true,

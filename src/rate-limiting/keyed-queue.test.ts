@@ -53,7 +53,7 @@ test('starts jobs with priority before all others', async () => {
   const queue = createKeyedQueue({ atOnce: 1 })
   const order: string[] = []
   const crowd = Array.from({ length: 9 }, (_, index) =>
-    queue.run(of(`stranger ${index}`), async () => order.push('stranger')),
+    queue.run(of(`other ${index}`), async () => order.push('other')),
   )
   await queue.run({ keys: [], hasPriority: true }, async () => order.push('known'))
   await Promise.all(crowd)
@@ -113,7 +113,7 @@ test('ends the rest of a job that expires, and frees its key', async () => {
   expect((await queue.run(of('ada'), async () => {})).outcome).toBe('done')
 })
 
-test('starts one paced job per turn of the event loop, in the order they came, and others at once', async () => {
+test('starts one paced job per turn of the event loop, in order of arrival, and other jobs at once', async () => {
   const queue = createKeyedQueue()
   const started: (number | string)[] = []
   const never = new Promise<void>(() => {})

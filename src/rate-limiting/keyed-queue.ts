@@ -1,30 +1,30 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
-/** A group of jobs with limits of its own: those of a name, of a network, of all strangers. */
+/** A key limits its jobs: those of a name, of a network, or all without a device cookie. */
 export type QueueKey = Readonly<{ key: string; atOnce?: number; mostWaiting?: number }>
 
-/** What a job waits for and behind whom. */
+/** The keys of a job and its order in the queue. */
 export type Place = Readonly<{
   /** While a job rests, the first key stays taken. */
   keys: readonly QueueKey[]
   /** Jobs with priority start before all others. */
   hasPriority?: boolean
   /**
-   * Whom the job is of, from wide to narrow: network, account, browser. Those of one level start in turn, so a crowd of one
-   * delays others by one job. Jobs with one path have the same keys, and no other path leads beyond it.
+   * For fairness, from wide to narrow: network, account, browser. Siblings start in rotation (round robin), so a crowd of
+   * one delays another by one job. Jobs with the same path have the same keys, and no path extends another.
    */
   path?: readonly string[]
   /** One such job starts per turn of the event loop, so that a crowd of them leaves room for other requests. */
   isPaced?: boolean
-  /** Whether the client hung up: its job is dropped when its turn comes. */
+  /** Whether the client hung up: then its job expires. */
   isGone?: (() => boolean) | undefined
 }>
 
 export type Queued<Result> =
   | { outcome: 'done'; result: Result }
-  /** As many as may wait for this key do; the job was not queued. */
+  /** `mostWaiting` jobs wait for this key; the job was not queued. */
   | { outcome: 'full'; key: string }
-  /** It waited for too long, or its client hung up; the work was not begun. */
+  /** It waited too long, or its client hung up; the work was not started. */
   | { outcome: 'expired' }
 
 /** Frees the job's place for some time. @returns false when the job expired meanwhile: then the work ends. */
@@ -43,16 +43,16 @@ type Job = Place & {
   settle: (outcome: 'started' | 'expired') => void
 }
 
-/** Waiting jobs by their path; branches are in the order of their turns. */
+/** Waiting jobs by path; branches are in the order of rotation. */
 type Branch = { readonly jobs: Job[]; readonly branches: Map<string, Branch> }
 
 export type KeyedQueue = ReturnType<typeof createKeyedQueue>
 
 /**
- * A bounded priority queue whose jobs are limited by keys: one sign-in per account, so many requests per network.
+ * A bounded priority queue whose jobs are limited by keys: one sign-in per account, 16 requests per network.
  *
- * p-queue orders by priority but knows no keys, so a crowd for one account would need a second queue in front of it
- * (docs/decisions.md, "One queue for passwords").
+ * p-queue has priorities but no keys: it would need one more queue per account and network (docs/decisions.md, "One queue
+ * for passwords").
  */
 export function createKeyedQueue({
   atOnce = Number.POSITIVE_INFINITY,
@@ -66,7 +66,7 @@ export function createKeyedQueue({
   let hasPacedThisTurn = false
 
   return {
-    /** Runs the work when its turn comes. */
+    /** Waits in the queue, then runs the work. */
     async run<Result>(place: Place, work: (rest: Rest) => Promise<Result>): Promise<Queued<Result>> {
       const full = place.keys.find(
         ({ key, mostWaiting }) => waiting.of(key) >= (mostWaiting ?? Number.POSITIVE_INFINITY),
@@ -132,7 +132,7 @@ export function createKeyedQueue({
     })
   }
 
-  /** The first job that may start. The branches that it was in go to the end of their levels. */
+  /** Takes the first job that can start, and moves its branches to the end of the rotation. */
   function takeNext({ jobs, branches }: Branch): Job | undefined {
     if (jobs[0] && mayLeaveLine(jobs[0])) return jobs.shift()
     for (const [name, branch] of branches) {

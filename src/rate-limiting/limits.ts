@@ -1,11 +1,10 @@
+/*
+ * Room rate-limiting/: all rate limits (this file), the rate limiter that counts them, the rate limits of sign-ins and
+ * mails, the keyed queue, and networks. Requests are limited in http/transport/request-rate-limit.ts, user codes in
+ * oidc/device/user-code-rate-limit.ts, and the counts are stored by store/attempt-counter.ts.
+ */
 import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import type { RateLimit } from './rate-limiter.ts'
-
-/*
- * rate-limiting/ holds the table of all rate limits (this file), the rate limiter that counts them (rate-limiter.ts), the
- * rate limits of sign-ins and mails, the bounded keyed queue, and networks. Requests are limited in
- * http/transport/request-rate-limit.ts, user codes in oidc/device/user-code-rate-limit.ts, over these parts.
- */
 
 /**
  * All rate limits. The limit of a network applies to an IPv4 address or a /64; `byNetworks` adds the wider IPv6

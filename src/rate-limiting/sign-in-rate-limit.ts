@@ -100,10 +100,10 @@ export function eventTypeOf({ by, reason }: Refusal): EventType {
  * account.
  */
 function stagesOf(attempt: SignInAttempt): RateLimitKey[][] {
-  return attempt.device ? stagesOfDevice(attempt, attempt.device) : stagesOfStranger(attempt)
+  return attempt.device ? stagesWithDevice(attempt, attempt.device) : stagesWithoutDevice(attempt)
 }
 
-function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEntry): RateLimitKey[][] {
+function stagesWithDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEntry): RateLimitKey[][] {
   return [
     ...byNetworks(
       address,
@@ -120,7 +120,7 @@ function stagesOfDevice({ address }: SignInAttempt, { sub, id }: DeviceCookieEnt
   ]
 }
 
-function stagesOfStranger({ login, account, address }: SignInAttempt): RateLimitKey[][] {
+function stagesWithoutDevice({ login, account, address }: SignInAttempt): RateLimitKey[][] {
   const name = loginKey(login)
   return [
     ...byNetworks(

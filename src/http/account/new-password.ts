@@ -58,8 +58,8 @@ export function createNewPasswordForm({ rules, queue, hasher, rateLimiter, views
           const password = await rules.parse(passwordIn(ctx), owner)
           const isGone = () => ctx.req.socket.destroyed
           const place = { network: widestNetworkOf(ctx.ip), path: ['new password'], isGone }
-          const turn = await queue.run(place, () => hasher.hash(password))
-          return turn.outcome === 'done' ? turn.result : new NoPlaceError('too many passwords wait')
+          const queued = await queue.run(place, () => hasher.hash(password))
+          return queued.outcome === 'done' ? queued.result : new NoPlaceError('too many passwords wait')
         } catch (error) {
           if (isRefused(error)) return error
           throw error

@@ -1,3 +1,7 @@
+/*
+ * Room http/login/: the pages of an authorization request, sign-in and consent (this file). Beside them: the check of the
+ * login form, the remember-me, device and session-notice cookies, and the restart of expired requests.
+ */
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { Client, Provider } from 'oidc-provider'
@@ -37,11 +41,6 @@ type Needs = {
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
 type ConsentGrant = InstanceType<Provider['Grant']>
-
-/*
- * login/ holds the pages of an authorization request: sign-in and consent (this file), with the check of the login form, the
- * cookies of the browser (remember-me, device, session notice) and the restart of expired requests.
- */
 
 /**
  * The sign-in and consent pages. The engine decides which one is due; the person's answer is saved with the interaction,

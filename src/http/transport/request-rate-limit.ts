@@ -101,13 +101,13 @@ export function limitRequestRate({
       { key: `${limit.name} in ${path[0]}`, atOnce: AT_ONCE_OF_WIDEST_NETWORK, mostWaiting: MOST_WAITING },
       { key: `${limit.name} of ${path[1]}`, atOnce: AT_ONCE, mostWaiting: MOST_WAITING },
     ]
-    const turn = await queue.run({ keys, path, isPaced: isForPeople(ctx) }, async () => {
+    const queued = await queue.run({ keys, path, isPaced: isForPeople(ctx) }, async () => {
       const seconds = Math.max(...networks.flat().map(rateLimiter.secondsRefused))
       if (seconds > 0) throw new TooManyRequestsError(limit, seconds)
       await next()
       if (isDone(ctx, oidcOf(ctx))) await count(ctx, networks)
     })
-    if (turn.outcome !== 'done') throw new TooManyRequestsError(limit, 1)
+    if (queued.outcome !== 'done') throw new TooManyRequestsError(limit, 1)
   }
 
   async function countRejected(ctx: Context): Promise<void> {
