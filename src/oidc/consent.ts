@@ -32,26 +32,34 @@ export function createLoadExistingGrant({
     if (consented && !existing) return undefined
     if (!account) return existing
     // The prompt `login` is pending; no grant can be stored before it.
-    if (account.accessEpoch !== provenEpoch(account.accountId)) return undefined
+    const { accountId, accessEpoch } = account
+    if (accessEpoch !== provenEpoch(accountId)) return undefined
     if (!existing) await checkSessionLimit(ctx)
 
-    const { accountId } = account
     const grant = existing ?? newGrant(oidc.provider, { accountId, clientId: client.clientId, session })
     const missing = missingScopes(ctx, grant)
     if (existing && missing.length === 0) return existing
     const isFirstParty = (client as Client & ExtraClientMetadata).first_party === true
     const consent = isFirstParty ? undefined : await consents.find(accountId, client.clientId)
-    let answered = 0
-    for (const { resource, scope } of missing) {
-      const answer = isFirstParty ? 'granted' : answerTo(consent, scope, resource)
-      if (answer === undefined) continue
-      answerScope(grant, { scope, resource, isGranted: answer === 'granted' })
-      answered++
-    }
-    if (answered === 0 && !isFirstParty) return existing
+    const isAnswered = applyEarlierAnswers(grant, missing, isFirstParty ? 'all' : consent)
+    if (!isAnswered && !isFirstParty) return existing
     await grant.save()
     return grant
   })
+}
+
+/** @returns whether the grant has an answer to one of the scopes now. */
+function applyEarlierAnswers(
+  grant: Grant,
+  missing: ReturnType<typeof missingScopes>,
+  consent: Consent | 'all' | undefined,
+): boolean {
+  const answers = missing.map(({ resource, scope }) => {
+    const answer = consent === 'all' ? 'granted' : answerTo(consent, scope, resource)
+    if (answer !== undefined) answerScope(grant, { scope, resource, isGranted: answer === 'granted' })
+    return answer
+  })
+  return answers.some((answer) => answer !== undefined)
 }
 
 /**
