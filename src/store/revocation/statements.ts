@@ -67,7 +67,7 @@ export const revokeFamilies = compose('revoke_families', [
   deleteGrants('select grant_id from ended_grant'),
   // Tokens under a deleted grant are left to its foreign key.
   `deleted_token as (
-      delete from oidc_token where id_hash in (select id_hash from family_token)
+      delete from oidc_token where id_hash = any(array(select id_hash from family_token))
         and grant_id not in (select grant_id from ended_grant where grant_id is not null)
     )`,
   deleteRememberedBrowsers('select remembered_id from ended_session'),
@@ -76,7 +76,7 @@ export const revokeFamilies = compose('revoke_families', [
   recordEvents(),
 ])
 
-/** Revokes everything of one account, except the session `except_uid` with its apps and its remembered browser. */
+/** Revokes everything of the one account in `revoked`, except the session `except_uid` with its apps and its remembered browser. */
 export const revokeAccount = compose<{ sessions: number; browsers: number; grants: number }>(
   'revoke_account',
   [
@@ -86,11 +86,13 @@ export const revokeAccount = compose<{ sessions: number; browsers: number; grant
     ),
     authorizationsOfEndedSessions(),
     keptGrants(),
-    deleteGrants(`select oidc_grant.id from revoked join oidc_grant on oidc_grant.account_sub = revoked.account_sub
-        where oidc_grant.id not in (select grant_id from kept_grant where grant_id is not null)`),
-    deleteRememberedBrowsers(`select browser.id from revoked join remembered_browser as browser on browser.account_sub = revoked.account_sub
-        where not exists (
-          select from oidc_session where uid = revoked.except_uid and remembered_id = browser.id and ended_at is null
+    deleteGrants(`select id from oidc_grant
+        where account_sub = (select account_sub from revoked)
+          and id not in (select grant_id from kept_grant where grant_id is not null)`),
+    deleteRememberedBrowsers(`select browser.id from remembered_browser as browser
+        where browser.account_sub = (select account_sub from revoked) and not exists (
+          select from oidc_session
+          where uid = (select except_uid from revoked) and remembered_id = browser.id and ended_at is null
         )`),
     queueLogouts(LOGOUTS_OF_AUTHORIZATIONS, LOGOUTS_WITHOUT_SESSION),
     recordEndedSessions(),
