@@ -96,7 +96,8 @@ export function createKeyedQueue({
     for (const { key } of keys) waiting.add(key, 1)
     return new Promise((settle) => {
       job.settle = settle
-      startNext()
+      // The others still cannot start: a scan for each job that enters would take quadratic time in a crowd.
+      if (jobs[0] === job && mayLeave(job)) startNext()
     })
   }
 
@@ -134,7 +135,7 @@ export function createKeyedQueue({
 
   /** Takes the first job that can start, and moves its branches to the end of the rotation. */
   function takeNext({ jobs, branches }: Branch): Job | undefined {
-    if (jobs[0] && mayLeaveLine(jobs[0])) return jobs.shift()
+    if (jobs[0] && mayLeave(jobs[0])) return jobs.shift()
     for (const [name, branch] of branches) {
       const job = takeNext(branch)
       if (!job) continue
@@ -158,7 +159,7 @@ export function createKeyedQueue({
     job.settle('started')
   }
 
-  function mayLeaveLine(job: Job): boolean {
+  function mayLeave(job: Job): boolean {
     return !(job.isPaced && hasPacedThisTurn) && (mayStart(job) || isExpired(job))
   }
 
@@ -184,7 +185,7 @@ function branchOf({ branches }: Branch, name: string): Branch {
   return branch
 }
 
-/** Counts by key; a count of nothing takes no memory. */
+/** Counts by key; a zero takes no memory. */
 function createCounts() {
   const counts = new Map<string, number>()
   const of = (key: string) => counts.get(key) ?? 0
