@@ -1,3 +1,7 @@
+/**
+ * The benchmark (docs/benchmark.md): load/ sends requests, contenders/ are the servers, report/ makes table and JSON.
+ * Three kinds of measurement: speed.ts, growth/ and logins/.
+ */
 import { withInstallation } from './installation.ts'
 import { SCENARIO_NAMES } from './load/scenarios.ts'
 import { benchCommand, type CommonOptions, type SmokeCommandOptions } from './options.ts'
