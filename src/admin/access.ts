@@ -32,7 +32,7 @@ export type AccessDocument = {
   apps: { client_id: string; since: string; used_at: string | undefined }[]
 }
 
-/** More than an honest account has. */
+/** More devices than a real account has. */
 const MOST_DEVICES = 10_000
 
 const KINDS: Record<keyof z.output<typeof accessPart>, AccessItem['kind']> = {

@@ -1,4 +1,5 @@
 import type Koa from 'koa'
+import type { Middleware } from 'koa'
 import { createAccountAccess } from '../accounts/access.ts'
 import { createEmailChange } from '../accounts/email-change.ts'
 import { createMailLinks } from '../accounts/mail-links.ts'
@@ -33,87 +34,36 @@ type Needs = {
   proxyNotices: ProxyNotices
   deviceCookies: DeviceCookies
   rememberMe: RememberMe
-  /** Whether people can be told anything by mail. */
+  /** Whether mail can be sent. */
   canMail: boolean
   refreshReplay: RefreshReplay
   views: Views
   log: Log
 }
 
-/** What the public listener answers: the engine, and the pages for sign-in and for accounts. */
+/** Builds the application of the public listener: the engine, and the pages for sign-in and for accounts. */
 export function buildPublicApp(config: Config, installation: Installation, needs: Needs): Koa {
-  const { issuer, lifetimes, offers } = config
-  const { clock, passwords, signInRateLimit, stores, rateLimiter, vault } = installation
-  const { clockWatch, deviceCookies, engines, log, proxyNotices, refreshReplay, rememberMe, views } = needs
-  const { accounts, consents, events, tokens, commitTokens, selfService } = stores
+  const { issuer, trustedProxies } = config
+  const { clock, rateLimiter, stores, vault } = installation
+  const { clockWatch, engines, log, proxyNotices, refreshReplay, rememberMe, views } = needs
+  const { commitTokens, events, tokens } = stores
   const { now } = clock
-  const browserSessions = createBrowserSessions({
-    engine: engines.current,
-    issuer,
-    sessions: stores.sessions,
-    lifetimes,
-    limits: sessionLimitsOf(config),
-    now,
-  })
-  const { hasher } = passwords
-  const passwordQueue = createPasswordQueue()
-  const signIn = createSignIn({ accounts, queue: passwordQueue, hasher, rateLimit: signInRateLimit, log })
-  const checkLogin = createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now })
-  const { sessionAbsoluteSeconds } = lifetimes
-  const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
-  const links = createMailLinks({ mailLinks: stores.mailLinks, vault })
-  const { sessions, rememberedBrowsers, connections, revocations } = stores
-  const { render } = views
+  const signIn = buildSignIn(config, installation, needs)
+  const { browserSessions, sessionNotices } = signIn
+  const { idOf: rememberedIdOf } = createRememberCookies(issuer)
 
   return createApp({
     issuer,
-    proxies: { trusted: config.trustedProxies, notices: proxyNotices },
+    proxies: { trusted: trustedProxies, notices: proxyNotices },
     clock: { now, settle: clockWatch.settle },
     limits: { rateLimiter, events },
     token: {
-      requestContexts: createRequestContexts({
-        rememberedIdOf: createRememberCookies(issuer).idOf,
-        now,
-      }),
+      requestContexts: createRequestContexts({ rememberedIdOf, now }),
       endpoint: createTokenEndpoint({ commitTokens, tokens, events, refreshReplay }),
     },
     pages: {
-      account: createAccountPages({
-        issuer,
-        stores: { accounts, events },
-        access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
-        signIn: { check: checkLogin, notices: sessionNotices, rememberMe },
-        browsers: { sessions: browserSessions, devices: deviceCookies },
-        passwords: {
-          queue: passwordQueue,
-          hasher,
-          rules: passwords.rules,
-          changeNotice: (account, language) =>
-            needs.canMail ? links.passwordChangedNotices(account, language) : [],
-        },
-        selfService: {
-          offers,
-          links,
-          registration: createRegistration({ accounts, selfService, links }),
-          passwordReset: createPasswordReset({ accounts, selfService, links, limits: signInRateLimit }),
-          emailChange: createEmailChange({ accounts, selfService, links }),
-        },
-        limits: { rateLimiter, mail: createMailRateLimit({ rateLimiter }) },
-        vault,
-        views,
-      }),
-      interactions: createInteractionRoutes({
-        issuer,
-        engine: engines.current,
-        offers,
-        checkLogin,
-        rememberMe,
-        sessionNotices,
-        accounts,
-        consents,
-        vault,
-        render,
-      }),
+      account: buildAccountPages(config, installation, needs, signIn),
+      interactions: signIn.interactions,
       rememberMe,
       browserSessions,
       sessionNotices,
@@ -122,5 +72,70 @@ export function buildPublicApp(config: Config, installation: Installation, needs
     engine: engines.current,
     vault,
     log,
+  })
+}
+
+type SignInParts = ReturnType<typeof buildSignIn>
+
+function buildSignIn(config: Config, installation: Installation, needs: Needs) {
+  const { issuer, lifetimes, offers } = config
+  const { clock, passwords, signInRateLimit, stores, vault } = installation
+  const { deviceCookies, engines, log, rememberMe, views } = needs
+  const { accounts, consents, events, sessions } = stores
+  const { sessionAbsoluteSeconds } = lifetimes
+  const engine = engines.current
+  const { now } = clock
+  const limits = sessionLimitsOf(config)
+  const browserSessions = createBrowserSessions({ engine, issuer, sessions, lifetimes, limits, now })
+  const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
+  const queue = createPasswordQueue()
+  const signIn = createSignIn({ accounts, queue, hasher: passwords.hasher, rateLimit: signInRateLimit, log })
+  const checkLogin = createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now })
+  const interactions = createInteractionRoutes({
+    issuer,
+    engine,
+    offers,
+    checkLogin,
+    rememberMe,
+    sessionNotices,
+    accounts,
+    consents,
+    vault,
+    render: views.render,
+  })
+  return { browserSessions, checkLogin, interactions, queue, sessionNotices }
+}
+
+function buildAccountPages(
+  { issuer, offers }: Config,
+  { passwords, rateLimiter, signInRateLimit, stores, vault }: Installation,
+  { canMail, deviceCookies, rememberMe, views }: Needs,
+  { browserSessions, checkLogin, queue, sessionNotices }: SignInParts,
+): Middleware {
+  const { accounts, connections, events, mailLinks, rememberedBrowsers, revocations, selfService, sessions } =
+    stores
+  const links = createMailLinks({ mailLinks, vault })
+  return createAccountPages({
+    issuer,
+    stores: { accounts, events },
+    access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
+    signIn: { check: checkLogin, notices: sessionNotices, rememberMe },
+    browsers: { sessions: browserSessions, devices: deviceCookies },
+    passwords: {
+      queue,
+      hasher: passwords.hasher,
+      rules: passwords.rules,
+      changeNotice: (account, language) => (canMail ? links.passwordChangedNotices(account, language) : []),
+    },
+    selfService: {
+      offers,
+      links,
+      registration: createRegistration({ accounts, selfService, links }),
+      passwordReset: createPasswordReset({ accounts, selfService, links, limits: signInRateLimit }),
+      emailChange: createEmailChange({ accounts, selfService, links }),
+    },
+    limits: { rateLimiter, mail: createMailRateLimit({ rateLimiter }) },
+    vault,
+    views,
   })
 }

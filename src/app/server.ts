@@ -5,12 +5,13 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises'
+import type Koa from 'koa'
 import { createRememberMe } from '../accounts/remember-me.ts'
 import type { Admin } from '../admin/admin.ts'
 import type { Config } from '../config/config.ts'
 import { createOverloadNotices } from '../http/listener/load-limit.ts'
 import { createDeviceCookies } from '../http/login/device-cookie.ts'
-import { createViews } from '../http/pages/views.ts'
+import { createViews, type Views } from '../http/pages/views.ts'
 import { securityHeaders } from '../http/transport/headers.ts'
 import { createProxyNotices } from '../http/transport/proxy-notices.ts'
 import { createClockWatch } from '../jobs/clock-watch.ts'
@@ -26,8 +27,8 @@ import { compileTemplates } from '../ui/templates.ts'
 import { startBackgroundWork } from './background-work.ts'
 import { buildEngines } from './engine.ts'
 import { buildHealthApp } from './health.ts'
-import { openInstallation } from './installation.ts'
-import { bindListeners, boundAddress, urlOf } from './listeners.ts'
+import { type Installation, openInstallation } from './installation.ts'
+import { bindListeners, boundAddress, type Listeners, urlOf } from './listeners.ts'
 import { buildPublicApp } from './public-app.ts'
 
 const START_ATTEMPTS = 30
@@ -62,99 +63,50 @@ type Options = {
   signal?: AbortSignal
 }
 
-/** Starts the server: opens the installation, listens on both ports, and returns how to stop it. */
+/** Starts the server: opens the installation, builds the parts, binds both ports, prepares, and starts the jobs. */
 export async function startServer(
   config: Config,
-  { log, now: wallClock, prepare, signal }: Options,
+  { log, now, prepare, signal }: Options,
 ): Promise<RunningServer> {
-  const { issuer, brand, lifetimes } = config
-  // Faults in an operator's files are reported before anything is opened.
-  const files = openInteractionFiles(config.templatesDir)
-  const messages = loadMessages(files, { log })
-  const templates = compileTemplates(files, messages)
-  const views = createViews({ brand, issuer, files, messages, templates })
+  const pages = openPages(config, log)
   // Orchestrators start everything at once: the database may need longer than this process.
-  const waiting = { attempts: START_ATTEMPTS, signal }
-  const installation = await openInstallation(config, { log, now: wallClock, ...waiting })
-
-  const { admin, clock, heartbeat, metrics, passwords, stores, vault } = installation
-  const { now } = clock
-  const clockWatch = createClockWatch({ clock, metrics, log })
-  clockWatch.report()
-  const proxyNotices = createProxyNotices({ log, now })
-  const deviceCookies = createDeviceCookies({ issuer, vault, now })
-  const { rememberedBrowsers, revocations } = stores
-  const { rememberMeSeconds } = lifetimes
-  const rememberMe = createRememberMe({ rememberedBrowsers, revocations, vault, rememberMeSeconds })
-  const transport = createMailTransport(config.mail)
-  const undelivered = createUndeliveredAnswers()
-  const heartbeatJob = createHeartbeatJob({ uptimes: stores.uptimes, undelivered, heartbeat })
-  const refreshReplay = createRefreshReplay({
-    refreshAnswers: stores.refreshAnswers,
-    uptimes: stores.uptimes,
-    undelivered,
-    vault,
-    refreshReplaySeconds: lifetimes.refreshReplaySeconds,
-    instance: heartbeat.instance,
-  })
-  const engines = buildEngines(config, installation, { deviceCookies, refreshReplay, views, log })
-  const app = buildPublicApp(config, installation, {
-    engines,
-    clockWatch,
-    proxyNotices,
-    deviceCookies,
-    rememberMe,
-    canMail: transport !== undefined,
-    refreshReplay,
-    views,
-    log,
-  })
+  const installation = await openInstallation(config, { log, now, attempts: START_ATTEMPTS, signal })
+  const parts = buildParts(config, installation, { views: pages.views, log })
+  const { clockWatch, engines, heartbeatJob, proxyNotices, transport } = parts
   let stopped: Promise<void> | undefined
   const isAccepting = () => stopped === undefined
   const health = buildHealthApp(installation, { clockWatch, proxyNotices, isAccepting })
-
-  const onOverload = createOverloadNotices({ log, metrics, now })
-  const listeners = await bindListeners(
-    {
-      management: { answer: health.callback(), host: config.management.host, port: config.management.port },
-      main: { answer: app.callback(), host: config.listen.host, port: config.listen.port },
-    },
-    { headers: securityHeaders(issuer), onOverload },
-  ).catch(closeInstallation)
+  const listeners = await bindBoth(config, installation, { app: parts.app, health, log }).catch(
+    closeInstallation,
+  )
   try {
-    // The last look at it: credentials that `prepare` shows must belong to a server that starts.
+    // The last check: credentials that `prepare` shows must belong to a server that starts.
     signal?.throwIfAborted()
-    await prepare?.(admin)
-    await rememberMe.enforce()
+    await prepare?.(installation.admin)
+    await parts.rememberMe.enforce()
     await heartbeatJob.begin()
     // Loading blocks the event loop for a moment, so it happens before the first answer.
-    await passwords.rules.load()
+    await installation.passwords.rules.load()
     listeners.open()
   } catch (error) {
     await listeners.close()
     return await closeInstallation(error)
   }
   logMail(config, log)
-  const serverJobs = [clockWatch.job, heartbeatJob.job]
   const background = startBackgroundWork(config, installation, {
     engines,
     transport,
-    messages,
-    templates,
-    serverJobs,
+    messages: pages.messages,
+    templates: pages.templates,
+    serverJobs: [clockWatch.job, heartbeatJob.job],
     log,
   })
-  log.info({
-    event: 'listening',
-    issuer,
-    address: boundAddress(listeners.main),
-    management: boundAddress(listeners.management),
-  })
+  logListening(config, listeners, log)
 
   return {
     url: urlOf(listeners.main),
     managementUrl: urlOf(listeners.management),
-    admin,
+    admin: installation.admin,
     stop(options = {}) {
       stopped ??= stop(options)
       return stopped
@@ -180,7 +132,73 @@ export async function startServer(
   }
 }
 
-/** Where mail goes, or that there is none, and which pages are off for that reason. */
+/** Loads the templates and messages first, so that their faults are reported before anything is opened. */
+function openPages({ brand, issuer, templatesDir }: Config, log: Log) {
+  const files = openInteractionFiles(templatesDir)
+  const messages = loadMessages(files, { log })
+  const templates = compileTemplates(files, messages)
+  return { messages, templates, views: createViews({ brand, issuer, files, messages, templates }) }
+}
+
+/** Builds the public application, and what it shares with the start and the jobs. */
+function buildParts(config: Config, installation: Installation, { views, log }: { views: Views; log: Log }) {
+  const { issuer, lifetimes } = config
+  const { clock, heartbeat, metrics, stores, vault } = installation
+  const { refreshAnswers, rememberedBrowsers, revocations, uptimes } = stores
+  const { refreshReplaySeconds, rememberMeSeconds } = lifetimes
+  const { now } = clock
+  const clockWatch = createClockWatch({ clock, metrics, log })
+  clockWatch.report()
+  const proxyNotices = createProxyNotices({ log, now })
+  const deviceCookies = createDeviceCookies({ issuer, vault, now })
+  const rememberMe = createRememberMe({ rememberedBrowsers, revocations, vault, rememberMeSeconds })
+  const transport = createMailTransport(config.mail)
+  const undelivered = createUndeliveredAnswers()
+  const heartbeatJob = createHeartbeatJob({ uptimes, undelivered, heartbeat })
+  const refreshReplay = createRefreshReplay({
+    refreshAnswers,
+    uptimes,
+    undelivered,
+    vault,
+    refreshReplaySeconds,
+    instance: heartbeat.instance,
+  })
+  const engines = buildEngines(config, installation, { deviceCookies, refreshReplay, views, log })
+  const app = buildPublicApp(config, installation, {
+    engines,
+    clockWatch,
+    proxyNotices,
+    deviceCookies,
+    rememberMe,
+    canMail: transport !== undefined,
+    refreshReplay,
+    views,
+    log,
+  })
+  return { app, clockWatch, engines, heartbeatJob, proxyNotices, rememberMe, transport }
+}
+
+function bindBoth(
+  { issuer, listen, management }: Config,
+  { clock, metrics }: Installation,
+  { app, health, log }: { app: Koa; health: Koa; log: Log },
+): Promise<Listeners> {
+  const onOverload = createOverloadNotices({ log, metrics, now: clock.now })
+  return bindListeners(
+    {
+      management: { answer: health.callback(), host: management.host, port: management.port },
+      main: { answer: app.callback(), host: listen.host, port: listen.port },
+    },
+    { headers: securityHeaders(issuer), onOverload },
+  )
+}
+
+function logListening({ issuer }: Config, { main, management }: Listeners, log: Log): void {
+  const address = boundAddress(main)
+  log.info({ event: 'listening', issuer, address, management: boundAddress(management) })
+}
+
+/** Logs where mail goes, or that no mail is sent, and which pages are therefore off. */
 function logMail({ mail, offers, isLocal }: Config, log: Log): void {
   const { registration, passwordReset: reset, emailChange: email } = offers
   const line = { event: 'mail', by: mail.by, registration, reset, email }

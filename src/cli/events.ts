@@ -67,7 +67,7 @@ async function follow(terminal: Terminal, options: FilterOptions): Promise<void>
           : toLines(events)
         print(terminal, lines.join('\n'))
       },
-      tell: (text) => void terminal.stderr.write(`${text}\n`),
+      report: (text) => void terminal.stderr.write(`${text}\n`),
     }),
   )
 }

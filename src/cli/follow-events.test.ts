@@ -4,26 +4,26 @@ import type { EventDocument } from '../admin/events.ts'
 import { HolderGoneError } from '../admin/socket.ts'
 import { followEvents, positionNow } from './follow-events.ts'
 
-/** How often the record is asked before a moment is over: for as much as a look of two pages, and one more. */
-const LOOKS = 5
+/** Reads of the log per step: those of two pages, and one more. */
+const READS_PER_STEP = 5
 const START = Date.parse('2026-11-03T09:00:00Z')
 
 afterEach(() => vi.useRealTimers())
 
-/** A record of events, and one who follows it; time is told. */
-function createRecord() {
+/** An event log in memory, its reader, and a clock that the test sets. */
+function createEventLog() {
   vi.useFakeTimers({ toFake: ['Date'], now: START })
   let count = 0
-  let asked = 0
+  let reads = 0
   let failure: Error | undefined
   let mostPages = Number.POSITIVE_INFINITY
   const events: EventDocument[] = []
   const shown: string[] = []
-  const told: string[] = []
+  const reported: string[] = []
   const stopping = new AbortController()
 
   async function list(input: Record<string, unknown>): Promise<EventDocument[]> {
-    asked++
+    reads++
     if (failure || mostPages <= 0) throw failure ?? new Error('cut off')
     mostPages--
     const { since, after, limit } = input as { since: string; after: string; limit: number }
@@ -38,8 +38,8 @@ function createRecord() {
   return {
     log,
     shown,
-    told,
-    /** @param madeAt seconds after the start at which its request made it; it is committed now. */
+    reported,
+    /** @param madeAt seconds after the start at which the event was created; it is committed now. */
     add(request: string, madeAt: number) {
       const id = idAt(START + madeAt * 1000, ++count)
       events.push({ id, occurred_at: new Date().toISOString(), type: 'session.created', request })
@@ -52,8 +52,8 @@ function createRecord() {
     },
     async at(seconds: number) {
       vi.setSystemTime(START + seconds * 1000)
-      const enough = asked + LOOKS
-      while (asked < enough) await turn()
+      const enough = reads + READS_PER_STEP
+      while (reads < enough) await turn()
     },
     follow: (start: Parameters<typeof followEvents>[1]['start']) =>
       followEvents(log, {
@@ -61,7 +61,7 @@ function createRecord() {
         start,
         signal: stopping.signal,
         show: (page) => shown.push(...page.map(({ request = '' }) => request)),
-        tell: (text) => told.push(text),
+        report: (text) => reported.push(text),
         pollMilliseconds: 0,
       }),
     stop: () => stopping.abort(),
@@ -74,39 +74,39 @@ function idAt(milliseconds: number, count: number): string {
 }
 
 test('follows events, each once, also one that is committed late', async () => {
-  const record = createRecord()
-  record.add('before', -5)
-  const following = record.follow(await positionNow(record.log, {}))
-  record.add('first', 1)
-  await record.at(2)
-  record.add('late', -1)
-  await record.at(25)
-  record.add('later still', 3)
-  await record.at(300)
-  record.add('last', 300)
-  await record.at(301)
-  record.stop()
+  const eventLog = createEventLog()
+  eventLog.add('before', -5)
+  const following = eventLog.follow(await positionNow(eventLog.log, {}))
+  eventLog.add('first', 1)
+  await eventLog.at(2)
+  eventLog.add('late', -1)
+  await eventLog.at(25)
+  eventLog.add('later still', 3)
+  await eventLog.at(300)
+  eventLog.add('last', 300)
+  await eventLog.at(301)
+  eventLog.stop()
   await following
-  expect(record.shown).toEqual(['first', 'late', 'later still', 'last'])
+  expect(eventLog.shown).toEqual(['first', 'late', 'later still', 'last'])
 })
 
 test('continues after an outage of the database without missing an event', async () => {
-  const record = createRecord()
-  const following = record.follow(await positionNow(record.log, {}))
-  record.add('first', 0)
-  await record.at(1)
-  record.fail(new Error('connection refused'))
-  await record.at(2)
-  record.add('meanwhile', 60)
-  await record.at(3600)
-  record.fail(new HolderGoneError('it ended'))
-  await record.at(3601)
-  record.fail()
-  await record.at(3602)
-  record.stop()
+  const eventLog = createEventLog()
+  const following = eventLog.follow(await positionNow(eventLog.log, {}))
+  eventLog.add('first', 0)
+  await eventLog.at(1)
+  eventLog.fail(new Error('connection refused'))
+  await eventLog.at(2)
+  eventLog.add('meanwhile', 60)
+  await eventLog.at(3600)
+  eventLog.fail(new HolderGoneError('it ended'))
+  await eventLog.at(3601)
+  eventLog.fail()
+  await eventLog.at(3602)
+  eventLog.stop()
   await following
-  expect(record.shown).toEqual(['first', 'meanwhile'])
-  expect(record.told).toEqual([
+  expect(eventLog.shown).toEqual(['first', 'meanwhile'])
+  expect(eventLog.reported).toEqual([
     'Waiting for the database: connection refused',
     'Waiting for the database: no server is running',
     'The database answers again.',
@@ -114,16 +114,16 @@ test('continues after an outage of the database without missing an event', async
 })
 
 test('repeats a read that failed half-way, without showing its events again', async () => {
-  const record = createRecord()
-  for (let number = 0; number < 1500; number++) record.add(String(number), -3600)
-  record.failAfter(1)
-  const following = record.follow({ from: new Date(START - 7_200_000), known: new Set() })
-  await record.at(1)
-  expect(record.shown).toHaveLength(1000)
-  record.failAfter(100)
-  await record.at(2)
-  record.stop()
+  const eventLog = createEventLog()
+  for (let number = 0; number < 1500; number++) eventLog.add(String(number), -3600)
+  eventLog.failAfter(1)
+  const following = eventLog.follow({ from: new Date(START - 7_200_000), known: new Set() })
+  await eventLog.at(1)
+  expect(eventLog.shown).toHaveLength(1000)
+  eventLog.failAfter(100)
+  await eventLog.at(2)
+  eventLog.stop()
   await following
-  expect(record.shown).toHaveLength(1500)
-  expect(new Set(record.shown).size).toBe(1500)
+  expect(eventLog.shown).toHaveLength(1500)
+  expect(new Set(eventLog.shown).size).toBe(1500)
 })

@@ -34,7 +34,7 @@ type Following = Readonly<{
   start: Position
   signal: AbortSignal
   show: (events: readonly EventDocument[]) => void
-  tell: (text: string) => void
+  report: (text: string) => void
   pollMilliseconds?: number
 }>
 
@@ -51,7 +51,7 @@ export async function positionNow(log: EventLog, filter: EventFilter): Promise<P
  * database it continues at the same position, so that no event is missed.
  */
 export async function followEvents(log: EventLog, following: Following): Promise<void> {
-  const { filter, start, signal, show, tell, pollMilliseconds = POLL_MILLISECONDS } = following
+  const { filter, start, signal, show, report, pollMilliseconds = POLL_MILLISECONDS } = following
   let { from, known } = start
   let trouble: string | undefined
 
@@ -67,13 +67,13 @@ export async function followEvents(log: EventLog, following: Following): Promise
       // The next read overlaps this one, and can find only its events again.
       known = found
       if (next > from) from = next
-      if (trouble !== undefined) tell('The database answers again.')
+      if (trouble !== undefined) report('The database answers again.')
       trouble = undefined
     } catch (error) {
       // The next read does not show the events of a read that failed half-way again.
       known = new Set([...known, ...found])
       const reason = messageOf(error)
-      if (reason !== trouble) tell(`Waiting for the database: ${reason}`)
+      if (reason !== trouble) report(`Waiting for the database: ${reason}`)
       trouble = reason
     }
     await pause(pollMilliseconds, undefined, { signal }).catch(() => {})

@@ -22,8 +22,8 @@ export async function withAdmin<T>(terminal: Terminal, work: (admin: Admin) => P
         : await withInstallation(config, work)
     } catch (error) {
       // Another process took or released the folder between the check and the operation.
-      const isOvertaken = error instanceof DataFolderInUseError || error instanceof HolderGoneError
-      if (!isOvertaken || attempt >= MOST_ATTEMPTS) throw error
+      const hasHolderChanged = error instanceof DataFolderInUseError || error instanceof HolderGoneError
+      if (!hasHolderChanged || attempt >= MOST_ATTEMPTS) throw error
     }
   }
 }

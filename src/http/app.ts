@@ -65,7 +65,7 @@ export function createApp(needs: Needs): Koa {
   const { issuer, proxies, clock, limits, pages, views, engine, vault, log } = needs
   const { rememberMe, browserSessions } = pages
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
-  // Expected errors are answered below; the rest are broken connections and our own faults.
+  // Expected errors are answered below; the rest are broken connections and faults of the server.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
 
   app.use(setSecurityHeaders({ issuer }))

@@ -84,7 +84,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
         return showConfirm(ctx, found, { asksPassword: true, error: answer.error })
     }
     if ((await emailChange.confirm(found.link, found.account, aboutOf(ctx))) !== 'done')
-      return openedLinks.showOver(ctx)
+      return openedLinks.showInvalidLink(ctx)
     openedLinks.close(ctx)
     seeOther(ctx, `${HOME}/email/done`)
   })
@@ -137,7 +137,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     if (!link) return undefined
     const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
     if (account) return { link, account }
-    openedLinks.showOver(ctx)
+    openedLinks.showInvalidLink(ctx)
     return undefined
   }
 

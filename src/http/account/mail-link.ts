@@ -41,17 +41,17 @@ export function createOpenedLinks({
   const read = (ctx: Context) => cookie.read(ctx) ?? ''
 
   /** The page does not say whether the link was used, replaced or expired. */
-  function showOver(ctx: Context): void {
+  function showInvalidLink(ctx: Context): void {
     ctx.status = 400
     render(ctx, 'link-over', {})
   }
 
   return {
-    showOver,
+    showInvalidLink,
 
     async open(ctx: Context, secret: string): Promise<void> {
       const link = SECRET.test(secret) ? await links.find(secret) : undefined
-      if (!link) return showOver(ctx)
+      if (!link) return showInvalidLink(ctx)
       cookie.set(ctx, secret, { seconds: PAGE_SECONDS })
       seeOther(ctx, PAGES[link.purpose])
     },
@@ -59,7 +59,7 @@ export function createOpenedLinks({
     /**
      * The opened link for one of these purposes. A form is verified first.
      *
-     * @returns undefined when the link is not valid any more; then the page of {@link showOver} is rendered.
+     * @returns undefined when the link is not valid any more; then the page of {@link showInvalidLink} is rendered.
      * @throws {BadRequestError} 403
      */
     async find<Purpose extends LinkPurpose>(
@@ -71,7 +71,7 @@ export function createOpenedLinks({
       const link = await links.find(secret)
       if (link && purposes.some((purpose) => purpose === link.purpose))
         return link as Extract<OpenLink, { purpose: Purpose }>
-      showOver(ctx)
+      showInvalidLink(ctx)
       return undefined
     },
 

@@ -38,25 +38,25 @@ export function createPasswordResetRoutes(needs: Needs): Router {
   const router = new Router({ prefix: RESET })
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
 
-  router.get('/', (ctx) => showAsk(ctx, { username: '', error: undefined }))
+  router.get('/', (ctx) => showRequestForm(ctx, { username: '', error: undefined }))
 
   router.post('/', async (ctx) => {
     formBinding.verify(ctx)
     const username = (formOf(ctx).get('username') ?? '').trim()
     if (username === '' || username.length > MAX_LOGIN_CHARACTERS) {
       ctx.status = 400
-      return showAsk(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
+      return showRequestForm(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
     }
     const device = needs.deviceCookies.find(ctx)
     if (device.length === 0 && formBinding.isRefused(ctx))
-      return showAsk(ctx, { username, error: 'throttled' })
+      return showRequestForm(ctx, { username, error: 'throttled' })
     const recipient = await passwordReset.find(username)
     const counted = await formBinding.count(ctx, {
       purpose: 'reset',
       to: recipient.to,
       share: shareOf(recipient, device),
     })
-    if (counted === 'refused') return showAsk(ctx, { username, error: 'throttled' })
+    if (counted === 'refused') return showRequestForm(ctx, { username, error: 'throttled' })
     await passwordReset.request(recipient, formBinding.requesterOf(ctx), {
       ...aboutOf(ctx),
       isDropped: counted === 'dropped',
@@ -83,7 +83,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     if (isRefused(passwordHash)) return showPassword(ctx, account, answerRefused(ctx, passwordHash))
     const session = await browserSessions.find(ctx)
     const renewed = await passwordReset.confirm(link, account, passwordHash, aboutOf(ctx))
-    if (!renewed) return openedLinks.showOver(ctx)
+    if (!renewed) return openedLinks.showInvalidLink(ctx)
     openedLinks.close(ctx)
     // The reset also revoked the session of this browser.
     if (session?.accountId === account.sub) {
@@ -112,11 +112,11 @@ export function createPasswordResetRoutes(needs: Needs): Router {
     if (!link) return undefined
     const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
     if (account) return { link, account }
-    openedLinks.showOver(ctx)
+    openedLinks.showInvalidLink(ctx)
     return undefined
   }
 
-  function showAsk(ctx: Context, shown: Pick<Pages['reset'], 'username' | 'error'>): void {
+  function showRequestForm(ctx: Context, shown: Pick<Pages['reset'], 'username' | 'error'>): void {
     views.render(ctx, 'reset', {
       csrf: formBinding.open(ctx),
       signIn: signInPath(interactionOf(ctx)),

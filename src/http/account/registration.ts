@@ -108,7 +108,7 @@ export function createRegistrationRoutes(needs: Needs): Router {
     if (isRefused(passwordHash))
       return showConfirm(ctx, link, { ...shown, errors: errorsOf(ctx, passwordHash) })
     const outcome = await registration.confirm(link, { username, name, passwordHash }, originOf(ctx))
-    if (outcome === 'over') return openedLinks.showOver(ctx)
+    if (outcome === 'over') return openedLinks.showInvalidLink(ctx)
     if (outcome === 'taken') return showTaken(ctx, link, shown)
     openedLinks.close(ctx)
     seeOther(ctx, withInteraction(`${REGISTER}/done`, isSameBrowser ? requester.interaction : undefined))

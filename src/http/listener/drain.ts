@@ -27,13 +27,13 @@ type Draining = Readonly<{
 export async function drain(server: Server, draining: Draining): Promise<void> {
   const { finishWork, limitMilliseconds } = draining
   const closed = once(server, 'close')
-  const over = new AbortController()
-  const { signal } = over
+  const limitReached = new AbortController()
+  const { signal } = limitReached
   const limit = pause(limitMilliseconds, undefined, { signal }).catch(() => {})
   const closing = closeConnections(server, { ...draining, signal })
 
   await Promise.race([closed.then(finishWork), limit])
-  over.abort()
+  limitReached.abort()
   await closing
   server.closeAllConnections()
   await closed

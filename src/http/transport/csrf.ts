@@ -3,6 +3,7 @@ import type { Context, Middleware } from 'koa'
 import type { Vault } from '../../crypto/vault.ts'
 import { BadRequestError } from './input-limits.ts'
 
+/** Names of derived keys: a new name invalidates the forms that are open during an upgrade. */
 type FormPurpose = 'interaction csrf' | 'account csrf' | 'asking csrf' | 'mail link csrf'
 
 /**

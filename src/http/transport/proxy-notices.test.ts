@@ -46,11 +46,11 @@ test('lists proxies for an hour after their last request', () => {
   expect(notices.list()).toEqual([expect.stringContaining('10.0.0.6 is in TRUSTED_PROXIES')])
 })
 
-test('keeps a proxy in use on the list while strangers send the header', () => {
+test('keeps a proxy in use on the list while other peers send the header', () => {
   const { notices } = openNotices()
-  for (let stranger = 0; stranger < 100; stranger++) {
+  for (let peer = 0; peer < 100; peer++) {
     notices.record('10.0.0.5', 'untrusted')
-    notices.record(`2001:db8::${stranger}`, 'untrusted')
+    notices.record(`2001:db8::${peer}`, 'untrusted')
   }
   expect(notices.list().length).toBeLessThanOrEqual(5)
   expect(notices.list().join()).toContain('10.0.0.5 forwards requests')

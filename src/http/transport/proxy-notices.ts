@@ -4,7 +4,7 @@ import { type Clock, HOUR_SECONDS } from '../../time.ts'
 import type { Doubt } from './client-address.ts'
 
 const NOTICE_MILLISECONDS = HOUR_SECONDS * 1000
-/** The least recently seen peer is dropped first: a proxy in use stays when strangers send the header. */
+/** The least recently seen peer is dropped first: a proxy in use stays when other peers send the header. */
 const PEERS_KEPT = 5
 
 type ProxyFault = Exclude<Doubt, 'missing'>
