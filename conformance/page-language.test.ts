@@ -44,11 +44,11 @@ async function openLogin(parameters: Record<string, string>, acceptLanguage: str
 
 describe('the language of a page', () => {
   test.each([
-    ['the app asks for it (OIDC Core §3.1.2.1)', { ui_locales: 'de' }, 'ja', 'de', 'Anmelden'],
-    ['the app asks for one that is there', { ui_locales: 'tlh es-MX' }, 'ja', 'es', 'Iniciar sesión'],
-    ['the browser asks for it (RFC 9110 §12.5.4)', {}, 'tlh, ja;q=0.8, de;q=0.3', 'ja', 'ログイン'],
-    ['nobody asks for one that is there', {}, 'tlh', 'en', 'Sign in'],
-    ['what is asked for is no language', { ui_locales: '<script> "' }, '";,', 'en', 'Sign in'],
+    ['ui_locales names one (OIDC Core §3.1.2.1)', { ui_locales: 'de' }, 'ja', 'de', 'Anmelden'],
+    ['ui_locales names an unavailable one first', { ui_locales: 'tlh es-MX' }, 'ja', 'es', 'Iniciar sesión'],
+    ['Accept-Language names one (RFC 9110 §12.5.4)', {}, 'tlh, ja;q=0.8, de;q=0.3', 'ja', 'ログイン'],
+    ['no available one is named', {}, 'tlh', 'en', 'Sign in'],
+    ['the named ones are invalid', { ui_locales: '<script> "' }, '";,', 'en', 'Sign in'],
   ] as const)('when %s', async (_, parameters, acceptLanguage, language, heading) => {
     const { person, page } = await openLogin(parameters, acceptLanguage)
     for (const shown of [page, await person.submit(page, { username: 'nobody', password: 'wrong' })]) {

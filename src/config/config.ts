@@ -133,33 +133,20 @@ function findConflicts(
   const { ENCRYPTION_KEY: keys, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
   const areKeysRequired = values.DATABASE_URL !== undefined || !isLocal
   const areKeysTyped = !isLocal && keys?.some((key) => new Set(key).size < FEWEST_DISTINCT_BYTES)
-  const conflicts: [isFault: boolean | undefined, message: string][] = [
-    [
-      !keys && areKeysRequired,
+  const selfService = Object.entries({ SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE })
+  return [
+    !keys &&
+      areKeysRequired &&
       'ENCRYPTION_KEY is required with DATABASE_URL and outside localhost (make one with: openssl rand -base64 32)',
-    ],
-    [areKeysTyped, 'ENCRYPTION_KEY was not made at random (make one with: openssl rand -base64 32)'],
-    [
-      values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS,
+    areKeysTyped && 'ENCRYPTION_KEY was not made at random (make one with: openssl rand -base64 32)',
+    values.REFRESH_TOKEN_IDLE_SECONDS > values.REFRESH_TOKEN_ABSOLUTE_SECONDS &&
       'REFRESH_TOKEN_IDLE_SECONDS must not exceed REFRESH_TOKEN_ABSOLUTE_SECONDS',
-    ],
-    [
-      values.BRAND_COLOR_DARK !== undefined && !values.BRAND_COLOR,
-      'BRAND_COLOR_DARK needs BRAND_COLOR beside it',
-    ],
-    [
-      values.SESSION_IDLE_SECONDS > values.SESSION_ABSOLUTE_SECONDS,
+    values.SESSION_IDLE_SECONDS > values.SESSION_ABSOLUTE_SECONDS &&
       'SESSION_IDLE_SECONDS must not exceed SESSION_ABSOLUTE_SECONDS',
-    ],
+    values.BRAND_COLOR_DARK && !values.BRAND_COLOR && 'BRAND_COLOR_DARK needs BRAND_COLOR beside it',
     // A feature that is on by default is off without mail; only an explicit `on` is a fault.
-    ...Object.entries({ SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE }).map(
-      ([name, isOn]): [boolean, string] => [
-        isOn === true && !canSendMail,
-        `${name} needs mail: set SMTP_URL`,
-      ],
-    ),
-  ]
-  return conflicts.flatMap(([isFault, message]) => (isFault ? [message] : []))
+    ...selfService.map(([name, isOn]) => isOn && !canSendMail && `${name} needs mail: set SMTP_URL`),
+  ].filter((message) => typeof message === 'string')
 }
 
 function toConfig(

@@ -8,18 +8,20 @@ import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from '../time.ts'
 import {
   brandColor,
   brandLogo,
+  brandName,
   databaseUrl,
   folder,
   issuer,
   masterKeys,
   networks,
   onOrOff,
-  port,
   seconds,
   sender,
   smtpUrl,
+  wholeNumber,
 } from './values.ts'
 
+const MAX_PORT = 65_535
 const WHEN_FULL = ['end-oldest', 'refuse'] as const
 export type WhenFull = (typeof WHEN_FULL)[number]
 
@@ -51,13 +53,13 @@ const ADDRESS = {
     '`127.0.0.1` while ISSUER is on localhost, else every address',
     'Address of the public listener.',
   ),
-  PORT: setting(port.default(4000), '`4000`', 'Port of the public listener.'),
+  PORT: setting(wholeNumber(0, MAX_PORT).default(4000), '`4000`', 'Port of the public listener.'),
   MANAGEMENT_HOST: setting(
     z.string().min(1).default('127.0.0.1'),
     '`127.0.0.1`',
     'Address of the private listener (health, metrics). Never expose it.',
   ),
-  MANAGEMENT_PORT: setting(port.default(4001), '`4001`', 'Port of the private listener.'),
+  MANAGEMENT_PORT: setting(wholeNumber(0, MAX_PORT).default(4001), '`4001`', 'Port of the private listener.'),
   TRUSTED_PROXIES: setting(
     networks(
       'must not trust nearly every address: any client could then forge the address of a request',
@@ -139,12 +141,7 @@ const LIFETIMES = {
 
 const SESSIONS = {
   MAX_SESSIONS: setting(
-    z.coerce
-      .number({ error: 'must be a whole number from 0 to 1000' })
-      .int('must be a whole number')
-      .min(0, 'must be at least 0')
-      .max(1000, 'must be at most 1000')
-      .default(0),
+    wholeNumber(0, 1000).default(0),
     '`0` (any number)',
     'Number of browsers that a person may be signed in with at once. A client may have a lower limit (`--max-sessions`).',
   ),
@@ -186,13 +183,7 @@ const MAIL_AND_SELF_SERVICE = {
 
 const APPEARANCE = {
   BRAND_NAME: setting(
-    z
-      .string()
-      .trim()
-      .min(1)
-      .max(60, 'must be at most 60 characters')
-      .refine((value) => !/\p{Cc}/u.test(value), 'must be one line of text')
-      .default('Sallyport'),
+    brandName.default('Sallyport'),
     '`Sallyport`',
     'Name of the service on pages and in mails.',
   ),
@@ -242,7 +233,7 @@ export const SETTINGS = {
 }
 
 /** The settings by the headings of docs/configuration.md. */
-export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Setting<z.ZodType>>>>> = {
+export const SETTING_GROUPS = {
   Address: ADDRESS,
   'Database and keys': DATABASE_AND_KEYS,
   Lifetimes: LIFETIMES,

@@ -30,11 +30,10 @@ function fail(message: string): never {
   throw new Fault(message)
 }
 
-export const port = z.coerce
-  .number('must be a number')
-  .int()
-  .min(0, 'must be 0 to 65535')
-  .max(65535, 'must be 0 to 65535')
+export function wholeNumber(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`
+  return z.coerce.number(message).int(message).min(least, message).max(most, message)
+}
 
 export const seconds = (least: number, most: number) =>
   z.coerce
@@ -142,6 +141,13 @@ export const sender = parsedBy((text): Sender => {
     fail('must be an address such as no-reply@example.com, or Name <no-reply@example.com>')
   return { name: name?.trim() || undefined, address }
 })
+
+export const brandName = z
+  .string()
+  .trim()
+  .min(1)
+  .max(60, 'must be at most 60 characters')
+  .refine((value) => !/\p{Cc}/u.test(value), 'must be one line of text')
 
 export const brandColor = (scheme: Scheme) =>
   parsedBy((text): Color => {
