@@ -1,3 +1,8 @@
+/**
+ * Room admin/: the operations of an operator, one file per noun. Each takes JSON and returns JSON, so that the command
+ * line can call it in its own process, or over socket.ts in the server that holds the embedded database.
+ */
+
 import { createAccountAccess } from '../accounts/access.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
@@ -48,11 +53,7 @@ export type KeyDocument = { kid: string; alg: string; state: string; created_at:
 
 export type ClockDocument = { now: string; ahead_seconds: number }
 
-/**
- * admin/ holds the operations of an operator, one file per noun; this file lists them by noun and verb. Each takes JSON
- * and returns JSON, so that the command line can call it in its own process or in the server that holds the embedded
- * database. An operation that is not possible rejects with AdminError.
- */
+/** The operations by noun and verb. An operation that is not possible rejects with AdminError. */
 export function createAdmin(needs: Needs) {
   const { stores, passwords, signInRateLimit, keyring, cleanup, outbound, clock, pendingMigrations } = needs
   const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations } =

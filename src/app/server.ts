@@ -1,7 +1,7 @@
-/*
- * app/ is the composition root: it alone knows every part. server.ts shows the order of a start and a stop;
- * installation.ts opens what the server shares with the command line; engine.ts, public-app.ts and health.ts build
- * what answers; listeners.ts binds the ports; background-work.ts starts the jobs.
+/**
+ * Room app/: the composition root, which alone knows every part. server.ts has the order of a start and a stop;
+ * installation.ts opens what the server shares with the command line; engine.ts, public-app.ts and health.ts build what
+ * answers; listeners.ts binds the ports; background-work.ts starts the jobs.
  */
 
 import { setTimeout as pause } from 'node:timers/promises'

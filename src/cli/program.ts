@@ -1,3 +1,9 @@
+/**
+ * Room cli/: the command line, one file per noun: each parses options, calls an operation of admin/ and prints the result.
+ * This file lists the commands and turns errors into exit codes. output/ prints, try/ is the relying party of `sallyport
+ * try`.
+ */
+
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { DatabaseConnectionError, isUnavailable, reasonOf } from '../db/database-error.ts'
@@ -17,10 +23,7 @@ import { usersCommand } from './users.ts'
 const FAILED = 1
 const WRONG_USAGE = 2
 
-/**
- * cli/ is the command line, one file per noun: parse options, call an operation of admin/, print its result. output/
- * prints, try/ is a relying party for `sallyport try`. This function defines every command without running any.
- */
+/** Defines every command without running any. */
 export function createProgram(terminal: Terminal): Command {
   const { stdout, stderr } = terminal
   const program = new Command('sallyport')

@@ -1,6 +1,6 @@
-/*
- * http/ is what a request passes before and after the engine: listener/ parses connections, transport/ checks and
- * limits requests, pages/ renders, login/ holds sign-in and consent, account/ the account pages. app.ts is the order.
+/**
+ * Room http/: the path of a request, in order (this file). listener/ parses connections, transport/ checks and limits
+ * requests, pages/ renders, login/ holds sign-in and consent, account/ the account pages.
  */
 
 import Router from '@koa/router'

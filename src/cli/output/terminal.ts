@@ -1,3 +1,8 @@
+/**
+ * Room cli/output/: how commands read and write: documents, tables, questions and secrets (this file), audit events one
+ * per line, and the escaping of text from outside.
+ */
+
 import { createInterface } from 'node:readline/promises'
 import type { Readable, Writable } from 'node:stream'
 import { toPrintable } from './printable.ts'

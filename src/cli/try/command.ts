@@ -1,3 +1,8 @@
+/**
+ * Room cli/try/: `sallyport try`, a relying party for the terminal. This file has the options; code.ts, device.ts and
+ * service.ts are the grants; tokens.ts verifies the tokens, and outcome.ts prints them.
+ */
+
 import { Command, Option } from 'commander'
 import { DEMO } from '../../app/demo.ts'
 import { type Terminal, UsageError } from '../output/terminal.ts'

@@ -1,6 +1,6 @@
-/*
- * account/ holds the pages on which people manage their own account: one file per page, beside what pages share
- * (signed-in-user.ts, form-binding.ts, mail-link.ts, new-password.ts). This file puts them together.
+/**
+ * Room http/account/: the pages on which people manage their own account, one file per page, put together here. The
+ * pages share signed-in-user.ts, form-binding.ts (CSRF), mail-link.ts and new-password.ts.
  */
 
 import type { Middleware } from 'koa'

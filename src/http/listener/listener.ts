@@ -1,6 +1,6 @@
-/*
- * listener/ parses and bounds connections and requests before the application: pipelining, limits on size, time and
- * load, errors of HTTP itself, and closing without loss. listener.ts puts it together.
+/**
+ * Room http/listener/: parses and bounds connections and requests before the application: pipelining, limits on size,
+ * time and load, errors of HTTP itself, and closing without loss. This file puts it together.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'

@@ -1,6 +1,6 @@
-/*
- * pages/ renders what people see: templates with the words of the request's language (language.ts), their assets
- * (assets.ts), and the names of browsers (user-agent.ts). views.ts puts them together.
+/**
+ * Room http/pages/: renders pages (this file) in the language of the request, serves their assets, and names the browser
+ * in a `User-Agent` header.
  */
 
 import type { Context } from 'koa'

@@ -1,6 +1,6 @@
-/*
- * transport/ holds the middleware that every request passes: the limits on input in this file, the client's address
- * (origin.ts), response headers, CSRF, rate limits and the request log. http/app.ts shows their order.
+/**
+ * Room http/transport/: the middleware that every request passes: limits on input (this file), the client's address,
+ * response headers, CSRF, request rate limits, cookies of the response and the request log. ../app.ts has their order.
  */
 
 import type { Context, Middleware } from 'koa'
