@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { words } from '../oidc/client/scopes.ts'
+import { words } from '../oidc/client/client-metadata.ts'
 
 /** The operation is not possible; the message says why and what to do. Nothing was changed. */
 export class AdminError extends Error {

@@ -1,8 +1,8 @@
 import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import { sha256 } from '../crypto/vault.ts'
 import type { Consent, ConsentStore, ScopeSet } from '../store/session/consent.ts'
-import { type ExtraClientMetadata, isOidcScope } from './client/client-metadata.ts'
-import { describeScopes, type MissingConsent, words } from './client/scopes.ts'
+import { type ExtraClientMetadata, isOidcScope, words } from './client/client-metadata.ts'
+import { describeScopes, type MissingConsent } from './client/scopes.ts'
 import { withUnavailable } from './engine/errors.ts'
 import { provenEpoch } from './session/authentication.ts'
 

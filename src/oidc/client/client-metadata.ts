@@ -107,6 +107,11 @@ export function describeClient(client: EngineClient): ClientOnPage {
   }
 }
 
+/** Splits a scope into its values. */
+export function words(scope: string): string[] {
+  return scope.split(' ').filter(Boolean)
+}
+
 export function isOidcScope(scope: string): boolean {
   return (OIDC_SCOPES as readonly string[]).includes(scope)
 }

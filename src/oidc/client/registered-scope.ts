@@ -2,8 +2,7 @@ import type { Payload } from '../../db/schema.ts'
 import type { Client, ClientStore } from '../../store/client/client.ts'
 import type { ResourceStore } from '../../store/client/resource.ts'
 import type { TokenKind } from '../../store/token-kind.ts'
-import { OIDC_SCOPES } from './client-metadata.ts'
-import { words } from './scopes.ts'
+import { OIDC_SCOPES, words } from './client-metadata.ts'
 
 type Registration = Readonly<{ scopes: ReadonlySet<string>; resources: ReadonlySet<string> }>
 

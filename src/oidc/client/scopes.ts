@@ -1,5 +1,6 @@
 import type { Payload } from '../../db/schema.ts'
 import type { MayOnPage, ScopeOnPage } from '../../ui/view-models.ts'
+import { words } from './client-metadata.ts'
 
 /** The scopes without a grant: the engine's `prompt.details`. */
 export type MissingConsent = {
@@ -54,8 +55,3 @@ export function describeGranted(grants: readonly Payload[]): MayOnPage[] {
 
 type ScopesOfGrant = { openid?: { scope?: string }; resources?: Record<string, string> }
 type GrantPayload = ScopesOfGrant & { rejected?: ScopesOfGrant }
-
-/** Splits a scope into its values. */
-export function words(scope: string): string[] {
-  return scope.split(' ').filter(Boolean)
-}

@@ -44,8 +44,9 @@ export class RequestContext {
   readonly engineAheadSeconds: number
   /** Only at the token endpoint. */
   readonly tokenRequest: TokenRequest | undefined
-  readonly browser: BrowserContext
 
+  readonly #rememberedId: () => string | undefined
+  #browser: BrowserContext | undefined
   readonly #tokens = new Map<string, Promise<FoundToken | undefined>>()
   readonly #grants = new Map<string, Payload>()
   readonly #accounts = new Map<string, Account>()
@@ -58,7 +59,12 @@ export class RequestContext {
     this.isSafe = request.isSafe
     this.engineAheadSeconds = request.engineAheadSeconds
     this.tokenRequest = request.tokenRequest
-    this.browser = new BrowserContext(rememberedId)
+    this.#rememberedId = rememberedId
+  }
+
+  get browser(): BrowserContext {
+    this.#browser ??= new BrowserContext(this.#rememberedId)
+    return this.#browser
   }
 
   /** Reads a token once: introspection asks for one token as each kind that it may be. */
