@@ -30,47 +30,40 @@ export type RevocationCause = Readonly<{
 }>
 
 type Recorded = Readonly<{ event?: NewEvent | undefined }>
-
-/** A grant with every token under it. */
-type GrantRevocation = Recorded & Readonly<{ kind: 'grant'; grantId: string }>
-/** The tokens of one kind under a grant that stays. */
-type TokensRevocation = Recorded & Readonly<{ kind: 'tokens'; grantId: string; tokenKind: TokenKind }>
-type TokenRevocation = Recorded & Readonly<{ kind: 'token'; idHash: Uint8Array }>
-
-/**
- * A token family after reuse (RFC 9700 §4.14.2): the tokens that came from one authorization code or device code, the
- * session of the reused refresh token, and the grant if no usable token is left under it. Without a family, which the
- * previous version did not record, the whole grant.
- */
-type FamilyRevocation = Recorded &
+type OfSession = Recorded & Readonly<{ uid: string; cause: RevocationCause }>
+type OfBrowser = Recorded & Readonly<{ id: string; cause: RevocationCause }>
+type OfConsent = Recorded & Readonly<{ accountSub: string; clientId: string }>
+type OfFamily = Recorded &
   Readonly<{
-    kind: 'family'
     grantId: string
     family: string | undefined
     session: Readonly<{ uid: string; cause: RevocationCause }> | undefined
   }>
+type OfTokens = Recorded &
+  Readonly<
+    | { kind: 'grant'; grantId: string }
+    | { kind: 'tokens'; grantId: string; tokenKind: TokenKind }
+    | { kind: 'token'; idHash: Uint8Array }
+  >
 
 /**
- * A browser session, by its `uid`, with its tokens and the remembered browser that it is in. Requests in flight cannot
- * restore it. Tokens of devices stay, and those with `offline_access` of clients with `keep_offline_access`.
+ * What a request can revoke:
+ *
+ * - `grant`: a grant with every token under it; `tokens`: the tokens of one kind under a grant that stays; `token`.
+ * - `family`: a token family after reuse (RFC 9700 §4.14.2), which are the tokens that came from one code, with the session
+ *   of the reused refresh token, and with the grant if no usable token is left under it. Without a family, which the
+ *   previous version did not record, the whole grant.
+ * - `session`: a browser session with its tokens and the remembered browser that it is in. Tokens of devices stay, and those
+ *   with `offline_access` of clients with `keep_offline_access`.
+ * - `browser`: a remembered browser with its sessions.
+ * - `consent`: a person's consent for a client, with its grants in every browser. The sessions go on.
  */
-type SessionRevocation = Recorded & Readonly<{ kind: 'session'; uid: string; cause: RevocationCause }>
-
-/** A remembered browser, and the sessions that it was signed in to. */
-type BrowserRevocation = Recorded & Readonly<{ kind: 'browser'; id: string; cause: RevocationCause }>
-
-/** A person's consent for a client, with its grants in every browser. The sessions go on. */
-type ConsentRevocation = Recorded & Readonly<{ kind: 'consent'; accountSub: string; clientId: string }>
-
-/** What a request can revoke. */
 export type Revocation =
-  | GrantRevocation
-  | TokensRevocation
-  | TokenRevocation
-  | FamilyRevocation
-  | SessionRevocation
-  | BrowserRevocation
-  | ConsentRevocation
+  | OfTokens
+  | ({ kind: 'family' } & OfFamily)
+  | ({ kind: 'session' } & OfSession)
+  | ({ kind: 'browser' } & OfBrowser)
+  | ({ kind: 'consent' } & OfConsent)
 
 /**
  * All sessions, grants and remembered browsers of an account, devices included, except the session that requests it, if
@@ -84,40 +77,60 @@ export type RevokedCount = Readonly<{ sessions: number; browsers: number; grants
 
 const NOTHING: RevokedCount = { sessions: 0, browsers: 0, grants: 0 }
 
-/** How often a revocation is repeated for rows that were stored while it waited for a lock. */
+/** How often a statement is executed for rows that it missed. */
 const TRIES = 3
 
 export type Revocations = ReturnType<typeof createRevocations>
 
 export function createRevocations(database: Database, events: EventStore) {
-  /** Executes the statement of one kind for several revocations, which share it with concurrent requests. */
-  const batched = <Item>(run: (on: Database, items: readonly Item[]) => Promise<void>) =>
-    createBatcher<Item, void>(async (items) => {
-      await run(database, items)
-      return []
-    })
-  const byClient = batched(revokeTokens)
-  const families = batched(revokeFamilies)
-  const sessions = batched(revokeSessions)
-  const browsers = batched(revokeBrowsers)
-  const consents = batched(revokeConsents)
+  const revokeSessions = createRevoker(
+    ({ uid, cause }: OfSession) => ({ uid, ...toColumns(cause) }),
+    statements.revokeSessions,
+    statements.findLiveSession,
+  )
+  const revokeBrowsers = createRevoker(
+    ({ id, cause }: OfBrowser) => ({ id, ...toColumns(cause) }),
+    statements.revokeBrowsers,
+    statements.findLiveBrowserSession,
+  )
+  const revokeFamilies = createRevoker(
+    ({ grantId, family, session }: OfFamily) => ({
+      grant_id: grantId,
+      family,
+      uid: session?.uid,
+      ...(session && toColumns(session.cause)),
+    }),
+    statements.revokeFamilies,
+    statements.findLiveFamily,
+  )
+  const revokeConsents = createRevoker(
+    ({ accountSub, clientId }: OfConsent) => ({ account_sub: accountSub, client_id: clientId }),
+    statements.revokeConsents,
+  )
+  const batches = {
+    tokens: createBatch(revokeTokens),
+    families: createBatch(revokeFamilies),
+    sessions: createBatch(revokeSessions),
+    browsers: createBatch(revokeBrowsers),
+    consents: createBatch(revokeConsents),
+  }
 
   return {
     /** Revokes access. Revoking it twice is the same as once. */
-    async revoke(revocation: Revocation): Promise<void> {
+    revoke(revocation: Revocation): Promise<void> {
       switch (revocation.kind) {
         case 'grant':
         case 'tokens':
         case 'token':
-          return await byClient(revocation)
+          return batches.tokens(revocation)
         case 'family':
-          return await families(revocation)
+          return batches.families(revocation)
         case 'session':
-          return await sessions(revocation)
+          return batches.sessions(revocation)
         case 'browser':
-          return await browsers(revocation)
+          return batches.browsers(revocation)
         case 'consent':
-          return await consents(revocation)
+          return batches.consents(revocation)
       }
     },
 
@@ -162,17 +175,46 @@ export function createRevocations(database: Database, events: EventStore) {
     ): Promise<{ accessEpoch: number | undefined; revoked: RevokedCount }> {
       const [raised] = await statements.raiseAccessEpoch(transaction, [accountSub])
       const item = { account_sub: accountSub, except_uid: exceptSessionUid, ...toColumns(cause) }
-      const [revoked = NOTHING] = await statements.revokeAccount(transaction, parameters([item], [{ event }]))
+      const [revoked = NOTHING] = await statements.revokeAccount(transaction, [
+        JSON.stringify([item]),
+        serialize([{ event }]),
+      ])
       if (raised && exceptSessionUid !== undefined)
         await statements.carryOver(transaction, [accountSub, raised.accessEpoch])
       return { accessEpoch: raised?.accessEpoch, revoked }
     },
   }
 
-  async function revokeTokens(
-    on: Database,
-    items: readonly (GrantRevocation | TokensRevocation | TokenRevocation)[],
-  ): Promise<void> {
+  /** Concurrent requests share the statement of one kind. */
+  function createBatch<Item>(revoke: (on: Database, items: readonly Item[]) => Promise<void>) {
+    return createBatcher<Item, void>(async (items) => {
+      await revoke(database, items)
+      return []
+    })
+  }
+
+  /**
+   * Creates the revocation of one kind.
+   *
+   * @param findLive finds rows that the statement missed, because they were stored while it waited for a row lock: a session
+   *   under a new identifier, or the successor of a token. Then the statement is executed again.
+   */
+  function createRevoker<Item extends Recorded>(
+    toRow: (item: Item) => object,
+    revoke: Statement,
+    findLive?: Statement,
+  ) {
+    return async (on: Database, items: readonly Item[]): Promise<void> => {
+      const rows = JSON.stringify(items.map(toRow))
+      const recorded = serialize(items)
+      for (let tries = 1; tries <= TRIES; tries++) {
+        await revoke(on, [rows, recorded])
+        if (!findLive || (await findLive(on, [rows])).length === 0) return
+      }
+    }
+  }
+
+  async function revokeTokens(on: Database, items: readonly OfTokens[]): Promise<void> {
     const ofKind = items.filter((item) => item.kind === 'tokens')
     await statements.revokeTokens(on, [
       items.flatMap((item) => (item.kind === 'grant' ? [item.grantId] : [])),
@@ -183,65 +225,12 @@ export function createRevocations(database: Database, events: EventStore) {
     ])
   }
 
-  async function revokeFamilies(on: Database, items: readonly FamilyRevocation[]): Promise<void> {
-    const rows = items.map(({ grantId, family, session }) => ({
-      grant_id: grantId,
-      family,
-      uid: session?.uid,
-      ...(session && toColumns(session.cause)),
-    }))
-    await repeatWhileFound(on, parameters(rows, items), statements.revokeFamilies, statements.findLiveFamily)
-  }
-
-  async function revokeSessions(
-    on: Database,
-    items: readonly Omit<SessionRevocation, 'kind'>[],
-  ): Promise<void> {
-    const rows = items.map(({ uid, cause }) => ({ uid, ...toColumns(cause) }))
-    await repeatWhileFound(on, parameters(rows, items), statements.revokeSessions, statements.findLiveSession)
-  }
-
-  async function revokeBrowsers(
-    on: Database,
-    items: readonly Omit<BrowserRevocation, 'kind'>[],
-  ): Promise<void> {
-    const rows = items.map(({ id, cause }) => ({ id, ...toColumns(cause) }))
-    const { revokeBrowsers: run, findLiveBrowserSession } = statements
-    await repeatWhileFound(on, parameters(rows, items), run, findLiveBrowserSession)
-  }
-
-  async function revokeConsents(on: Database, items: readonly ConsentRevocation[]): Promise<void> {
-    const rows = items.map(({ accountSub, clientId }) => ({ account_sub: accountSub, client_id: clientId }))
-    await statements.revokeConsents(on, parameters(rows, items))
-  }
-
-  /** The parameters of a statement: its items, and the events of these revocations. */
-  function parameters(rows: readonly object[], items: readonly Recorded[]): [rows: string, events: string] {
-    return [JSON.stringify(rows), serialize(items)]
-  }
-
   function serialize(items: readonly Recorded[]): string {
     return events.serialize(items.flatMap(({ event }) => (event ? [{ event }] : [])))
   }
 }
 
 type Statement = (database: Database, parameters: readonly unknown[]) => Promise<readonly unknown[]>
-
-/**
- * Executes a revocation until no live row is left. While it waits for a row lock, a session may get a new identifier, or a
- * token a successor, which its snapshot does not contain.
- */
-async function repeatWhileFound(
-  on: Database,
-  [rows, events]: readonly [rows: string, events: string],
-  revoke: Statement,
-  findLive: Statement,
-): Promise<void> {
-  for (let tries = 1; tries <= TRIES; tries++) {
-    await revoke(on, [rows, events])
-    if ((await findLive(on, [rows])).length === 0) return
-  }
-}
 
 /** The columns of a cause; see `CAUSE_COLUMNS`. */
 function toColumns({ reason, by, origin }: RevocationCause) {
