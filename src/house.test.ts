@@ -66,6 +66,7 @@ const PACKAGE_ROOMS: Record<string, string[]> = {
   pg: ['db/'],
   '@electric-sql/pglite': ['db/'],
   argon2: ['accounts/password.ts'],
+  'p-limit': ['accounts/password.ts'],
   '@zxcvbn-ts/core': ['accounts/password-strength.ts'],
   '@zxcvbn-ts/language-common': ['accounts/password-strength.ts'],
   commander: ['cli/'],

@@ -36,8 +36,8 @@ export function createPasswordRules({ names }: { names: readonly string[] }) {
 
   /** Loads the word lists once; most commands do not need them. */
   function load(): Promise<FindWeakness> {
-    findingWeakness ??= import('./password-strength.ts').then(({ createPasswordStrength }) =>
-      createPasswordStrength(),
+    findingWeakness ??= import('./password-strength.ts').then(({ createPasswordStrengthCheck }) =>
+      createPasswordStrengthCheck(),
     )
     return findingWeakness
   }

@@ -18,7 +18,7 @@ const READINGS = 5
  *
  * @see NIST SP 800-63B-4 §3.1.1.2
  */
-export function createPasswordStrength() {
+export function createPasswordStrengthCheck() {
   const limits = { maxLength: ESTIMATED_CHARACTERS, l33tMaxSubstitutions: READINGS }
   const passwords = new ZxcvbnFactory({
     ...limits,
@@ -57,7 +57,7 @@ const cut = (phrase: string): string => phrase.slice(0, ESTIMATED_CHARACTERS)
 /** A phrase repeated up to the number of characters that the estimator reads. */
 const fill = (phrase: string): string => phrase.padEnd(ESTIMATED_CHARACTERS, phrase)
 
-export type FindWeakness = ReturnType<typeof createPasswordStrength>
+export type FindWeakness = ReturnType<typeof createPasswordStrengthCheck>
 
 function weaknessOf(matches: readonly Match[]): Weakness {
   const [largest] = matches

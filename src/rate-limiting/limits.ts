@@ -61,7 +61,7 @@ export const LIMITS = {
    * … and in total: each mail is a row and costs the sender's reputation. Accounts, browsers with a device cookie, and
    * signed-in users have reserved shares that strangers cannot use up.
    */
-  mailByEverybody: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
+  mailInTotal: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
   mailByAccounts: limit('mail.accounts', 500, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
   mailByDevices: limit('mail.device_cookies', 250, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
   mailBySignedIn: limit('mail.signed_in', 250, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
@@ -73,7 +73,7 @@ export const LIMITS = {
   /** … by one account, signed in or with a device cookie … */
   userCodeByAccount: limit('user_code.account', 20, HOUR_SECONDS),
   /** … and in total: by strangers, and in a reserved share by accounts that are signed in or have a device cookie. */
-  userCodeByEverybody: limit('user_code.everybody', 8_000, HOUR_SECONDS, { isShared: true }),
+  userCodeInTotal: limit('user_code.everybody', 8_000, HOUR_SECONDS, { isShared: true }),
   userCodeByKnown: limit('user_code.known', 2_000, HOUR_SECONDS, { isShared: true }),
 } as const satisfies Record<string, RateLimit>
 

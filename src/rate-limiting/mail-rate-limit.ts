@@ -35,7 +35,9 @@ export function createMailRateLimit({ rateLimiter }: { rateLimiter: RateLimiter 
       const verdict = await rateLimiter.count(...stagesOf(mail, requester))
       if (verdict.outcome === 'allowed') return { outcome: 'allowed' }
       const { by, isFirst, retryAfterSeconds } = verdict
-      return TOLD.has(by) ? { outcome: 'refused', retryAfterSeconds } : { outcome: 'dropped', by, isFirst }
+      return ANSWERED_WITH_429.has(by)
+        ? { outcome: 'refused', retryAfterSeconds }
+        : { outcome: 'dropped', by, isFirst }
     },
 
     /**
@@ -51,10 +53,10 @@ export function createMailRateLimit({ rateLimiter }: { rateLimiter: RateLimiter 
   }
 }
 
-const TOLD = new Set<unknown>([LIMITS.mailByNetwork, LIMITS.mailByAccount])
+const ANSWERED_WITH_429 = new Set<unknown>([LIMITS.mailByNetwork, LIMITS.mailByAccount])
 
 const SHARES: Record<MailShare['of'], RateLimit> = {
-  anybody: LIMITS.mailByEverybody,
+  anybody: LIMITS.mailInTotal,
   account: LIMITS.mailByAccounts,
   device: LIMITS.mailByDevices,
   'signed-in': LIMITS.mailBySignedIn,

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { SignIn, VerifySignIn } from '../../accounts/sign-in.ts'
 import { newEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
+import type { EventType } from '../../audit/event-type.ts'
 import type { Log } from '../../log.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
@@ -28,6 +29,7 @@ export type LoginResult =
   | { outcome: 'accepted'; account: Account; at: Date; wantsRemembering: boolean }
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 
+type Verified = SignIn | { outcome: 'invalid' }
 type EventSubject = { clientId: string | undefined; accountSub: string | undefined }
 
 type Needs = {
@@ -40,87 +42,97 @@ type Needs = {
 }
 export type CheckLogin = ReturnType<typeof createLoginCheck>
 
+type Options = Readonly<{
+  /** The account, for a form without a field for it. */
+  username?: string
+  /** False when the password is only checked: the session limit does not apply. */
+  isForSession?: boolean
+  /** The form was answered before: the attempt is counted and refused. */
+  isSpent?: boolean
+}>
+
 /** Checks a submitted login form and records the result. A refusal sets the status of the response. */
 export function createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now }: Needs) {
-  /** Records the first refusal of a limit, not those that follow. */
-  async function recordRefusal(
-    ctx: Context,
-    refusal: Refusal | undefined,
-    about: EventSubject,
-  ): Promise<void> {
-    if (!refusal?.isFirst) return
-    const detail = { limit: refusal.by.name }
-    await events.record([newEvent(eventTypeOf(refusal), { ...about, detail }, originOf(ctx))])
-  }
-
-  /**
-   * @param clientId of the client that requested the sign-in, if there is one.
-   * @param options.username of the account, for a form without a field for it.
-   * @param options.isForSession false when the password is only checked: the session limit does not apply.
-   * @param options.isSpent the form was answered before: the attempt is counted and refused.
-   */
+  /** @param clientId of the client that requested the sign-in, if there is one. */
   return async (
     ctx: Context,
     clientId: string | undefined,
-    {
-      username,
-      isForSession = true,
-      isSpent = false,
-    }: { username?: string; isForSession?: boolean; isSpent?: boolean } = {},
+    { username, isForSession = true, isSpent = false }: Options = {},
   ): Promise<LoginResult> => {
     const form = formOf(ctx)
-    const typed = (username ?? form.get('username') ?? '').slice(0, MAX_USERNAME_CHARACTERS)
+    const login = (username ?? form.get('username') ?? '').slice(0, MAX_USERNAME_CHARACTERS)
     const wantsRemembering = form.has('remember')
-    const parsed = credentials.safeParse({ username: typed, password: form.get('password') })
-    const result = parsed.success
-      ? await signIn({
-          login: parsed.data.username,
-          password: parsed.data.password,
-          address: ctx.ip,
-          deviceCookie: deviceCookies.find(ctx),
-          isGone: () => ctx.req.socket.destroyed,
-          isSpent,
-        })
-      : ({ outcome: 'invalid' } as const)
-    const sub = subOf(result)
-    if ('refusal' in result) await recordRefusal(ctx, result.refusal, { clientId, accountSub: sub })
+    const result = await verify(ctx, { username: login, password: form.get('password') }, isSpent)
+    logResult(ctx, clientId, result)
+    const subject = { clientId, accountSub: subOf(result) }
+    if ('refusal' in result) await recordLimit(ctx, result.refusal, subject)
+    if (result.outcome !== 'accepted') {
+      if (result.outcome === 'rejected') await record(ctx, 'sign_in.refused', subject)
+      setStatus(ctx, result)
+      return { outcome: 'refused', username: login, error: result.outcome, wantsRemembering }
+    }
+    const { account } = result
+    if (isForSession && (await browserSessions.isFull(ctx, account))) {
+      await record(ctx, 'sign_in.refused', { ...subject, detail: { reason: 'session_limit' } })
+      ctx.status = 403
+      return { outcome: 'refused', username: login, error: 'full', wantsRemembering }
+    }
+    await record(ctx, 'sign_in.accepted', subject)
+    deviceCookies.issue(ctx, account)
+    return { outcome: 'accepted', account, at: now(), wantsRemembering }
+  }
+
+  async function verify(ctx: Context, entered: unknown, isSpent: boolean): Promise<Verified> {
+    const parsed = credentials.safeParse(entered)
+    if (!parsed.success) return { outcome: 'invalid' }
+    return await signIn({
+      login: parsed.data.username,
+      password: parsed.data.password,
+      address: ctx.ip,
+      deviceCookie: deviceCookies.find(ctx),
+      isGone: () => ctx.req.socket.destroyed,
+      isSpent,
+    })
+  }
+
+  /** Without the entered name: people enter passwords in the wrong field. */
+  function logResult(ctx: Context, client: string | undefined, result: Verified): void {
     log[result.outcome === 'busy' ? 'warn' : 'info']({
       event: 'sign_in',
       request: ctx.state.requestId,
-      client: clientId,
+      client,
       address: ctx.ip,
       outcome: result.outcome,
-      account: result.outcome === 'accepted' ? sub : undefined,
+      account: result.outcome === 'accepted' ? result.account.sub : undefined,
     })
-    // The entered name is not recorded: people enter passwords in the wrong field.
-    const about = { clientId, accountSub: sub }
-    const refused = { outcome: 'refused', username: typed, wantsRemembering } as const
-    switch (result.outcome) {
-      case 'accepted':
-        if (isForSession && (await browserSessions.isFull(ctx, result.account))) {
-          const detail = { reason: 'session_limit' }
-          await events.record([newEvent('sign_in.refused', { ...about, detail }, originOf(ctx))])
-          ctx.status = 403
-          return { ...refused, error: 'full' }
-        }
-        await events.record([newEvent('sign_in.accepted', about, originOf(ctx))])
-        deviceCookies.issue(ctx, result.account)
-        return { outcome: 'accepted', account: result.account, at: now(), wantsRemembering }
-      case 'busy':
-        answerBusy(ctx)
-        return { ...refused, error: 'busy' }
-      case 'throttled':
-        ctx.status = 429
-        ctx.set('Retry-After', String(result.retryAfterSeconds))
-        return { ...refused, error: 'throttled' }
-      case 'rejected':
-        await events.record([newEvent('sign_in.refused', about, originOf(ctx))])
-        ctx.status = 400
-        return { ...refused, error: 'rejected' }
-      case 'invalid':
-        ctx.status = 400
-        return { ...refused, error: 'invalid' }
-    }
+  }
+
+  /** Records the first refusal of a limit, not those that follow. */
+  async function recordLimit(
+    ctx: Context,
+    refusal: Refusal | undefined,
+    subject: EventSubject,
+  ): Promise<void> {
+    if (!refusal?.isFirst) return
+    await record(ctx, eventTypeOf(refusal), { ...subject, detail: { limit: refusal.by.name } })
+  }
+
+  async function record(ctx: Context, type: EventType, about: Parameters<typeof newEvent>[1]): Promise<void> {
+    await events.record([newEvent(type, about, originOf(ctx))])
+  }
+}
+
+function setStatus(ctx: Context, result: Exclude<Verified, { outcome: 'accepted' }>): void {
+  switch (result.outcome) {
+    case 'busy':
+      answerBusy(ctx)
+      break
+    case 'throttled':
+      ctx.status = 429
+      ctx.set('Retry-After', String(result.retryAfterSeconds))
+      break
+    default:
+      ctx.status = 400
   }
 }
 
@@ -130,7 +142,7 @@ export function answerBusy(ctx: Context): void {
   ctx.set('Retry-After', String(randomInt(RETRY_AFTER_SECONDS.least, RETRY_AFTER_SECONDS.most + 1)))
 }
 
-function subOf(result: SignIn | { outcome: 'invalid' }): string | undefined {
+function subOf(result: Verified): string | undefined {
   if (result.outcome === 'accepted') return result.account.sub
   return result.outcome === 'invalid' ? undefined : result.sub
 }

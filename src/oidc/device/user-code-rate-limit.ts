@@ -73,7 +73,7 @@ function stagesOf(address: string, sub: string | undefined): RateLimitKey[][] {
   const browser = { limit: LIMITS.userCodeByBrowser, of: Provider.ctx?.oidc.session?.uid ?? '' }
   const limit = LIMITS.userCodeByNetwork
   if (sub === undefined)
-    return [[browser], ...byNetworks(address, { limit }), [{ limit: LIMITS.userCodeByEverybody, of: '' }]]
+    return [[browser], ...byNetworks(address, { limit }), [{ limit: LIMITS.userCodeInTotal, of: '' }]]
   return [
     [browser],
     ...byNetworks(address, { limit, of: 'known' }),
