@@ -1,6 +1,6 @@
--- 0001_foundation.sql: people, clients, resources, signing keys, and what the engine must remember.
--- Nothing secret is readable here: identifiers that grant something are SHA-256 hashes, what must come back
--- in clear is sealed under the master key, passwords are argon2id.
+-- 0001_foundation.sql: creates accounts, clients, resources, signing keys and the engine's storage.
+-- No secret is stored readably: identifiers that grant access are SHA-256 hashes, values that are read back are sealed
+-- under the master key, passwords are argon2id hashes.
 
 create table account (
   sub uuid primary key,
@@ -35,7 +35,7 @@ create table resource (
   format text not null check (format in ('jwt', 'opaque')),
   signing_alg text not null check (signing_alg in ('RS256', 'ES256', 'EdDSA')),
   access_token_seconds integer check (access_token_seconds > 0),
-  -- Clients that are this API and may therefore introspect the tokens meant for it.
+  -- The clients of this resource server, which may introspect the tokens issued for it.
   introspection_client_ids text[] not null default '{}',
   created_at timestamptz not null default now()
 );
@@ -48,7 +48,7 @@ create table signing_key (
   sealed_private_jwk bytea not null,
   created_at timestamptz not null default now()
 );
--- Instances that start together agree on one set: the second insert of a current key for an algorithm loses.
+-- Instances that start together agree on one set of keys: the second insert of a current key for an algorithm fails.
 create unique index signing_key_one_current on signing_key (alg) where state = 'current';
 
 create table oidc_grant (
@@ -66,7 +66,7 @@ create index oidc_grant_expiry on oidc_grant (expires_at);
 create table oidc_token (
   id_hash bytea primary key,
   kind smallint not null,
-  -- Ending a grant ends everything issued under it, and a token cannot be added to a grant that has ended.
+  -- Deleting a grant deletes its tokens, and no token can be added to a deleted grant.
   grant_id text references oidc_grant on delete cascade,
   client_id text not null,
   payload jsonb not null,
@@ -89,7 +89,7 @@ create table oidc_session (
   uid text not null,
   account_sub uuid references account on delete cascade,
   payload jsonb not null,
-  -- An ended session stays as a tombstone until it expires, so that a request in flight cannot write it back.
+  -- An ended session stays as a tombstone until it expires, so that a request in flight cannot store it again.
   ended_at timestamptz,
   expires_at timestamptz not null
 ) with (fillfactor = 70);
@@ -97,7 +97,7 @@ create index oidc_session_uid on oidc_session (uid);
 create index oidc_session_account on oidc_session (account_sub) where account_sub is not null;
 create index oidc_session_expiry on oidc_session (expires_at);
 
--- What lives for minutes: interactions, pushed authorization requests, spent assertion and proof identifiers.
+-- Rows that live for minutes: interactions, pushed authorization requests, used identifiers of assertions and proofs.
 create table oidc_artifact (
   kind smallint not null,
   id_hash bytea not null,

@@ -1,9 +1,9 @@
--- 0002_exactly_once.sql: what makes a token request one commit, and tells instances of changes.
+-- 0002_exactly_once.sql: makes a token request one commit, records audit events, and notifies instances of changes.
 
 -- The commit that spent a token. A commit whose outcome was lost with its connection is sent again, and is not a second spend.
 alter table oidc_token add column consumed_by uuid;
 
--- The answer to a refresh, sealed: repeated to the same client for some seconds in case it was lost, then deleted.
+-- The sealed answer to a refresh, repeated to the same client for some seconds, because it may have been lost.
 create table oidc_refresh_answer (
   -- The refresh token that was spent.
   id_hash bytea primary key,
@@ -12,7 +12,7 @@ create table oidc_refresh_answer (
 );
 create index oidc_refresh_answer_expiry on oidc_refresh_answer (expires_at);
 
--- What a person let a client do, in whichever browser. Grants hang on one session or device; this outlives them.
+-- A person's consent for a client, for every browser. Grants belong to one session or device; a consent outlives them.
 create table consent (
   account_sub uuid not null references account on delete cascade,
   client_id text not null references oidc_client on delete cascade,
@@ -24,7 +24,7 @@ create table consent (
 );
 create index consent_client on consent (client_id);
 
--- What happened, append-only. The identifier is time-ordered (UUID version 7), so the key is the time index too.
+-- The audit log, append-only. The identifier is time-ordered (UUID version 7), so the key is the index of time, too.
 create table event (
   id uuid primary key,
   occurred_at timestamptz not null default now(),
@@ -39,7 +39,7 @@ create table event (
   detail jsonb
 ) with (fillfactor = 100);
 
--- Every instance keeps these three tables in memory and hears here that one of them changed.
+-- Every instance caches these three tables; a notification announces each change.
 create function notify_change() returns trigger language plpgsql as $$ begin perform pg_notify('sallyport_change', tg_table_name); return null; end $$;
 create trigger oidc_client_change after insert or update or delete on oidc_client
   for each statement execute function notify_change();

@@ -1,28 +1,28 @@
--- 0003_sessions.sql: where people are signed in, the browsers they had remembered, and what apps must still be told.
+-- 0003_sessions.sql: adds session details, remembered browsers, and the outbox of back-channel logout.
 
--- When the person was signed out everywhere: who proved to be them before that starts no session any more.
+-- The time of the last sign-out everywhere: an older proof of identity starts no session.
 alter table account add column signed_out_at timestamptz;
 
--- Where a session is used from, as people recognise it on their account page.
+-- The origin of a session's use, which the account page shows.
 alter table oidc_session
   add column remembered_id uuid,
   add column address text,
   add column user_agent text,
   add column seen_at timestamptz not null default now(),
-  -- When use after its end was last recorded: who keeps trying fills no table.
+  -- The time at which use after its end was last recorded, which bounds the number of audit events.
   add column misused_at timestamptz;
 create index oidc_session_remembered on oidc_session (remembered_id) where remembered_id is not null;
 
--- Browsers that sign a person in again when the session is gone. The cookie holds the id, which selects, and a secret.
+-- Browsers that sign a person in again after the session ended. The cookie holds the id, which selects the row, and a secret.
 create table remembered_browser (
   id uuid primary key,
   account_sub uuid not null references account on delete cascade,
   secret_hash bytea not null,
-  -- The secret before, and the one that took its place (sealed): two tabs that come at once get the same, for some seconds.
+  -- The previous secret and its successor (sealed): for some seconds, concurrent tabs get the same successor.
   previous_secret_hash bytea,
   sealed_secret bytea,
   rotated_at timestamptz not null default now(),
-  -- When the person last proved who they are (auth_time).
+  -- The time of the last proof of identity (auth_time).
   authenticated_at timestamptz not null,
   address text,
   user_agent text,
@@ -32,13 +32,13 @@ create table remembered_browser (
 create index remembered_browser_account on remembered_browser (account_sub);
 create index remembered_browser_expiry on remembered_browser (expires_at);
 
--- Back-channel logout: whom we still have to tell. Written with what ended, deleted when the client has confirmed.
+-- The outbox of back-channel logout: inserted with the revocation, deleted when the client has confirmed.
 create table backchannel_logout (
   -- The logout token's jti, the same at each attempt.
   id uuid primary key default gen_random_uuid(),
   client_id text not null references oidc_client on delete cascade,
   account_sub uuid not null,
-  -- Unknown when no session was left: then the person as a whole is signed out.
+  -- Null when no session was left: the client then signs the whole account out.
   sid text,
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
@@ -48,7 +48,7 @@ create index backchannel_logout_due on backchannel_logout (client_id, next_attem
 create trigger backchannel_logout_change after insert on backchannel_logout
   for each row execute function notify_change();
 
--- Identifiers of events that are recorded by statements alone: UUID version 7, as the server makes them (RFC 9562 §5.7).
+-- The identifiers of events that a statement records by itself: UUID version 7 (RFC 9562 §5.7).
 create function time_ordered_id() returns uuid language sql volatile as $$
   select encode(
     set_bit(set_bit(
@@ -59,7 +59,7 @@ create function time_ordered_id() returns uuid language sql volatile as $$
 $$;
 alter table event alter column id set default time_ordered_id();
 create index event_account on event (account_sub, id) where account_sub is not null;
--- The other questions that operators ask of the record. Each ends with the time, which all of them are sorted by.
+-- The other filters of the audit log. Each index ends with the time, by which every list is sorted.
 create index event_client on event (client_id, id) where client_id is not null;
 create index event_session on event (session_uid, id) where session_uid is not null;
 create index event_type on event (type, id);

@@ -1,13 +1,13 @@
--- 0004_attempts.sql: guesses and floods are counted, over all instances.
+-- 0004_attempts.sql: counts the attempts of rate limits over all instances.
 
--- One row for each limit and whom it counts, for as long as its window lasts.
+-- One row for each limit and the network, name or account that it counts, for the time of its window.
 create table attempt (
-  -- Keyed hash of both: names that people typed, wrong ones too, are nobody's to read.
+  -- A keyed hash of both, so that typed names, also wrong ones, are not readable.
   key bytea primary key,
-  -- How many were allowed in this window, and how many may be.
+  -- The number of allowed attempts in this window, and the largest number.
   count integer not null,
   most integer not null,
-  -- How many were refused since one was allowed.
+  -- The number of refused attempts since the last allowed one.
   refused integer not null,
   -- Attempts before this are too soon.
   next_at timestamptz not null,

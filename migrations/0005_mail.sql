@@ -1,16 +1,16 @@
--- 0005_mail.sql: mail that has to be sent, and the links in it by which people register, reset and prove.
+-- 0005_mail.sql: adds the outbox of mail, and the mailed links for registration, reset and verification.
 
--- Written with what it tells of, deleted when it was taken by the mail server.
+-- Inserted with the change that it announces, deleted when the mail server has accepted it.
 create table mail (
   -- Also the Message-ID, the same at each attempt.
   id uuid primary key,
-  -- Whose business it is, when that is a person we know.
+  -- The account that the mail concerns, if there is one.
   account_sub uuid references account on delete cascade,
-  -- To whom, what and in which language, links included: only the master key opens it.
+  -- Recipient and text, links included, sealed under the master key.
   sealed_content bytea not null,
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
-  -- A link that is over is not sent any more.
+  -- A mail with an expired link is not sent.
   expires_at timestamptz not null,
   created_at timestamptz not null default now()
 );
@@ -20,15 +20,15 @@ create index mail_account on mail (account_sub) where account_sub is not null;
 create trigger mail_change after insert on mail
   for each row execute function notify_change();
 
--- A link good once, and one at a time for each purpose and whoever it is for: a newer one replaces it.
+-- A single-use link. For each purpose and subject there is one: a newer link replaces it.
 create table mail_link (
   purpose text not null check (purpose in ('registration', 'verification', 'reset', 'email_change')),
-  -- The person, or the keyed hash of an address that belongs to nobody yet.
+  -- The account, or the keyed hash of an address without an account.
   subject bytea not null,
   -- SHA-256 of the secret in the link.
   secret_hash bytea not null unique,
   account_sub uuid references account on delete cascade,
-  -- What was asked for: an address, a name, a password's hash.
+  -- The request: an address, a name, a password hash.
   sealed_request bytea not null,
   created_at timestamptz not null,
   expires_at timestamptz not null,

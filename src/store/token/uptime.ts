@@ -70,7 +70,7 @@ export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
       return rows.map(({ id_hash }) => id_hash)
     },
 
-    /** How many of the last seconds at least one instance was up. */
+    /** Counts, of the last `lastSeconds`, those in which at least one instance was up. */
     async secondsUp(lastSeconds: number): Promise<number> {
       const [row] = await findSecondsUp(database, [lastSeconds, toleranceSeconds])
       return row?.seconds ?? 0
@@ -129,7 +129,7 @@ export function secondsUpSince(instance: string, since: string, tolerance: strin
   return secondsIn(stretches, since)
 }
 
-/** SQL: how many seconds since an instant lie within some of the stretches. */
+/** SQL: the number of seconds since an instant that lie within any of the stretches. */
 function secondsIn(stretches: string, since: string): string {
   return `(
     select coalesce(extract(epoch from sum(upper(up) - lower(up))), 0)::float8
