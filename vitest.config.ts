@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /**
@@ -5,6 +6,16 @@ import { defineConfig } from 'vitest/config'
  * long as most files themselves.
  */
 const isolate = false
+
+/** Servers in the test process hash passwords at a low cost: see the file. */
+const resolve = {
+  alias: [
+    {
+      find: /^argon2$/,
+      replacement: fileURLToPath(new URL('conformance/support/argon2.ts', import.meta.url)),
+    },
+  ],
+}
 
 const conformance = {
   isolate,
@@ -89,8 +100,9 @@ export default defineConfig({
           include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'docs/**/*.test.ts'],
         },
       },
-      { test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
+      { resolve, test: { ...conformance, name: 'conformance', env: { TEST_DATABASE: 'postgres' } } },
       {
+        resolve,
         test: {
           ...conformance,
           name: 'conformance-pglite',
@@ -105,6 +117,7 @@ export default defineConfig({
         },
       },
       {
+        resolve,
         test: {
           ...conformance,
           name: 'browser',

@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { argon2i, argon2id, hash } from 'argon2'
 import { load } from 'cheerio'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { useFullPasswordCost } from './support/argon2.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { exchange, posting, rows, sql } from './support/http.ts'
 import { expectSameTime, pairsOf } from './support/response-time.ts'
@@ -15,6 +16,7 @@ let server: TestServer
 let form: { cookie: string; csrf: string }
 let senders = 0
 
+useFullPasswordCost()
 beforeAll(async () => {
   server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1' })
   form = await openForm()

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { useFullPasswordCost } from './support/argon2.ts'
 import { later } from './support/clock.ts'
 import { createTestClient, type TestClient, userinfoStatus } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
@@ -270,6 +271,8 @@ describe('a link', () => {
 })
 
 describe('a reset does not reveal accounts (CWE-204)', () => {
+  useFullPasswordCost()
+
   const strip = ({ headers, html, status, url }: Page) => ({
     status,
     url,

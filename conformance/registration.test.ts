@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { useFullPasswordCost } from './support/argon2.ts'
 import { later } from './support/clock.ts'
 import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
@@ -206,6 +207,8 @@ describe('a person who registers', () => {
 })
 
 describe('registration does not reveal accounts (CWE-204)', () => {
+  useFullPasswordCost()
+
   const strip = ({ headers, html, status, url }: Page) => ({
     status,
     url,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ClientDocument } from '../src/admin/clients.ts'
+import { useFullPasswordCost } from './support/argon2.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { post, statuses } from './support/http.ts'
@@ -9,6 +10,7 @@ const PEOPLE = 120
 let server: TestServer
 let service: ClientDocument
 
+useFullPasswordCost()
 beforeAll(async () => {
   server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
   await server.admin.users.create({ username: 'ada', password: PASSWORD })

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { useFullPasswordCost } from './support/argon2.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { rows, sql } from './support/http.ts'
@@ -8,6 +9,7 @@ const WRONG = 'not the password of anybody'
 let server: TestServer
 let next = 0
 
+useFullPasswordCost()
 beforeAll(async () => {
   server = await startTestServer({ TRUSTED_PROXIES: '127.0.0.1,::1' })
   for (const username of [
