@@ -81,7 +81,7 @@ describe('a disabled or deleted person', () => {
     ['disabled', (username) => server.admin.users.disable({ username })],
     ['deleted', (username) => server.admin.users.delete({ username })],
   ]
-  /** As if somebody else did it in the database: no session was ended. */
+  /** Changes the account by SQL, without revoking sessions. */
   const behindOurBack: [how: string, remove: Removal][] = [
     [
       'disabled in the database',

@@ -25,12 +25,12 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** Sends an authorization request as a browser would, following nothing. */
+/** Sends an authorization request without following redirects. */
 const visit = (url: URL | string) => send(String(url), { headers: { accept: 'text/html' } })
 
 type Change = Record<string, string | readonly string[] | undefined>
 
-/** A good authorization request with parameters replaced, repeated or left out. */
+/** A valid authorization request with parameters replaced, repeated or omitted. */
 async function changed(change: Change): Promise<URL> {
   const { url } = await app.request({ state: 'the-state' })
   for (const [name, value] of Object.entries(change)) {
@@ -40,7 +40,7 @@ async function changed(change: Change): Promise<URL> {
   return url
 }
 
-/** The app is told, with the state it sent and by whom (RFC 6749 §4.1.2.1, RFC 9207 §2); nothing is issued. */
+/** Expects an error redirect with state and iss, and no code (RFC 6749 §4.1.2.1, RFC 9207 §2). */
 function expectErrorSentBack(
   answer: Answer,
   errors: string | readonly string[],
@@ -231,7 +231,7 @@ describe('an authorization request with further parameters', () => {
       const { user, system } = process.cpuUsage(before)
       milliseconds.push((user + system) / 1000)
     }
-    // Of the whole process, this test and its garbage included: so the least of them says most.
+    // CPU time of the whole process, garbage collection included: the minimum is the best estimate.
     expect(Math.min(...milliseconds)).toBeLessThan(10)
   })
 

@@ -14,7 +14,7 @@ import { freePort } from './support/database-server.ts'
 
 let folder: string
 let environment: Record<string, string>
-/** Another folder. The first test that needs it makes its database, which takes longer than most tests. */
+/** A second data folder. The first test that needs it creates its database, which takes longer than most tests. */
 let second: { DATA_DIR: string }
 let server: RunningCommand
 let firstStartMilliseconds: number
@@ -370,7 +370,7 @@ describe('the process', () => {
     const startedAt = performance.now()
     server = start(['serve'])
     await server.prints('Sallyport is ready')
-    // On a busy machine everything takes longer: so did the first start, which had more to do.
+    // The first start, which does more, adapts the limit to a busy machine.
     expect(performance.now() - startedAt).toBeLessThan(Math.max(10_000, 2 * firstStartMilliseconds))
     expect(server.stdout()).not.toContain('password')
   })

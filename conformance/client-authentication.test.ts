@@ -246,7 +246,7 @@ describe('private_key_jwt', () => {
     expectRefused(await assert(raced, targets[1]))
   })
 
-  /** Who fails too often is told to wait: a client that nobody failed as so far. */
+  /** A new client, because failed authentications of one client are rate-limited. */
   async function other(): Promise<Claims> {
     const { client_id } = await server.admin.clients.create({
       type: 'service',

@@ -47,7 +47,7 @@ describe.each([5, 120, -120, 86_400, -86_400])(
     })
     afterAll(() => shifted?.kill())
 
-    /** One browser that talks to both instances. */
+    /** One browser that uses both instances. */
     function browser() {
       const here = new EndUser(server.issuer)
       const there = new EndUser(server.issuer, shifted.url, here.jar)
@@ -241,7 +241,7 @@ test.each([120, 86_400, -86_400])(
        union all select 'attempts', count(*) from attempt union all select 'events', count(*) from event order by what`,
       )
     const before = await count()
-    // The server also runs clean-up by itself.
+    // The server also runs the cleanup itself.
     await vi.waitFor(
       async () => {
         const { code, stderr } = await runCommand(['cleanup'], server.env, '', shiftClock(aheadSeconds))

@@ -23,7 +23,7 @@ beforeAll(async () => {
   other = await createTestClient(server, { client_name: 'Other App' })
 })
 afterAll(() => server?.remove())
-// A session of its own for every test: ending one grant must not touch the next test.
+// A new session for every test, so that a revoked grant does not affect the next test.
 beforeEach(() => {
   ada = new EndUser(server.issuer)
 })
@@ -55,7 +55,7 @@ describe('an authorization code is accepted once (RFC 6749 §4.1.2)', () => {
       expectTokenError(await app.token(form))
       await expectDead(tokens)
       await expectDead(refreshed)
-      // What the person agreed to outlives the grant: the app gets another one.
+      // The consent outlives the grant: the app gets another grant.
       expect((await app.authorizeSilently(ada)).get('code')).toBeTruthy()
     },
   )

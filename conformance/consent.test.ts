@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 const newBrowser = () => new EndUser(server.issuer)
 
-/** Signs in, and stops at whatever page comes next, if one does. */
+/** Signs in. @returns the next page or redirect. */
 async function signIn(user: EndUser, parameters: Record<string, string> = {}, username = 'ada') {
   const page = await user.open((await app.request(parameters)).url)
   return page.$('input[name=password]').length > 0
@@ -86,7 +86,7 @@ describe('an app that others can impersonate', () => {
     const consent = await signIn(newBrowser())
     expect(consent.$('bdi').text()).toContain(client_name)
     expect(consent.$('img, [onerror], [onclick], script:not([nonce])')).toHaveLength(0)
-    // Not even a picture: the person's browser would tell the app that they are here.
+    // No image either: loading it would reveal the visit to the app.
     expect(consent.html).not.toMatch(/<img|url\(https?:/)
   })
 })
@@ -118,7 +118,7 @@ describe('a consent', () => {
       expectTokenError(await app.refresh(refreshToken))
       expect(await userinfoStatus(server, accessToken)).toBe(401)
     }
-    // It is not asked for again, and not granted again either.
+    // The refused scope is neither requested nor granted again.
     const { scope } = await app.getTokens({ scope: 'openid profile offline_access' }, here)
     expect(scope).toBe('openid profile')
   })
@@ -236,7 +236,7 @@ test.skipIf(isPglite)(
     const login = await ada.open(request.url)
     const consent = await ada.submit(login, { username: 'ada', password: PASSWORD })
 
-    // The engine has read the session, and goes on with it after the session has ended.
+    // The engine has read the session, and continues with it after the revocation.
     const injected = faultProxy?.onStatement(
       'after',
       { kind: 'delay', milliseconds: 1_500 },
@@ -253,7 +253,7 @@ test.skipIf(isPglite)(
       const form = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK }
       expectTokenError(await slowApp.token({ ...form, code_verifier: request.verifier }))
     }
-    // Under a new identifier, as a page leaves it, the session has ended all the same.
+    // The session is revoked also under the new identifier of a page.
     expect((await slowApp.authorizeSilently(ada)).get('error')).toBe('login_required')
     await slow.remove()
     faultProxy?.close()

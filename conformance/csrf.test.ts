@@ -57,7 +57,7 @@ describe('a form from another origin', () => {
       ['/account/end', { csrf }],
       ['/account/sign-out-everywhere', { csrf }],
       ['/account/password', { csrf }],
-      // Also paths that are not pages yet.
+      // Also paths without a page.
       ['/%61ccount/sign-in', { csrf }],
       ['/account//sign-in', { csrf }],
       ['/', { csrf }],
@@ -111,7 +111,7 @@ describe('a form from another origin', () => {
     await ada.open('/logout')
     for (const xsrf of ['', 'x'.repeat(48)]) {
       const answer = await ada.post('/logout/confirm', new URLSearchParams({ xsrf, action: 'approve' }))
-      // The page is shown again, with the right value.
+      // The page is shown again with the right token.
       expect(answer.url).toMatch(/\/logout\?/)
       expect(answer.$('button[name=action][value=approve]')).toHaveLength(1)
       expectSafeHeaders(answer)

@@ -41,7 +41,7 @@ beforeEach(async () => {
 const start = (headers: Record<string, string> = {}) => startDevice(server, tv, undefined, headers)
 const poll = (started: Started) => pollDevice(server.url, started, tv)
 
-/** Up to the consent page, or wherever else it leads. */
+/** Confirms the user code. @returns the consent page or any other next page. */
 async function goToConsent(person: EndUser, started: Started): Promise<Page> {
   const page = await person.submit(await enterCode(person, started), {}, 'approve')
   return await signInIfAsked(person, page, username)
@@ -123,7 +123,7 @@ describe('two browsers with one code', () => {
       const started = await start()
       const ada = new EndUser(server.issuer)
       const consent = await goToConsent(ada, started)
-      // A copy of the browser, as a second click is, and as somebody has who stole its cookies.
+      // A copy of the browser: a second click, or stolen cookies.
       const copies = [ada, cloneBrowser(ada), cloneBrowser(ada)]
       const done = await Promise.all(copies.map((copy) => copy.submit(consent, {}, 'approve')))
       expect(done.filter((page) => page.$('h1').text() === 'Your device is connected')).toHaveLength(1)
@@ -137,7 +137,7 @@ describe('two browsers with one code', () => {
     const ada = new EndUser(server.issuer)
     const confirm = await enterCode(ada, started)
     await ada.submit(confirm, {}, 'approve')
-    // The second click, whose page takes the place of the first one's.
+    // The second click, whose page replaces that of the first.
     const second = await ada.submit(confirm, {}, 'approve')
     expect(second.status).toBe(400)
     expect(second.$('input[name=user_code]').val()).toBe(started.user_code)
@@ -155,7 +155,7 @@ describe('a user code', () => {
     await later(601, async () => {
       const page = await ada.submit(consent, {}, 'approve')
       expect(alertOf(page)).toContain('expired')
-      // However soon it asks.
+      // Also when it polls early.
       await expectRefused(started, 'expired_token')
       await expectRefused(started, 'expired_token')
     })
@@ -317,7 +317,7 @@ describe('a connected device on the account page', () => {
     const ada = new EndUser(server.issuer)
     Object.assign(ada.headers, { 'user-agent': MAC, 'x-forwarded-for': '203.0.113.77' })
     await approveDevice(ada, started, username)
-    // Approved is connected, before the device asked again.
+    // The approved device is listed before its next poll.
     expect((await devicesOf(ada)).connections).toBe(1)
     const { body } = await poll(started)
     const { page } = await devicesOf(ada)
@@ -372,7 +372,7 @@ describe('a connected device on the account page', () => {
     const { page, connections } = await devicesOf(ada)
     expect(connections).toBe(50)
     expect(page.html).toContain('2,001')
-    // One that the page does not list is theirs to end all the same.
+    // A device that is not listed can be revoked, too.
     const csrf = String(page.$('input[name=csrf]').first().val())
     await ada.post('/account/end', new URLSearchParams({ csrf, what: 'device', id: 'flood1' }))
     expect(await rows(server, `select 1 from oidc_grant where id = 'flood1'`)).toHaveLength(0)

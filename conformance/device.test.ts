@@ -264,7 +264,7 @@ describe('the page where a person enters the code', () => {
     expect(confirm.$('dl').text()).toContain('BridgeOS/7 <img src=x onerror=alert(1)>')
     expect(confirm.$('img')).toHaveLength(0)
     expect(confirm.html).not.toContain('<img src=x')
-    // Looking approves nothing (RFC 8628 §3.3.1).
+    // Opening the page approves nothing (RFC 8628 §3.3.1).
     await ada.open(started.verification_uri_complete)
     expectError(await poll(started), 'authorization_pending')
   })
@@ -327,7 +327,7 @@ describe('the page where a person enters the code', () => {
     const confirm = await enterCode(ada, started)
     const foreign = await enterCode(new EndUser(server.issuer), await start())
     const [xsrf, foreignXsrf] = [confirm, foreign].map((page) => String(page.$('input[name=xsrf]').val()))
-    // A refused value is replaced by a fresh one, so what carries the right value comes first.
+    // A rejected token is replaced, so the request with the right token comes first.
     const attempts: [number, Record<string, string>, Record<string, string>][] = [
       [403, { xsrf: xsrf ?? '' }, { 'sec-fetch-site': 'cross-site' }],
       [403, { xsrf: xsrf ?? '' }, { 'sec-fetch-site': 'same-site' }],
@@ -341,7 +341,7 @@ describe('the page where a person enters the code', () => {
       expect((await ada.post('/device', form)).status).toBe(status)
     }
     ada.headers = {}
-    // An approval, even a half-way one, would have used the code up.
+    // An approval, even an incomplete one, would have spent the code.
     const again = await enterCode(ada, started)
     expect(again.$('button[value=approve]')).toHaveLength(1)
     expectError(await poll(started), 'authorization_pending')

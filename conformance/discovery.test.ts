@@ -90,7 +90,7 @@ describe('discovery', () => {
 type Spoof = Record<string, string>
 type Call = { path: string; form?: Record<string, string>; headers?: Spoof }
 
-/** With node:http, as fetch sets `Host` by itself. */
+/** Uses node:http, because fetch sets `Host` itself. */
 async function sendAs(
   spoof: Spoof,
   { path, form, headers = {} }: Call,

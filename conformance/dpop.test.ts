@@ -131,7 +131,7 @@ describe('DPoP', () => {
     expect((await send(await proof())).text).toBe(first.text)
     expect(await send(await proof({ by: otherKey }))).toMatchObject({ status: 400 })
     expect(await post(`${server.issuer}/token`, form)).toMatchObject({ status: 400 })
-    // Whoever asked with another key has ended nothing.
+    // The request with another key revoked nothing.
     expect((await send(await proof())).text).toBe(first.text)
   })
 

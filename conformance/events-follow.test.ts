@@ -4,7 +4,7 @@ import { type DedicatedPostgres, startDedicatedPostgres } from './support/dedica
 import { PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
 import { sql } from './support/http.ts'
 
-// A Postgres of its own, for it is stopped; the command is a process of its own, as operators run it.
+// A separate Postgres, because the test stops it, and a separate process for the command.
 describe('a reader of new audit events', () => {
   let postgres: DedicatedPostgres
   let server: TestServer

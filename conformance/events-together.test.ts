@@ -28,7 +28,7 @@ type Change = Readonly<{
   values: readonly unknown[]
 }>
 
-// One server is well: there everything is prepared. The other one has its database at the end of a fault proxy.
+// One server prepares everything without faults; the other reaches its database through the fault proxy.
 describe('a change and its audit event are committed together', () => {
   let server: TestServer
   let faultProxy: FaultProxy

@@ -28,7 +28,7 @@ const FAULTS: Record<string, Fault> = {
 }
 const POINTS: readonly Point[] = ['before', 'after']
 
-// One server is well: there people sign in, and the token invariants looks. The other one has its database at the end of a fault proxy.
+// One server prepares grants without faults; the other reaches its database through the fault proxy.
 describe('when the database fails', () => {
   let server: TestServer
   let faultProxy: FaultProxy
@@ -46,7 +46,7 @@ describe('when the database fails', () => {
     database.port = String(await faultProxy.open())
     env = { ...server.env, DATABASE_URL: database.href }
     at = (await server.startAnother({ DATABASE_URL: database.href })).url
-    // Until a server hears of changes it remembers nothing for long; what it looks up once is no part of every request.
+    // Until the first change notification arrives, a server caches rows for half a second only.
     await pause(1_500)
     for (const name of GRANT_NAMES) await (await grants[name].prepare()).send(at)
   })
@@ -93,7 +93,7 @@ describe('when the database fails', () => {
       faultProxy.onStatement('after', LOST, { nth: statements })
       const first = await request.send(at)
       if (first.status === 200) {
-        // Looked, and found its own commit.
+        // The retry found its own commit.
         tokenInvariants.record(first)
         expect(await tokenInvariants.createdSince(mark)).toEqual({ access: 1, refresh: 1, orphans: 0 })
         return
@@ -122,7 +122,7 @@ describe('when the database fails', () => {
             const said: string[] = []
             const sayUnlessDead = async (when: string) => {
               const { access, refresh } = await tokenInvariants.createdSince(mark)
-              // A refresh token takes the access tokens of its grant along (RFC 7009 §2.1).
+              // The revocation of a refresh token revokes the access tokens of its grant (RFC 7009 §2.1).
               if (access + refresh > 0)
                 said.push(`${when}, and ${access} access and ${refresh} refresh tokens live`)
             }

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { FaultProxy } from './support/fault-proxy.ts'
 
-// The proofs of other tests are worth what this fault proxy is: whether a fault is what it says, to both sides.
+// Other tests rely on the fault proxy: these check that each fault has its stated effect on both sides.
 describe('the fault proxy between a server and Postgres', () => {
   let faultProxy: FaultProxy
   let url: string

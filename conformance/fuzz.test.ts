@@ -14,13 +14,13 @@ import { INSIDE } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { expectSafeHeaders, type RawAnswer, sendRaw } from './support/raw-socket.ts'
 
-/** How long to look, and from where: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
+/** Duration and seed: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
 const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 6 : 20))
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 0x7fffffff)
 const MAX_MILLISECONDS = 1_000
 const FRESH_EVERY = 100
 
-/** Where an answer may lead, besides to ourselves. */
+/** The only other origin that an answer may redirect to. */
 const APP = 'https://app.example.test'
 const SQL = /syntax error at|invalid byte sequence|violates|relation "|\bSQLSTATE\b|\bselect .+ from\b/i
 
@@ -43,7 +43,7 @@ afterAll(async () => {
   await mail?.close()
 })
 
-/** What holds for every answer to anything. */
+/** Checks that hold for every answer. */
 function expectSound({ status, headers, body }: RawAnswer): void {
   expect(status).toBeGreaterThanOrEqual(200)
   expect(status).toBeLessThan(500)
@@ -66,7 +66,7 @@ async function tryRequest(request: FuzzedRequest): Promise<number> {
   const bytes = writeRequest(request, fixtures)
   const send = () => sendRaw(server.url, bytes, { withinMilliseconds: 5_000 })
   let exchange = await send()
-  // The machine may have been busy with something else: what is slow is slow again.
+  // Repeats a slow request: on a busy machine it may be slow once.
   for (let again = 0; exchange.milliseconds > MAX_MILLISECONDS && again < 2; again++) exchange = await send()
   expect(exchange.milliseconds, bytes.toString('latin1')).toBeLessThan(MAX_MILLISECONDS)
   expect(exchange.answers, bytes.toString('latin1')).not.toHaveLength(0)
@@ -82,16 +82,16 @@ async function tryRequest(request: FuzzedRequest): Promise<number> {
   return exchange.answers[0]?.status ?? 0
 }
 
-test(`whatever is sent to any endpoint, the answer is sound, discreet and quick (ASVS 16.5.1), seed ${SEED}`, {
+test(`mutated requests to every endpoint get a valid answer within a second, without internal details (ASVS 16.5.1), seed ${SEED}`, {
   timeout: (SECONDS + 60) * 1_000,
 }, async () => {
   fixtures = await makeFresh()
-  // Each as it is meant, first: were all refused at the gate, nothing behind it would be tried.
+  // First each valid request: otherwise all could be rejected by the first check.
   const refused: string[] = []
   for (const [endpoint, { method, path }] of ENDPOINTS.entries()) {
     const plain: FuzzedRequest = { endpoint, accept: 'text/html', address: '192.0.2.1', mutations: [] }
     if (path === '/nowhere' || (await tryRequest(plain)) < 400) continue
-    // One before it may have used up what it needs.
+    // An earlier request may have spent its code or token.
     fixtures = await makeFresh()
     const status = await tryRequest(plain)
     if (status >= 400) refused.push(`${status} ${method} ${path}`)
@@ -99,7 +99,7 @@ test(`whatever is sent to any endpoint, the answer is sound, discreet and quick 
   expect(refused).toEqual([])
   let rounds = 0
   await fc.assert(
-    // Some come at once: they race for what can be used once.
+    // Some run concurrently and compete for single-use values.
     fc.asyncProperty(fc.array(fuzzedRequest, { minLength: 1, maxLength: 4 }), async (requests) => {
       if (rounds++ % FRESH_EVERY === 0) fixtures = await makeFresh()
       await Promise.all(requests.map(tryRequest))

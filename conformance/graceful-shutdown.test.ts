@@ -85,7 +85,7 @@ test('SIGTERM ends the server after it answered all requests; a second SIGTERM c
   child.send('SIGTERM')
   child.send('SIGINT')
 
-  // Before the load balancer has noticed.
+  // Before the load balancer notices.
   const late = await open()
   late.write(KEYS.repeat(3))
   used.write(KEYS)
@@ -97,7 +97,7 @@ test('SIGTERM ends the server after it answered all requests; a second SIGTERM c
   ])
   expect(used.answers().at(-1)).toEqual([200, 'close'])
 
-  // After it has noticed.
+  // After the load balancer noticed.
   await expect.poll(isListening, RARELY).toBe(false)
   expect(await isReady()).toBe(503)
   slow.write(BODY.slice(10))

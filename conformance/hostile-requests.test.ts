@@ -36,7 +36,7 @@ function directives(headers: Headers): string[] {
   return (headers.get('content-security-policy') ?? '').split(/\s*;\s*/)
 }
 
-/** ASVS 3.4: what every page must carry, however it came about. */
+/** Expects the security headers of every page (ASVS 3.4). */
 function expectPageHeaders({ headers }: Pick<Answer, 'headers'>): void {
   expect(headers.get('content-type')).toMatch(/^text\/html; charset=utf-8/)
   expect(directives(headers)).toEqual([
@@ -44,7 +44,7 @@ function expectPageHeaders({ headers }: Pick<Answer, 'headers'>): void {
     "style-src 'self'",
     "img-src 'self' data:",
     "font-src 'self'",
-    // A page of the engine's adds the hash of its one script.
+    // A page of the engine adds the hash of its script.
     expect.stringMatching(/^script-src 'nonce-[\w+/=]{22,}'( 'sha256-[\w+/=]+')?$/),
     "connect-src 'self'",
     "base-uri 'none'",
@@ -63,7 +63,7 @@ function expectPageHeaders({ headers }: Pick<Answer, 'headers'>): void {
   for (const name of ['server', 'x-powered-by']) expect(headers.has(name)).toBe(false)
 }
 
-/** Sends a path as it is, which a URL parser would tidy up first. */
+/** Sends a path unchanged; a URL parser would normalise it. */
 function raw(path: string, headers: Record<string, string> = {}): Promise<Answer> {
   const { hostname, port } = new URL(server.issuer)
   return new Promise((done, fail) => {
@@ -226,7 +226,7 @@ describe('a request that no browser sends', () => {
         const headers = { ...PAGE, 'content-type': type }
         const answer = await send(`${server.issuer}${path}`, { method: 'POST', body: 'a=b', headers })
         expect([303, 400, 401, 403, 404, 405, 415], type.slice(0, 60)).toContain(answer.status)
-        // Programs get JSON whatever they accept (RFC 6749 §5.2).
+        // Programs get JSON whatever their Accept header (RFC 6749 §5.2).
         if (ENDPOINTS.includes(path)) expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
         else if (answer.status !== 303) expectPageHeaders(answer)
       }

@@ -10,7 +10,7 @@ const CREDENTIALS = { username: 'ada', password: PASSWORD }
 
 let server: TestServer
 let app: TestClient
-/** Asks for no consent. */
+/** A first-party app, which needs no consent. */
 let trusted: TestClient
 
 beforeAll(async () => {

@@ -36,7 +36,7 @@ beforeEach(async () => {
   tokens = await app.getTokens({}, ada)
 })
 
-/** Where apps send people to sign out (RP-Initiated Logout §2). */
+/** The URL of a logout request (RP-Initiated Logout §2). */
 function logoutUrl(parameters: Record<string, string> = {}): URL {
   const url = new URL(app.config.serverMetadata().end_session_endpoint ?? '')
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)

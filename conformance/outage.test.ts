@@ -80,7 +80,7 @@ async function letUptimePass(seconds: number): Promise<void> {
   await letPass(seconds, { beatAt })
 }
 
-/** Retries a refresh like an honest client, for as long as the answer is 503. */
+/** Retries a refresh like a well-behaved client, for as long as the answer is 503. */
 async function refreshUntilAnswered(refresh_token: string, at: string): Promise<Answer> {
   return await vi.waitFor(
     async () => {

@@ -134,7 +134,7 @@ test('assets are cached by browsers, and requested again after a change', async 
   expect(await statusOf(answer.url, { 'if-none-match': '"other"' })).toBe(200)
 })
 
-/** Without what `fetch` adds of its own, which asks every cache to be passed by. */
+/** Removes the headers of `fetch` that bypass caches. */
 function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
   return new Promise((done, fail) => {
     get(url, { headers }, (response) => {

@@ -8,7 +8,7 @@ let server: TestServer
 let web: TestClient
 let spa: TestClient
 let exempt: TestClient
-/** Signed in and known to every app: only the request itself decides. */
+/** A signed-in browser with consent for every app. */
 let ada: EndUser
 
 beforeAll(async () => {
@@ -110,7 +110,7 @@ describe('a code_verifier', () => {
       expect(answer.status, answer.text).toBe(status)
       if (status === 400) expectTokenError(answer)
     }
-    // What the person agreed to is as it was.
+    // The consent is unchanged.
     expect((await spa.token((await spa.getCode({}, ada)).form)).status).toBe(200)
     if (isPglite) return
     const recorded = await rows<{ client_id: string }>(

@@ -73,7 +73,7 @@ function redeem(code: string | null | undefined, as = web): Promise<Answer> {
   return post(`${server.issuer}/token`, form, { as })
 }
 
-/** The server shows its own page: it sends nobody anywhere with a request it does not accept. */
+/** Expects an error page without a redirect. */
 function expectErrorPage(page: Awaited<ReturnType<EndUser['open']>>, code?: string): void {
   expect(page.status).toBe(400)
   expect(page.leftTo).toBeUndefined()
@@ -125,7 +125,7 @@ describe('a pushed authorization request', () => {
   test.for<[string, string, () => Form]>([
     [
       'a request_uri inside',
-      // OpenID Connect has a word of its own for it.
+      // OpenID Connect defines a separate error code.
       'request_uri_not_supported',
       () => parameters({ request_uri: 'urn:ietf:params:oauth:request_uri:x' }),
     ],
@@ -241,7 +241,7 @@ describe('a request_uri', () => {
     },
   )
 
-  // The embedded database's file is another test's business.
+  // Another test searches the files of the embedded database.
   test.skipIf(isPglite)('is sealed in the database (RFC 9126 §7.1)', async () => {
     const uri = await requestUri(parameters({ state: 'a-state-to-look-for' }))
     const dump = await server.dump()

@@ -36,14 +36,14 @@ beforeAll(async () => {
 })
 afterAll(() => server?.remove())
 
-/** Asks for a code to be sent to a URI that may not be it. */
+/** Sends an authorization request with a redirect URI. */
 async function ask(app: TestClient, redirect_uri: string) {
   const { url } = await app.request({ redirect_uri, prompt: 'none' })
   const headers = { accept: 'text/html', cookie: await ada.jar.getCookieString(server.issuer) }
   return await send(String(url), { headers })
 }
 
-/** A signed-in person is sent exactly there. (`prompt=none` shows no page, so the answer comes at once.) */
+/** Expects a redirect to exactly this URI (`prompt=none`, so without a page). */
 async function expectSentTo(app: TestClient, redirectUri: string): Promise<void> {
   const { status, headers, text } = await ask(app, redirectUri)
   expect(status, text).toBe(303)

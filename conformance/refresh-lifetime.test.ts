@@ -23,7 +23,7 @@ beforeAll(async () => {
   app = await createTestClient(server)
 })
 afterAll(() => server?.remove())
-// A session of its own for every test: ending one family must not touch the next test.
+// A new session for every test, so that a revoked family does not affect the next test.
 beforeEach(() => {
   ada = new EndUser(server.issuer)
 })

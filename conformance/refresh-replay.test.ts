@@ -33,7 +33,7 @@ describe('a refresh that was committed, but whose answer was lost', () => {
     faultProxy?.close()
   })
 
-  /** The database is gone for each try. */
+  /** The database fails at each attempt. */
   async function loseAnswer(): Promise<string> {
     const { refreshToken } = await app.getTokens()
     const injected = faultProxy.onStatement('after', { kind: 'drop' }, { times: 3 }, isCommit)

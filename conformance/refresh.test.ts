@@ -26,12 +26,12 @@ beforeAll(async () => {
   app = await createTestClient(server)
 })
 afterAll(() => server?.remove())
-// A session of its own for every test: ending one family must not touch the next test.
+// A new session for every test, so that a revoked family does not affect the next test.
 beforeEach(() => {
   ada = new EndUser(server.issuer)
 })
 
-/** Lets the time pass in which an honest duplicate is refused without further harm. */
+/** Lets the replay window pass, in which a duplicate is no reuse. */
 const leaveReplayWindow = () =>
   sql(server, `update oidc_token set consumed_at = consumed_at - interval '11 seconds'`)
 
@@ -64,7 +64,7 @@ describe('rotation (RFC 9700 §4.14.2)', () => {
         expectTokenError(await app.refresh(refreshToken))
       }
       expect(server.logged()).toMatch(/"event":"grant\.revoked"/)
-      // The session that the family came from ends, too, and it is on record.
+      // The session of the family is revoked, too, with an audit event.
       expect((await app.authorizeSilently(ada)).get('error')).toBe('login_required')
       const [event] = await rows(
         server,
@@ -163,7 +163,7 @@ describe('a refresh whose answer was lost, within 10 seconds', () => {
       expect(again.headers.get('content-type')).toBe(first.headers.get('content-type'))
       expectRefreshed(again)
     }
-    // What the retry got works, and its use is no reuse.
+    // The tokens of the retry work, and their use is no reuse.
     const { refreshToken: next } = expectRefreshed(await app.refresh(tokensOf(first).refreshToken))
     expect((await app.refresh(refreshToken)).text).toBe(first.text)
     expectRefreshed(await app.refresh(next))
@@ -322,7 +322,7 @@ describe('an altered refresh token (RFC 6749 §10.4)', () => {
     const { refreshToken } = await app.getTokens({}, ada)
     expectTokenError(await other.refresh(refreshToken))
     const successor = expectRefreshed(await app.refresh(refreshToken))
-    // A spent one in foreign hands ends nothing either.
+    // A spent token of another client revokes nothing either.
     expectTokenError(await other.refresh(refreshToken))
     expectRefreshed(await app.refresh(successor.refreshToken))
   })

@@ -38,7 +38,7 @@ beforeAll(async () => {
   await resources.create({ identifier: FOREIGN, scope: 'foreign:read', format: 'jwt' })
   trusted = await clients.create({ ...SETTINGS, client_name: 'House', first_party: true })
 })
-// Consent is remembered: every test asks for a client that nobody has consented to.
+// Consent is stored: every test uses a new client.
 beforeEach(async () => {
   web = await server.admin.clients.create({ ...SETTINGS, client_name: 'Dashboard' })
   app = await createRelyingParty(server.issuer, web)
@@ -47,7 +47,7 @@ afterAll(() => server?.remove())
 
 type Redeemable = { page: Page; verifier: string; as: ClientDocument }
 
-/** Signs Ada in for these resources; what the app was sent back with is for {@link redeem}. */
+/** Signs Ada in for these resources. @returns the callback for {@link redeem}. */
 async function signIn(
   resources: readonly string[],
   { scope = SCOPE, as = web, ticked }: { scope?: string; as?: ClientDocument; ticked?: string[] } = {},

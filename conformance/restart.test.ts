@@ -176,13 +176,13 @@ describe('sign-out in several tabs', () => {
       pages.push(await user.open(`/logout?${query}`))
     }
     const [first, second] = pages as [Page, Page]
-    // The page that was opened first was overtaken: it asks once more.
+    // The page that was opened first is outdated: it asks again.
     const again = await user.submit(first, {}, 'approve')
     expect(again.$('button[name=action][value=approve]')).toHaveLength(1)
     const left = await user.submit(again, {}, 'approve')
     expect(left.leftTo?.href).toBe(`${SIGNED_OUT}/a?state=state+0`)
     expect((await app.authorizeSilently(user)).get('error')).toBe('login_required')
-    // The other one's session is gone: it is led on by a form that submits itself, or by its button.
+    // The session of the other tab ended: a self-submitting form, or its button, redirects it.
     const rest = await user.submit(second, {}, 'approve')
     const end = rest.leftTo ? rest : await user.submit(rest)
     expect(end.leftTo?.href).toBe(`${SIGNED_OUT}/b?state=state+1`)

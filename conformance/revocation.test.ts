@@ -141,7 +141,7 @@ describe('the revocation endpoint', () => {
     for (let round = 0; round < 5; round++) {
       const { refresh_token } = await signIn()
       const [refreshed] = await Promise.all([refresh(refresh_token, web), revoke(refresh_token, web)])
-      // The client threw this sign-in away; what the race may have handed out is dead too.
+      // The sign-in was revoked, and so are the tokens of the concurrent refresh.
       if (refreshed.status === 200) {
         expect(await isAccepted(String(refreshed.body.access_token))).toBe(false)
         expect((await refresh(String(refreshed.body.refresh_token), web)).status).toBe(400)

@@ -55,7 +55,7 @@ test(
     const flows = new Set<Promise<void>>()
     const load = (async () => {
       while (!isOver) {
-        // A machine that is too busy for the rate gets a lower one: a crowd beyond the server's limits is another test.
+        // A busy machine gets a lower rate; another test covers load beyond the limits.
         if (flows.size < MOST_FLOWS_AT_ONCE) {
           const person = people[started++ % people.length] as EndUser
           const ended: Promise<void> = flow(person)

@@ -25,7 +25,7 @@ async function signIn(): Promise<EndUser> {
   return user
 }
 
-/** What a request with exactly these cookies is told: the server may not rely on a browser to forget them. */
+/** Sends a request with exactly these cookies: the server must not rely on a browser to delete them. */
 async function askWith(cookie: string): Promise<string> {
   const { url } = await app.request({ prompt: 'none' })
   const { headers } = await send(String(url), { headers: { cookie } })
@@ -134,7 +134,7 @@ describe('over https', () => {
         .map((cookie) => cookie.split('=')[0] ?? '')
         .filter((name) => !name.endsWith('.sig'))
       expect([...new Set(names)].sort()).toEqual([
-        // Whose password a registration is finished with hangs on it: no neighbour may plant theirs.
+        // The cookie binds the password of a registration to its browser (__Host-: no cookie of a sibling domain).
         '__Host-sallyport_asking',
         '__Host-sallyport_browser',
         '__Host-sallyport_notice',

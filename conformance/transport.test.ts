@@ -20,7 +20,7 @@ let slowBodies: ReturnType<typeof sendSlowBodies>
 beforeAll(async () => {
   server = await startTestServer()
   service = await server.admin.clients.create({ type: 'service', client_name: 'Bot' })
-  // They take half a minute, in which everything else is tried.
+  // These take half a minute; the other tests run meanwhile.
   slowBodies = sendSlowBodies()
 })
 afterAll(() => server?.remove())
@@ -170,7 +170,7 @@ describe('an ambiguous request (request smuggling, RFC 9112 §6)', () => {
   ])('with %s behind it is answered separately', async ([, rest]) => {
     const request = tokenRequest({ 'content-length': String(GRANT.length) }, GRANT)
     const { answers, isClosed } = await sendRaw(server.url, request + rest)
-    // It is hung up on, if need be before anything is answered.
+    // The server closes the connection, possibly before an answer.
     expect([200, 400].slice(0, answers.length)).toEqual(answers.map(({ status }) => status))
     expect(isClosed).toBe(true)
   })
@@ -327,7 +327,7 @@ describe('parameters', () => {
 })
 
 describe('a slow or silent sender', () => {
-  // Each needs the time that it is given; together they need the longest.
+  // They run concurrently: together they take as long as the longest timeout.
   test.concurrent('of no bytes is disconnected after 10 s', async () => {
     const { isClosed, milliseconds } = await sendRaw(server.url, '', { withinMilliseconds: 15_000 })
     expect(isClosed).toBe(true)

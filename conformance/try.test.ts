@@ -42,7 +42,7 @@ test('try code ends with verified tokens and userinfo', async () => {
   const { code, stdout, stderr } = await attempt(['code'], async (url) => {
     const { leftTo } = await new EndUser(server.issuer).signInAndAgree(url)
     if (!leftTo) throw new Error('not sent back')
-    // What does not belong to this sign-in is not let in.
+    // A callback of another sign-in is rejected.
     expect((await fetch(new URL('/callback?state=other&code=x', leftTo))).status).toBe(404)
     expect((await fetch(new URL('/elsewhere', leftTo))).status).toBe(404)
     expect(await (await fetch(leftTo)).text()).toContain('close this tab')

@@ -30,7 +30,7 @@ test.for(Object.keys(SAMPLES))(
   '%s fits, is accessible, and has a tab order equal to its reading order',
   async (name) => {
     await open(name)
-    // Enter in a check box of the consent page presses its first button, so that is not the first to be seen.
+    // Enter in a check box presses the first button of the consent page, which is not the first visible one.
     if (SAMPLES[name]?.name !== 'consent') expect(await findTabStops(page)).toEqual(await findControls(page))
     await expectGoodPage(tab, name, [server.origin])
     expect(await page.title()).not.toContain('harmed')
@@ -110,11 +110,11 @@ test('the form does not send a new password that is too short, and does not trun
   expect(await password.inputValue()).toHaveLength(1100)
 })
 
-/** Where Tab stops from the top of the page to its end, by number. */
+/** The controls in tab order, by number. */
 async function findTabStops(page: Page): Promise<number[]> {
-  // A field that is to have the focus takes it at the first drawing, which may be after the page has loaded.
+  // Autofocus happens at the first rendering, which may follow the load event.
   await page.waitForFunction(`document.querySelector('[autofocus]:not(:focus)') === null`)
-  // A click beside everything: from there Tab starts at the top, whatever had the focus.
+  // A click beside all controls makes Tab start at the top.
   await page.mouse.click(2, 2)
   const stops: number[] = []
   for (;;) {
@@ -125,7 +125,7 @@ async function findTabStops(page: Page): Promise<number[]> {
   }
 }
 
-/** The controls in the order in which they are seen: by rows, then along the row. */
+/** The controls in reading order: by rows, then along each row. */
 async function findControls(page: Page): Promise<number[]> {
   return await page.evaluate<number[]>(`${CONTROLS}
     .map((control, number) => ({ number, box: control.getBoundingClientRect() }))

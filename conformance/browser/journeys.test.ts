@@ -33,7 +33,7 @@ afterAll(async () => {
   await server?.remove()
 })
 
-// Consent is remembered: every test signs in to an app that nobody has consented to.
+// Consent is stored: every test uses a new app.
 beforeEach(async () => {
   web = await createWebClient({ client_name: 'Harbour Dashboard' })
   webApp = await createRelyingParty(server.issuer, web, { redirectUri: callback() })
@@ -46,7 +46,7 @@ const callback = () => `${app.origin}/callback`
 const press = (name: string) => page.getByRole('button', { name, exact: true }).click()
 const heading = () => page.getByRole('heading', { level: 1 }).textContent()
 const waitForApp = (origin = app.origin) => page.waitForURL((url) => url.origin === origin)
-/** What the browser said is what a person looking into the failure wants to know. */
+/** Adds the console errors to a failure. */
 const throwComplaints = (error: unknown) => {
   throw new Error(`the app was not reached: ${tab.consoleErrors.join('; ')}`, { cause: error })
 }
@@ -139,7 +139,7 @@ describe('sign-in and consent', () => {
     const request = await mobile.request()
     await page.goto(request.url.href)
     await signIn()
-    // No program of this machine answers to the scheme, so the browser asks for the address and gives up.
+    // No program handles the scheme, so the browser requests the URL and fails.
     const called = page.waitForEvent('requestfailed', (failed) => failed.url().startsWith(PRIVATE_SCHEME))
     await press('Allow')
     const attempt = await called
@@ -233,7 +233,7 @@ describe('sign-in and consent', () => {
 })
 
 describe('with the keyboard alone', () => {
-  /** What has the focus, as the person would name it. */
+  /** The accessible name of the focused element. */
   const focused = () =>
     page.evaluate<string>(
       '(document.activeElement.labels?.[0]?.querySelector("strong") ?? document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()',
@@ -342,7 +342,7 @@ describe('device', () => {
   test('a person enters the code, confirms it, and the device gets its tokens (RFC 8628 §3.3)', async () => {
     const asked = await askForCode()
     await page.goto(asked.verification_uri)
-    // As people type: small letters, no dash.
+    // Lower case without a dash.
     await page.getByLabel('Code on your device').fill(asked.user_code.toLowerCase().replace('-', ' '))
     await press('Continue')
     expect(await heading()).toBe('Is this your device?')
@@ -439,7 +439,7 @@ test.each(['sign-in', '/account/sign-in', '/device', '/logout', '/nowhere'])(
   'the page %s cannot be shown in a frame (RFC 9700 §4.16)',
   async (path) => {
     const start = path === 'sign-in' ? (await webApp.request()).url.href : `${server.issuer}${path}`
-    // Seen on its own first, so that the browser has its cookies.
+    // Opened alone first, so that the browser has its cookies.
     await page.goto(start)
     const url = page.url()
     await page.goto(`${app.origin}/frame?of=${encodeURIComponent(url)}`)

@@ -16,12 +16,12 @@ import { SAMPLES } from '../support/page-samples.ts'
 import { type PageServer, startPageServer } from '../support/page-server.ts'
 import { createRightToLeftFolder } from '../support/right-to-left.ts'
 
-/** English is looked at by the other tests of pages, in both schemes at every width. */
+/** All languages but English, which the other page tests cover. */
 const LANGUAGES = { de: 'ltr', fr: 'ltr', es: 'ltr', ja: 'ltr', he: 'rtl' }
 /** WCAG 2.2 §1.4.4: text twice as large, in a window as wide as half a desktop. */
 const ZOOMED = { width: 640, height: 800 }
 
-/** These differ from another sample by what is put in, or by one sentence: one language says enough of that. */
+/** Samples that differ from another one in their values or in one sentence: one language suffices. */
 const ALIKE = new Set([
   'sample-account-password-done',
   'sample-confirm',
@@ -41,7 +41,7 @@ const ALIKE = new Set([
 
 const folder = createRightToLeftFolder()
 
-/** All that is said of a new password while it is typed. */
+/** All advice on a new password. */
 function adviceIn(language: string): string[] {
   const inFolder = new URL(`../../interactions/locales/${language}.json`, import.meta.url)
   const file = language === 'he' ? `${folder}/locales/he.json` : inFolder

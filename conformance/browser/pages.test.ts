@@ -49,7 +49,7 @@ afterAll(async () => {
   await server?.remove()
 })
 
-/** How to get to each page, as a person would. */
+/** The steps to each page. */
 const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
   home: (page) => page.goto(server.issuer),
   'not-found': (page) => page.goto(`${server.issuer}/nowhere`),
@@ -133,7 +133,7 @@ const PAGES: Record<string, (page: Page) => Promise<unknown>> = {
     await openAccount(page)
     await page.goto(`${server.issuer}/account/password`)
     await page.getByLabel('Current password').fill(PASSWORD)
-    // Long enough for the browser, which counts halves of characters.
+    // Long enough for the browser, which counts UTF-16 code units.
     await page.getByLabel('New password').fill('🦑'.repeat(8))
     await press(page, 'Change password')
   },

@@ -1,12 +1,12 @@
 import type { Ingredient } from './fixtures.ts'
 
-/** A request that an endpoint was made for. `{name}` stands for an ingredient of that name. */
+/** A valid request of an endpoint. `{name}` is a placeholder for an ingredient of that name. */
 export type Endpoint = Readonly<{
   method: 'GET' | 'POST'
   path: string
   query?: Readonly<Record<string, string>>
   form?: Readonly<Record<string, string>>
-  /** Which browser asks. */
+  /** The browser that sends the request. */
   cookies?: Ingredient
   authorization?: string
 }>
@@ -31,7 +31,7 @@ const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const CLIENT = '{clientBasic}'
 
-/** Everything that the public listener answers. Whoever adds a page or an endpoint adds a line. */
+/** All endpoints and pages of the public listener: a new one needs a line here. */
 export const ENDPOINTS: readonly Endpoint[] = [
   { method: 'GET', path: '/', cookies: 'session' },
   { method: 'GET', path: '/assets/style.css' },

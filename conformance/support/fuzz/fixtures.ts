@@ -66,17 +66,17 @@ const NAMES = [
   'emailCsrf',
 ] as const
 
-/** What a request can be made of that means something to this server. */
+/** Values that are valid at this server: clients, tokens, codes, forms. */
 export type Ingredient = (typeof NAMES)[number]
 export const INGREDIENTS: readonly Ingredient[] = NAMES
 
-/** What the ingredients are just now: requests use them up, so they are made again from time to time. */
+/** The current ingredients. Requests spend them, so they are created again from time to time. */
 export type Fixtures = Readonly<Record<Ingredient, string>>
 
 const NEW_PASSWORD = 'an entirely different horse'
 export const POST_LOGOUT = 'https://app.example.test/bye'
 
-/** Registers whom the requests speak for. @returns what makes fresh ingredients. */
+/** Registers the clients and people of the requests. @returns a function that creates ingredients. */
 export async function createFixtures(server: TestServer, mail: MailServer): Promise<() => Promise<Fixtures>> {
   const { clients } = server.admin
   const registration = { post_logout_redirect_uris: [POST_LOGOUT], client_name: `Da "sh" & <b>'Board'</b>` }
@@ -100,14 +100,14 @@ export async function createFixtures(server: TestServer, mail: MailServer): Prom
   let made = 0
 
   return async () => {
-    // A person of its own each time: requests close accounts, and lock names.
+    // A new person each time, because requests disable accounts and reach rate limits.
     const username = `ada-${++made}`
     const email = `${username}@example.test`
     await server.admin.users.create({ username, email, password: PASSWORD })
     const cookiesFor = (user: EndUser, path: string) => user.jar.getCookieString(server.issuer + path)
     const fresh = async () => {
       const user = new EndUser(server.issuer)
-      // Whoever makes ingredients is no flood.
+      // Preparation must not reach the request rate limit.
       user.headers = fromNewNetwork()
       return user
     }
@@ -229,7 +229,7 @@ async function approve(user: EndUser, userCode: string): Promise<void> {
   if (consent.$('button[value=approve]').length > 0) await user.submit(consent, {}, 'approve')
 }
 
-/** Signs in and stops before the redirect is followed. @returns where it leads. */
+/** Signs in without following the redirect. @returns its target. */
 async function answerLogin(
   server: TestServer,
   { user, page }: { user: EndUser; page: Page },

@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { ENDPOINTS, type Endpoint } from './endpoints.ts'
 import { type Fixtures, INGREDIENTS } from './fixtures.ts'
 
-/** What never comes back unescaped: each special character of HTML between letters that nothing else has. */
+/** The special characters of HTML between unique letters; no answer may contain them unescaped. */
 const MARKER = `zq1<zq2>zq3"zq4'zq5`
 export const UNESCAPED_MARKER = /zq1<|zq2>|zq3"zq4|zq4'zq5/
-/** Would be a header of the answer, if line breaks could get there. */
+/** A header that an answer has only after header injection (CWE-113). */
 export const INJECTED_HEADER = 'x-fuzzed'
 
 const NASTY = [
@@ -119,7 +119,7 @@ const BODY_TYPES = [
   ';',
 ]
 
-/** Something as itself, or changed by a little. */
+/** A value, unchanged or slightly mutated. */
 const value: fc.Arbitrary<string> = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom(...INGREDIENTS).map((name) => `{${name}}`) },
   { weight: 4, arbitrary: fc.constantFrom(...NASTY) },
@@ -200,11 +200,11 @@ const mutation = fc.oneof(
 )
 type Mutation = typeof mutation extends fc.Arbitrary<infer Value> ? Value : never
 
-/** A request for one endpoint, changed in up to five ways; some are not changed at all. */
+/** A request for one endpoint with up to five mutations. */
 export const fuzzedRequest = fc.record({
   endpoint: fc.nat(ENDPOINTS.length - 1),
   accept: fc.constantFrom('text/html', 'application/json', '*/*', 'text/html;q=0.1,application/json;q=0.2'),
-  /** Which address it comes from: attempts are counted by it. */
+  /** The client address, by which attempts are counted. */
   address: fc.oneof(fc.ipV4(), fc.ipV6()),
   mutations: fc.array(mutation, { maxLength: 5 }),
 })
@@ -219,7 +219,7 @@ type Draft = {
   headers: [string, string][]
 }
 
-/** Writes a request as bytes, in which the ingredients are what they are just now. */
+/** Serialises a request with the current ingredients. */
 export function writeRequest(
   { endpoint, accept, address, mutations }: FuzzedRequest,
   fixtures: Fixtures,
@@ -242,7 +242,7 @@ export function writeRequest(
   if (body.length > 0 || draft.method === 'POST') draft.headers.push(['Content-Length', String(body.length)])
   const lines = [
     `${draft.method} ${target} HTTP/1.1`,
-    // An empty line would end the request, and what follows be another.
+    // An empty line would end the request and start another.
     ...draft.headers.map(([key, text]) => `${key}: ${fill(text).replaceAll(/(\r?\n)+/g, '$1')}`.trimEnd()),
   ]
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body])
@@ -326,7 +326,7 @@ function setHeader(draft: Draft, name: string, value: string): void {
   draft.headers = [...others, [name, value]]
 }
 
-/** Leaves what is escaped already as it is, and the half of a surrogate pair as three bytes that no UTF-8 has. */
+/** Encodes a value. Existing escapes stay; half a surrogate pair becomes three bytes of invalid UTF-8. */
 function encodeLoosely(text: string): string {
   return text
     .split(/(%[0-9a-f]{0,2}|\p{Surrogate})/iu)
