@@ -139,7 +139,7 @@ test('compares a password to its last character, also after byte 80 (OWASP ASVS 
 describe('a hash made with outdated parameters', () => {
   test.each([
     ['fewer passes and less memory', { type: argon2id, memoryCost: 8192, timeCost: 1, parallelism: 1 }],
-    ['more proxied', { type: argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 4 }],
+    ['more parallelism', { type: argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 4 }],
     ['Argon2i', { type: argon2i, memoryCost: 4096, timeCost: 3, parallelism: 1 }],
   ] as const)('(%s) is accepted and replaced at the next sign-in', async (_, parameters) => {
     const username = `old-${senders}`
