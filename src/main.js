@@ -19,6 +19,9 @@ const ignoreFurtherSignals = () => {
   for (const signal of SIGNALS) process.on(signal, () => {})
 }
 
+// Without this, a closed stderr would be an uncaught error, whose report writes to stderr again, without end.
+process.stderr.on('error', () => {})
+
 /** After an uncaught error, running requests finish and the supervisor restarts the process. */
 process.on('uncaughtException', (error) => {
   process.stderr.write(`${error.stack ?? error}\n`)

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,5 +35,13 @@ describe('the entry point', () => {
       stderr: 'The packages that Sallyport needs are not installed: run npm ci.\n',
     })
     rmSync(checkout, { recursive: true })
+  })
+
+  test('ends with its exit code when stderr is closed', { timeout: 30_000 }, async () => {
+    const child = spawn(process.execPath, [MAIN, 'unknown'], { env: {}, stdio: ['ignore', 'ignore', 'pipe'] })
+    child.stderr.destroy()
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000)
+    expect(await once(child, 'exit')).toEqual([2, null])
+    clearTimeout(timer)
   })
 })
