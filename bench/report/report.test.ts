@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { formatNumber, formatReport, formatTable, judge } from './report.ts'
 
-test('shows three significant digits', () => {
-  expect([12345.6, 123.4, 12.34, 1.234, 0.1234, 0, undefined, Number.NaN].map(formatNumber)).toEqual([
-    ...['12346', '123', '12.3', '1.23', '0.12', '0', 'n/a', 'n/a'],
+test('shows counts in full, and three significant digits of other values', () => {
+  expect([12345, 12345.6, 123.4, 12.34, 1.234, 0.1234, 0, undefined, Number.NaN].map(formatNumber)).toEqual([
+    ...['12345', '12346', '123', '12.3', '1.23', '0.12', '0', 'n/a', 'n/a'],
   ])
 })
 
@@ -32,12 +32,12 @@ test('prints rows with different figures, targets and wrong answers', () => {
   })
   expect(text.split('\n')).toEqual([
     '                  req/s  p99 ms  rows',
-    'refresh   engine   1.00     n/a',
-    'clean-up                         5.00',
+    'refresh   engine      1     n/a',
+    'clean-up                            5',
     'INVALID refresh, engine: 500',
     '',
-    'MISSED   refresh: requests/s 1.00, at least 10',
-    'met      refresh: requests/s 10.0, at least 10',
+    'MISSED   refresh: requests/s 1, at least 10',
+    'met      refresh: requests/s 10, at least 10',
     'unknown  refresh: requests/s n/a, at least 10',
   ])
 })

@@ -55,10 +55,10 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
 }
 
-/** Three significant digits: a measurement of seconds is no more precise. */
+/** Counts in full, other values with three significant digits: a measurement of seconds is no more precise. */
 export function formatNumber(value: number | undefined): string {
   if (value === undefined || Number.isNaN(value)) return 'n/a'
-  if (value === 0) return '0'
+  if (Number.isInteger(value)) return String(value)
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))
   return value.toFixed(Math.min(digits, 2))
 }
