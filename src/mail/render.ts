@@ -28,7 +28,7 @@ export function createMailRenderer({
     const subject = words.t(`mail.${kind}.subject`, { brand })
     const url = 'link' in values ? issuer + values.link : issuer
     const render = (form: Form) =>
-      templates.draw(`mail/${kind}`, {
+      templates.render(`mail/${kind}`, {
         ...values,
         ...form(words, { brand, issuer, url }),
         lang: words.lang,

@@ -174,7 +174,7 @@ describe('an operator', () => {
       'device-denied.eta': "<%= it.t('house.no') %>",
       'locales/en.json': locale({ 'house.no': 'No.' }),
     })
-    expect(templates.draw('device-denied', { t: (key: string) => key })).toBe('house.no')
+    expect(templates.render('device-denied', { t: (key: string) => key })).toBe('house.no')
   })
 
   test.each([

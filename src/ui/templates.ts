@@ -28,7 +28,7 @@ export function compileTemplates(files: InteractionFiles, messages: Messages) {
   if (faults.length > 0) throw new Error(`Templates have faults:\n${faults.join('\n')}`)
   return {
     /** @param name path without `.eta`, such as `login` or `mail/reset`. */
-    draw: (name: string, values: object): string => eta.render(name, values),
+    render: (name: string, values: object): string => eta.render(name, values),
   }
 }
 

@@ -58,7 +58,7 @@ export function createViews({ brand, issuer, files, messages, templates }: Needs
     ctx.vary('Accept-Language')
     ctx.set('Content-Language', lang)
     ctx.type = 'html'
-    ctx.body = templates.draw(name, { ...common, lang, ...spoken, nonce: ctx.state.nonce, ...values })
+    ctx.body = templates.render(name, { ...common, lang, ...spoken, nonce: ctx.state.nonce, ...values })
   }
 
   const renderError: RenderErrorPage = (ctx, { status, code, detail }) => {
