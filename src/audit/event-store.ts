@@ -1,9 +1,8 @@
-import { type Selectable, sql } from 'kysely'
+import { sql } from 'kysely'
 import { v7 as timeOrderedId } from 'uuid'
 import type { Database } from '../db/connections.ts'
 import { secondsAgo } from '../db/expired-rows.ts'
-import { prepareStatement } from '../db/prepared-statement.ts'
-import type { EventTable } from '../db/schema.ts'
+import { prepareStatement, toFields } from '../db/prepared-statement.ts'
 import type { Clock } from '../time.ts'
 import type { NewEvent } from './event.ts'
 import { insertNewEvents, serializeEvents } from './event-insert.ts'
@@ -84,7 +83,7 @@ export function createEventStore(database: Database, now: Clock) {
         await sql`set local plan_cache_mode = force_custom_plan`.execute(transaction)
         return (await transaction.executeQuery(query)).rows
       })
-      const events = rows.map(toRecordedEvent)
+      const events = rows.map(toFields)
       return filter.afterId === undefined ? events.reverse() : events
     },
 
@@ -140,23 +139,6 @@ function selectEvents(database: Database, filter: EventFilter, types: readonly E
   if (afterId !== undefined) query = query.where('event.id', '>', afterId)
   if (beforeId !== undefined) query = query.where('event.id', '<', beforeId)
   return query
-}
-
-function toRecordedEvent(row: Selectable<EventTable> & { username: string | null }): RecordedEvent {
-  return {
-    id: row.id,
-    type: row.type,
-    occurredAt: row.occurred_at,
-    username: row.username ?? undefined,
-    accountSub: row.account_sub ?? undefined,
-    clientId: row.client_id ?? undefined,
-    grantId: row.grant_id ?? undefined,
-    sessionUid: row.session_uid ?? undefined,
-    requestId: row.request_id ?? undefined,
-    address: row.address ?? undefined,
-    userAgent: row.user_agent ?? undefined,
-    detail: row.detail ?? undefined,
-  }
 }
 
 /** The smallest identifier of an event of that age (UUID version 7: milliseconds come first). */

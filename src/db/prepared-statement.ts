@@ -23,3 +23,23 @@ export function columnsOf<Item>(
 ): unknown[][] {
   return columns.map((column) => items.map(column))
 }
+
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name
+
+/** The fields of a row: in camel case, with undefined for null. */
+type Fields<Row> = {
+  [Name in keyof Row as CamelCase<Name & string>]: null extends Row[Name]
+    ? Exclude<Row[Name], null> | undefined
+    : Row[Name]
+}
+
+/** Converts a row to its fields. For lists; a statement of every request names its fields itself, which is faster. */
+export function toFields<Row extends object>(row: Row): Fields<Row> {
+  const fields = Object.entries(row).map(([name, value]) => [
+    name.replace(/_(.)/g, (_match, letter: string) => letter.toUpperCase()),
+    value ?? undefined,
+  ])
+  return Object.fromEntries(fields) as Fields<Row>
+}

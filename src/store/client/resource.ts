@@ -1,9 +1,8 @@
-import type { Selectable } from 'kysely'
 import type { ChangeNotifications } from '../../db/change-notification.ts'
 import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
+import { toFields } from '../../db/prepared-statement.ts'
 import { createRowCache } from '../../db/row-cache.ts'
-import type { ResourceTable } from '../../db/schema.ts'
 
 /** A resource server: an API for which clients request access tokens (RFC 8707). */
 export type Resource = Readonly<{
@@ -56,12 +55,12 @@ export function createResourceStore(database: Database, notifications: ChangeNot
       .selectAll()
       .where('identifier', '=', identifier)
       .executeTakeFirst()
-    return row && toResource(row)
+    return row && toFields(row)
   }
 
   async function list(): Promise<Resource[]> {
     const rows = await database.selectFrom('resource').selectAll().orderBy('identifier').execute()
-    return rows.map(toResource)
+    return rows.map(toFields)
   }
 
   /** @returns false when there is no such resource. */
@@ -71,17 +70,5 @@ export function createResourceStore(database: Database, notifications: ChangeNot
       .where('identifier', '=', identifier)
       .executeTakeFirst()
     return numDeletedRows > 0n
-  }
-}
-
-function toResource(row: Selectable<ResourceTable>): Resource {
-  return {
-    identifier: row.identifier,
-    scope: row.scope,
-    format: row.format,
-    signingAlg: row.signing_alg,
-    accessTokenSeconds: row.access_token_seconds ?? undefined,
-    introspectionClientIds: row.introspection_client_ids,
-    createdAt: row.created_at,
   }
 }

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { newEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
+import { toFields } from '../../db/prepared-statement.ts'
 
 export type SigningAlg = 'RS256' | 'ES256' | 'EdDSA'
 
@@ -26,14 +27,7 @@ export function createSigningKeyStore(database: Database, { events }: { events: 
         .orderBy('created_at')
         .orderBy('kid')
         .execute()
-      return rows.map((row) => ({
-        kid: row.kid,
-        alg: row.alg,
-        state: row.state,
-        publicJwk: row.public_jwk,
-        sealedPrivateJwk: row.sealed_private_jwk,
-        createdAt: row.created_at,
-      }))
+      return rows.map(toFields)
     },
 
     /** Adds the first current key of an algorithm. Of concurrent instances one wins; the keys of the others are dropped. */

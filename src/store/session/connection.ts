@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement, toFields } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { IS_DEVICE_CLIENT } from '../client/client.ts'
 
@@ -33,16 +33,7 @@ export function createConnectionStore(database: Database) {
     async listOf(accountSub: string, mostDevices: number): Promise<Connections> {
       const rows = await listConnections(database, [accountSub, mostDevices])
       const deviceCount = rows.find((row) => row.device_count !== null)?.device_count ?? 0
-      const connections = rows.map((row) => ({
-        clientId: row.client_id,
-        metadata: row.metadata,
-        grantId: row.grant_id ?? undefined,
-        grants: row.grants,
-        since: row.since,
-        usedAt: row.used_at ?? undefined,
-        address: row.address ?? undefined,
-        userAgent: row.user_agent ?? undefined,
-      }))
+      const connections = rows.map(({ device_count, ...row }) => toFields(row))
       return { connections, deviceCount }
     },
 

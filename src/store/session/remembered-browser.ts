@@ -2,7 +2,7 @@ import type { NewEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement, toFields } from '../../db/prepared-statement.ts'
 import { personUnderEpoch } from '../account/access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 
@@ -113,14 +113,7 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
 
     async listOf(accountSub: string): Promise<RememberedBrowser[]> {
       const rows = await listBrowsers(database, [accountSub])
-      return rows.map((row) => ({
-        id: row.id,
-        address: row.address ?? undefined,
-        userAgent: row.user_agent ?? undefined,
-        createdAt: row.created_at,
-        usedAt: row.rotated_at,
-        expiresAt: row.expires_at,
-      }))
+      return rows.map(toFields)
     },
 
     /** Forgets a browser; its sessions go on. */
@@ -178,10 +171,10 @@ const listBrowsers = prepareStatement<{
   address: string | null
   user_agent: string | null
   created_at: Date
-  rotated_at: Date
+  used_at: Date
   expires_at: Date
 }>(
   'browser_list',
-  `select id, address, user_agent, created_at, rotated_at, expires_at from remembered_browser
+  `select id, address, user_agent, created_at, rotated_at as used_at, expires_at from remembered_browser
     where account_sub = $1::uuid and expires_at > now() order by rotated_at desc`,
 )

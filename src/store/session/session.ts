@@ -2,7 +2,7 @@ import type { NewEvent } from '../../audit/event.ts'
 import { insertNewEvents } from '../../audit/event-insert.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareStatement, toFields } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import type { Revocations } from '../revocation/revocation.ts'
 import { createSessionLookup } from './found-session.ts'
@@ -110,13 +110,7 @@ export function createSessionStore(database: Database, { events, revocations }: 
     /** Lists the browsers that a person is signed in with, last used first. */
     async listOf(accountSub: string): Promise<SignedInBrowser[]> {
       const rows = await listSessions(database, [accountSub])
-      return rows.map(({ rememberedId, address, userAgent, startedAt, ...row }) => ({
-        ...row,
-        rememberedId: rememberedId ?? undefined,
-        address: address ?? undefined,
-        userAgent: userAgent ?? undefined,
-        startedAt: new Date(startedAt * 1000),
-      }))
+      return rows.map(toFields)
     },
 
     ...sessionExpiry(database),
@@ -155,19 +149,19 @@ const recordMisuse = prepareStatement(
 
 const listSessions = prepareStatement<{
   uid: string
-  rememberedId: string | null
+  remembered_id: string | null
   address: string | null
-  userAgent: string | null
-  startedAt: number
-  seenAt: Date
-  expiresAt: Date
+  user_agent: string | null
+  started_at: Date
+  seen_at: Date
+  expires_at: Date
 }>(
   'session_list',
   `select * from (
-      select distinct on (uid) uid, remembered_id as "rememberedId", address, user_agent as "userAgent",
-        (payload ->> 'iat')::float8 as "startedAt", seen_at as "seenAt", expires_at as "expiresAt"
+      select distinct on (uid) uid, remembered_id, address, user_agent,
+        to_timestamp((payload ->> 'iat')::float8) as started_at, seen_at, expires_at
       from oidc_session
       where account_sub = $1::uuid and ended_at is null and expires_at > now()
       order by uid, seen_at desc
-    ) as browser order by "seenAt" desc`,
+    ) as browser order by seen_at desc`,
 )
