@@ -15,7 +15,7 @@ import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { expectSafeHeaders, type RawAnswer, sendRaw } from './support/raw-socket.ts'
 
 /** Duration and seed: `FUZZ_SECONDS=600 FUZZ_SEED=1 npx vitest run conformance/fuzz.test.ts`. */
-const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 6 : 20))
+const SECONDS = Number(process.env.FUZZ_SECONDS ?? (isPglite ? 10 : 20))
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 0x7fffffff)
 const MAX_MILLISECONDS = 1_000
 const FRESH_EVERY = 100
