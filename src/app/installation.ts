@@ -2,11 +2,12 @@ import { createPasswordHasher } from '../accounts/password.ts'
 import { createPasswordRules } from '../accounts/password-rules.ts'
 import { createAdmin } from '../admin/admin.ts'
 import { answerAdminRequests } from '../admin/socket.ts'
-import { measureClock } from '../clock.ts'
+import { type DatabaseClock, measureClock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { loadMasterKeys } from '../crypto/master-key.ts'
-import { createVault } from '../crypto/vault.ts'
+import { createVault, type Vault } from '../crypto/vault.ts'
 import { claimDataFolder } from '../data-folder/data-folder.ts'
+import type { Database } from '../db/connections.ts'
 import { readDatabaseTime } from '../db/database-time.ts'
 import { planMigrations } from '../db/migrate.ts'
 import { createCleanup } from '../jobs/cleanup.ts'
@@ -50,65 +51,15 @@ export async function openInstallation(
   try {
     const vault = createVault(await loadMasterKeys({ masterKeys, dataDir }))
     opened = await openDatabase(config, { folder, log, attempts, signal })
-    const { database, notifications, runAlone } = opened
+    const { database, notifications } = opened
     const clock = await measureClock({ readTime: () => readDatabaseTime(database), wallClock })
-    const heartbeat = createHeartbeat(config.lifetimes.refreshReplaySeconds)
-    const stores = createStores({ database, notifications, heartbeat, now: clock.now })
-    const keyring = createKeyring({ keys: createSigningKeyStore(database, { events: stores.events }), vault })
-    const jwks = await keyring.load()
-    const passwords = {
-      hasher: createPasswordHasher(),
-      rules: createPasswordRules({
-        names: ['Sallyport', config.brand.name, new URL(config.issuer).hostname],
-      }),
-    }
-    const metrics = createMetrics()
-    const rateLimiter = createRateLimiter({ attempts: stores.attempts, vault, metrics })
-    const signInRateLimit = createSignInRateLimit({ rateLimiter })
-    const outbound = createOutbound(config.outboundAllowedNetworks)
-    const { eventRetentionSeconds } = config
-    const cleanup = createCleanup({ tables: expiringTables(stores), runAlone, eventRetentionSeconds })
-    const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations } =
-      stores
-    const admin = createAdmin({
-      stores: {
-        accounts,
-        clients,
-        resources,
-        events,
-        sessions,
-        rememberedBrowsers,
-        connections,
-        revocations,
-      },
-      passwords,
-      signInRateLimit,
-      keyring,
-      cleanup,
-      outbound,
-      clock,
-      pendingMigrations: async () => (await planMigrations(database)).names,
-    })
-    folder?.answerWith(answerAdminRequests(admin))
+    const parts = await buildParts(config, opened, { vault, clock })
+    folder?.answerWith(answerAdminRequests(parts.admin))
     return {
-      database,
-      notifications,
-      clock,
-      vault,
-      stores,
-      heartbeat,
-      keyring,
-      jwks,
-      passwords,
-      metrics,
-      rateLimiter,
-      signInRateLimit,
-      outbound,
-      cleanup,
-      admin,
+      ...parts,
       async close() {
         await folder?.finishAnswering()
-        await outbound.close()
+        await parts.outbound.close()
         await notifications.close()
         await database.destroy()
         // Last: the next holder of the folder must find the database closed.
@@ -121,6 +72,61 @@ export async function openInstallation(
     await folder?.release()
     throw error
   }
+}
+
+async function buildParts(
+  config: Config,
+  { database, notifications, runAlone }: OpenDatabase,
+  { vault, clock }: { vault: Vault; clock: DatabaseClock },
+) {
+  const { brand, eventRetentionSeconds, issuer, lifetimes, outboundAllowedNetworks } = config
+  const heartbeat = createHeartbeat(lifetimes.refreshReplaySeconds)
+  const stores = createStores({ database, notifications, heartbeat, now: clock.now })
+  const { events } = stores
+  const keyring = createKeyring({ keys: createSigningKeyStore(database, { events }), vault })
+  const metrics = createMetrics()
+  const rateLimiter = createRateLimiter({ attempts: stores.attempts, vault, metrics })
+  const parts = {
+    database,
+    notifications,
+    clock,
+    vault,
+    stores,
+    heartbeat,
+    keyring,
+    jwks: await keyring.load(),
+    passwords: {
+      hasher: createPasswordHasher(),
+      rules: createPasswordRules({ names: ['Sallyport', brand.name, new URL(issuer).hostname] }),
+    },
+    metrics,
+    rateLimiter,
+    signInRateLimit: createSignInRateLimit({ rateLimiter }),
+    outbound: createOutbound(outboundAllowedNetworks),
+    cleanup: createCleanup({ tables: expiringTables(stores), runAlone, eventRetentionSeconds }),
+  }
+  return { ...parts, admin: buildAdmin(parts) }
+}
+
+type AdminParts = { database: Database; stores: Stores } & Omit<
+  Parameters<typeof createAdmin>[0],
+  'stores' | 'pendingMigrations'
+>
+
+function buildAdmin(parts: AdminParts) {
+  const { cleanup, clock, database, keyring, outbound, passwords, signInRateLimit, stores } = parts
+  const { accounts, clients, resources, events } = stores
+  const { sessions, rememberedBrowsers, connections, revocations } = stores
+  return createAdmin({
+    stores: { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations },
+    passwords,
+    signInRateLimit,
+    keyring,
+    cleanup,
+    outbound,
+    clock,
+    pendingMigrations: async () => (await planMigrations(database)).names,
+  })
 }
 
 /** The tables whose expired rows are deleted; the report names them. */
