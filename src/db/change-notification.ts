@@ -22,7 +22,7 @@ export type ChangeNotifications = {
 /** While notifications arrive, this limits the damage of an unforeseen loss. */
 const LISTENING_MAX_AGE_MILLISECONDS = 60_000
 /** While they do not arrive (connection lost, a pooler without LISTEN), this is the age of the oldest cached row. */
-const DEAF_MAX_AGE_MILLISECONDS = 500
+const UNNOTIFIED_MAX_AGE_MILLISECONDS = 500
 const HEARTBEAT_MILLISECONDS = 500
 /** No heartbeat for this long: assume lost notifications. Together with the maximum age this stays within a second. */
 const SILENCE_MILLISECONDS = 900
@@ -52,15 +52,15 @@ export function listenForNotifications(url: string): ChangeNotifications {
   const { subscribe, notify, notifyAll } = createSubscriptions()
   const closing = new AbortController()
   let isListening = false
-  let heardAt = 0
+  let receivedAt = 0
   const listening = keepListening()
 
   return {
     subscribe,
     notifyLocally: notify,
     maxAgeMilliseconds() {
-      const isDeaf = !isListening || performance.now() - heardAt > SILENCE_MILLISECONDS
-      return isDeaf ? DEAF_MAX_AGE_MILLISECONDS : LISTENING_MAX_AGE_MILLISECONDS
+      const isUnnotified = !isListening || performance.now() - receivedAt > SILENCE_MILLISECONDS
+      return isUnnotified ? UNNOTIFIED_MAX_AGE_MILLISECONDS : LISTENING_MAX_AGE_MILLISECONDS
     },
     async close() {
       closing.abort()
@@ -91,7 +91,7 @@ export function listenForNotifications(url: string): ChangeNotifications {
     try {
       await client.connect()
       client.on('notification', ({ payload = '' }) => {
-        if (payload === '') heardAt = performance.now()
+        if (payload === '') receivedAt = performance.now()
         else notify(payload)
       })
       // A channel for this process alone, so that other instances do not receive its heartbeat.
@@ -103,7 +103,7 @@ export function listenForNotifications(url: string): ChangeNotifications {
         await client.query(`notify ${heartbeat}`)
         await pause(HEARTBEAT_MILLISECONDS, undefined, { signal: closing.signal }).catch(() => {})
         if (closing.signal.aborted) return
-        if (heardAt < beatAt) throw new Error('notifications do not arrive')
+        if (receivedAt < beatAt) throw new Error('notifications do not arrive')
         if (!isListening) notifyAll()
         isListening = true
       }
