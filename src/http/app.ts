@@ -30,7 +30,7 @@ import { pinOrigin } from './transport/origin.ts'
 import type { ProxyNotices } from './transport/proxy-notices.ts'
 import { logRequests } from './transport/request-log.ts'
 import { limitRequestRate } from './transport/request-rate-limit.ts'
-import { correctCookieExpiry, keepNewerSessionCookie } from './transport/response-cookies.ts'
+import { correctCookies } from './transport/response-cookies.ts'
 
 type Needs = {
   issuer: string
@@ -80,8 +80,7 @@ export function createApp(needs: Needs): Koa {
   app.use(limitRequestRate({ rateLimiter: limits.rateLimiter, events: limits.events }))
   app.use(needs.token.requestContexts)
   app.use(needs.token.endpoint)
-  app.use(correctCookieExpiry)
-  app.use(keepNewerSessionCookie({ issuer }))
+  app.use(correctCookies({ issuer }))
   app.use(
     onlyFor(
       isForPeople,
