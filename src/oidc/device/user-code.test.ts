@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { faultOf, isEntryOf } from './user-code.ts'
 
-describe('an entry (RFC 8628 §6.1)', () => {
+describe('an entered user code (RFC 8628 §6.1)', () => {
   test.each(['BCDFGHJK', 'BCDF-GHJK', 'bcdf ghjk', ' b-c-d-f–ghjk'.replace('–', ' '), 'bcdf\u3000ghjk\t'])(
-    'is the code in another case, with spaces or dashes: %j',
+    'matches in another case, with spaces or dashes: %j',
     (entered) => expect(isEntryOf(entered, 'BCDFGHJK')).toBe(true),
   )
 
@@ -20,7 +20,7 @@ describe('an entry (RFC 8628 §6.1)', () => {
     '',
     ['BCDFGHJK'],
     undefined,
-  ])('is not the code with anything else in it: %j', (entered) =>
+  ])('does not match with other characters: %j', (entered) =>
     expect(isEntryOf(entered, 'BCDFGHJK')).toBe(false),
   )
 

@@ -15,6 +15,13 @@ const EXPIRY_STEP_SECONDS = 60
 /** … and more often for short sessions, so that at most this part of the idle time is lost. */
 const EXPIRY_STEP_PART = 0.1
 
+/**
+ * How long requests with a replaced identifier leave the browser's cookie alone, because they were sent before the
+ * browser had the new one. A browser that never received the new identifier needs another session after that, for the
+ * forms of the engine.
+ */
+const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
+
 /** How long a session lives after its last use, and after it began. */
 export type SessionLifetimes = Readonly<{ sessionIdleSeconds: number; sessionAbsoluteSeconds: number }>
 
@@ -89,13 +96,6 @@ export function statusOf(
   if (found.isReadable && isSafe && wasInFlight && !isExpired) return 'readable'
   return found.isReplaced ? 'replaced' : 'revoked'
 }
-
-/**
- * How long requests with a replaced identifier leave the browser's cookie alone, because they were sent before the
- * browser had the new one. A browser that never received the new identifier needs another session after that, for the
- * forms of the engine.
- */
-const OUTDATED_SECONDS = 10 * MINUTE_SECONDS
 
 /** Whether the identifier was replaced or ended during the request, or so recently that the browser may not know. */
 export function isOutdated(
