@@ -31,7 +31,7 @@ export const CLAIMS_BY_SCOPE = {
 /** Finds the account of a request. A disabled or deleted account is not found: no code, no token, no userinfo. */
 export function createFindAccount(accounts: AccountStore, now: Clock): FindAccount {
   return withUnavailable(async (_ctx, sub: string) => {
-    const account = currentRequest().findAccount(sub) ?? (await accounts.find(sub))
+    const account = currentRequest().accounts.get(sub) ?? (await accounts.find(sub))
     if (account?.status !== 'active') return undefined
     return {
       accountId: account.sub,

@@ -65,7 +65,7 @@ describe('the engine calls its adapter', () => {
       async find(id) {
         record('find')
         // As session.ts does: the session proves the person's access epoch.
-        if (model === 'Session') currentRequest().recordProof(SUB, 0)
+        if (model === 'Session') currentRequest().provenEpochs.set(SUB, 0)
         return structuredClone(rows.get(`${model} ${id}`))
       },
       async findByUid(uid) {

@@ -19,7 +19,7 @@ export function grantAdapter({ grants, revocations, registeredScope }: Needs): P
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)
       const request = currentRequest()
-      request.forgetGrant(id)
+      request.grants.delete(id)
       const stored = toStored(payload)
       const isStored = await grants
         .upsert({
@@ -37,7 +37,7 @@ export function grantAdapter({ grants, revocations, registeredScope }: Needs): P
 
     async find(id) {
       // A copy: the engine changes what it is given.
-      const payload = structuredClone(currentRequest().findGrant(id)) ?? (await grants.find(id))
+      const payload = structuredClone(currentRequest().grants.get(id)) ?? (await grants.find(id))
       if (!payload) return undefined
       return { ...(await registeredScope.narrowGrant(fromStored(payload, { isExpired: false }))), jti: id }
     },
@@ -45,7 +45,7 @@ export function grantAdapter({ grants, revocations, registeredScope }: Needs): P
     async destroy(id) {
       const { ctx } = Provider
       const request = currentRequest()
-      request.forgetGrant(id)
+      request.grants.delete(id)
       const source = request.tokenRequest?.source
       if (!ctx || source?.state !== 'reused') return await revocations.revoke({ kind: 'grant', grantId: id })
       const { event, family, sessionUid } = describeReuse(ctx, source)

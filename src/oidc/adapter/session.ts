@@ -85,11 +85,11 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
 
     async findByUid(uid) {
       const request = currentRequest()
-      const read = request.findTokenSession(uid)
+      const read = request.tokenSessions.get(uid)
       const state = read ? read.state : await sessions.findByUid(uid)
       if (!state) return undefined
       const { accountId } = state.payload
-      if (typeof accountId === 'string') request.recordProof(accountId, state.accessEpoch)
+      if (typeof accountId === 'string') request.provenEpochs.set(accountId, state.accessEpoch)
       // A client that asked for shorter sessions has its tokens end with those.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
       if (hasReachedLimit(client, state, limits)) return undefined

@@ -48,10 +48,14 @@ export class RequestContext {
   readonly #rememberedId: () => string | undefined
   #browser: BrowserContext | undefined
   readonly #tokens = new Map<string, Promise<FoundToken | undefined>>()
-  readonly #grants = new Map<string, Payload>()
-  readonly #accounts = new Map<string, Account>()
-  readonly #tokenSessions = new Map<string, TokenSession>()
-  readonly #accessEpochs = new Map<string, number>()
+  /** By identifier, as read with a token or a session. */
+  readonly grants = new Map<string, Payload>()
+  /** By `sub`. */
+  readonly accounts = new Map<string, Account>()
+  /** The sessions that tokens end with, by `uid`. */
+  readonly tokenSessions = new Map<string, TokenSession>()
+  /** The access epochs of proofs of identity, by `sub`: of a session, or of a sign-in in this request. */
+  readonly provenEpochs = new Map<string, number>()
 
   constructor({ rememberedId, ...request }: NewRequest) {
     this.origin = request.origin
@@ -85,10 +89,10 @@ export class RequestContext {
 
   /** Keeps the grant, the session and the account that were read with a token. */
   recordToken({ grant, session, account, payload }: FoundToken): void {
-    if (grant) this.#grants.set(grant.id, grant.payload)
+    if (grant) this.grants.set(grant.id, grant.payload)
     if (session)
-      this.#tokenSessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
-    if (account) this.#accounts.set(account.sub, account)
+      this.tokenSessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
+    if (account) this.accounts.set(account.sub, account)
   }
 
   /** Keeps a browser's session, and the grants and the account that were read with it. */
@@ -96,35 +100,10 @@ export class RequestContext {
     // The first read tells the epoch before this request, which may raise it.
     const { accessEpoch } = this.browser.findSession(id) ?? found
     this.browser.recordSession(id, { ...found, accessEpoch })
-    for (const { id, payload } of found.grants) this.#grants.set(id, payload)
+    for (const { id, payload } of found.grants) this.grants.set(id, payload)
     if (!found.account) return
-    this.#accounts.set(found.account.sub, found.account)
-    this.recordProof(found.account.sub, found.accessEpoch)
-  }
-
-  findGrant(id: string): Payload | undefined {
-    return this.#grants.get(id)
-  }
-
-  forgetGrant(id: string): void {
-    this.#grants.delete(id)
-  }
-
-  findAccount(sub: string): Account | undefined {
-    return this.#accounts.get(sub)
-  }
-
-  findTokenSession(uid: string): TokenSession | undefined {
-    return this.#tokenSessions.get(uid)
-  }
-
-  /** Records the access epoch of a proof of identity: of a session, or of a sign-in in this request. */
-  recordProof(accountSub: string, accessEpoch: number): void {
-    this.#accessEpochs.set(accountSub, accessEpoch)
-  }
-
-  findProof(accountSub: string): number | undefined {
-    return this.#accessEpochs.get(accountSub)
+    this.accounts.set(found.account.sub, found.account)
+    this.provenEpochs.set(found.account.sub, found.accessEpoch)
   }
 }
 

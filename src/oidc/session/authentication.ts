@@ -38,5 +38,5 @@ export function provenEpoch(accountSub: string | undefined): number | undefined 
   const login = Provider.ctx?.oidc?.result?.login
   if (login?.accountId === accountSub)
     return typeof login.accessEpoch === 'number' ? login.accessEpoch : undefined
-  return currentRequest().findProof(accountSub)
+  return currentRequest().provenEpochs.get(accountSub)
 }

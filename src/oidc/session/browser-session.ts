@@ -76,7 +76,7 @@ export function createBrowserSessions({
     ): Promise<void> {
       const request = currentRequest()
       if (rememberedId !== undefined) request.browser.recordRememberedId(rememberedId)
-      request.recordProof(sub, accessEpoch)
+      request.provenEpochs.set(sub, accessEpoch)
       const { Session } = engine()
       const current = await Session.get(ctx as never)
       const isTheirs = current.accountId === sub
