@@ -36,8 +36,8 @@ type Needs = {
 export type Installation = Awaited<ReturnType<typeof openInstallation>>
 
 /**
- * What the server and the command line share: the migrated database, the stores on it, and the operations of the
- * operator.
+ * Opens the parts that the server and the command line share: the migrated database, the stores on it, and the
+ * operations of the operator.
  *
  * @throws when the database cannot be opened or migrated, or the master key does not fit it.
  */

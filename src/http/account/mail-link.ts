@@ -57,7 +57,7 @@ export function createOpenedLinks({
     },
 
     /**
-     * The opened link for one of these purposes. A form is verified first.
+     * Finds the opened link for one of these purposes. Verifies the CSRF token of a form first.
      *
      * @returns undefined when the link is not valid any more; then the page of {@link showInvalidLink} is rendered.
      * @throws {BadRequestError} 403

@@ -58,7 +58,7 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
         mail: needs.changeNotice(account, views.words(ctx).lang),
         accessEpoch: answer.account.accessEpoch,
       })
-      // The access epoch was raised while the new password was hashed: it is not set, and this session has ended.
+      // The access epoch was raised during hashing: the password was not set, and this session has ended.
       if (accessEpoch === undefined) return seeOther(ctx, '/account')
       const renewed = { ...answer.account, accessEpoch }
       needs.deviceCookies.issue(ctx, renewed)

@@ -42,8 +42,7 @@ export function createSignedInUsers({
     const session = await browserSessions.use(ctx)
     const account = session?.accountId === undefined ? undefined : await accounts.find(session.accountId)
     if (!session || account?.status !== 'active') return undefined
-    // The account was read after the session: a revocation in between would make this request count under the new
-    // epoch.
+    // A revocation between the reads of session and account would let this request pass under the new epoch.
     return account.accessEpoch === provenEpoch(account.sub) ? { account, session } : undefined
   }
 
