@@ -99,8 +99,14 @@ export async function createPostgres(
     persistent,
     // Postgres refuses to run as root; the package then creates a user for it.
     createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--no-sync'],
-    postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off', '-c', 'max_connections=200'],
+    // The password is checked for every connection, with 4096 iterations of SCRAM by default.
+    initdbFlags: ['--no-sync', '--no-data-checksums', '--set=scram_iterations=1'],
+    postgresFlags: [
+      'listen_addresses=127.0.0.1',
+      'fsync=off',
+      'full_page_writes=off',
+      'max_connections=200',
+    ].flatMap((setting) => ['-c', setting]),
     onLog: () => {},
     onError: () => {},
   })

@@ -94,18 +94,23 @@ export async function rows<Row extends pg.QueryResultRow>(
   return (await query<Row>(server, statement, values)).rows
 }
 
+/** A new connection costs more CPU than most statements of tests: idle ones are kept for 10 s. */
+const pools = new Map<string, pg.Pool>()
+
 async function query<Row extends pg.QueryResultRow>(
   server: TestServer,
   statement: string,
   values: unknown[],
 ): Promise<pg.QueryResult<Row>> {
-  const client = new pg.Client(server.env.DATABASE_URL)
-  await client.connect()
-  try {
-    return await client.query<Row>(statement, values)
-  } finally {
-    await client.end()
+  const url = server.env.DATABASE_URL ?? ''
+  let pool = pools.get(url)
+  if (!pool) {
+    pool = new pg.Pool({ connectionString: url, allowExitOnIdle: true })
+    // A connection ends when its database is removed, or by a fault.
+    pool.on('error', () => {})
+    pools.set(url, pool)
   }
+  return await pool.query<Row>(statement, values)
 }
 
 /** Lets the poll interval of every device pass: by SQL, or on the embedded database by waiting. */
