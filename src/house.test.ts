@@ -134,7 +134,7 @@ describe('the house', () => {
     const inserts = files.flatMap((file) =>
       [...textOf(file).matchAll(/insert into event\b|insertInto\('event'\)/g)].map(() => file),
     )
-    expect(inserts).toEqual(['audit/event-insert.ts'])
+    expect(inserts).toEqual(['audit/event.ts'])
   })
 
   test('only the composition root and the command line see the whole configuration', () => {

@@ -4,8 +4,7 @@ import type { Database } from '../db/connections.ts'
 import { secondsAgo } from '../db/expired-rows.ts'
 import { prepareStatement, toFields } from '../db/prepared-statement.ts'
 import type { Clock } from '../time.ts'
-import type { NewEvent } from './event.ts'
-import { insertNewEvents, serializeEvents } from './event-insert.ts'
+import { insertNewEvents, type NewEvent, serializeEvents } from './event.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
 
 /** A recorded event. */

@@ -1,4 +1,4 @@
-import { insertEventsOf } from '../../audit/event-insert.ts'
+import { insertEventsOf } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { SigningAlg } from '../client/signing-key.ts'

@@ -1,4 +1,4 @@
-import { insertEventsOf } from '../../audit/event-insert.ts'
+import { insertEventsOf } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
 import { secondsFromNow } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'

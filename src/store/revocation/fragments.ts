@@ -1,4 +1,4 @@
-import { insertEventsOf } from '../../audit/event-insert.ts'
+import { insertEventsOf } from '../../audit/event.ts'
 import { IS_DEVICE_CLIENT } from '../client/client.ts'
 import { TOKEN_KINDS } from '../token-kind.ts'
 

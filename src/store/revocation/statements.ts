@@ -1,4 +1,4 @@
-import { insertNewEvents } from '../../audit/event-insert.ts'
+import { insertNewEvents } from '../../audit/event.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 import {
   authorizationsOfClient,

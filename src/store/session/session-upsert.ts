@@ -1,5 +1,4 @@
-import type { NewEvent } from '../../audit/event.ts'
-import { insertNewEvents } from '../../audit/event-insert.ts'
+import { insertNewEvents, type NewEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
