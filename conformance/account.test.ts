@@ -348,8 +348,8 @@ describe('signing out everywhere', () => {
   )
 })
 
-describe('operators', () => {
-  test('list the same sessions and grants, and revoke one or all', async () => {
+describe('the operator', () => {
+  test('lists the same sessions and grants, and revokes one or all', async () => {
     const { users } = server.admin
     const user = browser()
     const elsewhere = browser(SAFARI)
