@@ -300,7 +300,7 @@ describe('the command line beside a running server', () => {
     ['an unknown command', ['bogus']],
     ['an unknown option', ['clients', 'list', '--bogus']],
     ['a missing option', ['resources', 'create', '--identifier', 'https://x.test']],
-    ['a destructive command with nobody to ask', ['users', 'delete', 'demo']],
+    ['a destructive command without --yes or a terminal', ['users', 'delete', 'demo']],
     ['an unknown client type', ['clients', 'create', '--type', 'desktop', '--name', 'X']],
   ])('rejects %s with exit code 2 and nothing on stdout', async (_what, words) => {
     const { code, stdout, stderr } = await sallyportProcess(words)

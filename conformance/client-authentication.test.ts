@@ -101,13 +101,13 @@ describe('a client secret', () => {
   test.for<[string, () => Parameters<typeof post>[2] & { form?: Record<string, string> }]>([
     ['sent for a public client', () => ({ as: { client_id: spa.client_id, client_secret: 'made-up' } })],
     ['missing for a confidential client', () => ({ as: { client_id: service.client_id } })],
-    ['of somebody else', () => ({ as: { ...service, client_secret: spa.client_id } })],
+    ['of another client', () => ({ as: { ...service, client_secret: spa.client_id } })],
     [
       'that is the hash in the database',
       () => ({ as: { ...service, client_secret: hashOf(service.client_secret) } }),
     ],
     ['for a client that signs assertions', () => ({ as: { ...signer, client_secret: 'made-up' } })],
-  ])('%s is 401 invalid_client (RFC 6749 §5.2)', async ([, options]) => {
+  ])('%s returns 401 invalid_client (RFC 6749 §5.2)', async ([, options]) => {
     expectRefused(await token(GRANT, options()))
   })
 
@@ -130,7 +130,7 @@ describe('a client secret', () => {
       'Basic with a broken escape',
       () => token(GRANT, { headers: { authorization: `Basic ${btoa('%E0%A4%A:c')}` } }),
     ],
-  ])('presented as %s is 400 invalid_request (RFC 6749 §2.3, §5.2)', async ([, request]) => {
+  ])('presented as %s returns 400 invalid_request (RFC 6749 §2.3, §5.2)', async ([, request]) => {
     expectRefused(await request(), { status: 400, error: 'invalid_request' })
   })
 
@@ -308,13 +308,16 @@ describe('keys by jwks_uri', () => {
     ['longer than 64 KB', () => [200, {}, keys + ' '.repeat(70_000)]],
     ['not found', () => [404, {}, keys]],
     ['no JSON', () => [200, {}, '<html>']],
-  ])('that are %s are asked for once and are 401 invalid_client (RFC 7591 §2, SSRF)', async ([, answer]) => {
-    const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
-    served = answer()
-    const before = fetches
-    expectRefused(await assert(await sign({ iss: client_id, sub: client_id })))
-    expect(fetches - before).toBe(1)
-  })
+  ])(
+    'that are %s are fetched once and return 401 invalid_client (RFC 7591 §2, CWE-918)',
+    async ([, answer]) => {
+      const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
+      served = answer()
+      const before = fetches
+      expectRefused(await assert(await sign({ iss: client_id, sub: client_id })))
+      expect(fetches - before).toBe(1)
+    },
+  )
 
   test('are fetched at most once a minute, however many signatures match none (CWE-770)', async () => {
     const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
@@ -341,7 +344,7 @@ describe('keys by jwks_uri', () => {
         more()
       },
     ],
-  ])('on a host that %s are asked for once a minute, and given up in 2.5 s (CWE-400)', async ([, answer]) => {
+  ])('on a host that %s are fetched once a minute, with a timeout of 2.5 s (CWE-400)', async ([, answer]) => {
     const { client_id } = await register(`${jwksUri}?${randomUUID()}`)
     behave = answer
     const before = fetches
@@ -400,12 +403,12 @@ describe('keys by jwks_uri', () => {
     'data:application/json,{"keys":[]}',
     'gopher://127.0.0.1/',
     'https://user:password@keys.example.test/jwks',
-  ])('at %s cannot be registered (SSRF)', async (uri) => {
+  ])('at %s cannot be registered (CWE-918)', async (uri) => {
     await expect(register(uri)).rejects.toThrow('jwks_uri')
   })
 
   // Needs a second instance with another setting on the same database.
-  test.skipIf(isPglite)('in a private network are never connected to unless allowed (SSRF)', async () => {
+  test.skipIf(isPglite)('in a private network are not connected to unless allowed (CWE-918)', async () => {
     const { client_id } = await register(jwksUri)
     const port = await freePort()
     const guarded = await startServer(

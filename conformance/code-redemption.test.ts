@@ -149,7 +149,7 @@ describe('between code and token', () => {
       'given a new password',
       (username) => server.admin.users.setPassword({ username, password: 'another long pass phrase' }),
     ],
-  ])('a person is %s: no tokens (RFC 9700 §4.14)', async ([what, end]) => {
+  ])('a person is %s, which revokes the code (RFC 9700 §4.14)', async ([what, end]) => {
     const username = `person-${what.replaceAll(' ', '-')}`
     await server.admin.users.create({ username, password: PASSWORD })
     const { form } = await app.getCode({}, ada, username)
@@ -166,7 +166,7 @@ describe('between code and token', () => {
   test.for<[what: string, end: (client_id: string) => Promise<unknown>]>([
     ['deleted', (client_id) => server.admin.clients.delete({ client_id })],
     ['disabled', (client_id) => server.admin.clients.update({ client_id, disabled: true })],
-  ])('the client is %s: invalid_client (RFC 6749 §5.2)', async ([, end]) => {
+  ])('the client is %s, which returns invalid_client (RFC 6749 §5.2)', async ([, end]) => {
     const brief = await createTestClient(server, { client_name: 'Brief App' })
     const { form } = await brief.getCode({}, ada)
     await end(brief.client.client_id)

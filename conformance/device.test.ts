@@ -84,7 +84,7 @@ describe('a device', () => {
       ],
       () => ({ as: tv }),
     ],
-  ])('that asks with %s is refused with %i %s (RFC 8628 §3.1)', async ([, status, error, form, options]) => {
+  ])('that sends %s gets %i %s (RFC 8628 §3.1)', async ([, status, error, form, options]) => {
     const answer = await post(`${server.issuer}/device/authorize`, form, options())
     expect(answer).toMatchObject({ status, body: { error } })
   })
@@ -223,7 +223,7 @@ describe('the page where a person enters the code', () => {
     ['in lower case', (code) => code.toLowerCase()],
     ['without the dash', (code) => code.replace('-', '')],
     ['with spaces', (code) => ` ${code.toLowerCase().replace('-', ' ')} `],
-  ])('takes it %s (RFC 8628 §6.1)', async ([, spell]) => {
+  ])('accepts the code %s (RFC 8628 §6.1)', async ([, spell]) => {
     const started = await start()
     const page = await enterCode(ada, { ...started, user_code: spell(started.user_code) })
     expect(page.status).toBe(200)

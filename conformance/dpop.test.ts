@@ -174,7 +174,7 @@ describe('a DPoP proof', () => {
     ],
     ['that shows its private key', async () => ({ header: { jwk: await exportJWK(key.privateKey) } })],
     ['without its key', () => ({ header: { jwk: undefined } })],
-  ])('%s is invalid_dpop_proof (RFC 9449 §4.3)', async ([, given]) => {
+  ])('%s returns invalid_dpop_proof (RFC 9449 §4.3)', async ([, given]) => {
     const answer = await token(await proof(await given()))
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
   })

@@ -71,7 +71,7 @@ describe('an interaction page', () => {
   test.for<[page: string, open: (user: EndUser) => Promise<Page>, fields: Record<string, string>]>([
     ['sign-in', (user) => openLogin(user), CREDENTIALS],
     ['consent', openConsent, {}],
-  ])('%s: in another browser is neither shown nor answered (RFC 9700 §4.7)', async ([, open, fields]) => {
+  ])('(%s) is neither shown nor accepted in another browser (RFC 9700 §4.7)', async ([, open, fields]) => {
     const user = newUser()
     const page = await open(user)
     const stranger = newUser()

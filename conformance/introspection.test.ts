@@ -183,7 +183,7 @@ describe('introspection', () => {
     ['with the client_id of a confidential client alone', () => ({ as: { client_id: service.client_id } })],
     ['with a wrong secret', () => ({ as: { ...service, client_secret: 'wrong' } })],
     ['with a bearer token', () => ({ headers: { authorization: 'Bearer x' } })],
-  ])('%s is 401 (RFC 7662 §2.1, §2.3)', async ([, options]) => {
+  ])('%s returns 401 (RFC 7662 §2.1, §2.3)', async ([, options]) => {
     const token = String(await serviceToken())
     const answer = await post(`${server.issuer}/introspect`, { token }, options())
     expect(answer.status).toBe(401)

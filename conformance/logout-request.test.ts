@@ -104,7 +104,7 @@ describe('an id_token_hint', () => {
       },
     ],
     [
-      'signed by a stranger who brings the key along',
+      'signed with the key in its own header',
       async (real) => {
         const { privateKey, publicKey } = await generateKeyPair('RS256')
         const header = { alg: 'RS256', jwk: await exportJWK(publicKey) }
@@ -122,7 +122,7 @@ describe('an id_token_hint', () => {
     ['without its signature', ({ idToken }) => idToken.replace(/[^.]+$/, '')],
     ['an access token', ({ accessToken }) => accessToken],
     ['no token', () => 'hint'],
-  ])('%s is refused, and nobody goes anywhere (RFC 8725 §3.1)', async ([, forge]) => {
+  ])('that is %s is rejected without a redirect (RFC 8725 §3.1)', async ([, forge]) => {
     const id_token_hint = await forge(tokens)
     const { status, headers, html } = await openLogout({
       id_token_hint,

@@ -153,7 +153,7 @@ describe('a pushed authorization request', () => {
     ['a request object', 'request_not_supported', () => parameters({ request: 'a.b.c' })],
     ['an unknown resource', 'invalid_target', () => parameters({ resource: 'https://x.example.test' })],
     ['a NUL byte', 'invalid_request', () => parameters({ state: 'a\0b' })],
-  ])('with %s is 400 %s (RFC 9126 §2.1, §2.3)', async ([, error, form]) => {
+  ])('with %s returns 400 %s (RFC 9126 §2.1, §2.3)', async ([, error, form]) => {
     const answer = await push(form())
     expect(answer).toMatchObject({ status: 400, body: { error } })
     expect(answer.headers.get('content-type')).toMatch(/^application\/json/)

@@ -164,7 +164,7 @@ describe('the revocation endpoint', () => {
     ['without a token', '', 400, () => ({ as: web })],
     ['with two tokens', 'token=x&token=y', 400, () => ({ as: web })],
     ['with a NUL byte', 'token=%00', 400, () => ({ as: web })],
-  ])('%s is refused (RFC 7009 §2.1)', async ([, form, status, options]) => {
+  ])('rejects %s (RFC 7009 §2.1)', async ([, form, status, options]) => {
     expect(await post(`${server.issuer}/revoke`, form, options())).toMatchObject({
       status,
       body: { error: status === 401 ? 'invalid_client' : 'invalid_request' },

@@ -253,7 +253,7 @@ describe('a request whose session identifier was replaced while it was in flight
       'given a new password',
       () => server.admin.users.setPassword({ username: username(), password: NEW_PASSWORD }),
     ],
-  ])('reads nothing when the person was %s as well', async ([, end]) => {
+  ])('reads nothing when the person was also %s', async ([, end]) => {
     const replace = await prepareSignIn()
     const { tabs, release } = await openTabs([await silently(), '/account'].map(opening))
     await replace()

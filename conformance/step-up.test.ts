@@ -69,7 +69,7 @@ describe('the authentication context', () => {
 describe('a request for an acr level', () => {
   test.for([
     ['acr_values', { acr_values: PASSWORD_ACR }],
-    ['acr_values with one that nobody knows', { acr_values: `urn:example:gold ${PASSWORD_ACR}` }],
+    ['acr_values with an unknown one', { acr_values: `urn:example:gold ${PASSWORD_ACR}` }],
     ['an essential acr', claimsOf({ essential: true, value: PASSWORD_ACR })],
     ['essential acrs', claimsOf({ essential: true, values: ['urn:example:gold', PASSWORD_ACR] })],
   ] as const)('%s requires one sign-in (OIDC Core §5.5.1.1)', async ([, parameters]) => {
@@ -93,7 +93,7 @@ describe('a request for an acr level', () => {
       'remembered, essential, from who has given a password',
       claimsOf({ essential: true, value: REMEMBERED_ACR }),
     ],
-    ['that nobody knows, if it is not essential', { acr_values: 'urn:example:gold' }],
+    ['an unknown level that is not essential', { acr_values: 'urn:example:gold' }],
     ['of no sense', claimsOf('gold')],
     ['of null', claimsOf(null)],
   ] as const)('%s shows no page (OIDC Core §5.5.1.1)', async ([, parameters]) => {

@@ -55,7 +55,7 @@ describe('a malformed request', () => {
     ['a target that is no URL', 400, () => head('GET http://a:b:c/ HTTP/1.1').replace('/', '|')],
     ['a fragment in the target', 400, () => head('GET /#x HTTP/1.1')],
     ['an unheard-of version', 400, () => head('GET / HTTP/7.0')],
-    ['an expectation that nobody has (RFC 9110 §10.1.1)', 417, () => head('GET / HTTP/1.1', { expect: 'x' })],
+    ['an unknown expectation (RFC 9110 §10.1.1)', 417, () => head('GET / HTTP/1.1', { expect: 'x' })],
     ['40 KB of headers', 431, () => head('GET / HTTP/1.1', { 'x-filler': 'x'.repeat(40_000) })],
     ['20 KB of headers', 431, () => head('GET / HTTP/1.1', { 'x-filler': 'x'.repeat(20_000) })],
     [
@@ -66,7 +66,7 @@ describe('a malformed request', () => {
     ],
     ['a URL of 20 KB', 414, () => head(`GET /${'x'.repeat(20_000)} HTTP/1.1`)],
     ['a URL of 60 KB', 414, () => head(`GET /${'x'.repeat(60_000)} HTTP/1.1`)],
-  ])('%s is %i, with all headers of an answer (ASVS 3.4)', async ([, status, bytes]) => {
+  ])('with %s returns %i, with all security headers (ASVS 3.4)', async ([, status, bytes]) => {
     const { answers, text } = await sendRaw(server.url, bytes())
     expect(answers.map((answer) => answer.status)).toEqual([status])
     for (const answer of answers) {
