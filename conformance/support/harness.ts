@@ -84,7 +84,7 @@ type TestDatabase = { env: Record<string, string>; dump: () => Promise<string>; 
 
 async function clonePglite(): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-'))
-  // A thousand files: `cp` copies them with a fifth of the CPU time of Node's.
+  // `cp` copies the files with a fifth of the CPU time of Node’s own.
   await promisify(execFile)('cp', ['-R', inject('pgliteTemplate'), join(folder, 'postgres')])
   return {
     env: { DATA_DIR: folder },
