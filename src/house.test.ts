@@ -13,7 +13,7 @@ const ROOMS = [
   'loopback',
   'log',
   'metrics',
-  'clock',
+  'database-clock',
   'data-folder',
   'ui/brand',
   'ui',

@@ -7,7 +7,7 @@ import { createAccountAccess } from '../accounts/access.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
 import type { EventStore } from '../audit/event-store.ts'
-import type { DatabaseClock } from '../clock.ts'
+import type { DatabaseClock } from '../database-clock.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../outbound/client.ts'
@@ -49,9 +49,9 @@ type Needs = {
 /** Expired rows by table. `at_least` names the tables whose number is a lower bound. */
 export type BacklogDocument = CleanupReport & { at_least?: (keyof CleanupReport)[] }
 
-export type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
+type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
 
-export type ClockDocument = { now: string; ahead_seconds: number }
+type ClockDocument = { now: string; ahead_seconds: number }
 
 /** The operations by noun and verb. An operation that is not possible rejects with AdminError. */
 export function createAdmin(needs: Needs) {

@@ -15,7 +15,7 @@ import {
   PRESETS,
   SECRET_METHODS,
   validateClient,
-} from './client-metadata.ts'
+} from './client-validation.ts'
 import { AdminError, parseInput } from './input.ts'
 import { checkUriCharacters } from './redirect-uri.ts'
 

@@ -28,7 +28,7 @@ const newResource = z.strictObject({
 })
 const byIdentifier = z.strictObject({ identifier: z.string() })
 
-export type ResourceDocument = {
+type ResourceDocument = {
   identifier: string
   scope: string
   format: 'jwt' | 'opaque'

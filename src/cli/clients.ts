@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
-import { CLIENT_TYPES } from '../admin/client-metadata.ts'
+import { CLIENT_TYPES } from '../admin/client-validation.ts'
 import type { ClientDocument } from '../admin/clients.ts'
 import { confirm, printResult, type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
 import { withAdmin } from './with-admin.ts'

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { createRemoteAdmin, isHeld } from '../admin/socket.ts'
-import { describeDistance, isRefusedAt } from '../clock.ts'
 import { type Config, ConfigError, parseConfig } from '../config/config.ts'
+import { describeDistance, isRefusedAt } from '../database-clock.ts'
 import { createMailTransport } from '../mail/transport.ts'
 import { verifyGuard } from '../outbound/guarded-agent.ts'
 import { failedChecks, fetchReadiness } from './healthcheck.ts'

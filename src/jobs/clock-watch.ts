@@ -1,4 +1,9 @@
-import { type DatabaseClock, describeDistance, isRefusedAt, MEASURE_EVERY_SECONDS } from '../clock.ts'
+import {
+  type DatabaseClock,
+  describeDistance,
+  isRefusedAt,
+  MEASURE_EVERY_SECONDS,
+} from '../database-clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Job } from './scheduler.ts'

@@ -8,14 +8,14 @@ import { redirectUriFault, uriCharacterFault } from './redirect-uri.ts'
 /** The types of client; each has a preset. */
 export const CLIENT_TYPES = ['web', 'spa', 'native', 'device', 'service'] as const
 
-export type ClientType = (typeof CLIENT_TYPES)[number]
+type ClientType = (typeof CLIENT_TYPES)[number]
 
 export const CODE = 'authorization_code'
 const REFRESH = 'refresh_token'
 export const SECRET_METHODS = ['client_secret_basic', 'client_secret_post'] as const
 export const AUTH_METHODS = [...SECRET_METHODS, 'private_key_jwt', 'none'] as const
 
-export type AuthMethod = (typeof AUTH_METHODS)[number]
+type AuthMethod = (typeof AUTH_METHODS)[number]
 
 /** The metadata that each type of client starts with. The first authentication method is the default. */
 export const PRESETS = {

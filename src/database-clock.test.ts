@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { measureClock } from './clock.ts'
+import { measureClock } from './database-clock.ts'
 
 const DAY = 86_400_000
 
