@@ -10,13 +10,13 @@ export type CommonOptions = {
   alg: SigningAlg
   json?: boolean
 }
-export type SpeedCommandOptions = CommonOptions & { scenario?: ScenarioName[] }
+type SpeedCommandOptions = CommonOptions & { scenario?: ScenarioName[] }
 
-export type LoginsCommandOptions = CommonOptions & { people: number; rate: number }
+type LoginsCommandOptions = CommonOptions & { people: number; rate: number }
 
 export type SmokeCommandOptions = Pick<CommonOptions, 'alg' | 'json'>
 
-export type GrowthCommandOptions = CommonOptions & { rows: number[]; expiredRows?: number }
+type GrowthCommandOptions = CommonOptions & { rows: number[]; expiredRows?: number }
 
 type Actions = {
   speed: (options: SpeedCommandOptions) => Promise<void>

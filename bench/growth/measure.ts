@@ -30,7 +30,7 @@ export type GrowthOptions = Readonly<{
   rounds: number
 }>
 
-export type GrowthNeeds = Readonly<{
+type GrowthNeeds = Readonly<{
   processes: Processes
   postgres: Postgres
   sallyport: Sallyport

@@ -3,7 +3,7 @@ import type { Measurement } from '../load/closed-loop.ts'
 /** Latencies of requests at a fixed rate (an open loop). */
 export type SteadyPace = Pick<Measurement, 'requests' | 'p50Milliseconds' | 'p99Milliseconds'>
 
-export type TokenLoad = Readonly<{
+type TokenLoad = Readonly<{
   token: SteadyPace
   /** A static file from memory: it waits for the event loop only. */
   file: SteadyPace

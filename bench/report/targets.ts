@@ -11,7 +11,7 @@ const METRICS = {
 type Metric = keyof typeof METRICS
 
 /** Goals for two cores that generator, server and Postgres share. */
-export const TARGETS: Record<ScenarioName, Partial<Record<Metric, number>>> = {
+const TARGETS: Record<ScenarioName, Partial<Record<Metric, number>>> = {
   'client-credentials-opaque': { toEngine: 0.9, toPlain: 2, cpuToEngine: 1.4, statements: 1 },
   'client-credentials-jwt': { cpuToEngine: 1.4, statements: 0 },
   'code-exchange': { toEngine: 0.75, cpuToEngine: 2, statements: 2 },

@@ -56,7 +56,7 @@ async function openTab(browser: Browser, options: BrowserContextOptions = {}): P
 }
 
 /** A request at the app's callback: the query of a redirect, or a posted form. */
-export type Arrival = Readonly<{ method: string; url: URL; body: string }>
+type Arrival = Readonly<{ method: string; url: URL; body: string }>
 
 export type CallbackServer = Readonly<{
   /** A different origin from the authorization server's, as for real apps. */
@@ -67,7 +67,7 @@ export type CallbackServer = Readonly<{
   close: () => Promise<void>
 }>
 
-export const APP_TITLE = 'Back at the app'
+const APP_TITLE = 'Back at the app'
 
 /**
  * An app that accepts every callback. `/onward` redirects to its other origin, like an app whose server and pages have

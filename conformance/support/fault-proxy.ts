@@ -10,7 +10,7 @@ type When = Readonly<{
   times?: number
 }>
 
-export type InjectedFault = Readonly<{
+type InjectedFault = Readonly<{
   /** The statements affected so far. */
   affected: () => readonly string[]
   disarm: () => void

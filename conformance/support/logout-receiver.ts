@@ -6,10 +6,10 @@ import { freePort } from './database-server.ts'
 import type { TestServer } from './harness.ts'
 
 /** A logout token as it arrived at one of the paths. */
-export type Received = Readonly<{ path: string; token: string; claims: JWTPayload; contentType: string }>
+type Received = Readonly<{ path: string; token: string; claims: JWTPayload; contentType: string }>
 
 /** How a path answers; the default is 200. */
-export type Behaviour = (response: ServerResponse, attempt: number) => void
+type Behaviour = (response: ServerResponse, attempt: number) => void
 
 /** Answers with a status, and a `Location` that the server must not follow. */
 export const answer =

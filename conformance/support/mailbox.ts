@@ -17,7 +17,7 @@ export type Mail = Readonly<{
 }>
 
 /** Parses a mail of nodemailer: two alternatives, quoted-printable or base64, with folded and encoded headers. */
-export function parseMail(raw: string): Mail {
+function parseMail(raw: string): Mail {
   const [head = '', ...rest] = raw.split('\r\n\r\n')
   const headers = headersOf(head)
   const boundary = /boundary="?([^";]+)/.exec(headers.get('content-type') ?? '')?.[1] ?? ''

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'vitest'
 
 /** The answers over one connection, and whether the server closed it. */
-export type RawExchange = Readonly<{
+type RawExchange = Readonly<{
   /** The answers, in order. */
   answers: readonly RawAnswer[]
   text: string

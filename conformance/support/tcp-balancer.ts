@@ -10,7 +10,7 @@ const LATENCY_MILLISECONDS = 30
 /** Failed health checks in a row that remove a backend. */
 const FAILURES = 2
 
-export type Backend = Readonly<{ url: string; managementUrl: string }>
+type Backend = Readonly<{ url: string; managementUrl: string }>
 
 export type TcpBalancer = Readonly<{
   /** Resolves when this backend receives new connections. */

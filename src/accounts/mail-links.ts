@@ -18,7 +18,7 @@ const LINK_SECONDS: Record<LinkPurpose, number> = {
 }
 
 /** The request that a link confirms; stored sealed with the link. */
-export type LinkRequests = {
+type LinkRequests = {
   registration: Readonly<{
     email: string
     username: string

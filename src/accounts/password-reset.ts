@@ -4,7 +4,7 @@ import type { Account, AccountStore } from '../store/account/account.ts'
 import type { SelfServiceStore } from '../store/account/self-service.ts'
 import { type MailLinks, type OpenLink, type Requester, randomSubject } from './mail-links.ts'
 
-export type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
+type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 
 export type ResetRecipient = Readonly<{
   /** The account with this name, also when it gets no mail. */

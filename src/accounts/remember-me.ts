@@ -14,7 +14,7 @@ const COOKIE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{43})$/
 /** The cookie's value and expiry. */
 export type RememberCookie = Readonly<{ value: string; expiresAt: Date }>
 
-export type Recognised =
+type Recognised =
   | { outcome: 'recognised'; account: Account; authenticatedAt: Date; cookie: RememberCookie }
   /** A replaced secret came back, so a copy exists: the browser is forgotten and its sessions are revoked. */
   | { outcome: 'reused' }

@@ -23,7 +23,7 @@ const MOST_WAITING_FOR_DEVICE_COOKIE = 10
 /** A corrected slip or a second click waits this long instead of being refused. */
 const LONGEST_REST_SECONDS = 1
 
-export type Credentials = Readonly<{
+type Credentials = Readonly<{
   login: string
   password: string
   address: string

@@ -28,7 +28,7 @@ export type NewEvent = Origin &
 type Subject = Partial<Omit<NewEvent, 'type' | 'monotonicMilliseconds' | keyof Origin>>
 
 /** The origin of the command line and of jobs, which no request started. */
-export const NO_ORIGIN: Origin = { requestId: undefined, address: undefined, userAgent: undefined }
+const NO_ORIGIN: Origin = { requestId: undefined, address: undefined, userAgent: undefined }
 
 export function newEvent(type: EventType, subject: Subject, origin: Origin = NO_ORIGIN): NewEvent {
   const { requestId, address, userAgent } = origin
@@ -106,7 +106,7 @@ export function insertNewEvents(parameter: string, condition = 'true'): string {
 }
 
 /** An event with its identifier; the key links it to a row of the statement that records it. */
-export type IdentifiedEvent = Readonly<{ id: string; event: NewEvent; key?: string }>
+type IdentifiedEvent = Readonly<{ id: string; event: NewEvent; key?: string }>
 
 /**
  * Makes the parameter of {@link insertNewEvents}. One JSON document: in batches of 20 and more it took a fifth less time

@@ -21,7 +21,7 @@ export function healthcheckCommand(terminal: Terminal): Command {
 }
 
 /** The readiness report of the running server, from the management port. */
-export type ReadinessReport = Readonly<{ isReady: boolean } & z.infer<typeof reportSchema>>
+type ReadinessReport = Readonly<{ isReady: boolean } & z.infer<typeof reportSchema>>
 
 /** @throws when no server answers at the configured management port. */
 export async function fetchReadiness({ host, port }: Config['management']): Promise<ReadinessReport> {

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 const FOLDER = new URL('../../migrations/', import.meta.url)
 
 /** A file of `migrations/`: its name without `.sql`, and its statements. */
-export type MigrationFile = Readonly<{ name: string; statements: readonly string[] }>
+type MigrationFile = Readonly<{ name: string; statements: readonly string[] }>
 
 /** The migrations of this version, in the order in which they run. */
 export async function readMigrationFiles(): Promise<MigrationFile[]> {

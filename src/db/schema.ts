@@ -48,7 +48,7 @@ export type ClientTable = {
   updated_at: ColumnType<Date, never, Date>
 }
 
-export type ResourceTable = {
+type ResourceTable = {
   identifier: string
   scope: string
   format: 'jwt' | 'opaque'
@@ -58,7 +58,7 @@ export type ResourceTable = {
   created_at: ColumnType<Date, never, never>
 }
 
-export type SigningKeyTable = {
+type SigningKeyTable = {
   kid: string
   alg: 'RS256' | 'ES256' | 'EdDSA'
   state: 'next' | 'current' | 'retired'
@@ -67,7 +67,7 @@ export type SigningKeyTable = {
   created_at: ColumnType<Date, never, never>
 }
 
-export type GrantTable = {
+type GrantTable = {
   id: string
   account_sub: string
   client_id: string
@@ -78,7 +78,7 @@ export type GrantTable = {
   expires_at: Instant
 }
 
-export type TokenTable = {
+type TokenTable = {
   id_hash: Uint8Array
   kind: number
   grant_id: string | null
@@ -93,7 +93,7 @@ export type TokenTable = {
   consumed_by: Generated<string | null>
 }
 
-export type SessionTable = {
+type SessionTable = {
   id_hash: Uint8Array
   uid: string
   account_sub: string | null
@@ -104,7 +104,7 @@ export type SessionTable = {
   expires_at: Instant
 }
 
-export type ArtifactTable = {
+type ArtifactTable = {
   kind: number
   id_hash: Uint8Array
   sealed_payload: Uint8Array | null
@@ -113,7 +113,7 @@ export type ArtifactTable = {
   expires_at: Instant
 }
 
-export type EventTable = {
+type EventTable = {
   id: string
   occurred_at: Date
   type: string
@@ -127,7 +127,7 @@ export type EventTable = {
   detail: Payload | null
 }
 
-export type MailTable = {
+type MailTable = {
   id: string
   account_sub: string | null
   sealed_content: Uint8Array
@@ -145,7 +145,7 @@ export type MailLinkTable = {
   expires_at: Instant
 }
 
-export type ConsentTable = {
+type ConsentTable = {
   account_sub: string
   client_id: string
   scopes: Json<Payload>

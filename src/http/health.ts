@@ -3,7 +3,7 @@ import Koa from 'koa'
 import type { Metrics } from '../metrics.ts'
 
 /** Each check is true when it passed. Warnings are for operators and do not affect readiness. */
-export type Readiness = () => Promise<{
+type Readiness = () => Promise<{
   ready: boolean
   checks: Record<string, boolean>
   warnings: readonly string[]

@@ -28,7 +28,7 @@ type Table = (typeof TABLES)[number]
 export type CleanupReport = Record<Table, number>
 
 /** Expired rows by table. Tables in `capped` have more than the number says. */
-export type Backlog = { rows: CleanupReport; capped: Table[] }
+type Backlog = { rows: CleanupReport; capped: Table[] }
 
 type Needs = {
   tables: Record<Table, ExpiredRows>

@@ -31,7 +31,7 @@ export type Mails = {
   'email-changed': { username: string; email: string }
 }
 
-export type MailKind = keyof Mails
+type MailKind = keyof Mails
 
 /** A mail in one language to one address. */
 export type MailContent = {

@@ -5,8 +5,6 @@ import type { Values, Words } from '../ui/words.ts'
 import type { MailContent } from './content.ts'
 import type { Message } from './transport.ts'
 
-export type RenderMail = ReturnType<typeof createMailRenderer>
-
 /**
  * Renders the templates of `interactions/mail/`, each as text and as HTML. Links use the issuer, never the Host header of
  * a request. A mail loads no images or styles from a server.

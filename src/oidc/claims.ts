@@ -46,7 +46,7 @@ export function createFindAccount(accounts: AccountStore, now: Clock): FindAccou
 }
 
 /** All claims of an account; the engine releases those that scope and consent allow. */
-export function toClaims({ sub, username, email, emailVerified, profile, updatedAt }: Account) {
+function toClaims({ sub, username, email, emailVerified, profile, updatedAt }: Account) {
   return {
     ...profile,
     sub,

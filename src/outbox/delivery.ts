@@ -13,7 +13,7 @@ const EXPIRE_SECONDS = 15
 const BACK_OFF_MILLISECONDS = 5_000
 
 /** Recipients with a running attempt, and recipients that were unreachable a moment ago. */
-export type BusyRecipients = Readonly<{ running: readonly string[]; backedOff: readonly string[] }>
+type BusyRecipients = Readonly<{ running: readonly string[]; backedOff: readonly string[] }>
 
 /** A table of messages to deliver at least once. A lease gives an instance one attempt at a row. */
 export type Outbox<Row> = Readonly<{

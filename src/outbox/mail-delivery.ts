@@ -78,7 +78,7 @@ export function createMailDelivery(needs: Needs): Outbox<DueMail> {
 }
 
 /** Masks an address for the log: `a…@example.com`. */
-export function maskAddress(address: string): string {
+function maskAddress(address: string): string {
   const at = address.lastIndexOf('@')
   return `${[...address][0] ?? ''}…${address.slice(at)}`
 }

@@ -46,8 +46,6 @@ type Job = Place & {
 /** Waiting jobs by path; branches are in the order of rotation. */
 type Branch = { readonly jobs: Job[]; readonly branches: Map<string, Branch> }
 
-export type KeyedQueue = ReturnType<typeof createKeyedQueue>
-
 /**
  * A bounded priority queue whose jobs are limited by keys: one sign-in per account, 16 requests per network.
  *

@@ -19,7 +19,7 @@ export type MailShare = Readonly<
 /** A requested mail. `to` is the address, or the entered name when no account has it. */
 export type RequestedMail = Readonly<{ purpose: MailPurpose; to: string; share: MailShare }>
 
-export type MailVerdict =
+type MailVerdict =
   | { outcome: 'allowed' }
   /** Answered as if the mail were sent: a refusal would reveal earlier requests and which accounts exist. */
   | { outcome: 'dropped'; by: RateLimit; isFirst: boolean }

@@ -3,7 +3,7 @@ import ipaddr from 'ipaddr.js'
 import type { Nearness } from '../ui/view-models.ts'
 
 /** A network in canonical form. `budget` multiplies the limit of a single subscriber. */
-export type Network = Readonly<{ prefix: string; budget: number }>
+type Network = Readonly<{ prefix: string; budget: number }>
 
 /**
  * The IPv6 prefixes that are counted, narrowest first. A subscriber has a /64 at least and may have a /56 or a /48 (RFC

@@ -25,7 +25,7 @@ export type Count = Readonly<{
 }>
 
 /** Keys of counted limits. */
-export type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
+type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
 
 /** The most stages of an attempt: for a mail three networks of IPv6, the address, the account, and the total. */
 const MOST_STAGES = 6

@@ -14,5 +14,5 @@ export const TOKEN_KINDS = {
 
 export type TokenKind = keyof typeof TOKEN_KINDS
 
-/** What the rows of `oidc_artifact`, which live for minutes, are. The numbers are stored: never reuse one. */
+/** The kinds of row in `oidc_artifact`, which live for minutes. The numbers are stored: never reuse one. */
 export const ARTIFACT_KINDS = { interaction: 1, pushedRequest: 2, usedIdentifier: 3 } as const

@@ -194,7 +194,7 @@ export type BrowserOnPage = UserAgentOnPage & {
   rememberedUntil: Date | undefined
 }
 
-export type DeviceOnPage = {
+type DeviceOnPage = {
   id: string
   name: string
   since: Date

@@ -74,7 +74,7 @@ export const INGREDIENTS: readonly Ingredient[] = NAMES
 export type Fixtures = Readonly<Record<Ingredient, string>>
 
 const NEW_PASSWORD = 'an entirely different horse'
-export const POST_LOGOUT = 'https://app.example.test/bye'
+const POST_LOGOUT = 'https://app.example.test/bye'
 
 /** Registers the clients and people of the requests. @returns a function that creates ingredients. */
 export async function createFixtures(server: TestServer, mail: MailServer): Promise<() => Promise<Fixtures>> {

@@ -7,7 +7,7 @@ import { type Clock, MINUTE_SECONDS } from '../../time.ts'
  * Bounds the requests in progress over all connections: further ones would wait longer than their clients do, and hold
  * memory meanwhile.
  */
-export type LoadLimit = Readonly<{
+type LoadLimit = Readonly<{
   isReached(): boolean
   /** Counts a request until its work is done, also when its client has disconnected. */
   track(request: IncomingMessage, work: Promise<void>): void

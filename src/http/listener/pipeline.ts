@@ -16,7 +16,7 @@ const WAITING_AT_MOST = 1_000
  * Node parses a whole packet and emits each request in it. A connection with too many unanswered requests is closed,
  * which frees them and drops the rest of the packet.
  */
-export type Pipelines<Begun extends Exchange> = Readonly<{
+type Pipelines<Begun extends Exchange> = Readonly<{
   /** Begins this request now or in its turn. @returns false when the connection was closed instead. */
   take(exchange: Begun): boolean
   /** The unanswered requests of a connection, oldest first. */

@@ -25,7 +25,7 @@ const credentials = z.object({
 })
 
 /** The result of a submitted login form. A refusal has what the page shows again. */
-export type LoginResult =
+type LoginResult =
   | { outcome: 'accepted'; account: Account; at: Date; wantsRemembering: boolean }
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 

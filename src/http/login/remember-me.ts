@@ -10,8 +10,6 @@ import type { Account } from '../../store/account/account.ts'
 
 type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }
 
-export type RememberCookies = ReturnType<typeof createRememberCookies>
-
 /** The remember-me cookie. Separate from the session cookie, so it can be revoked and never acts as a session. */
 export function createRememberCookies(issuer: string) {
   const cookie = createCookie(cookieNames(issuer).remember, { isSigned: true })

@@ -5,7 +5,7 @@ import { DAY_SECONDS } from '../../time.ts'
 /** An SVG that is opened by itself is a document: its scripts would run on this origin. */
 const INERT = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
-export type Asset = { name: string; type: string; content: Buffer | string }
+type Asset = { name: string; type: string; content: Buffer | string }
 
 /** The stylesheet, script and logo, each at a URL that changes with its content. */
 export function createAssets(assets: readonly Asset[]) {

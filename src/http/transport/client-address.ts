@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 import proxyAddr from 'proxy-addr'
 
 /** The client's address as reported by trusted proxies, in canonical form. */
-export type ClientAddress = Readonly<{ address: string; doubt: Doubt | undefined }>
+type ClientAddress = Readonly<{ address: string; doubt: Doubt | undefined }>
 
 /**
  * Why the address may be a proxy's:

@@ -6,7 +6,7 @@ import { MINUTE_SECONDS } from '../../time.ts'
 import { expiryOf } from './payload.ts'
 
 /** A DPoP proof is accepted for this long before and after its `iat`. */
-export const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
+const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
 
 /**
  * Identifiers of client assertions and DPoP proofs: a second insert is a replay (RFC 7523 §3, RFC 9449 §11.1). Each is

@@ -75,7 +75,7 @@ export function hasReachedLimit(
 }
 
 /** What a session identifier is to the request that presents it. */
-export type SessionStatus =
+type SessionStatus =
   | 'live'
   /** Replaced while the request was in flight: a request with a safe method may still read the session. */
   | 'readable'

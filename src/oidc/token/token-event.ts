@@ -16,7 +16,7 @@ export function tokenEvent(type: EventType, ctx: KoaContextWithOIDC, source: Sou
 }
 
 /** A detected reuse, and what it revokes. */
-export type Reuse = Readonly<{ event: NewEvent; family: string | undefined; sessionUid: string | undefined }>
+type Reuse = Readonly<{ event: NewEvent; family: string | undefined; sessionUid: string | undefined }>
 
 /**
  * What the reuse of a spent token revokes (RFC 9700 §4.14.2): the tokens of its code, and the session of a refresh

@@ -12,7 +12,7 @@ import type { Account } from './account.ts'
 export type LinkPurpose = MailLinkTable['purpose']
 
 /** A link to be mailed. Only the mail holds its secret. */
-export type NewMailLink = Readonly<{
+type NewMailLink = Readonly<{
   purpose: LinkPurpose
   /** The recipient, who has one link of each purpose: the newest. */
   subject: Uint8Array
@@ -28,7 +28,7 @@ export type NewMailLink = Readonly<{
 export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
 
 /** A usable link. */
-export type MailLink = Readonly<{
+type MailLink = Readonly<{
   purpose: LinkPurpose
   account: AccountAtEpoch | undefined
   sealedRequest: Uint8Array

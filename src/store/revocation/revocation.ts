@@ -69,7 +69,7 @@ export type Revocation =
  * All sessions, grants and remembered browsers of an account, devices included, except the session that requests it, if
  * one is named.
  */
-export type AccountRevocation = Recorded &
+type AccountRevocation = Recorded &
   Readonly<{ accountSub: string; exceptSessionUid?: string | undefined; cause: RevocationCause }>
 
 /** How much was revoked. */

@@ -10,7 +10,7 @@ export type ScopeSet = Readonly<{ openid: string; resources: Readonly<Record<str
 /** A person's answer to a client, for every browser. Grants are made from it, and do not change it. */
 export type Consent = Readonly<{ granted: ScopeSet; rejected: ScopeSet }>
 
-export type NewConsent = Readonly<{
+type NewConsent = Readonly<{
   accountSub: string
   clientId: string
   consent: Consent

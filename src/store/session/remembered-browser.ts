@@ -16,7 +16,7 @@ export type RememberedBrowser = Readonly<{
   expiresAt: Date
 }>
 
-export type NewRememberedBrowser = Readonly<{
+type NewRememberedBrowser = Readonly<{
   id: string
   accountSub: string
   /** The access epoch of the person's proof of identity. */
@@ -29,7 +29,7 @@ export type NewRememberedBrowser = Readonly<{
 }>
 
 /** The meaning of a presented remember-me cookie. */
-export type Recognition =
+type Recognition =
   /** The secret was current, or was replaced within the grace time. `sealedSecret` is its successor. */
   | {
       outcome: 'recognised'

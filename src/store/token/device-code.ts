@@ -10,14 +10,14 @@ import { TOKEN_KINDS } from '../token-kind.ts'
 import type { Token } from './token.ts'
 
 /** A device code with the keyed hash of its user code, and its own value sealed: the device gets it once, a person never. */
-export type NewDeviceCode = Pick<Token, 'idHash' | 'clientId' | 'payload' | 'expiresAt'> &
+type NewDeviceCode = Pick<Token, 'idHash' | 'clientId' | 'payload' | 'expiresAt'> &
   Readonly<{ userCodeHash: Uint8Array; sealedId: Uint8Array }>
 
 /** The decision about a device: approved with a grant, or denied. */
-export type DeviceDecision = Pick<Token, 'idHash' | 'grantId' | 'payload'> &
+type DeviceDecision = Pick<Token, 'idHash' | 'grantId' | 'payload'> &
   Readonly<{ event: NewEvent | undefined }>
 
-export type FoundDeviceCode = Readonly<{
+type FoundDeviceCode = Readonly<{
   idHash: Uint8Array
   payload: Payload
   isExpired: boolean
@@ -26,7 +26,7 @@ export type FoundDeviceCode = Readonly<{
   claimedBy: string | undefined
 }>
 
-export type Poll = 'in-time' | 'too-soon'
+type Poll = 'in-time' | 'too-soon'
 type PollRequest = Readonly<{ idHash: Uint8Array; intervalSeconds: number; stepSeconds: number }>
 
 export type DeviceCodeStore = ReturnType<typeof createDeviceCodeStore>
