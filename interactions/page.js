@@ -1,4 +1,4 @@
-/* What pages do where scripts run. Without it they work all the same: nothing that it makes is there before. */
+/* Progressive enhancement of the pages. They work without it, and it creates the controls that need it. */
 (() => {
   'use strict'
 
@@ -24,7 +24,10 @@
     })
   }
 
-  /** A button that shows what was typed. It is hidden again before it is sent: browsers save passwords from such fields alone. */
+  /**
+   * Adds a button that shows the password. It is hidden again before the form is sent, because browsers save passwords
+   * from password fields only.
+   */
   function addReveal(secret, input) {
     const button = document.createElement('button')
     button.type = 'button'
@@ -46,7 +49,7 @@
     input.after(button)
   }
 
-  /** Its place is kept free, so that nothing moves when it comes. */
+  /** Adds a hint while Caps Lock is on. Its place is reserved, so that nothing moves. */
   function addCapsLockHint(secret, input) {
     const hint = secret.querySelector('.caps')
     const say = (isOn) => {
@@ -58,7 +61,7 @@
     input.addEventListener('blur', () => say(false))
   }
 
-  /** What the server would say of a new password, once the fingers rest. Nothing is said of an answer that came too late. */
+  /** Shows the server's advice on a new password after a pause in typing. A late answer is ignored. */
   function addAdvice(secret, input) {
     const place = secret.querySelector('.advice')
     let resting
@@ -82,7 +85,7 @@
         const { advice = '' } = answer.ok && !answer.redirected ? await answer.json() : {}
         if (place.textContent !== advice) place.textContent = advice
       } catch {
-        // Without an answer there is no advice; the form says it when it is sent.
+        // Without an answer there is no advice; the submitted form returns the same message.
       }
     }
   }
