@@ -7,7 +7,7 @@ import { type Answer, exchange, posting } from './http.ts'
 import type { TokenInvariants } from './token-invariants.ts'
 
 /** The timeout of a client: longer than any timeout after which a server answers 503. */
-const PATIENCE_MILLISECONDS = 10_000
+const TIMEOUT_MILLISECONDS = 10_000
 
 /** A token request that can succeed once. */
 export type TokenRequest = Readonly<{
@@ -49,7 +49,7 @@ export async function createGrantsInUse(
   const ada = new EndUser(server.issuer)
 
   const send = (url: string, form: Record<string, string>, as: Caller) =>
-    exchange(url, { ...posting(form, { as }), signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) })
+    exchange(url, { ...posting(form, { as }), signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) })
 
   /** The requests of a client with its tokens. */
   const useOf = (as: Caller) => ({

@@ -112,7 +112,7 @@ describe('a new password', () => {
     ['sallyport-sallyport'],
     ['S4LLYP0RT 2026 !!'],
     ['https://login.example.com/'],
-  ])('must not be made of what others know of the person and the place: %s', async (password) => {
+  ])('must not consist of known names of the person and the service: %s', async (password) => {
     expect(await codeOf(password, ADA)).toBe('context')
   })
 
@@ -161,7 +161,7 @@ test('checks a hostile password in less than 20 ms of the event loop (CWE-400)',
   for (const [name, part] of Object.entries(HOSTILE)) {
     const password = part.repeat(Math.ceil(1024 / part.length)).slice(0, 1024)
     let least = Number.POSITIVE_INFINITY
-    // Each try can only be disturbed: on a busy machine it takes more of them to see what the work itself takes.
+    // Other load only adds time, so a busy machine needs more tries to measure the work itself.
     for (let round = 0; round < 30 && least >= MOST_MILLISECONDS; round++) {
       const before = process.threadCpuUsage()
       await rules.check(password, owner)
@@ -172,7 +172,7 @@ test('checks a hostile password in less than 20 ms of the event loop (CWE-400)',
   }
 })
 
-/** What each of the estimator's searches takes longest for. */
+/** The inputs that take longest in each search of the estimator. */
 const HOSTILE = {
   'one letter': 'a',
   'substitutions of letters': '4@8({[<36!1|0$57+2%/\\',

@@ -111,7 +111,7 @@ describe('the password queue', () => {
   )
 })
 
-test('tells a password that can have been chosen, also in decomposed letters, from one that cannot', () => {
+test('recognises the passwords that can have been chosen, also in decomposed letters', () => {
   expect(isPossiblePassword('')).toBe(false)
   expect(isPossiblePassword('a'.repeat(1_000_000))).toBe(false)
   expect(isPossiblePassword('a'.repeat(1025))).toBe(false)

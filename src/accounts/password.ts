@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { argon2id, hash, needsRehash, verify } from 'argon2'
 import pLimit from 'p-limit'
-import { createKeyedQueue, type Queued, type QueueKey, type Rest } from '../rate-limiting/keyed-queue.ts'
+import { createKeyedQueue, type Pause, type Queued, type QueueKey } from '../rate-limiting/keyed-queue.ts'
 
 export const MAX_PASSWORD_CHARACTERS = 1024
 /** A letter has up to three code points before NFC composition (Hangul), and four with Latin marks to spare. */
@@ -60,10 +60,10 @@ type PasswordJob = Readonly<{
 
 /**
  * The queue of all requests that hash a password: sign-ins and new passwords. A job reads, counts and hashes without
- * queueing again, so a request that is refused or hangs up costs neither a statement nor a hash.
+ * queueing again, so a request that is refused, or whose client disconnects, costs neither a statement nor a hash.
  *
- * Requests with a device cookie have priority. One network fills at most half of the places and runs at most half of the
- * jobs.
+ * Requests with a device cookie have priority. One network fills at most half of the places and runs at most half of
+ * the jobs.
  */
 export function createPasswordQueue({ waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS } = {}) {
   const queue = createKeyedQueue({ atOnce: JOBS_AT_ONCE, waitAtMostMilliseconds })
@@ -71,7 +71,7 @@ export function createPasswordQueue({ waitAtMostMilliseconds = WAIT_AT_MOST_MILL
   return {
     run<Result>(
       { network, isKnown = false, path, keys = [], isGone }: PasswordJob,
-      work: (rest: Rest) => Promise<Result>,
+      work: (pause: Pause) => Promise<Result>,
     ): Promise<Queued<Result>> {
       const mostWaiting = isKnown ? MOST_KNOWN_WAITING : MOST_UNKNOWN_WAITING
       const people = isKnown ? 'known' : 'unknown'
@@ -99,7 +99,7 @@ export function createPasswordHasher({ atOnce = HASHES_AT_ONCE }: { atOnce?: num
 
     /**
      * Verifies a password. Without a hash (unknown login, no password set) a decoy is verified: a fast "no" would
-     * tell an attacker which logins exist.
+     * reveal which logins exist.
      */
     async verify(passwordHash: string | undefined, password: string): Promise<boolean> {
       const matches = await bounded(() => verify(passwordHash ?? decoy, normalizePassword(password)))

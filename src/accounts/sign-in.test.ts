@@ -182,7 +182,7 @@ test('serves a person while another of their browsers is delayed', async () => {
 test.each([
   ['an older access epoch', { sub: 'ada', accessEpoch: 6, id: 'old' }],
   ['another account', { sub: 'bob', accessEpoch: 7, id: 'other' }],
-])('counts a browser whose device cookie is of %s like a stranger', async (_, entry) => {
+])('counts a browser whose device cookie is of %s like one without a cookie', async (_, entry) => {
   const attempts: unknown[] = []
   const signIn = createSignIn({
     accounts: {
@@ -261,7 +261,7 @@ test.each<[string, SignInVerdict]>([
   expect(verified).toBe(1)
 })
 
-test('neither counts nor checks an attempt whose client disconnects before its turn', async () => {
+test('neither counts nor checks an attempt whose client disconnects while it waits', async () => {
   const unexpected = () => Promise.reject(new Error('the attempt began'))
   const signIn = createSignIn({
     accounts: { findByLogin: unexpected } as unknown as Accounts,

@@ -3,7 +3,7 @@
  * rules, registration, password reset, e-mail changes, their mailed links, remember-me, and the access to an account.
  */
 import type { Log } from '../log.ts'
-import type { Rest } from '../rate-limiting/keyed-queue.ts'
+import type { Pause } from '../rate-limiting/keyed-queue.ts'
 import { widestNetworkOf } from '../rate-limiting/network.ts'
 import {
   type DeviceCookieEntry,
@@ -20,8 +20,8 @@ import { isPossiblePassword, normalizePassword, type PasswordHasher, type Passwo
 const MOST_WAITING_FOR_ACCOUNT = 50
 /** … and with one device cookie. */
 const MOST_WAITING_FOR_DEVICE_COOKIE = 10
-/** A corrected slip or a second click waits this long instead of being refused. */
-const LONGEST_REST_SECONDS = 1
+/** A corrected typing error or a second click waits this long instead of being refused. */
+const LONGEST_PAUSE_SECONDS = 1
 
 type Credentials = Readonly<{
   login: string
@@ -29,7 +29,7 @@ type Credentials = Readonly<{
   address: string
   /** The entries of the browser's device cookie, one per account. */
   deviceCookie: readonly DeviceCookieEntry[]
-  /** Whether the client hung up: then no password needs to be checked. */
+  /** Whether the client disconnected: then no password needs to be checked. */
   isGone?: () => boolean
   /** The page was answered before: counts the attempt without checking the password. */
   isSpent?: boolean
@@ -57,8 +57,8 @@ type Counted = Readonly<{ found: Found | undefined; attempt: SignInAttempt; verd
 const BUSY: SignIn = { outcome: 'busy', sub: undefined }
 
 /**
- * Verifies the credentials of an active account: queue, count the attempt, check the password. A counted attempt
- * is always checked, so hanging up frees no attempts.
+ * Verifies the credentials of an active account: queue, count the attempt, check the password. A counted attempt is
+ * always checked, so disconnecting frees no attempts.
  */
 export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs) {
   return async (credentials: Credentials): Promise<SignIn> => {
@@ -68,13 +68,13 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
     const device = await findDevice(credentials, network)
     if (device === 'busy') return BUSY
     const place = device ? placeOfDevice(device) : placeOfLogin(credentials.login)
-    const queued = await queue.run({ ...place, network, isGone }, (rest) => signIn(credentials, rest))
+    const queued = await queue.run({ ...place, network, isGone }, (pause) => signIn(credentials, pause))
     switch (queued.outcome) {
       case 'done':
         return queued.result
       case 'full':
         return place.keys.some(({ key }) => key === queued.key)
-          ? { outcome: 'throttled', sub: undefined, retryAfterSeconds: LONGEST_REST_SECONDS }
+          ? { outcome: 'throttled', sub: undefined, retryAfterSeconds: LONGEST_PAUSE_SECONDS }
           : BUSY
       case 'expired':
         return BUSY
@@ -95,11 +95,11 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
     return queued.result && deviceOf(queued.result.account, deviceCookie)
   }
 
-  async function signIn(credentials: Credentials, rest: Rest): Promise<SignIn> {
+  async function signIn(credentials: Credentials, pause: Pause): Promise<SignIn> {
     let counted = await findAndCount(credentials)
-    const restSeconds = restBefore(counted.verdict)
-    if (restSeconds > 0) {
-      if (!(await rest(restSeconds * 1000))) return BUSY
+    const pauseSeconds = pauseBefore(counted.verdict)
+    if (pauseSeconds > 0) {
+      if (!(await pause(pauseSeconds * 1000))) return BUSY
       counted = await findAndCount(credentials)
     }
     const { found, attempt, verdict } = counted
@@ -143,7 +143,7 @@ function placeOfLogin(login: string) {
   return { path: [name], keys: [{ key: `name ${name}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_ACCOUNT }] }
 }
 
-/** Keyed by device cookie first: while its attempt rests, the account's other browsers continue. */
+/** Keyed by device cookie first: while its attempt pauses, the account's other browsers continue. */
 function placeOfDevice({ id, sub }: DeviceCookieEntry) {
   return {
     isKnown: true,
@@ -156,9 +156,9 @@ function placeOfDevice({ id, sub }: DeviceCookieEntry) {
 }
 
 /** An attempt that came slightly too soon is repeated once. */
-function restBefore(verdict: SignInVerdict): number {
+function pauseBefore(verdict: SignInVerdict): number {
   if (verdict.outcome !== 'throttled' || verdict.refusal.reason !== 'too soon') return 0
-  return verdict.retryAfterSeconds <= LONGEST_REST_SECONDS ? verdict.retryAfterSeconds : 0
+  return verdict.retryAfterSeconds <= LONGEST_PAUSE_SECONDS ? verdict.retryAfterSeconds : 0
 }
 
 export type VerifySignIn = ReturnType<typeof createSignIn>

@@ -50,7 +50,7 @@ export type Stopping = Readonly<{
   /** How long the server keeps accepting and answering. */
   pauseMilliseconds?: number
   /** After the pause: how long connections are still accepted while new ones arrive, and idle ones stay open. */
-  patienceMilliseconds?: number
+  graceMilliseconds?: number
 }>
 
 type Options = {
@@ -113,11 +113,11 @@ export async function startServer(
     },
   }
 
-  async function stop({ pauseMilliseconds = 0, patienceMilliseconds = 0 }: Stopping): Promise<void> {
+  async function stop({ pauseMilliseconds = 0, graceMilliseconds = 0 }: Stopping): Promise<void> {
     log.info({ event: 'stopping' })
     listeners.main.closeAfterAnswers()
     await pause(pauseMilliseconds)
-    await listeners.main.close({ patienceMilliseconds })
+    await listeners.main.close({ graceMilliseconds })
     await listeners.management.close()
     await background.stopJobs()
     await heartbeatJob.leave()

@@ -8,9 +8,9 @@ import { print, type Terminal } from './output/terminal.ts'
 
 /**
  * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. The next answer on a kept connection
- * closes it, and clients that follow `Keep-Alive` close an unused connection before the patience ends.
+ * closes it, and clients that follow `Keep-Alive` close an unused connection before the grace period ends.
  */
-const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, patienceMilliseconds: 10_000 }
+const IN_ORDER: Stopping = { pauseMilliseconds: 5_000, graceMilliseconds: 10_000 }
 /** Ctrl-C: there is no load balancer, and a person waits. */
 const AT_ONCE: Stopping = {}
 

@@ -75,8 +75,8 @@ describe('the data folder', () => {
 
     const again = await claim(folder)
     await rm(join(folder, 'sallyport.sock'))
-    const impatient = claimDataFolder(folder, { patienceMilliseconds: 50 })
-    await expect(impatient).rejects.toThrow(DataFolderSilentError)
+    const third = claimDataFolder(folder, { waitMilliseconds: 50 })
+    await expect(third).rejects.toThrow(DataFolderSilentError)
     await again.release()
   })
 

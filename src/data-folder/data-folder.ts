@@ -60,7 +60,7 @@ export type DataFolder = Readonly<{
 type Needs = {
   log?: Pick<Log, 'warn'>
   /** How long to wait for a holder that starts or stops. */
-  patienceMilliseconds?: number
+  waitMilliseconds?: number
 }
 
 /**
@@ -72,7 +72,7 @@ type Needs = {
  */
 export async function claimDataFolder(
   folder: string,
-  { log, patienceMilliseconds = SILENT_HOLDER_MILLISECONDS }: Needs = {},
+  { log, waitMilliseconds = SILENT_HOLDER_MILLISECONDS }: Needs = {},
 ): Promise<DataFolder> {
   const opened = secureFolder(folder)
   const path = socketPath(folder)
@@ -90,7 +90,7 @@ export async function claimDataFolder(
     listener(incoming, response)
   })
   refusePlantedFile(join(folder, LOCK_NAME))
-  const lock = await takeLock(folder, path, patienceMilliseconds)
+  const lock = await takeLock(folder, path, waitMilliseconds)
   try {
     const { entries, wasKeyReadable } = secureContents(folder)
     // In a private folder, open modes of files gave no access.
@@ -173,8 +173,8 @@ export async function askHolder(
   })
 }
 
-async function takeLock(folder: string, path: string, patienceMilliseconds: number): Promise<FileLock> {
-  const deadline = performance.now() + patienceMilliseconds
+async function takeLock(folder: string, path: string, waitMilliseconds: number): Promise<FileLock> {
+  const deadline = performance.now() + waitMilliseconds
   for (;;) {
     const lock = tryLock(join(folder, LOCK_NAME))
     const isAnswered = await canConnect(path)

@@ -82,7 +82,7 @@ test('answers a job that waited for too long without starting it', async () => {
   expect((await queue.run({ keys: [] }, async () => {})).outcome).toBe('done')
 })
 
-test('does not start a job whose client hung up while it waited', async () => {
+test('does not start a job whose client disconnected while it waited', async () => {
   const queue = createKeyedQueue({ atOnce: 1 })
   let isGone = false
   const first = queue.run({ keys: [] }, () => pause(5))
@@ -92,12 +92,12 @@ test('does not start a job whose client hung up while it waited', async () => {
   expect(await second).toEqual({ outcome: 'expired' })
 })
 
-test('frees the place of a job that rests, keeps its first key, and then takes it up before the next', async () => {
+test('frees the place of a job that pauses, keeps its first key, and continues it before the next', async () => {
   const queue = createKeyedQueue({ atOnce: 1 })
   const order: string[] = []
-  const first = queue.run(of('ada'), async (rest) => {
+  const first = queue.run(of('ada'), async (pause) => {
     order.push('first')
-    expect(await rest(10)).toBe(true)
+    expect(await pause(10)).toBe(true)
     order.push('first again')
   })
   const second = queue.run(of('ada'), async () => order.push('second'))
@@ -106,9 +106,9 @@ test('frees the place of a job that rests, keeps its first key, and then takes i
   expect(order).toEqual(['first', 'other', 'first again', 'second'])
 })
 
-test('ends the rest of a job that expires, and frees its key', async () => {
+test('ends the pause of a job that expires, and frees its key', async () => {
   const queue = createKeyedQueue({ waitAtMostMilliseconds: 5 })
-  const first = queue.run(of('ada'), (rest) => rest(10))
+  const first = queue.run(of('ada'), (pause) => pause(10))
   expect(await first).toEqual({ outcome: 'done', result: false })
   expect((await queue.run(of('ada'), async () => {})).outcome).toBe('done')
 })

@@ -5,7 +5,7 @@ export type QueueKey = Readonly<{ key: string; atOnce?: number; mostWaiting?: nu
 
 /** The keys of a job and its order in the queue. */
 export type Place = Readonly<{
-  /** While a job rests, the first key stays taken. */
+  /** While a job pauses, the first key stays taken. */
   keys: readonly QueueKey[]
   /** Jobs with priority start before all others. */
   hasPriority?: boolean
@@ -16,7 +16,7 @@ export type Place = Readonly<{
   path?: readonly string[]
   /** One such job starts per turn of the event loop, so that a crowd of them leaves room for other requests. */
   isPaced?: boolean
-  /** Whether the client hung up: then its job expires. */
+  /** Whether the client disconnected: then its job expires. */
   isGone?: (() => boolean) | undefined
 }>
 
@@ -24,11 +24,11 @@ export type Queued<Result> =
   | { outcome: 'done'; result: Result }
   /** `mostWaiting` jobs wait for this key; the job was not queued. */
   | { outcome: 'full'; key: string }
-  /** It waited too long, or its client hung up; the work was not started. */
+  /** It waited too long, or its client disconnected; the work was not started. */
   | { outcome: 'expired' }
 
 /** Frees the job's place for some time. @returns false when the job expired meanwhile: then the work ends. */
-export type Rest = (milliseconds: number) => Promise<boolean>
+export type Pause = (milliseconds: number) => Promise<boolean>
 
 type Options = Readonly<{
   /** Jobs of all keys that run at the same time. */
@@ -65,7 +65,7 @@ export function createKeyedQueue({
 
   return {
     /** Waits in the queue, then runs the work. */
-    async run<Result>(place: Place, work: (rest: Rest) => Promise<Result>): Promise<Queued<Result>> {
+    async run<Result>(place: Place, work: (pause: Pause) => Promise<Result>): Promise<Queued<Result>> {
       const full = place.keys.find(
         ({ key, mostWaiting }) => waiting.of(key) >= (mostWaiting ?? Number.POSITIVE_INFINITY),
       )
@@ -79,7 +79,7 @@ export function createKeyedQueue({
       }
       if ((await enter(job, 'last')) === 'expired') return { outcome: 'expired' }
       try {
-        return { outcome: 'done', result: await work((milliseconds) => rest(job, milliseconds)) }
+        return { outcome: 'done', result: await work((milliseconds) => pauseJob(job, milliseconds)) }
       } finally {
         leave(job)
       }
@@ -108,7 +108,7 @@ export function createKeyedQueue({
     startNext()
   }
 
-  async function rest(job: Job, milliseconds: number): Promise<boolean> {
+  async function pauseJob(job: Job, milliseconds: number): Promise<boolean> {
     leave(job, job.keys[0]?.key)
     await pause(milliseconds)
     return (await enter(job, 'first')) === 'started'

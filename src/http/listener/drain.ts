@@ -15,7 +15,7 @@ type Draining = Readonly<{
   /** Resolves when no request is in progress. */
   finishWork: () => Promise<void>
   /** How long to accept connections while new ones arrive, and to keep idle connections open. */
-  patienceMilliseconds: number
+  graceMilliseconds: number
   /** How long requests may take before every connection is closed. */
   limitMilliseconds: number
 }>
@@ -44,18 +44,18 @@ export async function drain(server: Server, draining: Draining): Promise<void> {
 type Closing = Draining & { signal: AbortSignal }
 
 async function closeConnections(server: Server, closing: Closing): Promise<void> {
-  const { connectedAt, isSending, patienceMilliseconds, signal } = closing
-  const patienceEndsAt = performance.now() + patienceMilliseconds
-  const isPatient = () => performance.now() < patienceEndsAt
-  const isQuiet = () => patienceMilliseconds === 0 || performance.now() - connectedAt() >= QUIET_MILLISECONDS
+  const { connectedAt, isSending, graceMilliseconds, signal } = closing
+  const graceEndsAt = performance.now() + graceMilliseconds
+  const isInGrace = () => performance.now() < graceEndsAt
+  const isQuiet = () => graceMilliseconds === 0 || performance.now() - connectedAt() >= QUIET_MILLISECONDS
 
   await settle()
-  while (isPatient() && !isQuiet() && !signal.aborted) await look(signal)
+  while (isInGrace() && !isQuiet() && !signal.aborted) await look(signal)
   // `http.Server.close()` would also close idle connections and stop the timeouts; `net.Server.close()` does neither.
   TcpServer.prototype.close.call(server)
   while (!signal.aborted) {
     // A new connection is about to be used. Node counts a connection as idle while its answer is still being read.
-    if (!isPatient() && isQuiet() && !isSending()) server.closeIdleConnections()
+    if (!isInGrace() && isQuiet() && !isSending()) server.closeIdleConnections()
     await look(signal)
   }
 }

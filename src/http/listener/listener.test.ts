@@ -281,7 +281,7 @@ describe('a stopping listener', () => {
     const { client, socket, text, closed } = await open()
     client.write(REQUEST)
     await once(client, 'data')
-    const stopped = listener.close({ patienceMilliseconds: 10_000 })
+    const stopped = listener.close({ graceMilliseconds: 10_000 })
     await eventually(() => server.listening).toBe(false)
     expect(socket.destroyed).toBe(false)
     client.write(REQUEST)
@@ -294,7 +294,7 @@ describe('a stopping listener', () => {
     await listen(answerWith('x'))
     let isStopped = false
     await open()
-    const stopped = listener.close({ patienceMilliseconds: 20_000 }).then(() => {
+    const stopped = listener.close({ graceMilliseconds: 20_000 }).then(() => {
       isStopped = true
     })
     const startedAt = performance.now()
@@ -311,7 +311,7 @@ describe('a stopping listener', () => {
     await stopped
   })
 
-  test('accepts no connection after its patience', async () => {
+  test('accepts no connection after the grace period', async () => {
     await listen(answerWith('x'))
     const { port } = server.address() as AddressInfo
     const isAccepted = () =>
@@ -321,18 +321,18 @@ describe('a stopping listener', () => {
         client.on('error', () => done(false))
       })
     expect(await isAccepted()).toBe(true)
-    const stopped = listener.close({ patienceMilliseconds: 200 })
+    const stopped = listener.close({ graceMilliseconds: 200 })
     while (await isAccepted()) await pause(10)
     for (const client of clients) client.destroy()
     await stopped
   })
 
-  test('closes an idle connection after its patience', async () => {
+  test('closes an idle connection after the grace period', async () => {
     await listen(answerWith('x'))
     const { client, closed } = await open()
     client.write(REQUEST)
     await once(client, 'data')
-    await listener.close({ patienceMilliseconds: 100 })
+    await listener.close({ graceMilliseconds: 100 })
     await closed
   })
 
@@ -396,7 +396,7 @@ describe('a stopping listener', () => {
     silent?.client.write(REQUEST.replace('/', '/long'))
     working?.client.write(REQUEST)
     await eventually(() => held.length).toBe(1)
-    await listener.close({ patienceMilliseconds: 10_000 })
+    await listener.close({ graceMilliseconds: 10_000 })
     silent?.client.resume()
     await Promise.all([working?.closed, idle?.closed, silent?.closed])
     expect(statusesIn(working?.text() ?? '')).toEqual([])

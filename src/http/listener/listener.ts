@@ -53,10 +53,10 @@ export type Listener = Readonly<{
   /** From now on each answer closes its connection; new connections are still accepted. */
   closeAfterAnswers(): void
   /**
-   * Lets requests finish, and closes all connections after 25 s. During its patience, the port stays open while
-   * connections arrive, and idle connections stay open; without patience both are closed at once.
+   * Lets requests finish, and closes all connections after 25 s. During the grace period, the port stays open while
+   * connections arrive, and idle connections stay open; without it both are closed at once.
    */
-  close(options?: { patienceMilliseconds?: number }): Promise<void>
+  close(options?: { graceMilliseconds?: number }): Promise<void>
 }>
 
 /**
@@ -112,13 +112,13 @@ export function createListener(
   return {
     server,
     closeAfterAnswers: pipelines.closeAfterAnswers,
-    async close({ patienceMilliseconds = 0 } = {}) {
+    async close({ graceMilliseconds = 0 } = {}) {
       pipelines.closeAfterAnswers()
       await drain(server, {
         connectedAt: () => connectedAt,
         isSending: pipelines.isSending,
         finishWork: load.idle,
-        patienceMilliseconds,
+        graceMilliseconds,
         limitMilliseconds: drainMilliseconds,
       })
     },
@@ -143,7 +143,7 @@ export function refuse(
     .end(body)
 }
 
-/** An unsupported expectation is refused in the request's turn (RFC 9110 §10.1.1). */
+/** An unsupported expectation is refused after the answers before it (RFC 9110 §10.1.1). */
 type Expected = Exchange & { refusal?: Status }
 type ParseError = Error & { code?: string; rawPacket?: Buffer }
 

@@ -11,13 +11,13 @@ const WAITING_AT_MOST = 1_000
 
 /**
  * Orders the requests of each connection: the next one begins when the answer before it is sent (RFC 9112 §9.3.2). Many
- * requests in one packet therefore use no more of the server than one, and take no turns from others.
+ * requests in one packet therefore use no more of the server than one, and delay no others.
  *
  * Node parses a whole packet and emits each request in it. A connection with too many unanswered requests is closed,
  * which frees them and drops the rest of the packet.
  */
 type Pipelines<Begun extends Exchange> = Readonly<{
-  /** Begins this request now or in its turn. @returns false when the connection was closed instead. */
+  /** Begins this request now, or after those before it. @returns false when the connection was closed instead. */
   take(exchange: Begun): boolean
   /** The unanswered requests of a connection, oldest first. */
   unansweredOf(socket: Socket): readonly Exchange[]
