@@ -509,7 +509,7 @@ describe('a new password', () => {
 })
 
 describe('a person whose session ended', () => {
-  test('is told so, signs in, and reaches the requested page', async () => {
+  test('sees a notice, signs in, and reaches the requested page', async () => {
     const { user } = await trusted.getCode({}, browser(), username)
     await later(31 * 60, async () => {
       expect((await trusted.authorizeSilently(user)).get('error')).toBe('login_required')
@@ -521,7 +521,7 @@ describe('a person whose session ended', () => {
     })
   })
 
-  test('is not told so after signing out, or on a first visit', async () => {
+  test('sees no notice after signing out, or on a first visit', async () => {
     expect((await browser().open((await trusted.request()).url)).html).not.toContain('has ended')
     const { user } = await trusted.getCode({}, browser(), username)
     await user.submit(await user.open('/logout'), {}, 'approve')

@@ -90,7 +90,7 @@ describe('the device confirmation page', () => {
 })
 
 describe('two browsers with one code', () => {
-  test('that approve at once, at two instances: one continues, the other is told (RFC 8628 §5.4)', async () => {
+  test('that approve at once, at two instances: one continues, the other gets an error (RFC 8628 §5.4)', async () => {
     const urls = isPglite ? [server.url, server.url] : [server.url, (await server.startAnother()).url]
     for (let round = 0; round < 5; round++) {
       const started = await start()
@@ -148,7 +148,7 @@ describe('two browsers with one code', () => {
 })
 
 describe('a user code', () => {
-  test('that expires while the person signs in: both are told (RFC 8628 §3.5)', async () => {
+  test('that expires while the person signs in: browser and device get an error (RFC 8628 §3.5)', async () => {
     const started = await start()
     const ada = new EndUser(server.issuer)
     const consent = await goToConsent(ada, started)
@@ -305,7 +305,7 @@ test('a device without any allowed scope gets access_denied, and the page says w
   expect((await pollDevice(server.url, started, client)).body.error).toBe('access_denied')
 })
 
-/** What the account page lists. */
+/** The devices that the account page lists. */
 async function devicesOf(person: EndUser) {
   const page = await person.open('/account')
   return { page, connections: page.$('[aria-labelledby=devices] li').length }

@@ -103,7 +103,7 @@ describe('a device', () => {
     expectError(await poll(started), 'authorization_pending')
   })
 
-  test('that polls too fast is told to slow down, by five seconds more each time (RFC 8628 §3.5)', async () => {
+  test('that polls too fast gets slow_down, which adds five seconds each time (RFC 8628 §3.5)', async () => {
     const started = await start()
     expectError(await poll(started), 'authorization_pending')
     expectError(await poll(started), 'slow_down')
@@ -113,7 +113,7 @@ describe('a device', () => {
     expectError(await poll(started), 'slow_down')
   })
 
-  test.skipIf(isPglite)('is told to slow down by another instance as well (RFC 8628 §3.5)', async () => {
+  test.skipIf(isPglite)('gets slow_down from another instance as well (RFC 8628 §3.5)', async () => {
     const { url } = await server.startAnother()
     const started = await start()
     expectError(await poll(started), 'authorization_pending')
@@ -286,7 +286,7 @@ describe('the page where a person enters the code', () => {
     expect(page.$('.notice').text()).toContain('another network')
   })
 
-  test('asks even a person who is signed in, and consented to the app before (RFC 8628 §5.4)', async () => {
+  test('asks again when the person is signed in and consented to the app before (RFC 8628 §5.4)', async () => {
     await approveDevice(ada, await start())
     const started = await start()
     const confirm = await enterCode(ada, started)

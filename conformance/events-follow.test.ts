@@ -50,7 +50,7 @@ describe('a reader of new audit events', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
-  test('is told of a database restart, and continues without a gap', async () => {
+  test('reports a database restart, and continues without a gap', async () => {
     await postgres.stop()
     await following.warns('Waiting for the database')
     await postgres.start()

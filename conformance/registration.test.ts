@@ -218,7 +218,7 @@ describe('registration does not reveal accounts (CWE-204)', () => {
       .filter(([name = '']) => !['date', 'x-request-id', 'keep-alive'].includes(name)),
   })
 
-  test('by the answer; the owner of the address is told by mail', async () => {
+  test('by the answer; the owner of the address gets a mail', async () => {
     await server.admin.users.create({ username, email, password: PASSWORD })
     const known = await register(browser(), { username: `${username}x` })
     const unknown = await register(browser(), { email: `new-${email}`, username: `${username}y` })
@@ -228,7 +228,7 @@ describe('registration does not reveal accounts (CWE-204)', () => {
     expect(told?.text).toContain(username)
     expect(told?.text).not.toContain('/account/link/')
     await mail.expect(`new-${email}`)
-    // The mail to another person contains no text of the stranger.
+    // The mail to the owner of the address contains no text from the request.
     const sent = mail.all().filter(({ to }) => to === `new-${email}`)
     expect(sent[0]?.raw).not.toContain('Grace')
   })

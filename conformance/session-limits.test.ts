@@ -18,7 +18,7 @@ async function openHouse(settings: Record<string, string> = {}): Promise<House> 
 
 const isSignedIn = async (user: EndUser, app: TestClient) => (await app.authorizeSilently(user)).has('code')
 
-describe('a client that asks for shorter sessions than others', () => {
+describe('a client that registered shorter session limits', () => {
   let server: TestServer
   let app: TestClient
   let bank: TestClient

@@ -280,7 +280,7 @@ describe.skipIf(isPglite)('device cookies', () => {
       expect((await tryAs(user, 'gus')).status).toBe(400)
     }
     expect(await guessesOfDay()).toEqual([lookedAt.length + 12])
-    // With their limit used up, the cookies give no exemption, and the limit of strangers applies.
+    // With their limit used up, the cookies give no exemption, and the limit for browsers without a cookie applies.
     await age(100)
     expect(isIn(await tryAs(users[9] as EndUser, 'gus', PASSWORD))).toBe(true)
     await tryAs(stranger(), 'gus')
@@ -294,7 +294,7 @@ describe.skipIf(isPglite)('device cookies', () => {
     await age(100)
     await tryAs(thief, 'gus')
     await sql(server, `update attempt set count = 30, next_at = now() where most = 30`)
-    // With its limit used up, it counts as a stranger; those are locked out.
+    // With its limit used up, it counts as a browser without a cookie; those are locked out.
     for (let time = 0; time < 3; time++) expect((await tryAs(thief, 'gus', PASSWORD)).status).toBe(400)
     expect(isIn(await tryAs(person, 'gus', PASSWORD))).toBe(true)
     expect((await guessesOfDay()).toSorted((one, other) => one - other)).toEqual([1, 100, 100])

@@ -132,7 +132,7 @@ describe('the page explains the error', () => {
   })
 })
 
-/** Last in the file: the instance caches the reached limit and refuses strangers for a minute. */
+/** Last in the file: the instance caches the reached limit and refuses requests without an account for a minute. */
 describe('user codes that do not exist', () => {
   test.skipIf(isPglite)('from all networks are limited to 8,000 an hour, with an audit event', async () => {
     const signedIn = browser(anotherNetwork())

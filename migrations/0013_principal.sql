@@ -1,4 +1,4 @@
--- 0013_principal.sql: keeps client_id and sub distinct, since APIs tell clients and people apart by them (RFC 9700 §4.15).
+-- 0013_principal.sql: keeps client_id and sub distinct, since APIs distinguish clients and people by them (RFC 9700 §4.15).
 
 -- Every client_id and every sub, in lower case. A person's row stays when the person is deleted: APIs may keep the sub.
 create table principal (

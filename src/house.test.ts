@@ -125,7 +125,7 @@ describe('the house', () => {
     expect(elsewhere).toEqual([])
   })
 
-  test('no import leads into a package', () => {
+  test('imports use the public entry of a package', () => {
     const inside = imports.filter(({ from }) => /^(@[^/]+\/)?[^/.@]+\/(lib|dist|src)\//.test(from))
     expect(inside).toEqual([])
   })
@@ -153,7 +153,7 @@ describe('the house', () => {
     expect(spreads).toEqual([])
   })
 
-  test('no part needs more than ten things', () => {
+  test('no dependency bag has more than ten members', () => {
     const bags = files.flatMap((file) =>
       needsIn(textOf(file)).map(({ name, members }) => ({ bag: `${file}: ${name}`, members })),
     )

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * The process edge: arguments, environment, signals, exit codes. `main.ts` is a symbolic link to this file. It is
- * JavaScript so that an old Node, or a checkout without its packages, gets an answer of one sentence: an old Node
- * refuses a .ts file before it reads it.
+ * JavaScript so that an old Node, which cannot load a .ts file, and a checkout without its packages report the fault in
+ * one sentence.
  */
 const OLDEST_NODE = 24
 

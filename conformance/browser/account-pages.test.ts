@@ -43,7 +43,7 @@ describe('the account page', () => {
     await open('sample-account')
   })
 
-  test('says for each button what it ends', async () => {
+  test('names for each button the access that it revokes', async () => {
     const names = await buttons().evaluateAll((all) => all.map(({ textContent }) => textContent))
     expect(names).toEqual([
       'Sign out of this browser',

@@ -282,7 +282,7 @@ describe('with the keyboard alone', () => {
     expect(new URL(page.url()).searchParams.get('error')).toBe('access_denied')
   })
 
-  test('the account page: each button says what it ends, Enter ends it, and the page confirms it', async () => {
+  test('the account page: each button names an access, Enter revokes it, and the page confirms it', async () => {
     await server.admin.users.create({ username: 'grace', password: PASSWORD })
     const elsewhere = await browser.open({
       userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0',

@@ -60,7 +60,7 @@ function textOf(path: string): string {
   return pages.get(path)?.text ?? ''
 }
 
-/** The parts between the gaps of a message stand in the source, where a gap is an expression. */
+/** Whether the source contains the parts of a message; a gap between them is an expression. */
 function isInSource(message: string): boolean {
   const parts = message.split(/…|\(make it with/).map((part) => part.trim())
   return parts.every((part) => part.length < 4 || source.includes(part))

@@ -1,4 +1,4 @@
-/** The simple commands in a shell text, each as its words: pipes, lists and redirections separate them. */
+/** Returns the simple commands of a shell text, each as its words: pipes, lists and redirections separate them. */
 export function commandsIn(text: string): string[][] {
   return text
     .replace(/\\\n/g, ' ')

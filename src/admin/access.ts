@@ -11,7 +11,7 @@ export const accessPart = z.strictObject({
   app: z.string().optional(),
 })
 
-/** What is signed in or connected in a person's name, as JSON. */
+/** The sessions, remembered browsers, devices and apps of a person, as JSON. */
 export type AccessDocument = {
   sessions: {
     session: string
@@ -84,7 +84,7 @@ export async function revokeAccess(
   part: z.output<typeof accessPart>,
 ): Promise<RevokedCount> {
   const [[name, id = ''] = [''], ...more] = Object.entries(part)
-  if (more.length > 0) throw new AdminError('Name one thing to end, or nothing for all of it.')
+  if (more.length > 0) throw new AdminError('Name one item to revoke, or none to revoke all of them.')
   const kind = KINDS[name as keyof typeof KINDS]
   const found = await access.find(sub, { kind, id }, { by: 'operator' })
   if (!found) throw new AdminError(`This person has no ${name} ${id}.`)

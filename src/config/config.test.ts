@@ -120,7 +120,7 @@ describe('parseConfig', () => {
     expect(Object.isFrozen(parseConfig({}).lifetimes)).toBe(true)
   })
 
-  test('turns self-service off where mail cannot be sent', () => {
+  test('disables self-service where mail cannot be sent', () => {
     const postgres = { DATABASE_URL: 'postgres://localhost/x', ENCRYPTION_KEY: KEY }
     const reachable = { ISSUER: 'https://login.example.com', ENCRYPTION_KEY: KEY }
     const on = { passwordReset: true, emailChange: true, registration: false }

@@ -18,7 +18,7 @@ export type MigrationReport = Readonly<{
 }>
 
 /**
- * Brings the schema up to date under a lock: instances that start together take turns.
+ * Brings the schema up to date under a lock: instances that start together run one after another.
  *
  * @throws {MigrationError} also when a newer version changed the schema so that this one cannot serve it.
  */

@@ -16,7 +16,7 @@ export function prepareStatement<Row>(name: string, text: string) {
   }
 }
 
-/** Turns items into one array per column, the parameters of `unnest`. */
+/** Converts items to one array per column, the parameters of `unnest`. */
 export function columnsOf<Item>(
   items: readonly Item[],
   ...columns: readonly ((item: Item) => unknown)[]

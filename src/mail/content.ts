@@ -16,7 +16,7 @@ const PURPOSE = 'mail'
 export type Mails = {
   /** Verifies the address of a registration. `link` is a path of this server, here and below. */
   registration: { link: string }
-  /** Tells the owner of an address about a registration with it. */
+  /** Informs the owner of an address about a registration with it. */
   'account-exists': { username: string; link: string }
   /** Verifies the address of an account. */
   verification: { username: string; link: string }
@@ -38,7 +38,7 @@ export type MailContent = {
   [Kind in MailKind]: Readonly<{ kind: Kind; to: string; language: string; values: Mails[Kind] }>
 }[MailKind]
 
-/** Seals a mail for the outbox. One without content is not sent, and cannot be told from others in the database. */
+/** Seals a mail for the outbox. One without content is not sent, and looks like any other in the database. */
 export function sealMail(
   vault: Vault,
   content: MailContent | undefined,

@@ -20,7 +20,7 @@ export const PROFILE_CLAIMS = [
   'locale',
 ] as const
 
-/** Which claims a scope asks for (OpenID Connect Core §5.4). */
+/** The claims that a scope requests (OpenID Connect Core §5.4). */
 export const CLAIMS_BY_SCOPE = {
   // Every ID token has the time and method of authentication, and its own time (see createFindAccount).
   openid: ['sub', 'auth_time', 'acr', 'amr', 'iat'],

@@ -155,7 +155,7 @@ function tokens(lifetimes: Lifetimes): Configuration {
     ttl: createLifetimePolicy(lifetimes),
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: createRotationPolicy(lifetimes),
-    // What a device was granted outlives the browser session of the phone that approved it.
+    // The tokens of a device outlive the browser session that approved it.
     expiresWithSession: async (_ctx, source) =>
       source.kind !== 'DeviceCode' && !source.scopes.has('offline_access'),
     extraTokenClaims: (ctx, token) => (token.kind === 'AccessToken' ? authenticationClaims(ctx) : undefined),

@@ -1,6 +1,6 @@
 /**
  * Room outbound/: HTTP requests to URLs that clients registered, with SSRF protection. `guarded-agent.ts` checks the
- * address of each connection, `public-address.ts` tells public from special-purpose addresses.
+ * address of each connection, `public-address.ts` recognises special-purpose addresses.
  */
 import { BlockList, isIP } from 'node:net'
 import { fetch } from 'undici'

@@ -46,7 +46,9 @@ export const LIMITS = {
   anonymousSessionByNetwork: limit('anonymous_session.network', 300, MINUTE_SECONDS),
   /** Wrong client secrets and assertions from one network … */
   clientAuthenticationByPair: limit('client_authentication.network_and_client', 20, MINUTE_SECONDS),
-  /** … and for one client from all networks. The right secret still works, so strangers cannot stop the client. */
+  /**
+   * … and for one client from all networks. The right secret still works, so an attacker cannot lock the client out.
+   */
   clientAuthenticationByClient: limit('client_authentication.client', 20, MINUTE_SECONDS),
   /** Invalid tokens and codes. */
   tokenByNetwork: limit('token.network', 120, MINUTE_SECONDS),
@@ -59,7 +61,7 @@ export const LIMITS = {
   mailByAccount: limit('mail.account', 10, HOUR_SECONDS),
   /**
    * … and in total: each mail is a row and costs the sender's reputation. Accounts, browsers with a device cookie, and
-   * signed-in users have reserved shares that strangers cannot use up.
+   * signed-in users have reserved shares that other requests cannot use up.
    */
   mailInTotal: limit('mail.everybody', 1_000, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
   mailByAccounts: limit('mail.accounts', 500, HOUR_SECONDS, { isShared: true, isAlwaysCounted: true }),
@@ -72,7 +74,9 @@ export const LIMITS = {
   userCodeByNetwork: limit('user_code.network', 30, HOUR_SECONDS),
   /** … by one account, signed in or with a device cookie … */
   userCodeByAccount: limit('user_code.account', 20, HOUR_SECONDS),
-  /** … and in total: by strangers, and in a reserved share by accounts that are signed in or have a device cookie. */
+  /**
+   * … and in total: without an account, and in a reserved share by accounts that are signed in or have a device cookie.
+   */
   userCodeInTotal: limit('user_code.everybody', 8_000, HOUR_SECONDS, { isShared: true }),
   userCodeByKnown: limit('user_code.known', 2_000, HOUR_SECONDS, { isShared: true }),
 } as const satisfies Record<string, RateLimit>

@@ -6,7 +6,8 @@ import { byNetworks, type RateLimit, type RateLimiter, type RateLimitKey } from 
 type MailPurpose = 'registration' | 'reset' | 'address'
 
 /**
- * The hourly budget that a mail counts against. Budgets are separate, so strangers cannot use up those of known people:
+ * The hourly budget that a mail counts against. Budgets are separate, so that a flood of one kind does not stop the
+ * others:
  * - `anybody`: a registration, or a reset for an unknown name
  * - `account`: a reset for an existing account, from any browser
  * - `device`: a reset with a device cookie of that account
@@ -73,7 +74,7 @@ function networksOf(requester: string, of: string | undefined): RateLimitKey[][]
   return byNetworks(requester, { limit: LIMITS.mailByNetwork, ...(of === undefined ? {} : { of }) })
 }
 
-/** Resets with a device cookie have their own count per address, so strangers cannot use it up. */
+/** Resets with a device cookie have their own count per address, so requests from other browsers cannot use it up. */
 function byAddress({ purpose, to, share }: RequestedMail): RateLimitKey {
   const key = `${purpose} ${loginKey(to)}`
   return { limit: LIMITS.mailByAddress, of: share.of === 'device' ? `device ${key}` : key }

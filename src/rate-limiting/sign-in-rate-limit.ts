@@ -37,7 +37,7 @@ export type SignInRateLimit = ReturnType<typeof createSignInRateLimit>
 
 /**
  * The rate limits of password sign-in. Names are counted whether or not they exist, in one canonical spelling. Sign-ins
- * with a device cookie have separate counters, so that strangers, also on the same network, cannot lock a person out
+ * with a device cookie have separate counters, so that attackers, also on the same network, cannot lock a person out
  * (OWASP ASVS 6.1.1). These counters are per account, over all its device cookies.
  */
 export function createSignInRateLimit({ rateLimiter }: { rateLimiter: RateLimiter }) {

@@ -34,8 +34,8 @@ type Needs = {
 }
 
 /**
- * The page on which people see what is signed in and connected in their name, and revoke it (OWASP ASVS 7.5.2). Reading
- * needs a session. Revoking needs the password, unless it was given a moment ago.
+ * The page that lists the sessions, devices and apps of a person, and revokes them (OWASP ASVS 7.5.2). Reading needs a
+ * session. Revoking needs the password, unless it was given a moment ago.
  */
 export function createOverviewRoutes(needs: Needs): Router {
   const { issuer, accounts, access, browserSessions, render, users } = needs

@@ -31,7 +31,7 @@ export type DeviceCookies = ReturnType<typeof createDeviceCookies>
 
 /**
  * The device cookie: a sealed list of the accounts that signed in with a browser, with time and access epoch. It is no
- * proof of identity. It exempts the browser from lock-outs that strangers cause, and a revocation of the account voids
+ * proof of identity. It exempts the browser from lock-outs that attackers cause, and a revocation of the account voids
  * it.
  *
  * @see https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies

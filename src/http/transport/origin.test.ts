@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { Doubt } from './client-address.ts'
 import { pinOrigin } from './origin.ts'
 
-/** What a later reader of the request sees, when it came from a socket of this address with these headers. */
+/** Returns the request after pinOrigin, for a socket of this address and these headers. */
 async function seen(
   headers: IncomingHttpHeaders,
   { from = '192.0.2.9', trustedProxies = ['10.0.0.0/8'] }: { from?: string; trustedProxies?: string[] } = {},

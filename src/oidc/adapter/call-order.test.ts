@@ -344,7 +344,7 @@ describe('the engine calls its adapter', () => {
     expect(await callsOf(() => post('/revoke', 'app', { token: tokens[kind] }))).toEqual(expected)
   })
 
-  /** What the person's page does to a device's code. */
+  /** Stores a decision as the page for the user code does. */
   async function approve(deviceCode: string): Promise<void> {
     const grant = new engine.Grant({ accountId: SUB, clientId: 'tv' })
     grant.addOIDCScope('openid offline_access')

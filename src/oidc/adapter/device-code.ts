@@ -101,7 +101,7 @@ export function deviceCodeAdapter({
       sealedId: vault.seal(id, PURPOSE, [idHash]),
     })
     // A collision of user codes, once in many millions: the device retries after 503 and gets another one.
-    if (!isStored) throw unavailable(new Error('another device was just told the same user code'))
+    if (!isStored) throw unavailable(new Error('another device has the same user code'))
   }
 
   function decide(idHash: Uint8Array, { userCode, ...payload }: AdapterPayload): Promise<boolean> {

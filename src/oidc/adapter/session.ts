@@ -33,7 +33,7 @@ type Needs = {
   vault: Vault
 }
 
-/** What a request changes in a stored session. */
+/** The changes of a request to a stored session. */
 type Change = { before: FoundSession | undefined; events: NewEvent[]; next: Payload; isExtended: boolean }
 
 /** Browser sessions. One statement stores a session, replaces its identifier and records its events. */
@@ -90,7 +90,7 @@ export function sessionAdapter({ sessions, revocations, limits, vault }: Needs):
       if (!state) return undefined
       const { accountId } = state.payload
       if (typeof accountId === 'string') request.provenEpochs.set(accountId, state.accessEpoch)
-      // A client that asked for shorter sessions has its tokens end with those.
+      // The tokens of a client with shorter session limits end with the session.
       const client = read && (await Provider.ctx?.oidc.provider.Client.find(read.clientId))
       if (hasReachedLimit(client, state, limits)) return undefined
       // Form state is opened only for the cookie's holder.

@@ -1,5 +1,5 @@
 /**
- * Room oidc/client/: what the engine knows of clients and resource servers: metadata and secrets (this file), keys,
+ * Room oidc/client/: clients and resource servers as the engine knows them: metadata and secrets (this file), keys,
  * assertions, scopes.
  */
 import { timingSafeEqual } from 'node:crypto'
@@ -32,7 +32,7 @@ export type ExtraClientMetadata = {
   first_party?: boolean
   /** Identifiers of the resources the client may ask tokens for. */
   resources?: string[]
-  /** Every scope the client may ask for, of the engine and of resources; space-separated. */
+  /** Every scope that the client may request, of the engine and of resources; space-separated. */
   allowed_scope?: string
   require_pkce?: boolean
   /** Its `offline_access` tokens outlive the person's logout. */

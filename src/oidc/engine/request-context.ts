@@ -1,6 +1,6 @@
 /**
- * Room oidc/engine/: what every other room of the engine needs. The contexts of a request (this file) and of a token
- * request, the engine's clock, its endpoints, errors and log lines.
+ * Room oidc/engine/: the parts that all other rooms of the engine use. The contexts of a request (this file) and of a
+ * token request, the engine's clock, its endpoints, errors and log lines.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Context, Middleware } from 'koa'
@@ -33,9 +33,8 @@ type NewRequest = Readonly<{
 type TokenSession = Readonly<{ state: SessionState | undefined; clientId: string }>
 
 /**
- * What one request to the engine has read and done so far. The engine asks its adapter for a token, its grant, its
- * session and its account one after the other: one statement reads all of them, and the later questions are answered
- * from here.
+ * The state of one request to the engine. The engine asks its adapter for a token, its grant, its session and its
+ * account one after the other: one statement reads all of them, and the later questions are answered from here.
  */
 export class RequestContext {
   readonly origin: Origin
@@ -97,7 +96,7 @@ export class RequestContext {
 
   /** Keeps a browser's session, and the grants and the account that were read with it. */
   recordSession(id: string, found: FoundSession): void {
-    // The first read tells the epoch before this request, which may raise it.
+    // The first read has the epoch before this request, which may raise it.
     const { accessEpoch } = this.browser.findSession(id) ?? found
     this.browser.recordSession(id, { ...found, accessEpoch })
     for (const { id, payload } of found.grants) this.grants.set(id, payload)

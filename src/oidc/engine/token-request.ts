@@ -21,7 +21,7 @@ export type Use = Readonly<
 
 export type Source = Presented & Use
 
-/** What happened in a token request so far: told by the adapter, read by the token endpoint. */
+/** The state of a token request: recorded by the adapter, read by the token endpoint. */
 export class TokenRequest {
   /** Whether the client disconnected, so that it cannot receive the answer. */
   readonly hasClientLeft: () => boolean

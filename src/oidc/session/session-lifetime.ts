@@ -74,7 +74,7 @@ export function hasReachedLimit(
   )
 }
 
-/** What a session identifier is to the request that presents it. */
+/** The status of a session identifier that a request presents. */
 type SessionStatus =
   | 'live'
   /** Replaced while the request was in flight: a request with a safe method may still read the session. */

@@ -31,9 +31,9 @@ type AnsweredRequest = { scope: unknown; resource: unknown; proofKey: string | u
 export type RefreshReplay = ReturnType<typeof createRefreshReplay>
 
 /**
- * Tells an honest duplicate of a token request from the reuse of a stolen token, and repeats the answer to a refresh.
- * A client whose answer was lost retries, and two tabs may refresh at the same moment; without this the retry would
- * end the session (RFC 9700 §4.14.2). Codes are never answered twice.
+ * Distinguishes an honest duplicate of a token request from the reuse of a stolen token, and repeats the answer to a
+ * refresh. A client whose answer was lost retries, and two tabs may refresh at the same moment; without this the retry
+ * would end the session (RFC 9700 §4.14.2). Codes are never answered twice.
  */
 export function createRefreshReplay(needs: Needs) {
   const { refreshAnswers, uptimes, undelivered, vault, refreshReplaySeconds, instance } = needs

@@ -1,6 +1,6 @@
 /**
- * Room oidc/token/: the token endpoint (RFC 6749 §3.2). This file has its steps in order; refresh-replay.ts tells a retry
- * from a stolen token and repeats answers; token-event.ts makes the audit events.
+ * Room oidc/token/: the token endpoint (RFC 6749 §3.2). This file has its steps in order; refresh-replay.ts
+ * distinguishes a retry from a stolen token and repeats answers; token-event.ts makes the audit events.
  */
 import { randomUUID } from 'node:crypto'
 import type { Middleware } from 'koa'
@@ -16,7 +16,9 @@ import type { Source, TokenRequest } from '../engine/token-request.ts'
 import type { RefreshReplay } from './refresh-replay.ts'
 import { tokenEvent } from './token-event.ts'
 
-/** So often a client may present an own code with a wrong proof before the code is revoked: an attacker has few tries. */
+/**
+ * How often a client may present its own code with a wrong proof before the code is revoked: an attacker has few tries.
+ */
 const CODE_MOST_MISSES = 5
 
 type Needs = {
@@ -27,8 +29,8 @@ type Needs = {
 }
 
 /**
- * The token endpoint around the engine. What a request spends, issues and records is committed in one statement, after
- * the engine has made its answer and before the answer is sent: all of it or nothing.
+ * The token endpoint around the engine. One statement commits all that a request spends, issues and records, or
+ * nothing. It runs after the engine has made its answer and before the answer is sent.
  */
 export function createTokenEndpoint({ commitTokens, tokens, events, refreshReplay }: Needs): Middleware {
   return async (koaContext, next) => {

@@ -15,12 +15,12 @@ export function tokenEvent(type: EventType, ctx: KoaContextWithOIDC, source: Sou
   return newEvent(type, about, currentRequest().origin)
 }
 
-/** A detected reuse, and what it revokes. */
+/** A detected reuse, and its revocation. */
 type Reuse = Readonly<{ event: NewEvent; family: string | undefined; sessionUid: string | undefined }>
 
 /**
- * What the reuse of a spent token revokes (RFC 9700 §4.14.2): the tokens of its code, and the session of a refresh
- * token, because the client or an attacker holds a copy. A device's token has no session.
+ * The revocation after the reuse of a spent token (RFC 9700 §4.14.2): the tokens of its code, and the session of a
+ * refresh token, because the client or an attacker holds a copy. A device's token has no session.
  */
 export function describeReuse(ctx: KoaContextWithOIDC, source: Source): Reuse {
   const event = tokenEvent(REUSE_EVENTS[source.kindName] ?? 'refresh_token.reused', ctx, source)

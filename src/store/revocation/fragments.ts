@@ -11,7 +11,7 @@ import { TOKEN_KINDS } from '../token-kind.ts'
 export const CAUSE_COLUMNS = 'reason text, ended_by text, request_id text, address text, user_agent text'
 
 /**
- * CTE `revoked`: what to revoke, one row per item of the JSON parameter `$1`.
+ * CTE `revoked`: one row per item of the JSON parameter `$1`, which names the access to revoke.
  *
  * @param columns the columns of an item with their types.
  */

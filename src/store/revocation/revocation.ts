@@ -47,14 +47,14 @@ type OfTokens = Recorded &
   >
 
 /**
- * What a request can revoke:
+ * The kinds of revocation that a request can cause:
  *
  * - `grant`: a grant with every token under it; `tokens`: the tokens of one kind under a grant that stays; `token`.
- * - `family`: a token family after reuse (RFC 9700 §4.14.2), which are the tokens that came from one code, with the session
- *   of the reused refresh token, and with the grant if no usable token is left under it. Without a family, which the
- *   previous version did not record, the whole grant.
- * - `session`: a browser session with its tokens and the remembered browser that it is in. Tokens of devices stay, and those
- *   with `offline_access` of clients with `keep_offline_access`.
+ * - `family`: a token family after reuse (RFC 9700 §4.14.2), which are the tokens that came from one code, with the
+ *   session of the reused refresh token, and with the grant if no usable token is left under it. Without a family,
+ *   which the previous version did not record, the whole grant.
+ * - `session`: a browser session with its tokens and the remembered browser that it is in. Tokens of devices stay, and
+ *   those with `offline_access` of clients with `keep_offline_access`.
  * - `browser`: a remembered browser with its sessions.
  * - `consent`: a person's consent for a client, with its grants in every browser. The sessions go on.
  */
@@ -150,7 +150,7 @@ export function createRevocations(database: Database, events: EventStore) {
         uids.map((uid) => ({ uid, cause })),
       ),
 
-    /** Revokes in a transaction what sessions are signed in to at one client. */
+    /** Revokes the authorizations of sessions at one client, in a transaction. */
     async revokeAuthorizations(
       transaction: Database,
       uids: readonly string[],

@@ -116,7 +116,7 @@ export const revokeConsents = compose('revoke_consents', [
   recordEvents(),
 ])
 
-/** Revokes what sessions are signed in to at one client. The sessions go on. */
+/** Revokes the authorizations of sessions at one client. The sessions go on. */
 export const revokeAuthorizations = compose('revoke_authorizations', [
   revokedRows('uid text, client_id text'),
   authorizationsOfClient('session.uid = revoked.uid'),
@@ -125,9 +125,9 @@ export const revokeAuthorizations = compose('revoke_authorizations', [
 ])
 
 /**
- * Revokes what a client gives back (RFC 7009 §2.1): whole grants `$1`, the tokens of the kinds `$3` under the grants `$2`,
- * and single tokens `$4`; `$5` holds the events. The engine names all of these for one request, so one statement takes
- * them. Tokens under a deleted grant are left to its foreign key.
+ * Revokes at the request of a client (RFC 7009 §2.1): whole grants `$1`, the tokens of the kinds `$3` under the grants
+ * `$2`, and single tokens `$4`; `$5` holds the events. The engine names all of these for one request, so one statement
+ * takes them. Tokens under a deleted grant are left to its foreign key.
  */
 export const revokeTokens = compose('revoke_tokens', [
   deleteGrants('select unnest($1::text[])'),

@@ -5,7 +5,7 @@ import type { RevocationCause, Revocations } from '../revocation/revocation.ts'
 /** The largest number of browsers that one person may be signed in with at once, in total or to one client. */
 export type SessionCount = Readonly<{ most: number; clientId?: string }>
 
-/** What a sign-in does when the limit is reached. */
+/** The effect of a sign-in when the limit is reached. */
 export type WhenFull = 'end-oldest' | 'refuse'
 
 export type SessionLimit = Readonly<{

@@ -10,8 +10,8 @@ import { countOthers, enforceLimit, type NewSession, type SessionLimit } from '.
 import { type Session, upsertSession } from './session-upsert.ts'
 
 /*
- * The room store/session: browser sessions (session-upsert.ts stores them, found-session.ts reads them, session-limit.ts
- * bounds their number), remembered browsers, consents, and the list of what an account is connected to.
+ * The room store/session: browser sessions (session-upsert.ts stores them, found-session.ts reads them,
+ * session-limit.ts bounds their number), remembered browsers, consents, and the list of connected devices and apps.
  */
 
 /** The clients that a request added to a session. */

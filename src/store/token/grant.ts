@@ -6,7 +6,7 @@ import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { personUnderEpoch } from '../account/access-epoch.ts'
 
-/** What a person allowed a client (the engine's Grant). Tokens refer to it: deleting it deletes them. */
+/** The scopes that a person granted to a client (the engine's Grant). Tokens refer to it: deleting it deletes them. */
 export type Grant = Readonly<{
   id: string
   accountSub: string

@@ -5,7 +5,7 @@ import type { Database } from '../../db/connections.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import { type Token, tokenColumns } from './token.ts'
 
-/** What one token request changes: the token that it spends, the tokens that it issues, and the events. */
+/** The changes of one token request: the token that it spends, the tokens that it issues, and the events. */
 export type TokenCommit = Readonly<{
   /** A UUID. Executing a commit again changes nothing. */
   id: string
