@@ -78,15 +78,15 @@ export function buildPublicApp(config: Config, installation: Installation, needs
 type SignInParts = ReturnType<typeof buildSignIn>
 
 function buildSignIn(config: Config, installation: Installation, needs: Needs) {
-  const { issuer, lifetimes, offers } = config
+  const { issuer, offers } = config
   const { clock, passwords, signInRateLimit, stores, vault } = installation
   const { deviceCookies, engines, log, rememberMe, views } = needs
   const { accounts, consents, events, sessions } = stores
-  const { sessionAbsoluteSeconds } = lifetimes
   const engine = engines.current
   const { now } = clock
   const limits = sessionLimitsOf(config)
-  const browserSessions = createBrowserSessions({ engine, issuer, sessions, lifetimes, limits, now })
+  const { sessionAbsoluteSeconds } = limits
+  const browserSessions = createBrowserSessions({ engine, issuer, sessions, limits, now })
   const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
   const queue = createPasswordQueue()
   const signIn = createSignIn({ accounts, queue, hasher: passwords.hasher, rateLimit: signInRateLimit, log })

@@ -81,7 +81,7 @@ export function createAccountPages(needs: Needs): Middleware {
     views,
   })
   const formBinding = createFormBinding({ issuer, vault, mailRateLimit: limits.mail, events })
-  const openedLinks = createOpenedLinks({ issuer, links, vault, render })
+  const openedLinks = createOpenedLinks({ issuer, accounts, links, vault, render })
 
   const routers = [
     createOverviewRoutes({
@@ -123,7 +123,6 @@ export function createAccountPages(needs: Needs): Middleware {
     routers.push(
       createPasswordResetRoutes({
         issuer,
-        accounts,
         passwordReset,
         formBinding,
         openedLinks,
@@ -134,8 +133,6 @@ export function createAccountPages(needs: Needs): Middleware {
       }),
     )
   if (offers.emailChange)
-    routers.push(
-      createEmailChangeRoutes({ accounts, emailChange, formBinding, openedLinks, users, checkLogin, views }),
-    )
+    routers.push(createEmailChangeRoutes({ emailChange, formBinding, openedLinks, users, checkLogin, views }))
   return compose(routers.map((router) => router.routes() as Middleware))
 }

@@ -4,7 +4,7 @@ import type { EmailChange, EmailLink } from '../../accounts/email-change.ts'
 import { emailAddress } from '../../accounts/registration.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
-import type { Account, AccountStore } from '../../store/account/account.ts'
+import type { Account } from '../../store/account/account.ts'
 import type { Pages, SignInError } from '../../ui/view-models.ts'
 import type { CheckLogin } from '../login/login-form.ts'
 import { seeOther, type Views } from '../pages/views.ts'
@@ -16,7 +16,6 @@ const HOME = '/account'
 const ASKED = `${HOME}?done=email-asked`
 
 type Needs = {
-  accounts: AccountStore
   emailChange: EmailChange
   formBinding: FormBinding
   openedLinks: OpenedLinks
@@ -29,8 +28,9 @@ type Found = { link: EmailLink; account: Account }
 
 /** Changes and verifies the e-mail address of an account; the mailed link opens `/account/email/confirm`. */
 export function createEmailChangeRoutes(needs: Needs): Router {
-  const { accounts, emailChange, formBinding, openedLinks, users, checkLogin, views } = needs
+  const { emailChange, formBinding, openedLinks, users, checkLogin, views } = needs
   const router = new Router({ prefix: `${HOME}/email` })
+  const find = (ctx: Context) => openedLinks.findWithAccount(ctx, 'verification', 'email_change')
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
 
   router.get(
@@ -130,15 +130,6 @@ export function createEmailChangeRoutes(needs: Needs): Router {
     if (answer.account.sub === sub) return { outcome: 'accepted' }
     ctx.status = 400
     return { outcome: 'refused', error: 'rejected' }
-  }
-
-  async function find(ctx: Context): Promise<Found | undefined> {
-    const link = await openedLinks.find(ctx, 'verification', 'email_change')
-    if (!link) return undefined
-    const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
-    if (account) return { link, account }
-    openedLinks.showInvalidLink(ctx)
-    return undefined
   }
 
   function showForm(

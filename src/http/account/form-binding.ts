@@ -8,6 +8,7 @@ import { originOf } from '../../oidc/engine/request-context.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { MailRateLimit, RequestedMail } from '../../rate-limiting/mail-rate-limit.ts'
 import { DAY_SECONDS } from '../../time.ts'
+import { answerThrottled } from '../login/login-form.ts'
 import { interactionOf } from '../login/sign-in-path.ts'
 import { createCsrf } from '../transport/csrf.ts'
 
@@ -59,14 +60,14 @@ export function createFormBinding({
     /** Whether this instance knows that the network has reached its limit. Then sets the status of the response. */
     isRefused(ctx: Context): boolean {
       const seconds = mailRateLimit.secondsRefused(ctx.ip)
-      if (seconds > 0) refuse(ctx, seconds)
+      if (seconds > 0) answerThrottled(ctx, seconds)
       return seconds > 0
     },
 
     /** Counts a mail. Sets the status of the response when it is refused. */
     async count(ctx: Context, mail: RequestedMail): Promise<'allowed' | 'dropped' | 'refused'> {
       const verdict = await mailRateLimit.count(mail, ctx.ip)
-      if (verdict.outcome === 'refused') refuse(ctx, verdict.retryAfterSeconds)
+      if (verdict.outcome === 'refused') answerThrottled(ctx, verdict.retryAfterSeconds)
       else if (verdict.outcome === 'dropped' && verdict.isFirst && verdict.by.isShared)
         await events.record([
           newEvent('mail.throttled', { detail: { limit: verdict.by.name } }, originOf(ctx)),
@@ -75,10 +76,5 @@ export function createFormBinding({
     },
 
     giveBack: mailRateLimit.giveBack,
-  }
-
-  function refuse(ctx: Context, retryAfterSeconds: number): void {
-    ctx.status = 429
-    ctx.set('Retry-After', String(retryAfterSeconds))
   }
 }

@@ -4,6 +4,7 @@ import { LINK_PATH, type MailLinks, type OpenLink } from '../../accounts/mail-li
 import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
+import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { LinkPurpose } from '../../store/account/mail-link.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
@@ -22,16 +23,20 @@ const PAGES: Record<LinkPurpose, string> = {
   email_change: '/account/email/confirm',
 }
 
+type LinkFor<Purpose extends LinkPurpose> = Extract<OpenLink, { purpose: Purpose }>
+
 export type OpenedLinks = ReturnType<typeof createOpenedLinks>
 
 /** Links that a browser opened. The secret moves from the URL, which is stored and shown, into a cookie. */
 export function createOpenedLinks({
   issuer,
+  accounts,
   links,
   vault,
   render,
 }: {
   issuer: string
+  accounts: AccountStore
   links: MailLinks
   vault: Vault
   render: RenderPage
@@ -44,6 +49,18 @@ export function createOpenedLinks({
   function showInvalidLink(ctx: Context): void {
     ctx.status = 400
     render(ctx, 'link-over', {})
+  }
+
+  async function find<Purpose extends LinkPurpose>(
+    ctx: Context,
+    ...purposes: Purpose[]
+  ): Promise<LinkFor<Purpose> | undefined> {
+    const secret = read(ctx)
+    if (ctx.method === 'POST') csrf.verify(secret, formOf(ctx).get('csrf'))
+    const link = await links.find(secret)
+    if (link && purposes.some((purpose) => purpose === link.purpose)) return link as LinkFor<Purpose>
+    showInvalidLink(ctx)
+    return undefined
   }
 
   return {
@@ -62,15 +79,17 @@ export function createOpenedLinks({
      * @returns undefined when the link is not valid any more; then the page of {@link showInvalidLink} is rendered.
      * @throws {BadRequestError} 403
      */
-    async find<Purpose extends LinkPurpose>(
+    find,
+
+    /** The same with the account that the link is for. */
+    async findWithAccount<Purpose extends LinkPurpose>(
       ctx: Context,
       ...purposes: Purpose[]
-    ): Promise<Extract<OpenLink, { purpose: Purpose }> | undefined> {
-      const secret = read(ctx)
-      if (ctx.method === 'POST') csrf.verify(secret, formOf(ctx).get('csrf'))
-      const link = await links.find(secret)
-      if (link && purposes.some((purpose) => purpose === link.purpose))
-        return link as Extract<OpenLink, { purpose: Purpose }>
+    ): Promise<{ link: LinkFor<Purpose>; account: Account } | undefined> {
+      const link = await find(ctx, ...purposes)
+      if (!link) return undefined
+      const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
+      if (account) return { link, account }
       showInvalidLink(ctx)
       return undefined
     },

@@ -6,7 +6,7 @@ import { LIMITS } from '../../rate-limiting/limits.ts'
 import { widestNetworkOf } from '../../rate-limiting/network.ts'
 import { byNetworks, type RateLimiter } from '../../rate-limiting/rate-limiter.ts'
 import type { PasswordFault } from '../../ui/view-models.ts'
-import { answerBusy } from '../login/login-form.ts'
+import { answerBusy, answerThrottled } from '../login/login-form.ts'
 import type { Views } from '../pages/views.ts'
 
 /** The rate limit of new passwords for this network or this link was reached. */
@@ -77,8 +77,7 @@ export function createNewPasswordForm({ rules, queue, hasher, rateLimiter, views
       )
       ctx.type = 'json'
       if (verdict.outcome === 'refused') {
-        ctx.status = 429
-        ctx.set('Retry-After', String(verdict.retryAfterSeconds))
+        answerThrottled(ctx, verdict.retryAfterSeconds)
         ctx.body = { error: 'too_many_requests' }
         return
       }
@@ -108,8 +107,7 @@ export function answerRefused(
     return { error: 'rule', rule: refused.fault }
   }
   if (refused instanceof TooManyNewPasswordsError) {
-    ctx.status = 429
-    ctx.set('Retry-After', String(refused.retryAfterSeconds))
+    answerThrottled(ctx, refused.retryAfterSeconds)
     return { error: 'throttled', rule: undefined }
   }
   answerBusy(ctx)

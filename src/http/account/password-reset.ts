@@ -6,7 +6,7 @@ import { originOf } from '../../oidc/engine/request-context.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import type { MailShare } from '../../rate-limiting/mail-rate-limit.ts'
 import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-rate-limit.ts'
-import type { Account, AccountStore } from '../../store/account/account.ts'
+import type { Account } from '../../store/account/account.ts'
 import type { Pages } from '../../ui/view-models.ts'
 import type { DeviceCookies } from '../login/device-cookie.ts'
 import { createRememberCookies } from '../login/remember-me.ts'
@@ -21,7 +21,6 @@ const RESET = '/account/reset'
 
 type Needs = {
   issuer: string
-  accounts: AccountStore
   passwordReset: PasswordReset
   formBinding: FormBinding
   openedLinks: OpenedLinks
@@ -33,9 +32,10 @@ type Needs = {
 
 /** Requests a password reset by mail; the mailed link opens `/account/reset/password`. */
 export function createPasswordResetRoutes(needs: Needs): Router {
-  const { accounts, passwordReset, formBinding, openedLinks, newPassword, browserSessions, views } = needs
+  const { passwordReset, formBinding, openedLinks, newPassword, browserSessions, views } = needs
   const rememberCookies = createRememberCookies(needs.issuer)
   const router = new Router({ prefix: RESET })
+  const find = (ctx: Context) => openedLinks.findWithAccount(ctx, 'reset')
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
 
   router.get('/', (ctx) => showRequestForm(ctx, { username: '', error: undefined }))
@@ -106,15 +106,6 @@ export function createPasswordResetRoutes(needs: Needs): Router {
   )
 
   return router
-
-  async function find(ctx: Context) {
-    const link = await openedLinks.find(ctx, 'reset')
-    if (!link) return undefined
-    const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)
-    if (account) return { link, account }
-    openedLinks.showInvalidLink(ctx)
-    return undefined
-  }
 
   function showRequestForm(ctx: Context, shown: Pick<Pages['reset'], 'username' | 'error'>): void {
     views.render(ctx, 'reset', {

@@ -128,12 +128,17 @@ function setStatus(ctx: Context, result: Exclude<Verified, { outcome: 'accepted'
       answerBusy(ctx)
       break
     case 'throttled':
-      ctx.status = 429
-      ctx.set('Retry-After', String(result.retryAfterSeconds))
+      answerThrottled(ctx, result.retryAfterSeconds)
       break
     default:
       ctx.status = 400
   }
+}
+
+/** A rate limit was reached (RFC 6585 §4). */
+export function answerThrottled(ctx: Context, retryAfterSeconds: number): void {
+  ctx.status = 429
+  ctx.set('Retry-After', String(retryAfterSeconds))
 }
 
 /** The password queue is full: 503 with `Retry-After` (RFC 9110 §15.6.4). */

@@ -4,7 +4,6 @@
  */
 import type { Context } from 'koa'
 import type { Provider } from 'oidc-provider'
-import type { Lifetimes } from '../../config/config.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { SessionStore } from '../../store/session/session.ts'
 import type { Clock } from '../../time.ts'
@@ -23,14 +22,12 @@ export function createBrowserSessions({
   engine,
   issuer,
   sessions,
-  lifetimes,
   limits,
   now,
 }: {
   engine: () => Provider
   issuer: string
   sessions: SessionStore
-  lifetimes: Lifetimes
   limits: SessionLimits
   now: Clock
 }) {
@@ -92,7 +89,7 @@ export function createBrowserSessions({
 
   /** Stores a session and its cookie, as the engine does at its own pages. */
   async function store(ctx: Context, session: BrowserSession): Promise<void> {
-    const seconds = sessionSeconds(session, lifetimes)
+    const seconds = sessionSeconds(session, limits)
     await session.save(seconds)
     cookie.set(ctx, session.jti, { seconds })
   }
