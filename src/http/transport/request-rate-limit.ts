@@ -3,6 +3,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider'
 import { newEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import { isForPeople, normalPath, ROUTES } from '../../oidc/engine/endpoints.ts'
+import { errorCodeIn } from '../../oidc/engine/errors.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import { createKeyedQueue } from '../../rate-limiting/keyed-queue.ts'
@@ -114,7 +115,7 @@ export function limitRequestRate({
     // The engine's reading comes first: an assertion names the client too, and escapes spell it in many ways.
     const clientId = oidcOf(ctx)?.client?.clientId ?? clientIdOf(ctx)
     const ofNetwork = { limit: LIMITS.tokenByNetwork }
-    if (errorIn(ctx) !== 'invalid_client' || clientId === undefined)
+    if (errorCodeIn(ctx) !== 'invalid_client' || clientId === undefined)
       return await count(ctx, byNetworks(ctx.ip, ofNetwork))
     const ofClient = { limit: LIMITS.clientAuthenticationByPair, of: clientId }
     const everywhere = { limit: LIMITS.clientAuthenticationByClient, of: clientId }
@@ -152,12 +153,7 @@ function hasStartedSession(_ctx: Context, oidc: Oidc | undefined): boolean {
 
 /** Client authentication failed, or a token or code is invalid. */
 function isRejected(ctx: Context): boolean {
-  return ['invalid_client', 'invalid_token', 'invalid_grant'].includes(errorIn(ctx))
-}
-
-function errorIn(ctx: Context): string {
-  const { error } = (typeof ctx.body === 'object' && ctx.body !== null ? ctx.body : {}) as { error?: unknown }
-  return String(error)
+  return ['invalid_client', 'invalid_token', 'invalid_grant'].includes(String(errorCodeIn(ctx)))
 }
 
 /** The unauthenticated client_id of a request. */

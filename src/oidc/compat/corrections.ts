@@ -8,6 +8,7 @@ import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { DEVICE_POLL_INTERVAL_SECONDS } from '../adapter/device-code.ts'
 import { RESPONSE_MODES } from '../engine/endpoints.ts'
 import { withDatabaseTimes } from '../engine/engine-time.ts'
+import { errorCodeIn } from '../engine/errors.ts'
 
 type Oidc = KoaContextWithOIDC['oidc']
 
@@ -49,7 +50,7 @@ function completeSuccess(ctx: Context, oidc: Oidc, allowFormTargets: AllowFormTa
  * and to missing client authentication, which is 401 `invalid_client` (RFC 6749 §5.2).
  */
 function correctError(ctx: Context, oidc: Oidc): void {
-  if (!isInvalidRequest(ctx.body)) return
+  if (errorCodeIn(ctx) !== 'invalid_request') return
   if (oidc.client) {
     if (isOutsideRegistration(oidc.client, oidc)) addToBody(ctx, { error: 'unauthorized_client' })
   } else if (isWithoutAuthentication(ctx, oidc)) refuseUnauthenticated(ctx)
@@ -96,10 +97,6 @@ function refuseUnauthenticated(ctx: Context): void {
   ctx.status = 401
   ctx.set('WWW-Authenticate', 'Basic realm="clients"')
   ctx.body = { error: 'invalid_client', error_description: 'client authentication is missing' }
-}
-
-function isInvalidRequest(body: unknown): boolean {
-  return typeof body === 'object' && body !== null && 'error' in body && body.error === 'invalid_request'
 }
 
 function addToBody(ctx: Context, members: Record<string, unknown>): void {

@@ -33,3 +33,8 @@ export function unavailable(cause: unknown): errors.OIDCProviderError {
   error.cause = cause
   return error
 }
+
+/** The OAuth error code of a JSON answer; undefined when it has none. */
+export function errorCodeIn({ body }: { body: unknown }): unknown {
+  return typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined
+}

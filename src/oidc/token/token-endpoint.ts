@@ -10,7 +10,7 @@ import { isRetryable, isUnavailable } from '../../db/database-error.ts'
 import type { TokenStore } from '../../store/token/token.ts'
 import type { CommitOutcome, TokenCommit } from '../../store/token/token-commit.ts'
 import { ANSWER_REPEATED, TOKENS_COMMITTED } from '../engine/engine-log.ts'
-import { unavailable } from '../engine/errors.ts'
+import { errorCodeIn, unavailable } from '../engine/errors.ts'
 import { currentRequest } from '../engine/request-context.ts'
 import type { Source, TokenRequest } from '../engine/token-request.ts'
 import type { RefreshReplay } from './refresh-replay.ts'
@@ -111,7 +111,7 @@ export function createTokenEndpoint({ commitTokens, tokens, events, refreshRepla
   async function recordMiss(ctx: KoaContextWithOIDC, source: Source | undefined): Promise<void> {
     const isOwnCode =
       source?.kindName === 'AuthorizationCode' && source.payload.clientId === ctx.oidc.client?.clientId
-    if (!isOwnCode || source.state !== 'presented' || !isInvalidGrant(ctx.body)) return
+    if (!isOwnCode || source.state !== 'presented' || errorCodeIn(ctx) !== 'invalid_grant') return
     if (!(await tokens.recordMiss(source.idHash, CODE_MOST_MISSES))) return
     await events.record([tokenEvent('authorization_code.burnt', ctx, source)])
   }
@@ -119,10 +119,6 @@ export function createTokenEndpoint({ commitTokens, tokens, events, refreshRepla
 
 function sessionUidOf({ payload: { sessionUid } }: Source): string | undefined {
   return typeof sessionUid === 'string' ? sessionUid : undefined
-}
-
-function isInvalidGrant(body: unknown): boolean {
-  return typeof body === 'object' && body !== null && 'error' in body && body.error === 'invalid_grant'
 }
 
 /** Replaces the engine's answer. */
