@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { AccessItem, AccountAccess } from '../accounts/access.ts'
 import type { RevokedCount } from '../store/revocation/revocation.ts'
+import type { Connection } from '../store/session/connection.ts'
 import { AdminError } from './input.ts'
 
 /** The item to revoke: at most one. */
@@ -65,15 +66,7 @@ export async function describeAccess(access: AccountAccess, sub: string): Promis
   }
 }
 
-function describeConnection({
-  clientId,
-  since,
-  usedAt,
-}: {
-  clientId: string
-  since: Date
-  usedAt: Date | undefined
-}) {
+function describeConnection({ clientId, since, usedAt }: Pick<Connection, 'clientId' | 'since' | 'usedAt'>) {
   return { client_id: clientId, since: since.toISOString(), used_at: usedAt?.toISOString() }
 }
 

@@ -38,14 +38,10 @@ type ResourceDocument = {
   created_at: string
 }
 
+type Needs = { resources: ResourceStore; clients: ClientStore }
+
 /** The operations on resource servers (APIs). */
-export function createResourcesAdmin({
-  resources,
-  clients,
-}: {
-  resources: ResourceStore
-  clients: ClientStore
-}) {
+export function createResourcesAdmin({ resources, clients }: Needs) {
   async function getOrThrow(identifier: string): Promise<Resource> {
     const resource = await resources.find(identifier)
     if (!resource) throw new AdminError(`There is no resource ${identifier}.`)

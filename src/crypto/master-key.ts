@@ -13,19 +13,15 @@ export class MissingKeyError extends Error {
   override name = 'MissingKeyError'
 }
 
+type Needs = { masterKeys: readonly Buffer[] | undefined; dataDir: string }
+
 /**
  * Returns the keys that seal secrets at rest, newest first. On localhost with the embedded database, generates one and
  * keeps it in the data folder, readable by its owner only.
  *
  * @throws {MissingKeyError} when a database exists without its key: a new key would open nothing.
  */
-export async function loadMasterKeys({
-  masterKeys,
-  dataDir,
-}: {
-  masterKeys: readonly Buffer[] | undefined
-  dataDir: string
-}): Promise<readonly Buffer[]> {
+export async function loadMasterKeys({ masterKeys, dataDir }: Needs): Promise<readonly Buffer[]> {
   if (masterKeys) return masterKeys
   const path = join(dataDir, FILE_NAME)
   const existing = await readKey(path)

@@ -11,14 +11,10 @@ type Readiness = () => Promise<{
   details: Record<string, unknown>
 }>
 
+type Needs = { readiness: Readiness; metrics: Pick<Metrics, 'contentType' | 'render'> }
+
 /** Answers the management port: liveness, readiness and metrics, for the orchestrator only. */
-export function createHealthApp({
-  readiness,
-  metrics,
-}: {
-  readiness: Readiness
-  metrics: Pick<Metrics, 'contentType' | 'render'>
-}): Koa {
+export function createHealthApp({ readiness, metrics }: Needs): Koa {
   const router = new Router()
   // Liveness is that the process answers: a restart does not help against an unavailable database.
   router.get('/health/live', (ctx) => {

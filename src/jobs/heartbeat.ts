@@ -14,16 +14,10 @@ type UndeliveredAnswers = Readonly<{
   settle: (reported: readonly Undelivered[], found: readonly Uint8Array[]) => void
 }>
 
+type Needs = { uptimes: UptimeStore; undelivered: UndeliveredAnswers; heartbeat: Heartbeat }
+
 /** Records the uptime of this instance (running and connected to the database) and its undelivered answers. */
-export function createHeartbeatJob({
-  uptimes,
-  undelivered,
-  heartbeat,
-}: {
-  uptimes: UptimeStore
-  undelivered: UndeliveredAnswers
-  heartbeat: Heartbeat
-}) {
+export function createHeartbeatJob({ uptimes, undelivered, heartbeat }: Needs) {
   async function beat(isLeaving = false): Promise<void> {
     const reported = undelivered.list()
     const found = await uptimes.beat({

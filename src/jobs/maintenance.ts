@@ -6,16 +6,10 @@ import type { Job } from './scheduler.ts'
 const CLEANUP_SECONDS = 60
 const DELETE_ANSWERS_SECONDS = 5
 
+type Needs = { cleanup: Cleanup; metrics: Metrics; log: Log }
+
 /** Jobs of every server: clean-up, and metrics of it. */
-export function maintenanceJobs({
-  cleanup,
-  metrics,
-  log,
-}: {
-  cleanup: Cleanup
-  metrics: Metrics
-  log: Log
-}): Job[] {
+export function maintenanceJobs({ cleanup, metrics, log }: Needs): Job[] {
   return [
     {
       name: 'cleanup',

@@ -5,21 +5,18 @@ import type { Values, Words } from '../ui/words.ts'
 import type { MailContent } from './content.ts'
 import type { Message } from './transport.ts'
 
-/**
- * Renders the templates of `interactions/mail/`, each as text and as HTML. Links use the issuer, never the Host header of
- * a request. A mail loads no images or styles from a server.
- */
-export function createMailRenderer({
-  brand: { name: brand, accents },
-  issuer,
-  messages,
-  templates,
-}: {
+type Needs = {
   brand: { name: string; accents: Accents | undefined }
   issuer: string
   messages: Messages
   templates: Templates
-}) {
+}
+
+/**
+ * Renders the templates of `interactions/mail/`, each as text and as HTML. Links use the issuer, never the Host header of
+ * a request. A mail loads no images or styles from a server.
+ */
+export function createMailRenderer({ brand: { name: brand, accents }, issuer, messages, templates }: Needs) {
   const accentStyle = accents ? mailAccentStyle(accents) : ''
   return ({ kind, language, values }: MailContent): Pick<Message, 'subject' | 'text' | 'html'> => {
     const words = messages.for([language])

@@ -6,18 +6,14 @@ import { describeScopes, type MissingConsent } from './client/scopes.ts'
 import { withUnavailable } from './engine/errors.ts'
 import { provenEpoch } from './session/authentication.ts'
 
+type Needs = { consents: ConsentStore; checkSessionLimit: (ctx: KoaContextWithOIDC) => Promise<void> }
+
 /**
  * Creates the engine's look-up of the grant that a request continues with. A grant belongs to one browser session or
  * device, so that revoking it affects no other; earlier consent of the person is carried over. First-party clients get
  * a grant without consent. (For native clients the engine asks for consent all the same, RFC 8252 §8.6.)
  */
-export function createLoadExistingGrant({
-  consents,
-  checkSessionLimit,
-}: {
-  consents: ConsentStore
-  checkSessionLimit: (ctx: KoaContextWithOIDC) => Promise<void>
-}) {
+export function createLoadExistingGrant({ consents, checkSessionLimit }: Needs) {
   return withUnavailable(async (ctx: KoaContextWithOIDC): Promise<Grant | undefined> => {
     const { oidc } = ctx
     const { client, session, account } = oidc

@@ -9,21 +9,17 @@ import { SessionNotFound } from './engine/errors.ts'
 
 const SHOWN_CHARACTERS = 32
 
-/** The engine's own pages, rendered with the templates. */
-export function createEnginePages({
-  render,
-  renderError,
-  findAccount,
-  parseUserAgent,
-  isLocal,
-}: {
+type Needs = {
   render: RenderPage
   renderError: RenderErrorPage
   findAccount: FindAccount
   parseUserAgent: (userAgent: string) => UserAgentOnPage
   /** The server serves this machine only. */
   isLocal: boolean
-}) {
+}
+
+/** The engine's own pages, rendered with the templates. */
+export function createEnginePages({ render, renderError, findAccount, parseUserAgent, isLocal }: Needs) {
   return {
     renderError(ctx: KoaContextWithOIDC, out: ErrorOut, error: unknown): void {
       // The engine answers `invalid_request` for an expired page; this page says how to continue.

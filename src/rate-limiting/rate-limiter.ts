@@ -42,19 +42,17 @@ const MOST_REMEMBERED = 10_000
 /** Makes a flood cheap, and notices within a minute when another instance gave attempts back. */
 const MOST_CACHED_SECONDS = 60
 
+type Needs = {
+  attempts: AttemptCounter
+  vault: Vault
+  metrics: Pick<Metrics, 'throttled' | 'sharedLimitsReached'>
+}
+
 /**
  * Counts attempts against limits over all instances. An attempt is counted before it is checked, so concurrent attempts
  * cannot exceed a limit.
  */
-export function createRateLimiter({
-  attempts,
-  vault,
-  metrics,
-}: {
-  attempts: AttemptCounter
-  vault: Vault
-  metrics: Pick<Metrics, 'throttled' | 'sharedLimitsReached'>
-}) {
+export function createRateLimiter({ attempts, vault, metrics }: Needs) {
   // A cache of this instance: a flood costs the database nothing.
   const refusedUntil = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 

@@ -14,21 +14,13 @@ import { createCsrf } from '../transport/csrf.ts'
 
 export type FormBinding = ReturnType<typeof createFormBinding>
 
+type Needs = { issuer: string; vault: Vault; mailRateLimit: MailRateLimit; events: EventStore }
+
 /**
  * Binds the forms of people who are not signed in to a cookie (CSRF). The cookie also tells whether a mailed link is
  * opened in the browser that requested it.
  */
-export function createFormBinding({
-  issuer,
-  vault,
-  mailRateLimit,
-  events,
-}: {
-  issuer: string
-  vault: Vault
-  mailRateLimit: MailRateLimit
-  events: EventStore
-}) {
+export function createFormBinding({ issuer, vault, mailRateLimit, events }: Needs) {
   const csrf = createCsrf(vault, 'asking csrf')
   const cookie = createCookie(cookieNames(issuer).formBinding, { isSigned: true })
   const hashOf = (id: string) => sha256(id).toString('base64url')

@@ -27,20 +27,10 @@ type LinkFor<Purpose extends LinkPurpose> = Extract<OpenLink, { purpose: Purpose
 
 export type OpenedLinks = ReturnType<typeof createOpenedLinks>
 
+type Needs = { issuer: string; accounts: AccountStore; links: MailLinks; vault: Vault; render: RenderPage }
+
 /** Links that a browser opened. The secret moves from the URL, which is stored and shown, into a cookie. */
-export function createOpenedLinks({
-  issuer,
-  accounts,
-  links,
-  vault,
-  render,
-}: {
-  issuer: string
-  accounts: AccountStore
-  links: MailLinks
-  vault: Vault
-  render: RenderPage
-}) {
+export function createOpenedLinks({ issuer, accounts, links, vault, render }: Needs) {
   const csrf = createCsrf(vault, 'mail link csrf')
   const cookie = createCookie(cookieNames(issuer).link, { isSigned: false, path: '/account' })
   const read = (ctx: Context) => cookie.read(ctx) ?? ''

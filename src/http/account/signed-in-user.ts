@@ -22,20 +22,16 @@ export type SignedInUser = Readonly<{ account: Account; session: BrowserSession 
 
 export type SignedInUsers = ReturnType<typeof createSignedInUsers>
 
-/** Authenticates requests to the account pages. */
-export function createSignedInUsers({
-  accounts,
-  browserSessions,
-  checkLogin,
-  vault,
-  render,
-}: {
+type Needs = {
   accounts: AccountStore
   browserSessions: BrowserSessions
   checkLogin: CheckLogin
   vault: Vault
   render: RenderPage
-}) {
+}
+
+/** Authenticates requests to the account pages. */
+export function createSignedInUsers({ accounts, browserSessions, checkLogin, vault, render }: Needs) {
   const csrf = createCsrf(vault, 'account csrf')
 
   async function find(ctx: Context): Promise<SignedInUser | undefined> {

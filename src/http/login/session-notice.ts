@@ -5,17 +5,13 @@ import { DAY_SECONDS } from '../../time.ts'
 
 export type SessionNotices = ReturnType<typeof createSessionNotices>
 
+type Needs = { issuer: string; sessionAbsoluteSeconds: number }
+
 /**
  * A cookie that outlives the session cookie by a day and says only that the browser was signed in, so that the login page
  * can say that the session ended.
  */
-export function createSessionNotices({
-  issuer,
-  sessionAbsoluteSeconds,
-}: {
-  issuer: string
-  sessionAbsoluteSeconds: number
-}) {
+export function createSessionNotices({ issuer, sessionAbsoluteSeconds }: Needs) {
   const cookie = createCookie(cookieNames(issuer).notice, { isSigned: false })
   const wasSignedIn = (ctx: Context) => cookie.read(ctx) === '1'
 

@@ -2,6 +2,8 @@ import type { Middleware } from 'koa'
 import { createClientAddresses } from './client-address.ts'
 import type { ProxyNotices } from './proxy-notices.ts'
 
+type Needs = { issuer: string; trustedProxies: readonly string[]; proxyNotices: ProxyNotices }
+
 /**
  * Sets the request's origin to the configured one and its address to the client's, whatever headers arrived: issuer,
  * redirects and device URIs never follow a forged `Host`, and `X-Forwarded-For` counts only from trusted proxies. Apps
@@ -10,15 +12,7 @@ import type { ProxyNotices } from './proxy-notices.ts'
  * `ctx.state.isAddressUnknown` says that `ctx.ip` may be a proxy's: equal addresses may then belong to different
  * clients.
  */
-export function pinOrigin({
-  issuer,
-  trustedProxies,
-  proxyNotices,
-}: {
-  issuer: string
-  trustedProxies: readonly string[]
-  proxyNotices: ProxyNotices
-}): Middleware {
+export function pinOrigin({ issuer, trustedProxies, proxyNotices }: Needs): Middleware {
   const { host, protocol } = new URL(issuer)
   const findClientAddress = createClientAddresses(trustedProxies)
 

@@ -70,19 +70,15 @@ const CREDENTIAL_ENDPOINTS = new Set<string>([
   ROUTES.device_authorization,
 ])
 
+type Needs = { rateLimiter: RateLimiter; events: EventStore }
+
 /**
  * The rate limit of requests: counts inserted rows and failed credentials per network. Other requests, and networks that
  * this instance knows to be over their limit, cost no database statement.
  *
  * Pages start one per turn of the event loop (docs/decisions.md, "One queue for passwords").
  */
-export function limitRequestRate({
-  rateLimiter,
-  events,
-}: {
-  rateLimiter: RateLimiter
-  events: EventStore
-}): Middleware {
+export function limitRequestRate({ rateLimiter, events }: Needs): Middleware {
   const queue = createKeyedQueue()
 
   return async (ctx, next) => {

@@ -5,17 +5,13 @@ import { expiryOf, openPayload, sealPayload, toStored } from './payload.ts'
 
 const KIND = 'Interaction'
 
+type Needs = { interactions: PendingRequestStore; vault: Vault }
+
 /**
  * Interactions: authorization requests that wait for a person. They are sealed, because they hold session identifiers
  * and device codes. Of several answers to one page the first counts.
  */
-export function interactionAdapter({
-  interactions,
-  vault,
-}: {
-  interactions: PendingRequestStore
-  vault: Vault
-}): Partial<Adapter> {
+export function interactionAdapter({ interactions, vault }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const stored = toStored(payload)

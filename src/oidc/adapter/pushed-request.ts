@@ -5,14 +5,10 @@ import { expiryOf, openPayload, sealPayload, toStored } from './payload.ts'
 
 const KIND = 'PushedAuthorizationRequest'
 
+type Needs = { pushedRequests: PendingRequestStore; vault: Vault }
+
 /** Pushed authorization requests (RFC 9126), sealed. Each is used once. */
-export function pushedRequestAdapter({
-  pushedRequests,
-  vault,
-}: {
-  pushedRequests: PendingRequestStore
-  vault: Vault
-}): Partial<Adapter> {
+export function pushedRequestAdapter({ pushedRequests, vault }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const stored = toStored(payload)

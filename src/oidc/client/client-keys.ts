@@ -11,19 +11,15 @@ const MAX_URLS = 200
 
 type Fetched = { status: number; body: Uint8Array<ArrayBuffer> }
 
+type Needs = { outbound: Pick<Outbound, 'fetch'>; now: Clock }
+
 /**
  * The engine's `fetch`, for the keys of clients. The engine fetches again for every signature that fits no key: once a
  * minute while fetches succeed, each time while they fail. It also trusts any `max-age`. An attacker could direct many
  * requests at a client's server, or a client keep a key for years. Here each URL is fetched once a minute, failures
  * included, and its caching headers are dropped.
  */
-export function createClientKeyFetch({
-  outbound: { fetch },
-  now,
-}: {
-  outbound: Pick<Outbound, 'fetch'>
-  now: Clock
-}): Outbound['fetch'] {
+export function createClientKeyFetch({ outbound: { fetch }, now }: Needs): Outbound['fetch'] {
   const recent = new LRUCache<string, Promise<Fetched>>({
     max: MAX_URLS,
     ttl: FETCH_PAUSE_SECONDS * 1000,

@@ -8,18 +8,14 @@ type Registration = Readonly<{ scopes: ReadonlySet<string>; resources: ReadonlyS
 
 export type RegisteredScope = ReturnType<typeof createRegisteredScope>
 
+type Needs = { clients: Pick<ClientStore, 'find'>; resources: Pick<ResourceStore, 'find'> }
+
 /**
  * Narrows granted scopes to the client's present registration. Tokens, codes and grants are stored with the scope that
  * they were issued with; the adapter narrows it on every read, so that a change of the registration applies at every
  * endpoint at once. Clients and resource servers are cached.
  */
-export function createRegisteredScope({
-  clients,
-  resources,
-}: {
-  clients: Pick<ClientStore, 'find'>
-  resources: Pick<ResourceStore, 'find'>
-}) {
+export function createRegisteredScope({ clients, resources }: Needs) {
   // The store returns the same object until the client changes.
   const registrations = new WeakMap<Client, Registration>()
 

@@ -108,14 +108,10 @@ export class RequestContext {
 
 const storage = new AsyncLocalStorage<RequestContext>()
 
+type Needs = { rememberedIdOf: (ctx: Context) => string | undefined; now: Clock }
+
 /** Creates the context of each request. */
-export function createRequestContexts({
-  rememberedIdOf,
-  now,
-}: {
-  rememberedIdOf: (ctx: Context) => string | undefined
-  now: Clock
-}): Middleware {
+export function createRequestContexts({ rememberedIdOf, now }: Needs): Middleware {
   return (ctx, next) => {
     const context = new RequestContext({
       origin: originOf(ctx),

@@ -17,20 +17,16 @@ import type { SessionLimits } from './session-limits.ts'
 /** The engine's session of a browser. */
 export type BrowserSession = InstanceType<Provider['Session']>
 
-/** The engine's browser sessions, for pages outside of an authorization request. */
-export function createBrowserSessions({
-  engine,
-  issuer,
-  sessions,
-  limits,
-  now,
-}: {
+type Needs = {
   engine: () => Provider
   issuer: string
   sessions: SessionStore
   limits: SessionLimits
   now: Clock
-}) {
+}
+
+/** The engine's browser sessions, for pages outside of an authorization request. */
+export function createBrowserSessions({ engine, issuer, sessions, limits, now }: Needs) {
   const cookie = createCookie(cookieNames(issuer).session, { isSigned: true })
   return {
     /** Whether the person has reached the session limit and no session is ended for this one. */

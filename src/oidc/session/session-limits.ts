@@ -13,17 +13,13 @@ export type SessionLimits = SessionLifetimes &
     whenFull: WhenFull
   }>
 
+type Needs = { sessions: SessionStore; sessionLimits: SessionLimits }
+
 /**
  * Refuses a session that would exceed the `max_sessions` of a client. Two concurrent requests both pass here; the
  * transaction that stores the second session refuses it.
  */
-export function createSessionLimitCheck({
-  sessions,
-  sessionLimits,
-}: {
-  sessions: SessionStore
-  sessionLimits: SessionLimits
-}) {
+export function createSessionLimitCheck({ sessions, sessionLimits }: Needs) {
   return async ({ oidc }: KoaContextWithOIDC): Promise<void> => {
     const { client, session, account } = oidc
     const maxSessions = maxSessionsOf(client)
