@@ -1,25 +1,21 @@
 import { Command } from 'commander'
 import type { BacklogDocument } from '../admin/admin.ts'
-import { printResult, type Terminal, toFields } from './output/terminal.ts'
-import { withAdmin } from './with-admin.ts'
+import { addOperation, type OperationOptions } from './operation.ts'
+import { type Terminal, toFields } from './output/terminal.ts'
 
 export function cleanupCommand(terminal: Terminal): Command {
-  return new Command('cleanup')
+  const cleanup = new Command('cleanup')
     .description('delete expired rows')
     .option('--dry-run', 'only count expired rows')
-    .option('--json', 'print one JSON document')
-    .action(async ({ dryRun = false, ...options }: { dryRun?: boolean; json?: boolean }) => {
-      const report = await withAdmin(
-        terminal,
-        (admin): Promise<BacklogDocument> => (dryRun ? admin.cleanup.count() : admin.cleanup.run()),
-      )
-      printResult(
-        terminal,
-        options,
-        report,
-        (counts) => `${dryRun ? 'Would delete' : 'Deleted'}:\n${toFields(describeBacklog(counts))}`,
-      )
-    })
+  addOperation(terminal, cleanup, {
+    call: async (admin, _name, { dryRun = false }: OperationOptions & { dryRun?: boolean }) => {
+      const report: BacklogDocument = await (dryRun ? admin.cleanup.count() : admin.cleanup.run())
+      return report
+    },
+    print: (counts) =>
+      `${cleanup.opts().dryRun ? 'Would delete' : 'Deleted'}:\n${toFields(describeBacklog(counts))}`,
+  })
+  return cleanup
 }
 
 /** Marks numbers that are lower bounds. */

@@ -2,33 +2,22 @@ import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import { CLIENT_TYPES } from '../admin/client-validation.ts'
 import type { ClientDocument } from '../admin/clients.ts'
-import { confirm, printResult, type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
-import { withAdmin } from './with-admin.ts'
+import { addOperation, collect, type OperationOptions, perform } from './operation.ts'
+import { type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
 
-type SettingOptions = {
-  name?: string
-  clientUri?: string
-  policyUri?: string
-  tosUri?: string
-  redirectUri?: string[]
-  postLogoutRedirectUri?: string[]
-  scope?: string
-  resource?: string[]
-  firstParty?: boolean
-  pkce?: boolean
-  keepOfflineAccess?: boolean
-  sessionIdleSeconds?: number
-  sessionAbsoluteSeconds?: number
-  maxSessions?: number
-  rememberMe?: boolean
-  authMethod?: string
-  idTokenAlg?: string
-  jwksFile?: string
-  jwksUri?: string
-  backchannelLogoutUri?: string
-  backchannelLogoutSession?: boolean
+/** The metadata that options set, where it has another name than the option. */
+const METADATA_NAMES: Readonly<Record<string, string>> = {
+  name: 'client_name',
+  redirectUri: 'redirect_uris',
+  postLogoutRedirectUri: 'post_logout_redirect_uris',
+  resource: 'resources',
+  pkce: 'require_pkce',
+  authMethod: 'token_endpoint_auth_method',
+  idTokenAlg: 'id_token_signed_response_alg',
+  backchannelLogoutSession: 'backchannel_logout_session_required',
 }
-type OutputOptions = { json?: boolean }
+
+type SettingOptions = OperationOptions & { jwksFile?: string; [setting: string]: unknown }
 
 export function clientsCommand(terminal: Terminal): Command {
   const clients = new Command('clients').description('register and change clients: apps, devices, services')
@@ -39,40 +28,26 @@ export function clientsCommand(terminal: Terminal): Command {
       new Option('--type <type>', 'type of the client').choices([...CLIENT_TYPES]).makeOptionMandatory(),
     )
     .option('--client-id <id>', 'client_id (default: random)')
-    .action(async (options: SettingOptions & OutputOptions & { type: string; clientId?: string }) => {
+    .action(async (options: SettingOptions) => {
       if (options.name === undefined) throw new UsageError('--name is missing: the name on the consent page')
-      const input = { ...(await toSettings(options)), type: options.type, client_id: options.clientId }
-      const client = await withAdmin(terminal, (admin) => admin.clients.create(input))
-      printResult(terminal, options, client, describe)
+      const input = await toMetadata(options)
+      await perform(terminal, options, { call: (admin) => admin.clients.create(input), print: describe })
     })
 
-  clients
-    .command('list')
-    .description('list the clients')
-    .option('--json', 'print one JSON document')
-    .action(async (options: OutputOptions) => {
-      const list = await withAdmin(terminal, (admin) => admin.clients.list())
-      printResult(terminal, options, list, (rows) =>
-        toTable(
-          rows,
-          ['client_id', 'client_name', 'type', 'scope'],
-          'There are no clients. Create one with: sallyport clients create --help',
-        ),
-      )
-    })
+  addOperation(terminal, clients.command('list').description('list the clients'), {
+    call: (admin) => admin.clients.list(),
+    print: (rows) =>
+      toTable(
+        rows,
+        ['client_id', 'client_name', 'type', 'scope'],
+        'There are no clients. Create one with: sallyport clients create --help',
+      ),
+  })
 
-  clients
-    .command('show <client_id>')
-    .description('show a client')
-    .option('--json', 'print one JSON document')
-    .action(async (client_id: string, options: OutputOptions) => {
-      printResult(
-        terminal,
-        options,
-        await withAdmin(terminal, (admin) => admin.clients.show({ client_id })),
-        toFields,
-      )
-    })
+  addOperation(terminal, clients.command('show <client_id>').description('show a client'), {
+    call: (admin, client_id) => admin.clients.show({ client_id }),
+    print: toFields,
+  })
 
   withSettings(clients.command('update <client_id>'))
     .description('change a client: given settings are replaced, others are kept')
@@ -80,39 +55,28 @@ export function clientsCommand(terminal: Terminal): Command {
     .option('--no-keep-offline-access', 'revoke its offline_access tokens at sign-out again')
     .option('--disable', 'refuse every request of this client')
     .option('--enable', 'accept requests of this client again')
-    .action(
-      async (
-        client_id: string,
-        options: SettingOptions & OutputOptions & { disable?: boolean; enable?: boolean },
-      ) => {
-        const disabled = options.disable ? true : options.enable ? false : undefined
-        const input = { ...(await toSettings(options)), client_id, disabled }
-        const client = await withAdmin(terminal, (admin) => admin.clients.update(input))
-        printResult(terminal, options, client, describe)
-      },
-    )
-
-  clients
-    .command('delete <client_id>')
-    .description('delete a client and everything issued to it')
-    .option('--yes', 'do not ask for confirmation')
-    .option('--json', 'print one JSON document')
-    .action(async (client_id: string, options: OutputOptions & { yes?: boolean }) => {
-      await confirm(terminal, options, `Delete the client ${client_id} and all of its tokens?`)
-      const client = await withAdmin(terminal, (admin) => admin.clients.delete({ client_id }))
-      printResult(terminal, options, client, () => `Deleted ${client_id}.`)
+    .action(async (client_id: string, { disable, enable, ...options }: SettingOptions) => {
+      const disabled = disable ? true : enable ? false : undefined
+      const input = { ...(await toMetadata(options)), client_id, disabled }
+      await perform(terminal, options, { call: (admin) => admin.clients.update(input), print: describe })
     })
 
-  clients
+  const deletion = clients.command('delete <client_id>')
+  addOperation(terminal, deletion.description('delete a client and everything issued to it'), {
+    question: (client_id) => `Delete the client ${client_id} and all of its tokens?`,
+    call: (admin, client_id) => admin.clients.delete({ client_id }),
+    print: (_client, client_id) => `Deleted ${client_id}.`,
+  })
+
+  const rotation = clients
     .command('rotate-secret <client_id>')
     .description('create a new secret; it is shown once')
     .option('--overlap-seconds <seconds>', 'how long the old secret is still accepted', wholeNumber, 0)
-    .option('--json', 'print one JSON document')
-    .action(async (client_id: string, options: OutputOptions & { overlapSeconds: number }) => {
-      const input = { client_id, overlap_seconds: options.overlapSeconds }
-      const client = await withAdmin(terminal, (admin) => admin.clients.rotateSecret(input))
-      printResult(terminal, options, client, describe)
-    })
+  addOperation(terminal, rotation, {
+    call: (admin, client_id, { overlapSeconds }: OperationOptions & { overlapSeconds: number }) =>
+      admin.clients.rotateSecret({ client_id, overlap_seconds: overlapSeconds }),
+    print: describe,
+  })
 
   return clients
 }
@@ -146,30 +110,17 @@ function withSettings(command: Command): Command {
     .option('--json', 'print one JSON document')
 }
 
-async function toSettings(options: SettingOptions): Promise<Record<string, unknown>> {
-  return {
-    client_name: options.name,
-    client_uri: options.clientUri,
-    policy_uri: options.policyUri,
-    tos_uri: options.tosUri,
-    redirect_uris: options.redirectUri,
-    post_logout_redirect_uris: options.postLogoutRedirectUri,
-    scope: options.scope,
-    resources: options.resource,
-    first_party: options.firstParty,
-    keep_offline_access: options.keepOfflineAccess,
-    session_idle_seconds: options.sessionIdleSeconds,
-    session_absolute_seconds: options.sessionAbsoluteSeconds,
-    max_sessions: options.maxSessions,
-    remember_me: options.rememberMe,
-    require_pkce: options.pkce,
-    token_endpoint_auth_method: options.authMethod,
-    id_token_signed_response_alg: options.idTokenAlg,
-    jwks: options.jwksFile === undefined ? undefined : await readJson(options.jwksFile),
-    jwks_uri: options.jwksUri,
-    backchannel_logout_uri: options.backchannelLogoutUri,
-    backchannel_logout_session_required: options.backchannelLogoutSession,
-  }
+async function toMetadata({ json, jwksFile, ...options }: SettingOptions): Promise<Record<string, unknown>> {
+  const named = Object.entries(options).map(([name, value]) => [
+    METADATA_NAMES[name] ?? toSnakeCase(name),
+    value,
+  ])
+  const jwks = jwksFile === undefined ? undefined : await readJson(jwksFile)
+  return { ...Object.fromEntries(named), jwks }
+}
+
+function toSnakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 async function readJson(path: string): Promise<unknown> {
@@ -187,10 +138,6 @@ function describe(client: ClientDocument): string {
   return client.client_secret === undefined
     ? toFields(client)
     : `${toFields(client)}\n\nThe secret is not shown again: store it now.`
-}
-
-function collect(value: string, previous: string[] = []): string[] {
-  return [...previous, value]
 }
 
 function wholeNumber(value: string): number {

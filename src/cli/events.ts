@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
 import { AdminError } from '../admin/input.ts'
 import { type EventFilter, type EventLog, followEvents, type Position, positionNow } from './follow-events.ts'
+import { collect } from './operation.ts'
 import { createEventLines } from './output/event-line.ts'
 import { toPrintable } from './output/printable.ts'
 import { print, printResult, type Terminal, UsageError } from './output/terminal.ts'
@@ -102,10 +103,7 @@ const IS_SUB = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
 
 function withFilters(command: Command): Command {
   return command
-    .option('--type <type>', 'events of this type; may be repeated', (value, before: string[] = []) => [
-      ...before,
-      value,
-    ])
+    .option('--type <type>', 'events of this type; may be repeated', collect)
     .option('--anomalies', 'only anomalies, such as reuse detection and rate limits')
     .option('--user <username>', 'events of this person, by username or sub')
     .option('--client <client_id>', 'events of this client')

@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander'
-import { confirm, printResult, type Terminal, toFields, toTable } from './output/terminal.ts'
-import { withAdmin } from './with-admin.ts'
+import { addOperation, collect, type OperationOptions } from './operation.ts'
+import { type Terminal, toFields, toTable } from './output/terminal.ts'
 
-type OutputOptions = { json?: boolean }
-type CreateOptions = OutputOptions & {
+type CreateOptions = OperationOptions & {
   identifier: string
   scope: string
   format: string
@@ -15,7 +14,7 @@ type CreateOptions = OutputOptions & {
 export function resourcesCommand(terminal: Terminal): Command {
   const resources = new Command('resources').description('register the APIs that access tokens are for')
 
-  resources
+  const creation = resources
     .command('create')
     .description('register an API')
     .requiredOption('--identifier <uri>', 'URI of the API: the audience of its tokens')
@@ -30,11 +29,11 @@ export function resourcesCommand(terminal: Terminal): Command {
     .option(
       '--introspection-client <client_id>',
       'client as which the API introspects its tokens; may be repeated',
-      (value: string, before: string[] = []) => [...before, value],
+      collect,
     )
-    .option('--json', 'print one JSON document')
-    .action(async (options: CreateOptions) => {
-      const input = {
+  addOperation(terminal, creation, {
+    call: (admin, _name, options: CreateOptions) =>
+      admin.resources.create({
         identifier: options.identifier,
         scope: options.scope,
         format: options.format,
@@ -42,40 +41,26 @@ export function resourcesCommand(terminal: Terminal): Command {
         access_token_seconds:
           options.accessTokenSeconds === undefined ? undefined : Number(options.accessTokenSeconds),
         introspection_client_ids: options.introspectionClient,
-      }
-      printResult(
-        terminal,
-        options,
-        await withAdmin(terminal, (admin) => admin.resources.create(input)),
-        toFields,
-      )
-    })
+      }),
+    print: toFields,
+  })
 
-  resources
-    .command('list')
-    .description('list the APIs')
-    .option('--json', 'print one JSON document')
-    .action(async (options: OutputOptions) => {
-      const list = await withAdmin(terminal, (admin) => admin.resources.list())
-      printResult(terminal, options, list, (rows) =>
-        toTable(
-          rows,
-          ['identifier', 'scope', 'format', 'signing_alg'],
-          'There are no resources. Create one with: sallyport resources create --help',
-        ),
-      )
-    })
+  addOperation(terminal, resources.command('list').description('list the APIs'), {
+    call: (admin) => admin.resources.list(),
+    print: (rows) =>
+      toTable(
+        rows,
+        ['identifier', 'scope', 'format', 'signing_alg'],
+        'There are no resources. Create one with: sallyport resources create --help',
+      ),
+  })
 
-  resources
-    .command('delete <identifier>')
-    .description('delete an API, and issue no more tokens for it')
-    .option('--yes', 'do not ask for confirmation')
-    .option('--json', 'print one JSON document')
-    .action(async (identifier: string, options: OutputOptions & { yes?: boolean }) => {
-      await confirm(terminal, options, `Delete the resource ${identifier}?`)
-      const resource = await withAdmin(terminal, (admin) => admin.resources.delete({ identifier }))
-      printResult(terminal, options, resource, () => `Deleted ${identifier}.`)
-    })
+  const deletion = resources.command('delete <identifier>')
+  addOperation(terminal, deletion.description('delete an API, and issue no more tokens for it'), {
+    question: (identifier) => `Delete the resource ${identifier}?`,
+    call: (admin, identifier) => admin.resources.delete({ identifier }),
+    print: (_resource, identifier) => `Deleted ${identifier}.`,
+  })
 
   return resources
 }

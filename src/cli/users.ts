@@ -1,20 +1,11 @@
 import { Command } from 'commander'
 import type { AccessDocument } from '../admin/access.ts'
 import type { UserDocument } from '../admin/users.ts'
+import { addOperation, type OperationOptions, perform } from './operation.ts'
 import { toPrintable } from './output/printable.ts'
-import {
-  confirm,
-  printResult,
-  readSecret,
-  type Terminal,
-  toFields,
-  toTable,
-  UsageError,
-} from './output/terminal.ts'
-import { withAdmin } from './with-admin.ts'
+import { readSecret, type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
 
-type OutputOptions = { json?: boolean }
-type CreateOptions = OutputOptions & {
+type CreateOptions = OperationOptions & {
   username: string
   email?: string
   emailVerified?: boolean
@@ -54,119 +45,91 @@ export function usersCommand(terminal: Terminal): Command {
         family_name: familyName,
         password,
       }
-      const person = await withAdmin(terminal, (admin) => admin.users.create(input))
-      printResult(terminal, { json: json ?? false }, person, describe)
-    })
-
-  users
-    .command('list')
-    .description('list the people')
-    .option('--json', 'print one JSON document')
-    .action(async (options: OutputOptions) => {
-      const list = await withAdmin(terminal, (admin) => admin.users.list())
-      printResult(terminal, options, list, (rows) =>
-        toTable(
-          rows,
-          ['username', 'email', 'status', 'sub'],
-          'There are no users. Create one with: sallyport users create --help',
-        ),
-      )
-    })
-
-  users
-    .command('show <username>')
-    .description('show a person, and what is signed in or connected in their name')
-    .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions) => {
-      printResult(
+      await perform(
         terminal,
-        options,
-        await withAdmin(terminal, (admin) => admin.users.show({ username })),
-        describeAccess,
+        { json: json ?? false },
+        { call: (admin) => admin.users.create(input), print: describe },
       )
     })
+
+  addOperation(terminal, users.command('list').description('list the people'), {
+    call: (admin) => admin.users.list(),
+    print: (rows) =>
+      toTable(
+        rows,
+        ['username', 'email', 'status', 'sub'],
+        'There are no users. Create one with: sallyport users create --help',
+      ),
+  })
+
+  const showing = users.command('show <username>')
+  addOperation(
+    terminal,
+    showing.description('show a person, and what is signed in or connected in their name'),
+    {
+      call: (admin, username) => admin.users.show({ username }),
+      print: describeAccess,
+    },
+  )
 
   users
     .command('set-password <username>')
     .description('replace a password, and revoke sessions and tokens')
     .option('--password-stdin', 'read the password from standard input')
     .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions & { passwordStdin?: boolean }) => {
+    .action(async (username: string, options: OperationOptions & { passwordStdin?: boolean }) => {
       if (!options.passwordStdin)
         throw new UsageError(
           '--password-stdin is missing: other users could see a password on the command line',
         )
       const password = await readSecret(terminal)
-      const person = await withAdmin(terminal, (admin) => admin.users.setPassword({ username, password }))
-      printResult(
-        terminal,
-        options,
-        person,
-        () => `${username} has a new password. Earlier sessions and tokens are revoked.`,
-      )
+      await perform(terminal, options, {
+        call: (admin) => admin.users.setPassword({ username, password }),
+        print: () => `${username} has a new password. Earlier sessions and tokens are revoked.`,
+      })
     })
 
-  users
-    .command('disable <username>')
-    .description('disable a person, and revoke their sessions and tokens')
-    .option('--yes', 'do not ask for confirmation')
-    .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions & { yes?: boolean }) => {
-      await confirm(terminal, options, `Disable ${username} and revoke their sessions and tokens?`)
-      const person = await withAdmin(terminal, (admin) => admin.users.disable({ username }))
-      printResult(terminal, options, person, () => `${username} is disabled.`)
-    })
+  const disabling = users.command('disable <username>')
+  addOperation(terminal, disabling.description('disable a person, and revoke their sessions and tokens'), {
+    question: (username) => `Disable ${username} and revoke their sessions and tokens?`,
+    call: (admin, username) => admin.users.disable({ username }),
+    print: (_person, username) => `${username} is disabled.`,
+  })
 
-  users
-    .command('enable <username>')
-    .description('enable a disabled person again')
-    .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions) => {
-      const person = await withAdmin(terminal, (admin) => admin.users.enable({ username }))
-      printResult(terminal, options, person, () => `${username} can sign in again.`)
-    })
+  addOperation(terminal, users.command('enable <username>').description('enable a disabled person again'), {
+    call: (admin, username) => admin.users.enable({ username }),
+    print: (_person, username) => `${username} can sign in again.`,
+  })
 
-  users
-    .command('delete <username>')
-    .description('delete a person, their sessions and tokens')
-    .option('--yes', 'do not ask for confirmation')
-    .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions & { yes?: boolean }) => {
-      await confirm(terminal, options, `Delete ${username} for good?`)
-      const person = await withAdmin(terminal, (admin) => admin.users.delete({ username }))
-      printResult(terminal, options, person, () => `Deleted ${username}.`)
-    })
+  const deletion = users.command('delete <username>')
+  addOperation(terminal, deletion.description('delete a person, their sessions and tokens'), {
+    question: (username) => `Delete ${username} for good?`,
+    call: (admin, username) => admin.users.delete({ username }),
+    print: (_person, username) => `Deleted ${username}.`,
+  })
 
-  users
+  const signOut = users
     .command('sign-out <username>')
     .description('revoke all sessions, remembered browsers, grants and tokens of a person, or one item')
     .option('--session <session>', 'only this session; users show lists them')
     .option('--browser <remembered-browser>', 'only this remembered browser')
     .option('--device <grant>', 'only this device')
     .option('--app <client_id>', 'only the access of this app')
-    .option('--yes', 'do not ask for confirmation')
-    .option('--json', 'print one JSON document')
-    .action(async (username: string, options: OutputOptions & SignOutOptions) => {
-      const { session, browser, device, app } = options
-      const part = [session, browser, device, app].find((name) => name !== undefined)
-      const question =
-        part === undefined ? `Sign ${username} out everywhere?` : `Revoke ${part} of ${username}?`
-      await confirm(terminal, options, question)
-      const input = { username, session, browser, device, app }
-      const ended = await withAdmin(terminal, (admin) => admin.users.signOut(input))
-      printResult(
-        terminal,
-        options,
-        ended,
-        ({ sessions, browsers, grants }) =>
-          `Revoked ${sessions} sessions, ${browsers} remembered browsers and ${grants} grants of ${username}.`,
-      )
-    })
+  addOperation(terminal, signOut, {
+    question(username, { session, browser, device, app }: SignOutOptions) {
+      const part = session ?? browser ?? device ?? app
+      return part === undefined ? `Sign ${username} out everywhere?` : `Revoke ${part} of ${username}?`
+    },
+    call: (admin, username, { session, browser, device, app }: SignOutOptions) =>
+      admin.users.signOut({ username, session, browser, device, app }),
+    print: ({ sessions, browsers, grants }, username) =>
+      `Revoked ${sessions} sessions, ${browsers} remembered browsers and ${grants} grants of ${username}.`,
+  })
 
   return users
 }
 
-type SignOutOptions = { session?: string; browser?: string; device?: string; app?: string; yes?: boolean }
+type SignOutOptions = OperationOptions & { session?: string; browser?: string; device?: string; app?: string }
 
 function describeAccess({
   sessions,
