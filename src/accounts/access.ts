@@ -1,20 +1,11 @@
 import { newEvent, type Origin } from '../audit/event.ts'
-import type {
-  Revocation,
-  RevocationCause,
-  Revocations,
-  RevokedCount,
-} from '../store/revocation/revocation.ts'
-import type { Connection, ConnectionStore, Connections } from '../store/session/connection.ts'
-import type { RememberedBrowser, RememberedBrowserStore } from '../store/session/remembered-browser.ts'
-import type { SessionStore, SignedInBrowser } from '../store/session/session.ts'
+import type { Revocation, RevocationCause, RevokedCount } from '../store/revocation/revocation.ts'
+import type { Connection, Connections } from '../store/session/connection.ts'
+import type { RememberedBrowser } from '../store/session/remembered-browser.ts'
+import type { SignedInBrowser } from '../store/session/session.ts'
+import type { Stores } from '../store/stores.ts'
 
-type Needs = {
-  sessions: Pick<SessionStore, 'listOf'>
-  rememberedBrowsers: Pick<RememberedBrowserStore, 'listOf'>
-  connections: ConnectionStore
-  revocations: Pick<Revocations, 'revoke'>
-}
+type Needs = Pick<Stores, 'sessions' | 'rememberedBrowsers' | 'connections' | 'revocations'>
 
 /** A device has a grant of its own, by which it is identified. */
 export type Device = Connection & { grantId: string }

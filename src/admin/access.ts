@@ -13,25 +13,7 @@ export const accessPart = z.strictObject({
 })
 
 /** The sessions, remembered browsers, devices and apps of a person, as JSON. */
-export type AccessDocument = {
-  sessions: {
-    session: string
-    user_agent: string | undefined
-    address: string | undefined
-    started_at: string
-    seen_at: string
-    remembered_browser: string | undefined
-  }[]
-  remembered_browsers: {
-    remembered_browser: string
-    user_agent: string | undefined
-    address: string | undefined
-    used_at: string
-    expires_at: string
-  }[]
-  devices: { grant: string; client_id: string; since: string; used_at: string | undefined }[]
-  apps: { client_id: string; since: string; used_at: string | undefined }[]
-}
+export type AccessDocument = Awaited<ReturnType<typeof describeAccess>>
 
 /** More devices than a real account has. */
 const MOST_DEVICES = 10_000
@@ -43,7 +25,7 @@ const KINDS: Record<keyof z.output<typeof accessPart>, AccessItem['kind']> = {
   app: 'app',
 }
 
-export async function describeAccess(access: AccountAccess, sub: string): Promise<AccessDocument> {
+export async function describeAccess(access: AccountAccess, sub: string) {
   const { browsers, remembered, devices, apps } = await access.list(sub, MOST_DEVICES)
   return {
     sessions: browsers.map(({ uid, userAgent, address, startedAt, seenAt, rememberedId }) => ({

@@ -6,19 +6,12 @@
 import { createAccountAccess } from '../accounts/access.ts'
 import type { PasswordHasher } from '../accounts/password.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
-import type { EventStore } from '../audit/event-store.ts'
 import type { DatabaseClock } from '../database-clock.ts'
 import type { Cleanup, CleanupReport } from '../jobs/cleanup.ts'
 import type { Keyring } from '../oidc/keyring.ts'
 import type { Outbound } from '../outbound/client.ts'
 import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
-import type { AccountStore } from '../store/account/account.ts'
-import type { ClientStore } from '../store/client/client.ts'
-import type { ResourceStore } from '../store/client/resource.ts'
-import type { Revocations } from '../store/revocation/revocation.ts'
-import type { ConnectionStore } from '../store/session/connection.ts'
-import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
-import type { SessionStore } from '../store/session/session.ts'
+import type { Stores } from '../store/stores.ts'
 import { createClientsAdmin } from './clients.ts'
 import { createEventsAdmin } from './events.ts'
 import { AdminError } from './input.ts'
@@ -26,16 +19,7 @@ import { createResourcesAdmin } from './resources.ts'
 import { createUsersAdmin } from './users.ts'
 
 type Needs = {
-  stores: {
-    accounts: AccountStore
-    clients: ClientStore
-    resources: ResourceStore
-    events: EventStore
-    sessions: SessionStore
-    rememberedBrowsers: RememberedBrowserStore
-    connections: ConnectionStore
-    revocations: Revocations
-  }
+  stores: Stores
   passwords: { hasher: PasswordHasher; rules: PasswordRules }
   signInRateLimit: SignInRateLimit
   keyring: Keyring
@@ -49,29 +33,23 @@ type Needs = {
 /** Expired rows by table. `at_least` names the tables whose number is a lower bound. */
 export type BacklogDocument = CleanupReport & { at_least?: (keyof CleanupReport)[] }
 
-type KeyDocument = { kid: string; alg: string; state: string; created_at: string }
-
-type ClockDocument = { now: string; ahead_seconds: number }
-
 /** The operations by noun and verb. An operation that is not possible rejects with AdminError. */
 export function createAdmin(needs: Needs) {
   const { stores, passwords, signInRateLimit, keyring, cleanup, outbound, clock, pendingMigrations } = needs
-  const { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations } =
-    stores
   return {
-    clients: createClientsAdmin({ clients, resources, outbound }),
+    clients: createClientsAdmin({ stores, outbound }),
     users: createUsersAdmin({
-      accounts,
-      access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
+      accounts: stores.accounts,
+      access: createAccountAccess(stores),
       passwords,
       signInRateLimit,
     }),
-    resources: createResourcesAdmin({ resources, clients }),
-    events: createEventsAdmin({ events, accounts }),
+    resources: createResourcesAdmin(stores),
+    events: createEventsAdmin(stores),
     keys: {
-      async list(): Promise<KeyDocument[]> {
+      async list() {
         const keys = await keyring.list()
-        return keys.map(({ kid, alg, state, createdAt }) => ({
+        return keys.map(({ createdAt, kid, alg, state }) => ({
           kid,
           alg,
           state,
@@ -81,7 +59,7 @@ export function createAdmin(needs: Needs) {
     },
     clock: {
       /** The time of the database, and how far this machine's clock is ahead of it. */
-      async show(): Promise<ClockDocument> {
+      async show() {
         return { now: clock.now().toISOString(), ahead_seconds: clock.distanceSeconds() }
       },
     },

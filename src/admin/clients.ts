@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { randomSecret, sha256 } from '../crypto/vault.ts'
 import { SIGNING_ALGS } from '../oidc/keyring.ts'
 import type { Outbound } from '../outbound/client.ts'
-import type { Client, ClientStore } from '../store/client/client.ts'
-import type { ResourceStore } from '../store/client/resource.ts'
+import type { Client } from '../store/client/client.ts'
+import type { Stores } from '../store/stores.ts'
 import { DAY_SECONDS } from '../time.ts'
 import {
   AUTH_METHODS,
@@ -87,14 +87,10 @@ const rotation = z.strictObject({
 /** A client in standard metadata names. Only the answer to its creation has a `client_secret`. */
 export type ClientDocument = { client_id: string; client_secret?: string; [metadata: string]: unknown }
 
-/** The operations on clients. */
-export function createClientsAdmin(needs: {
-  clients: ClientStore
-  resources: ResourceStore
-  outbound: Pick<Outbound, 'fault'>
-}) {
-  const { clients } = needs
+type Needs = { stores: Pick<Stores, 'clients' | 'resources'>; outbound: Pick<Outbound, 'fault'> }
 
+/** The operations on clients. */
+export function createClientsAdmin({ stores: { clients, resources }, outbound }: Needs) {
   async function getOrThrow(id: string): Promise<Client> {
     const client = await clients.find(id)
     if (!client) throw new AdminError(`There is no client ${id}.`)
@@ -106,16 +102,19 @@ export function createClientsAdmin(needs: {
       const { type, client_id = randomUUID(), ...given } = parseInput(newClient, input)
       const preset = PRESETS[type]
       const isInteractive = preset.grant_types.some((grant) => grant === CODE)
-      const metadata = await validateClient(needs, {
-        type,
-        application_type: preset.application_type,
-        grant_types: [...preset.grant_types],
-        response_types: isInteractive ? ['code'] : [],
-        redirect_uris: [],
-        token_endpoint_auth_method: preset.authMethods[0],
-        ...given,
-        scope: given.scope ?? (await defaultScope(needs, type, given.resources)),
-      })
+      const metadata = await validateClient(
+        { resources, outbound },
+        {
+          type,
+          application_type: preset.application_type,
+          grant_types: [...preset.grant_types],
+          response_types: isInteractive ? ['code'] : [],
+          redirect_uris: [],
+          token_endpoint_auth_method: preset.authMethods[0],
+          ...given,
+          scope: given.scope ?? (await defaultScope({ resources }, type, given.resources)),
+        },
+      )
       const secret = needsSecret(metadata) ? randomSecret() : undefined
       const stored = await clients.insert({
         clientId: client_id,
@@ -145,7 +144,7 @@ export function createClientsAdmin(needs: {
       const kept = { ...before.metadata }
       if (given.jwks) delete kept.jwks_uri
       if (given.jwks_uri) delete kept.jwks
-      const metadata = await validateClient(needs, { ...kept, ...given } as ClientMetadata)
+      const metadata = await validateClient({ resources, outbound }, { ...kept, ...given } as ClientMetadata)
       await clients.update(client_id, metadata)
       let secret: string | undefined
       if (needsSecret(metadata) && !before.secretHash) {

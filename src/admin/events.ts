@@ -1,8 +1,8 @@
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
-import type { EventStore, RecordedEvent } from '../audit/event-store.ts'
+import type { RecordedEvent } from '../audit/event-store.ts'
 import { EVENT_TYPES, type EventType } from '../audit/event-type.ts'
-import type { AccountStore } from '../store/account/account.ts'
+import type { Stores } from '../store/stores.ts'
 import { AdminError, parseInput } from './input.ts'
 
 const MOST = 1000
@@ -33,19 +33,19 @@ export type EventDocument = {
   id: string
   occurred_at: string
   type: string
-  username?: string
-  account?: string
-  client_id?: string
-  grant?: string
-  session?: string
-  request?: string
-  address?: string
-  user_agent?: string
-  detail?: Readonly<Record<string, unknown>>
+  username?: string | undefined
+  account?: string | undefined
+  client_id?: string | undefined
+  grant?: string | undefined
+  session?: string | undefined
+  request?: string | undefined
+  address?: string | undefined
+  user_agent?: string | undefined
+  detail?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** The operations on audit events. */
-export function createEventsAdmin({ events, accounts }: { events: EventStore; accounts: AccountStore }) {
+export function createEventsAdmin({ events, accounts }: Pick<Stores, 'events' | 'accounts'>) {
   return {
     async list(input: unknown): Promise<EventDocument[]> {
       const given = parseInput(filter, input ?? {})
@@ -80,19 +80,18 @@ function isEventType(name: string): name is EventType {
 }
 
 function toDocument(event: RecordedEvent): EventDocument {
-  const { username, accountSub, clientId, grantId, sessionUid, requestId, address, userAgent, detail } = event
   return {
     id: event.id,
     occurred_at: event.occurredAt.toISOString(),
     type: event.type,
-    ...(username === undefined ? {} : { username }),
-    ...(accountSub === undefined ? {} : { account: accountSub }),
-    ...(clientId === undefined ? {} : { client_id: clientId }),
-    ...(grantId === undefined ? {} : { grant: grantId }),
-    ...(sessionUid === undefined ? {} : { session: sessionUid }),
-    ...(requestId === undefined ? {} : { request: requestId }),
-    ...(address === undefined ? {} : { address }),
-    ...(userAgent === undefined ? {} : { user_agent: userAgent }),
-    ...(detail === undefined ? {} : { detail }),
+    username: event.username,
+    account: event.accountSub,
+    client_id: event.clientId,
+    grant: event.grantId,
+    session: event.sessionUid,
+    request: event.requestId,
+    address: event.address,
+    user_agent: event.userAgent,
+    detail: event.detail,
   }
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { OIDC_SCOPES } from '../oidc/client/client-metadata.ts'
 import { SIGNING_ALGS } from '../oidc/keyring.ts'
-import type { ClientStore } from '../store/client/client.ts'
-import type { Resource, ResourceStore } from '../store/client/resource.ts'
+import type { Resource } from '../store/client/resource.ts'
+import type { Stores } from '../store/stores.ts'
 import { DAY_SECONDS } from '../time.ts'
 import { AdminError, parseInput, scopeList, scopesIn } from './input.ts'
 import { checkUriCharacters } from './redirect-uri.ts'
@@ -28,20 +28,10 @@ const newResource = z.strictObject({
 })
 const byIdentifier = z.strictObject({ identifier: z.string() })
 
-type ResourceDocument = {
-  identifier: string
-  scope: string
-  format: 'jwt' | 'opaque'
-  signing_alg: string
-  access_token_seconds?: number
-  introspection_client_ids: readonly string[]
-  created_at: string
-}
-
-type Needs = { resources: ResourceStore; clients: ClientStore }
+type ResourceDocument = ReturnType<typeof toDocument>
 
 /** The operations on resource servers (APIs). */
-export function createResourcesAdmin({ resources, clients }: Needs) {
+export function createResourcesAdmin({ resources, clients }: Pick<Stores, 'resources' | 'clients'>) {
   async function getOrThrow(identifier: string): Promise<Resource> {
     const resource = await resources.find(identifier)
     if (!resource) throw new AdminError(`There is no resource ${identifier}.`)
@@ -98,22 +88,14 @@ export function createResourcesAdmin({ resources, clients }: Needs) {
   }
 }
 
-function toDocument({
-  identifier,
-  scope,
-  format,
-  signingAlg,
-  accessTokenSeconds,
-  introspectionClientIds,
-  createdAt,
-}: Resource): ResourceDocument {
+function toDocument(resource: Resource) {
   return {
-    identifier,
-    scope,
-    format,
-    signing_alg: signingAlg,
-    ...(accessTokenSeconds === undefined ? {} : { access_token_seconds: accessTokenSeconds }),
-    introspection_client_ids: introspectionClientIds,
-    created_at: createdAt.toISOString(),
+    identifier: resource.identifier,
+    scope: resource.scope,
+    format: resource.format,
+    signing_alg: resource.signingAlg,
+    access_token_seconds: resource.accessTokenSeconds,
+    introspection_client_ids: resource.introspectionClientIds,
+    created_at: resource.createdAt.toISOString(),
   }
 }

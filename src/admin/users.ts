@@ -49,15 +49,7 @@ const byName = z.strictObject({ username: z.string().min(1).max(254) })
 const signOutInput = byName.extend(accessPart.shape)
 const withPassword = z.strictObject({ username: z.string().min(1).max(254), password: z.string() })
 
-export type UserDocument = {
-  sub: string
-  username: string
-  email?: string
-  email_verified: boolean
-  status: 'active' | 'disabled'
-  profile: Readonly<Record<string, unknown>>
-  created_at: string
-}
+export type UserDocument = ReturnType<typeof toDocument>
 
 type Needs = {
   accounts: AccountStore
@@ -171,23 +163,15 @@ export function createUsersAdmin({ accounts, access, passwords, signInRateLimit 
   }
 }
 
-function toDocument({
-  sub,
-  username,
-  email,
-  emailVerified,
-  status,
-  profile,
-  createdAt,
-}: Account): UserDocument {
+function toDocument(account: Account) {
   return {
-    sub,
-    username,
-    ...(email === undefined ? {} : { email }),
-    email_verified: emailVerified,
-    status,
-    profile,
-    created_at: createdAt.toISOString(),
+    sub: account.sub,
+    username: account.username,
+    email: account.email,
+    email_verified: account.emailVerified,
+    status: account.status,
+    profile: account.profile,
+    created_at: account.createdAt.toISOString(),
   }
 }
 

@@ -23,22 +23,14 @@ export function buildEngines(config: Config, installation: Installation, needs: 
   const { clock, vault, stores, rateLimiter, outbound, jwks, keyring, notifications } = installation
   const { deviceCookies, refreshReplay, views, log } = needs
   const { now } = clock
-  const { accounts, clients, resources, sessions, consents, grants, events, revocations } = stores
-  const { tokens, deviceCodes, interactions, pushedRequests, replayDetection } = stores
   const { render, renderError } = views
   const fetchOfClients = createClientKeyFetch({ outbound, now })
   const sessionLimits = sessionLimitsOf(config)
   const adapter = createAdapterFactory({
-    stores: { tokens, deviceCodes, grants, sessions, interactions, pushedRequests, replayDetection, clients },
-    revocations,
+    stores,
     refreshReplay,
-    registeredScope: createRegisteredScope({ clients, resources }),
-    userCodeRateLimit: createUserCodeRateLimit({
-      rateLimiter,
-      findDevices: deviceCookies.find,
-      accounts,
-      events,
-    }),
+    registeredScope: createRegisteredScope(stores),
+    userCodeRateLimit: createUserCodeRateLimit({ rateLimiter, stores, findDevices: deviceCookies.find }),
     sessionLimits,
     vault,
     now,
@@ -50,7 +42,7 @@ export function buildEngines(config: Config, installation: Installation, needs: 
       vault,
       adapter,
       policy: { lifetimes, sessionLimits },
-      stores: { accounts, resources, sessions, consents },
+      stores,
       pages: { render, renderError, parseUserAgent, isLocal },
       log,
       now,

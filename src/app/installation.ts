@@ -7,7 +7,6 @@ import { loadMasterKeys } from '../crypto/master-key.ts'
 import { createVault, type Vault } from '../crypto/vault.ts'
 import { claimDataFolder } from '../data-folder/data-folder.ts'
 import { type DatabaseClock, measureClock } from '../database-clock.ts'
-import type { Database } from '../db/connections.ts'
 import { readDatabaseTime } from '../db/database-time.ts'
 import { planMigrations } from '../db/migrate.ts'
 import { createCleanup } from '../jobs/cleanup.ts'
@@ -17,11 +16,10 @@ import { createKeyring } from '../oidc/keyring.ts'
 import { createOutbound } from '../outbound/client.ts'
 import { createRateLimiter } from '../rate-limiting/rate-limiter.ts'
 import { createSignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
-import { createSigningKeyStore } from '../store/client/signing-key.ts'
+import { createStores, type Stores } from '../store/stores.ts'
 import { createHeartbeat } from '../store/token/uptime.ts'
 import type { Clock } from '../time.ts'
 import { type OpenDatabase, openDatabase } from './database.ts'
-import { createStores, type Stores } from './stores.ts'
 
 type Needs = {
   log: Log
@@ -80,13 +78,22 @@ async function buildParts(
   { vault, clock }: { vault: Vault; clock: DatabaseClock },
 ) {
   const { brand, eventRetentionSeconds, issuer, lifetimes, outboundAllowedNetworks } = config
+  const { now } = clock
   const heartbeat = createHeartbeat(lifetimes.refreshReplaySeconds)
-  const stores = createStores({ database, notifications, heartbeat, now: clock.now })
-  const { events } = stores
-  const keyring = createKeyring({ keys: createSigningKeyStore(database, { events }), vault })
+  const stores = createStores({ database, notifications, heartbeat, now })
+  const keyring = createKeyring({ keys: stores.signingKeys, vault })
+  const jwks = await keyring.load()
   const metrics = createMetrics()
   const rateLimiter = createRateLimiter({ attempts: stores.attempts, vault, metrics })
-  const parts = {
+  const signInRateLimit = createSignInRateLimit({ rateLimiter })
+  const passwords = {
+    hasher: createPasswordHasher(),
+    rules: createPasswordRules({ names: ['Sallyport', brand.name, new URL(issuer).hostname] }),
+  }
+  const outbound = createOutbound(outboundAllowedNetworks)
+  const cleanup = createCleanup({ tables: expiringTables(stores), runAlone, eventRetentionSeconds })
+  const pendingMigrations = async () => (await planMigrations(database)).names
+  return {
     database,
     notifications,
     clock,
@@ -94,39 +101,24 @@ async function buildParts(
     stores,
     heartbeat,
     keyring,
-    jwks: await keyring.load(),
-    passwords: {
-      hasher: createPasswordHasher(),
-      rules: createPasswordRules({ names: ['Sallyport', brand.name, new URL(issuer).hostname] }),
-    },
+    jwks,
+    passwords,
     metrics,
     rateLimiter,
-    signInRateLimit: createSignInRateLimit({ rateLimiter }),
-    outbound: createOutbound(outboundAllowedNetworks),
-    cleanup: createCleanup({ tables: expiringTables(stores), runAlone, eventRetentionSeconds }),
-  }
-  return { ...parts, admin: buildAdmin(parts) }
-}
-
-type AdminParts = { database: Database; stores: Stores } & Omit<
-  Parameters<typeof createAdmin>[0],
-  'stores' | 'pendingMigrations'
->
-
-function buildAdmin(parts: AdminParts) {
-  const { cleanup, clock, database, keyring, outbound, passwords, signInRateLimit, stores } = parts
-  const { accounts, clients, resources, events } = stores
-  const { sessions, rememberedBrowsers, connections, revocations } = stores
-  return createAdmin({
-    stores: { accounts, clients, resources, events, sessions, rememberedBrowsers, connections, revocations },
-    passwords,
     signInRateLimit,
-    keyring,
-    cleanup,
     outbound,
-    clock,
-    pendingMigrations: async () => (await planMigrations(database)).names,
-  })
+    cleanup,
+    admin: createAdmin({
+      stores,
+      passwords,
+      signInRateLimit,
+      keyring,
+      cleanup,
+      outbound,
+      clock,
+      pendingMigrations,
+    }),
+  }
 }
 
 /** The tables whose expired rows are deleted; the report names them. */

@@ -14,10 +14,7 @@ import type { Lifetimes } from '../config/config.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import type { Outbound } from '../outbound/client.ts'
-import type { AccountStore } from '../store/account/account.ts'
-import type { ResourceStore } from '../store/client/resource.ts'
-import type { ConsentStore } from '../store/session/consent.ts'
-import type { SessionStore } from '../store/session/session.ts'
+import type { Stores } from '../store/stores.ts'
 import type { Clock } from '../time.ts'
 import { CLAIMS_BY_SCOPE, createFindAccount } from './claims.ts'
 import { assertClientAssertion } from './client/client-assertion.ts'
@@ -48,7 +45,7 @@ type Needs = {
   vault: Vault
   adapter: AdapterFactory
   policy: { lifetimes: Lifetimes; sessionLimits: SessionLimits }
-  stores: { accounts: AccountStore; resources: ResourceStore; consents: ConsentStore; sessions: SessionStore }
+  stores: Pick<Stores, 'accounts' | 'resources' | 'consents' | 'sessions'>
   pages: Omit<Parameters<typeof createEnginePages>[0], 'findAccount'>
   log: Log
   now: Clock

@@ -1,12 +1,13 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider'
-import type { Client, ClientStore } from '../../store/client/client.ts'
+import type { Client } from '../../store/client/client.ts'
+import type { Stores } from '../../store/stores.ts'
 import { type Clock, toEpochSeconds } from '../../time.ts'
 import { CLIENT_KEYS_SECONDS } from '../client/client-keys.ts'
 import { toEngineMetadata } from '../client/client-metadata.ts'
 
-type Needs = { clients: ClientStore; now: Clock }
+type Needs = { stores: Pick<Stores, 'clients'>; now: Clock }
 
-export function clientAdapter({ clients, now }: Needs): Partial<Adapter> {
+export function clientAdapter({ stores: { clients }, now }: Needs): Partial<Adapter> {
   // The store returns the same object until the client changes.
   const translated = new WeakMap<Client, AdapterPayload>()
   const translate = (client: Client): AdapterPayload => {

@@ -1,7 +1,7 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider'
 import { type NewEvent, newEvent } from '../../audit/event.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
-import type { DeviceCodeStore } from '../../store/token/device-code.ts'
+import type { Stores } from '../../store/stores.ts'
 import { toEpochSeconds } from '../../time.ts'
 import { isEntryOf } from '../device/user-code.ts'
 import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
@@ -19,7 +19,7 @@ const PURPOSE = 'device code'
 type Needs = {
   /** A device code is a token, with a user code and a decision. */
   tokenMethods: Partial<Adapter>
-  deviceCodes: DeviceCodeStore
+  stores: Pick<Stores, 'deviceCodes'>
   userCodeRateLimit: UserCodeRateLimit
   vault: Vault
 }
@@ -28,12 +28,9 @@ type Needs = {
  * Device codes (RFC 8628). The engine stores one at the device's request, when a browser takes it up, and at the
  * decision. Of concurrent browsers or decisions, over all instances, the first one counts.
  */
-export function deviceCodeAdapter({
-  tokenMethods,
-  deviceCodes,
-  userCodeRateLimit,
-  vault,
-}: Needs): Partial<Adapter> {
+export function deviceCodeAdapter(needs: Needs): Partial<Adapter> {
+  const { tokenMethods, userCodeRateLimit, vault } = needs
+  const { deviceCodes } = needs.stores
   const hashUserCode = (userCode: string) => vault.keyedHash(userCode, 'user code')
 
   return {

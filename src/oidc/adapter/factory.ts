@@ -4,14 +4,7 @@
  */
 import type { Adapter, AdapterFactory } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
-import type { ClientStore } from '../../store/client/client.ts'
-import type { Revocations } from '../../store/revocation/revocation.ts'
-import type { SessionStore } from '../../store/session/session.ts'
-import type { DeviceCodeStore } from '../../store/token/device-code.ts'
-import type { GrantStore } from '../../store/token/grant.ts'
-import type { PendingRequestStore } from '../../store/token/pending-request.ts'
-import type { ReplayDetection } from '../../store/token/replay-detection.ts'
-import type { TokenStore } from '../../store/token/token.ts'
+import type { Stores } from '../../store/stores.ts'
 import type { Clock } from '../../time.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import type { UserCodeRateLimit } from '../device/user-code-rate-limit.ts'
@@ -28,17 +21,7 @@ import { sessionAdapter } from './session.ts'
 import { tokenAdapter } from './token.ts'
 
 type Needs = {
-  stores: {
-    tokens: TokenStore
-    deviceCodes: DeviceCodeStore
-    grants: GrantStore
-    sessions: SessionStore
-    interactions: PendingRequestStore
-    pushedRequests: PendingRequestStore
-    replayDetection: ReplayDetection
-    clients: ClientStore
-  }
-  revocations: Pick<Revocations, 'revoke'>
+  stores: Stores
   refreshReplay: RefreshReplay
   registeredScope: RegisteredScope
   userCodeRateLimit: UserCodeRateLimit
@@ -56,40 +39,29 @@ export function createAdapterFactory(needs: Needs): AdapterFactory {
 }
 
 function adapterFor(model: string, needs: Needs): Partial<Adapter> {
-  const {
-    stores,
-    revocations,
-    refreshReplay,
-    registeredScope,
-    userCodeRateLimit,
-    sessionLimits,
-    vault,
-    now,
-  } = needs
-  const { tokens, deviceCodes, grants, sessions, interactions, pushedRequests, replayDetection, clients } =
-    stores
+  const { stores, refreshReplay, registeredScope, userCodeRateLimit, sessionLimits, vault, now } = needs
   switch (model) {
     case 'Client':
-      return clientAdapter({ clients, now })
+      return clientAdapter({ stores, now })
     case 'Grant':
-      return grantAdapter({ grants, revocations, registeredScope })
+      return grantAdapter({ stores, registeredScope })
     case 'Session':
-      return sessionAdapter({ sessions, revocations, limits: sessionLimits, vault })
+      return sessionAdapter({ stores, limits: sessionLimits, vault })
     case 'ReplayDetection':
-      return replayAdapter({ replayDetection })
+      return replayAdapter(stores)
     case 'Interaction':
-      return interactionAdapter({ interactions, vault })
+      return interactionAdapter({ stores, vault })
     case 'PushedAuthorizationRequest':
-      return pushedRequestAdapter({ pushedRequests, vault })
+      return pushedRequestAdapter({ stores, vault })
     case 'DeviceCode': {
-      const tokenMethods = tokenAdapter(model, { tokens, revocations, refreshReplay, registeredScope })
-      return deviceCodeAdapter({ tokenMethods, deviceCodes, userCodeRateLimit, vault })
+      const tokenMethods = tokenAdapter(model, { stores, refreshReplay, registeredScope })
+      return deviceCodeAdapter({ tokenMethods, stores, userCodeRateLimit, vault })
     }
     case 'AccessToken':
     case 'AuthorizationCode':
     case 'RefreshToken':
     case 'ClientCredentials':
-      return tokenAdapter(model, { tokens, revocations, refreshReplay, registeredScope })
+      return tokenAdapter(model, { stores, refreshReplay, registeredScope })
     default:
       throw new Error(`the engine asked to store ${model}, a feature that is off`)
   }

@@ -1,6 +1,5 @@
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider'
-import type { Revocations } from '../../store/revocation/revocation.ts'
-import type { GrantStore } from '../../store/token/grant.ts'
+import type { Stores } from '../../store/stores.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import { ProofOutdatedError } from '../engine/errors.ts'
 import { currentRequest } from '../engine/request-context.ts'
@@ -9,12 +8,11 @@ import { describeReuse } from '../token/token-event.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 type Needs = {
-  grants: GrantStore
-  revocations: Pick<Revocations, 'revoke'>
+  stores: Pick<Stores, 'grants' | 'revocations'>
   registeredScope: Pick<RegisteredScope, 'narrowGrant'>
 }
 
-export function grantAdapter({ grants, revocations, registeredScope }: Needs): Partial<Adapter> {
+export function grantAdapter({ stores: { grants, revocations }, registeredScope }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const { accountId, clientId } = requireOwner(payload)

@@ -1,17 +1,17 @@
 import { type Adapter, errors } from 'oidc-provider'
 import { sha256, type Vault } from '../../crypto/vault.ts'
-import type { PendingRequestStore } from '../../store/token/pending-request.ts'
+import type { Stores } from '../../store/stores.ts'
 import { expiryOf, openPayload, sealPayload, toStored } from './payload.ts'
 
 const KIND = 'Interaction'
 
-type Needs = { interactions: PendingRequestStore; vault: Vault }
+type Needs = { stores: Pick<Stores, 'interactions'>; vault: Vault }
 
 /**
  * Interactions: authorization requests that wait for a person. They are sealed, because they hold session identifiers
  * and device codes. Of several answers to one page the first counts.
  */
-export function interactionAdapter({ interactions, vault }: Needs): Partial<Adapter> {
+export function interactionAdapter({ stores: { interactions }, vault }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const stored = toStored(payload)

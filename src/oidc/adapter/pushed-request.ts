@@ -1,14 +1,14 @@
 import { type Adapter, errors } from 'oidc-provider'
 import { sha256, type Vault } from '../../crypto/vault.ts'
-import type { PendingRequestStore } from '../../store/token/pending-request.ts'
+import type { Stores } from '../../store/stores.ts'
 import { expiryOf, openPayload, sealPayload, toStored } from './payload.ts'
 
 const KIND = 'PushedAuthorizationRequest'
 
-type Needs = { pushedRequests: PendingRequestStore; vault: Vault }
+type Needs = { stores: Pick<Stores, 'pushedRequests'>; vault: Vault }
 
 /** Pushed authorization requests (RFC 9126), sealed. Each is used once. */
-export function pushedRequestAdapter({ pushedRequests, vault }: Needs): Partial<Adapter> {
+export function pushedRequestAdapter({ stores: { pushedRequests }, vault }: Needs): Partial<Adapter> {
   return {
     async upsert(id, payload) {
       const stored = toStored(payload)

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { type Adapter, errors, Provider } from 'oidc-provider'
 import { sha256 } from '../../crypto/vault.ts'
-import type { ReplayDetection } from '../../store/token/replay-detection.ts'
+import type { Stores } from '../../store/stores.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import { expiryOf } from './payload.ts'
 
@@ -13,7 +13,7 @@ const DPOP_PROOF_SECONDS = 5 * MINUTE_SECONDS
  * kept until no instance accepts it. That instant follows from the client's own claims, so that instances with different
  * clocks agree; the statement refuses an identifier after it, which an instance with a slow clock would still accept.
  */
-export function replayAdapter({ replayDetection }: { replayDetection: ReplayDetection }): Partial<Adapter> {
+export function replayAdapter({ replayDetection }: Pick<Stores, 'replayDetection'>): Partial<Adapter> {
   const afterAssertion = new WeakSet<object>()
   return {
     async upsert(id, payload) {

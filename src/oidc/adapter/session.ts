@@ -4,11 +4,10 @@ import type { NewEvent } from '../../audit/event.ts'
 import { sha256, type Vault } from '../../crypto/vault.ts'
 import { isForeignKeyViolation } from '../../db/database-error.ts'
 import type { Payload } from '../../db/schema.ts'
-import type { Revocations } from '../../store/revocation/revocation.ts'
 import type { FoundSession } from '../../store/session/found-session.ts'
-import type { SessionStore } from '../../store/session/session.ts'
 import { TooManySessionsError } from '../../store/session/session-limit.ts'
 import type { Session } from '../../store/session/session-upsert.ts'
+import type { Stores } from '../../store/stores.ts'
 import { currentRequest } from '../engine/request-context.ts'
 import { provenEpoch } from '../session/authentication.ts'
 import { eventOfMisuse, eventsOfUse } from '../session/session-events.ts'
@@ -26,18 +25,14 @@ import { expiryOf, fromStored, toStored } from './payload.ts'
 const READABLE_SECONDS = 10
 const PURPOSE = 'session state'
 
-type Needs = {
-  sessions: SessionStore
-  revocations: Pick<Revocations, 'revoke'>
-  limits: SessionLimits
-  vault: Vault
-}
+type Needs = { stores: Pick<Stores, 'sessions' | 'revocations'>; limits: SessionLimits; vault: Vault }
 
 /** The changes of a request to a stored session. */
 type Change = { before: FoundSession | undefined; events: NewEvent[]; next: Payload; isExtended: boolean }
 
 /** Browser sessions. One statement stores a session, replaces its identifier and records its events. */
-export function sessionAdapter({ sessions, revocations, limits, vault }: Needs): Partial<Adapter> {
+export function sessionAdapter({ stores, limits, vault }: Needs): Partial<Adapter> {
+  const { sessions, revocations } = stores
   const seal = ({ state, ...payload }: Payload, idHash: Uint8Array): Payload =>
     state === undefined
       ? payload

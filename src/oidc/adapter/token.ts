@@ -1,17 +1,15 @@
 import { type Adapter, Provider } from 'oidc-provider'
 import { type NewEvent, newEvent } from '../../audit/event.ts'
 import { sha256 } from '../../crypto/vault.ts'
-import type { Revocations } from '../../store/revocation/revocation.ts'
-import type { TokenStore } from '../../store/token/token.ts'
-import { TOKEN_KINDS, type TokenKind } from '../../store/token-kind.ts'
+import { TOKEN_KINDS, type TokenKind } from '../../db/token-kind.ts'
+import type { Stores } from '../../store/stores.ts'
 import type { RegisteredScope } from '../client/registered-scope.ts'
 import { currentRequest } from '../engine/request-context.ts'
 import type { RefreshReplay } from '../token/refresh-replay.ts'
 import { expiryOf, fromStored, refuseWhenParentIsGone, toStored } from './payload.ts'
 
 type Needs = {
-  tokens: TokenStore
-  revocations: Pick<Revocations, 'revoke'>
+  stores: Pick<Stores, 'tokens' | 'revocations'>
   refreshReplay: Pick<RefreshReplay, 'classify'>
   registeredScope: RegisteredScope
 }
@@ -33,8 +31,9 @@ function revocation(): NewEvent | undefined {
 
 export function tokenAdapter(
   kind: TokenKind,
-  { tokens, revocations, refreshReplay, registeredScope }: Needs,
+  { stores, refreshReplay, registeredScope }: Needs,
 ): Partial<Adapter> {
+  const { tokens, revocations } = stores
   return {
     async upsert(id, payload) {
       const stored = toStored(payload)

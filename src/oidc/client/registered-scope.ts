@@ -1,14 +1,14 @@
 import type { Payload } from '../../db/schema.ts'
-import type { Client, ClientStore } from '../../store/client/client.ts'
-import type { ResourceStore } from '../../store/client/resource.ts'
-import type { TokenKind } from '../../store/token-kind.ts'
+import type { TokenKind } from '../../db/token-kind.ts'
+import type { Client } from '../../store/client/client.ts'
+import type { Stores } from '../../store/stores.ts'
 import { OIDC_SCOPES, words } from './client-metadata.ts'
 
 type Registration = Readonly<{ scopes: ReadonlySet<string>; resources: ReadonlySet<string> }>
 
 export type RegisteredScope = ReturnType<typeof createRegisteredScope>
 
-type Needs = { clients: Pick<ClientStore, 'find'>; resources: Pick<ResourceStore, 'find'> }
+type Needs = Pick<Stores, 'clients' | 'resources'>
 
 /**
  * Narrows granted scopes to the client's present registration. Tokens, codes and grants are stored with the scope that

@@ -1,10 +1,9 @@
 import { errors, Provider } from 'oidc-provider'
 import { newEvent } from '../../audit/event.ts'
-import type { EventStore } from '../../audit/event-store.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { byNetworks, type RateLimiter, type RateLimitKey } from '../../rate-limiting/rate-limiter.ts'
 import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-rate-limit.ts'
-import type { AccountStore } from '../../store/account/account.ts'
+import type { Stores } from '../../store/stores.ts'
 import { currentRequest } from '../engine/request-context.ts'
 
 /** Too many unknown user codes. The device page shows the time to wait. */
@@ -23,9 +22,8 @@ type FindDevices = (ctx: NonNullable<typeof Provider.ctx>) => readonly DeviceCoo
 
 type Needs = {
   rateLimiter: RateLimiter
-  accounts: AccountStore
+  stores: Pick<Stores, 'accounts' | 'events'>
   findDevices: FindDevices
-  events: EventStore
 }
 
 /**
@@ -37,7 +35,8 @@ type Needs = {
  * records an event, because it also stops other people. People who are signed in or have a device cookie have a
  * separate share.
  */
-export function createUserCodeRateLimit({ rateLimiter, accounts, findDevices, events }: Needs) {
+export function createUserCodeRateLimit({ rateLimiter, stores, findDevices }: Needs) {
+  const { accounts, events } = stores
   return {
     /**
      * Counts a code that is about to be looked up.

@@ -1,5 +1,5 @@
+import type { TokenKind } from '../../db/token-kind.ts'
 import type { FoundToken, Token } from '../../store/token/token.ts'
-import type { TokenKind } from '../../store/token-kind.ts'
 
 /** The authorization code, device code or refresh token that a client presents, as it was found. */
 type Presented = FoundToken & Readonly<{ kindName: TokenKind; idHash: Uint8Array }>

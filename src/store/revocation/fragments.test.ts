@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Database, openEmbeddedPostgres } from '../../db/connections.ts'
 import { migrate } from '../../db/migrate.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
-import { TOKEN_KINDS } from '../token-kind.ts'
+import { TOKEN_KINDS } from '../../db/token-kind.ts'
 import {
   authorizationsOfClient,
   authorizationsOfEndedSessions,

@@ -1,6 +1,6 @@
 import { insertEventsOf } from '../../audit/event.ts'
+import { TOKEN_KINDS } from '../../db/token-kind.ts'
 import { IS_DEVICE_CLIENT } from '../client/client.ts'
-import { TOKEN_KINDS } from '../token-kind.ts'
 
 /**
  * Parts of the statements that revoke access. Each function returns one CTE under the name that its docstring states, and

@@ -2,7 +2,7 @@ import type { NewEvent, Origin } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import { createBatcher } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
-import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
+import { TOKEN_KINDS, type TokenKind } from '../../db/token-kind.ts'
 import * as statements from './statements.ts'
 
 /*

@@ -6,7 +6,7 @@ import type { Database } from '../../db/connections.ts'
 import { isUniqueViolation } from '../../db/database-error.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
-import { TOKEN_KINDS } from '../token-kind.ts'
+import { TOKEN_KINDS } from '../../db/token-kind.ts'
 import type { Token } from './token.ts'
 
 /** A device code with the keyed hash of its user code, and its own value sealed: the device gets it once, a person never. */

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Database } from '../../db/connections.ts'
-import { ARTIFACT_KINDS } from '../token-kind.ts'
+import { ARTIFACT_KINDS } from '../../db/token-kind.ts'
 
 /** An interaction or a pushed request, also an expired or used one. */
 type PendingRequest = Readonly<{ sealedPayload: Uint8Array; isExpired: boolean; consumed: boolean }>

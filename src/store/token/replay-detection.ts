@@ -1,7 +1,7 @@
 import { createBatcher, hexOf } from '../../db/batching.ts'
 import type { Database } from '../../db/connections.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
-import { ARTIFACT_KINDS } from '../token-kind.ts'
+import { ARTIFACT_KINDS } from '../../db/token-kind.ts'
 
 type UsedIdentifier = Readonly<{ idHash: Uint8Array; expiresAt: Date }>
 

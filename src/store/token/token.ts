@@ -3,9 +3,9 @@ import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
 import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
+import { TOKEN_KINDS, type TokenKind } from '../../db/token-kind.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 import type { SessionState } from '../session/session.ts'
-import { TOKEN_KINDS, type TokenKind } from '../token-kind.ts'
 
 /*
  * The room store/token: tokens, codes and grants; token-commit.ts spends and issues them in one statement. Refresh replay

@@ -1,8 +1,3 @@
-/*
- * The room store: the SQL of the domain, one file per table or aggregate in a sub-room for each concept. Here are the
- * stored numbers of kinds, and the attempt counter of rate limiting.
- */
-
 /** The kinds of token in the table, by the engine's model names. The numbers are stored: never reuse one. */
 export const TOKEN_KINDS = {
   AccessToken: 1,

@@ -1,29 +1,34 @@
+/**
+ * Room store/: the SQL of the domain, one file per table or aggregate in a sub-room for each concept. This file creates
+ * every store; beside it is the attempt counter of rate limiting.
+ */
 import { createEventStore } from '../audit/event-store.ts'
 import type { ChangeNotifications } from '../db/change-notification.ts'
 import type { Database } from '../db/connections.ts'
 import { expiredRowsOf } from '../db/expired-rows.ts'
-import { createAccountStore } from '../store/account/account.ts'
-import { createMailLinkStore } from '../store/account/mail-link.ts'
-import { createSelfServiceStore } from '../store/account/self-service.ts'
-import { createAttemptCounter } from '../store/attempt-counter.ts'
-import { createClientStore } from '../store/client/client.ts'
-import { createResourceStore } from '../store/client/resource.ts'
-import { createBackchannelLogoutStore } from '../store/outbox/backchannel-logout.ts'
-import { createMailStore } from '../store/outbox/mail.ts'
-import { createRevocations } from '../store/revocation/revocation.ts'
-import { createConnectionStore } from '../store/session/connection.ts'
-import { createConsentStore } from '../store/session/consent.ts'
-import { createRememberedBrowserStore } from '../store/session/remembered-browser.ts'
-import { createSessionStore } from '../store/session/session.ts'
-import { createDeviceCodeStore } from '../store/token/device-code.ts'
-import { createGrantStore } from '../store/token/grant.ts'
-import { createInteractionStore, createPushedRequestStore } from '../store/token/pending-request.ts'
-import { createRefreshReplayStore } from '../store/token/refresh-replay.ts'
-import { createReplayDetection } from '../store/token/replay-detection.ts'
-import { createTokenStore } from '../store/token/token.ts'
-import { createTokenCommit } from '../store/token/token-commit.ts'
-import { createUptimeStore, type Heartbeat } from '../store/token/uptime.ts'
 import type { Clock } from '../time.ts'
+import { createAccountStore } from './account/account.ts'
+import { createMailLinkStore } from './account/mail-link.ts'
+import { createSelfServiceStore } from './account/self-service.ts'
+import { createAttemptCounter } from './attempt-counter.ts'
+import { createClientStore } from './client/client.ts'
+import { createResourceStore } from './client/resource.ts'
+import { createSigningKeyStore } from './client/signing-key.ts'
+import { createBackchannelLogoutStore } from './outbox/backchannel-logout.ts'
+import { createMailStore } from './outbox/mail.ts'
+import { createRevocations } from './revocation/revocation.ts'
+import { createConnectionStore } from './session/connection.ts'
+import { createConsentStore } from './session/consent.ts'
+import { createRememberedBrowserStore } from './session/remembered-browser.ts'
+import { createSessionStore } from './session/session.ts'
+import { createDeviceCodeStore } from './token/device-code.ts'
+import { createGrantStore } from './token/grant.ts'
+import { createInteractionStore, createPushedRequestStore } from './token/pending-request.ts'
+import { createRefreshReplayStore } from './token/refresh-replay.ts'
+import { createReplayDetection } from './token/replay-detection.ts'
+import { createTokenStore } from './token/token.ts'
+import { createTokenCommit } from './token/token-commit.ts'
+import { createUptimeStore, type Heartbeat } from './token/uptime.ts'
 
 export type Stores = ReturnType<typeof createStores>
 
@@ -43,6 +48,7 @@ export function createStores({ database, notifications, heartbeat, now }: Needs)
     accounts: createAccountStore(database, { events, revocations }),
     clients: createClientStore(database, { events, notifications }),
     resources: createResourceStore(database, notifications),
+    signingKeys: createSigningKeyStore(database, { events }),
     tokens: createTokenStore(database),
     deviceCodes: createDeviceCodeStore(database, { events }),
     grants: createGrantStore(database),
