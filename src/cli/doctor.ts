@@ -67,7 +67,7 @@ async function examineClock(terminal: Terminal): Promise<Check> {
     const { ahead_seconds } = await withAdmin(terminal, (admin) => admin.clock.show())
     const wrong = describeDistance(ahead_seconds)
     if (wrong === undefined)
-      return { name, ok: true, detail: `${ahead_seconds.toFixed(1)} s ahead of the clock of the database` }
+      return { name, ok: true, detail: `${Math.abs(ahead_seconds).toFixed(1)} s from the database’s clock` }
     return isRefusedAt(ahead_seconds)
       ? { name, ok: false, detail: wrong }
       : { name, ok: true, warning: true, detail: wrong }
