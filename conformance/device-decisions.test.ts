@@ -54,15 +54,15 @@ async function expectRefused(started: Started, error = 'invalid_grant'): Promise
 }
 
 describe('the device confirmation page', () => {
-  test('names the app, its host and policy, the device in words, and when it asked (RFC 8628 §5.4)', async () => {
+  test('names the app, its host and policy, the device in words, and when it requested the code (RFC 8628 §5.4)', async () => {
     const started = await start({ 'user-agent': MAC, 'x-forwarded-for': '203.0.113.9' })
     const page = await enterCode(new EndUser(server.issuer), started)
     const facts = page.$('dl').text()
     for (const fact of ['Bridge TV', 'tv.example', 'Safari on macOS', '203.0.113.9'])
       expect(facts).toContain(fact)
     expect(page.$('a[href="https://tv.example/privacy"]')).toHaveLength(1)
-    const askedAt = Date.parse(page.$('dl time').attr('datetime') ?? '')
-    expect(Math.abs(Date.now() - askedAt)).toBeLessThan(60_000)
+    const requestedAt = Date.parse(page.$('dl time').attr('datetime') ?? '')
+    expect(Math.abs(Date.now() - requestedAt)).toBeLessThan(60_000)
   })
 
   test.for([

@@ -58,8 +58,8 @@ describe('an e-mail address', () => {
     const page = await user.open('/account')
     expect(page.$('main').text()).toContain('not confirmed')
     const form = new URLSearchParams({ csrf: page.$('input[name=csrf]').attr('value') ?? '' })
-    const asked = await user.post('/account/email/verification', form)
-    expect(asked.$('.notice').text()).toContain('Check your e-mail')
+    const answer = await user.post('/account/email/verification', form)
+    expect(answer.$('.notice').text()).toContain('Check your e-mail')
     const confirm = await user.open(await linkTo(email))
     expect(confirm.$('input[name=password]')).toHaveLength(0)
     expect((await person()).email_verified).toBe(false)
@@ -142,19 +142,19 @@ describe('the mailed link alone', () => {
   test('names the account and the effect, in the mail and on the page', async () => {
     const to = `named-${email}`
     await change(to)
-    const [asked] = await mail.expect(to)
+    const [first] = await mail.expect(to)
     const form = new URLSearchParams({
       csrf: (await user.open('/account')).$('input[name=csrf]').attr('value') ?? '',
     })
     await user.post('/account/email/verification', form)
     const [verification] = await mail.expect(email, 2)
-    for (const { text } of (await mail.expect(email)).filter((one) => one.link).concat(asked ?? [])) {
+    for (const { text } of (await mail.expect(email)).filter((one) => one.link).concat(first ?? [])) {
       expect(text).toContain(`account ${username}`)
       expect(text).toContain('its password can be reset from here')
       expect(text).toContain(`If ${username} is not your account`)
     }
     expect(verification).toBeDefined()
-    const page = await browser().open(asked?.link ?? '')
+    const page = await browser().open(first?.link ?? '')
     expect(page.$('main').text()).toContain(`will be the address of the account ${username}`)
     expect(page.$('main').text()).toContain(`If ${username} is not your account`)
   })
@@ -264,10 +264,10 @@ describe('an address change begun by an attacker', () => {
 
   test('requires a recent password (ASVS 7.5.1)', async () => {
     const to = `late-${email}`
-    const asked = await later(6 * 60, () => change(to))
-    expect(asked.$('input[name=password]')).toHaveLength(1)
-    expect(asked.$('input[name=email]').attr('value')).toBe(to)
-    const wrong = await later(6 * 60, () => user.submit(asked, { password: 'a wrong one, this is' }))
+    const answer = await later(6 * 60, () => change(to))
+    expect(answer.$('input[name=password]')).toHaveLength(1)
+    expect(answer.$('input[name=email]').attr('value')).toBe(to)
+    const wrong = await later(6 * 60, () => user.submit(answer, { password: 'a wrong one, this is' }))
     expect(wrong.$('input[name=password]')).toHaveLength(1)
     expect(mail.all().filter((one) => one.to === to)).toEqual([])
   })

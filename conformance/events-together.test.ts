@@ -157,8 +157,8 @@ describe('a change and its audit event are committed together', () => {
       const { sub, page, at } = await deviceOf()
       return {
         async act() {
-          const asked = await at.submit(page, {}, 'approve')
-          await at.submit(asked, {}, 'approve')
+          const consent = await at.submit(page, {}, 'approve')
+          await at.submit(consent, {}, 'approve')
         },
         done: `oidc_token where kind = 5 and payload ->> 'accountId' = $1::text and payload ->> 'grantId' is not null and not payload ? 'error'`,
         type: 'device.approved',

@@ -5,11 +5,11 @@ const DAY = 86_400_000
 
 /** A machine, its database, and the latency between them, in milliseconds. */
 function machine() {
-  const state = { elapsed: 5_000, wallAhead: 0, delay: 0, asked: 0, isAway: false }
+  const state = { elapsed: 5_000, wallAhead: 0, delay: 0, reads: 0, isAway: false }
   const databaseTime = () => DAY + state.elapsed
   const needs = {
     async readTime() {
-      state.asked++
+      state.reads++
       if (state.isAway) throw new Error('the database is away')
       state.elapsed += state.delay / 2
       const time = databaseTime()
@@ -71,12 +71,12 @@ describe('the clock', () => {
       ...needs,
       async readTime() {
         const time = (await needs.readTime()) + slept
-        if (state.asked === sleepsAt) slept = 3 * DAY
+        if (state.reads === sleepsAt) slept = 3 * DAY
         return time
       },
       wallClock: () => new Date(needs.wallClock().getTime() + slept),
     })
-    sleepsAt = state.asked + 3
+    sleepsAt = state.reads + 3
     await clock.measure()
     expect(clock.hasJumped()).toBe(true)
     await clock.measure()
@@ -113,8 +113,8 @@ describe('the clock', () => {
   test('shares one measurement between concurrent calls', async () => {
     const { state, needs } = machine()
     const clock = await measureClock(needs)
-    state.asked = 0
+    state.reads = 0
     await Promise.all([clock.measure(), clock.measure(), clock.measure()])
-    expect(state.asked).toBe(3)
+    expect(state.reads).toBe(3)
   })
 })

@@ -172,8 +172,8 @@ async function signIn(page: Page, password = PASSWORD): Promise<void> {
 }
 
 async function openDevice(page: Page): Promise<void> {
-  const asked = await client.initiateDeviceAuthorization(tv, { scope: 'openid email' })
-  await page.goto(String(asked.verification_uri_complete))
+  const authorization = await client.initiateDeviceAuthorization(tv, { scope: 'openid email' })
+  await page.goto(String(authorization.verification_uri_complete))
   await press(page, 'Continue')
 }
 
@@ -187,13 +187,13 @@ async function openAccount(page: Page, username = 'ada'): Promise<void> {
 }
 
 async function connectDevice(page: Page): Promise<void> {
-  const asked = await client.initiateDeviceAuthorization(tv, { scope: 'openid email offline_access' })
-  await page.goto(String(asked.verification_uri_complete))
+  const authorization = await client.initiateDeviceAuthorization(tv, { scope: 'openid email offline_access' })
+  await page.goto(String(authorization.verification_uri_complete))
   await press(page, 'Continue')
   await press(page, 'Yes, connect')
   await press(page, 'Allow')
   await sql(server, `update oidc_token set polled_at = null`)
-  await client.pollDeviceAuthorizationGrant(tv, { ...asked, interval: 0.1 })
+  await client.pollDeviceAuthorizationGrant(tv, { ...authorization, interval: 0.1 })
 }
 
 async function openLogout(page: Page): Promise<void> {

@@ -57,9 +57,9 @@ test('a late answer is ignored when the text has changed since', async () => {
     if (new URLSearchParams(route.request().postData() ?? '').get('new_password') === 'kurz') await promise
     await route.continue().catch(() => {})
   })
-  const asked = page.waitForRequest('**/account/password/advice')
+  const requested = page.waitForRequest('**/account/password/advice')
   await page.locator('#new-password').pressSequentially('kurz')
-  await asked
+  await requested
   await page.fill('#new-password', 'drei alte Boote am Meer')
   const answered = page.waitForResponse('**/account/password/advice')
   await answered

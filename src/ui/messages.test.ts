@@ -188,7 +188,7 @@ describe('an operator', () => {
     ['a template with a tag left open', { 'login.eta': '<% if (' }, 'login.eta'],
     ['a template that is no JavaScript', { 'login.eta': '<% if ( %>' }, 'login.eta'],
     ['a template with a message that does not exist', { 'login.eta': "<%= it.t('login.x') %>" }, 'login.x'],
-  ])('is told at start of %s', (_, overrides, words) => {
+  ])('learns at start of %s', (_, overrides, words) => {
     expect(() => load(overrides)).toThrow(words)
   })
 })

@@ -4,7 +4,7 @@ import { DEMO } from '../../app/demo.ts'
 import { isLoopback } from '../../loopback.ts'
 import { toPrintable } from '../output/printable.ts'
 import { listenForCallback } from './callback.ts'
-import { type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
+import { printInstruction, type RelyingParty, toAccessParameters } from './relying-party.ts'
 import { has, type Tokens } from './tokens.ts'
 
 export type BrowserOptions = {
@@ -50,7 +50,7 @@ function createRequest({ scope }: RelyingParty, { prompt }: BrowserOptions) {
   const verifier = openid.randomPKCECodeVerifier()
   const nonce = has(scope, 'openid') ? openid.randomNonce() : undefined
   // Without the prompt `consent`, a server must ignore offline_access (OpenID Connect Core §11).
-  const asked = prompt ?? (has(scope, 'offline_access') ? 'consent' : undefined)
+  const requested = prompt ?? (has(scope, 'offline_access') ? 'consent' : undefined)
   return {
     state,
     verifier,
@@ -60,7 +60,7 @@ function createRequest({ scope }: RelyingParty, { prompt }: BrowserOptions) {
       code_challenge: await openid.calculatePKCECodeChallenge(verifier),
       code_challenge_method: 'S256',
       ...(nonce === undefined ? {} : { nonce }),
-      ...(asked === undefined ? {} : { prompt: asked }),
+      ...(requested === undefined ? {} : { prompt: requested }),
     }),
   }
 }
@@ -76,11 +76,17 @@ async function lead(
       `The server has an authorization endpoint that is not a web page: ${toPrintable(url.href)}`,
     )
   const opens = mayOpen && !party.json && party.terminal.stdout.isTTY === true
-  tell(party, opens ? 'Your browser opens to sign in. If it does not, open:' : 'Open this to sign in:')
-  tell(party, `\n  ${toPrintable(url.href)}\n`)
+  printInstruction(
+    party,
+    opens ? 'Your browser opens to sign in. If it does not, open:' : 'Open this to sign in:',
+  )
+  printInstruction(party, `\n  ${toPrintable(url.href)}\n`)
   if (party.clientId === DEMO.webClientId)
-    tell(party, `The demo person is "${DEMO.username}", with the password that the first start showed.`)
-  tell(party, `Waiting up to ${timeout} seconds; Ctrl-C stops.\n`)
+    printInstruction(
+      party,
+      `The demo person is "${DEMO.username}", with the password that the first start showed.`,
+    )
+  printInstruction(party, `Waiting up to ${timeout} seconds; Ctrl-C stops.\n`)
   // Without a browser, the person can open the URL above.
   if (opens) await open(url.href).catch(() => undefined)
 }

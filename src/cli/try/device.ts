@@ -4,7 +4,7 @@ import { renderUnicodeCompact } from 'uqr'
 import { isLoopback } from '../../loopback.ts'
 import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { toPrintable } from '../output/printable.ts'
-import { type RelyingParty, tell, toAccessParameters } from './relying-party.ts'
+import { printInstruction, type RelyingParty, toAccessParameters } from './relying-party.ts'
 import type { Tokens } from './tokens.ts'
 
 const INTERVAL_SECONDS = 5
@@ -23,21 +23,21 @@ type DeviceAuthorization = Awaited<ReturnType<typeof openid.initiateDeviceAuthor
  */
 export async function runDeviceFlow(party: RelyingParty): Promise<Tokens> {
   const authorization = await openid.initiateDeviceAuthorization(party.server, toAccessParameters(party))
-  invite(party, authorization)
+  showUserCode(party, authorization)
   return await poll(party, authorization)
 }
 
-function invite(party: RelyingParty, authorization: DeviceAuthorization): void {
+function showUserCode(party: RelyingParty, authorization: DeviceAuthorization): void {
   const { user_code, verification_uri, verification_uri_complete: direct, expires_in } = authorization
-  tell(party, `Open   ${toPrintable(verification_uri)}`)
-  tell(party, `Enter  ${toPrintable(user_code)}\n`)
+  printInstruction(party, `Open   ${toPrintable(verification_uri)}`)
+  printInstruction(party, `Enter  ${toPrintable(user_code)}\n`)
   if (direct !== undefined && direct.length <= MAX_QR_CHARACTERS) {
     const url = URL.parse(direct)
     const reach = url && isLoopback(url) ? ' (a phone cannot reach this machine by that name)' : ''
-    tell(party, `Or scan, which opens ${toPrintable(direct)}${reach}:\n`)
-    tell(party, `${renderUnicodeCompact(direct, { border: 2 })}\n`)
+    printInstruction(party, `Or scan, which opens ${toPrintable(direct)}${reach}:\n`)
+    printInstruction(party, `${renderUnicodeCompact(direct, { border: 2 })}\n`)
   }
-  tell(party, `Waiting up to ${expires_in} seconds for approval; Ctrl-C stops.\n`)
+  printInstruction(party, `Waiting up to ${expires_in} seconds for approval; Ctrl-C stops.\n`)
 }
 
 /**

@@ -84,7 +84,7 @@ describe('an idle connection', () => {
     const { client, socket } = await open()
     const closed = once(socket, 'close')
     client.pause()
-    for (let asked = 0; asked < 30; asked++) client.write(REQUEST)
+    for (let sent = 0; sent < 30; sent++) client.write(REQUEST)
     await closed
   })
 

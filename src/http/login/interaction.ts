@@ -141,7 +141,7 @@ export function createInteractionRoutes({
   }
 
   async function showConsent(ctx: Context, interaction: Interaction): Promise<void> {
-    const { asked } = await findConsent(interaction)
+    const { prompted } = await findConsent(interaction)
     const account = await accounts.find(interaction.session?.accountId ?? '')
     if (!account) throw new SessionNotFound('the account was deleted')
     const client = await findClient(interaction)
@@ -149,7 +149,7 @@ export function createInteractionRoutes({
       csrf: csrf.tokenFor(interaction.uid),
       client: describeClient(client),
       accountLabel: account.username,
-      scopes: describeScopes(asked),
+      scopes: describeScopes(prompted),
     }
     render(ctx, 'consent', page, formTargets(interaction, client))
   }
@@ -165,8 +165,8 @@ export function createInteractionRoutes({
       })
     }
     await findClient(interaction)
-    const { grant, asked } = await findConsent(interaction)
-    applyConsent(grant, asked, form.getAll('scope'))
+    const { grant, prompted } = await findConsent(interaction)
+    applyConsent(grant, prompted, form.getAll('scope'))
     await rememberConsent(ctx, interaction, grant)
     const grantId = await grant.save()
     await finish(ctx, interaction, { consent: { grantId } })
@@ -192,7 +192,7 @@ export function createInteractionRoutes({
   async function findConsent(interaction: Interaction) {
     const existing = interaction.grantId ? await engine().Grant.find(interaction.grantId) : undefined
     const grant = existing ?? makeGrant(interaction)
-    return { grant, asked: promptedScopes(interaction.prompt.details as MissingConsent, grant) }
+    return { grant, prompted: promptedScopes(interaction.prompt.details as MissingConsent, grant) }
   }
 
   /** The client of an expired page, so that the error page can link to it. */

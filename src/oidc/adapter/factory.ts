@@ -63,7 +63,7 @@ function adapterFor(model: string, needs: Needs): Partial<Adapter> {
     case 'ClientCredentials':
       return tokenAdapter(model, { stores, refreshReplay, registeredScope })
     default:
-      throw new Error(`the engine asked to store ${model}, a feature that is off`)
+      throw new Error(`the engine stores ${model}, a feature that is off`)
   }
 }
 

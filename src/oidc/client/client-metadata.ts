@@ -30,7 +30,7 @@ export const EXTRA_CLIENT_METADATA = [
 export type ExtraClientMetadata = {
   /** No consent is asked for. */
   first_party?: boolean
-  /** Identifiers of the resources the client may ask tokens for. */
+  /** Identifiers of the resources the client may request tokens for. */
   resources?: string[]
   /** Every scope that the client may request, of the engine and of resources; space-separated. */
   allowed_scope?: string

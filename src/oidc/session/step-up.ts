@@ -33,7 +33,7 @@ export function requestedAcrs({
 /** Whether a session of this level satisfies one of the requested levels. */
 export function isSatisfied(requested: readonly string[], acr: string = ACR.password): boolean {
   return (
-    requested.length === 0 || requested.some((asked) => ACR_VALUES.indexOf(asked) <= ACR_VALUES.indexOf(acr))
+    requested.length === 0 || requested.some((level) => ACR_VALUES.indexOf(level) <= ACR_VALUES.indexOf(acr))
   )
 }
 

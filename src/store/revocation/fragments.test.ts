@@ -23,7 +23,7 @@ import {
 
 const SUB = randomUUID()
 const DEVICE = { grant_types: ['urn:ietf:params:oauth:grant-type:device_code'] }
-const TOLD = { backchannel_logout_uri: 'https://app.example.test/logout' }
+const WITH_LOGOUT_URI = { backchannel_logout_uri: 'https://app.example.test/logout' }
 
 let database: Database
 beforeAll(async () => {
@@ -152,20 +152,20 @@ describe('the CTEs of back-channel logout', () => {
     (await sql`select client_id, sid from backchannel_logout order by client_id, sid`.execute(database)).rows
 
   test('queue one for each client with an address, except for a device that stays', async () => {
-    await addClient('told', TOLD)
-    await addClient('disabled', { ...TOLD, disabled: true })
+    await addClient('notified', WITH_LOGOUT_URI)
+    await addClient('disabled', { ...WITH_LOGOUT_URI, disabled: true })
     await addClient('silent', {})
-    await addClient('device', { ...DEVICE, ...TOLD })
-    await addSession('a', { told: {}, disabled: {}, silent: {}, device: { persistsLogout: true } })
+    await addClient('device', { ...DEVICE, ...WITH_LOGOUT_URI })
+    await addSession('a', { notified: {}, disabled: {}, silent: {}, device: { persistsLogout: true } })
     const ctes = [...AUTHORIZATIONS, queueLogouts(LOGOUTS_OF_AUTHORIZATIONS, LOGOUTS_OF_AUTHORIZATIONS)]
     await run(ctes, 'select', [{ uid: 'a', reason: 'signed_out' }])
-    expect(await queued()).toEqual([{ client_id: 'told', sid: 'sid of a told' }])
+    expect(await queued()).toEqual([{ client_id: 'notified', sid: 'sid of a notified' }])
   })
 
   test('queue one without a sid for a grant that no live session refers to', async () => {
-    await addClient('told', TOLD)
-    await addClient('gone', TOLD)
-    await addSession('a', { told: {} })
+    await addClient('notified', WITH_LOGOUT_URI)
+    await addClient('gone', WITH_LOGOUT_URI)
+    await addSession('a', { notified: {} })
     await addSession('b', { gone: {} })
     const ctes = [
       ...AUTHORIZATIONS,
@@ -175,7 +175,7 @@ describe('the CTEs of back-channel logout', () => {
     await run(ctes, 'select', [{ uid: 'a', reason: 'signed_out' }])
     expect(await queued()).toEqual([
       { client_id: 'gone', sid: null },
-      { client_id: 'told', sid: 'sid of a told' },
+      { client_id: 'notified', sid: 'sid of a notified' },
     ])
   })
 })
