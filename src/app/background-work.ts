@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { maintenanceJobs } from '../jobs/maintenance.ts'
+import { cleanupJobs } from '../jobs/cleanup-job.ts'
 import { type Job, startJobs } from '../jobs/scheduler.ts'
 import type { Log } from '../log.ts'
 import { createMailRenderer } from '../mail/render.ts'
@@ -44,7 +44,7 @@ export function startBackgroundWork(config: Config, installation: Installation, 
   const jobs = startJobs(
     [
       ...needs.serverJobs,
-      ...maintenanceJobs({ cleanup, metrics, log }),
+      ...cleanupJobs({ cleanup, metrics, log }),
       ...deliveries.flatMap((delivery) => delivery.jobs),
     ],
     { log },

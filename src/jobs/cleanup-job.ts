@@ -8,8 +8,8 @@ const DELETE_ANSWERS_SECONDS = 5
 
 type Needs = { cleanup: Cleanup; metrics: Metrics; log: Log }
 
-/** Jobs of every server: clean-up, and metrics of it. */
-export function maintenanceJobs({ cleanup, metrics, log }: Needs): Job[] {
+/** The jobs of clean-up, which also record its metrics. */
+export function cleanupJobs({ cleanup, metrics, log }: Needs): Job[] {
   return [
     {
       name: 'cleanup',
