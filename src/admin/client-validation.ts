@@ -1,8 +1,8 @@
-import { isOidcScope, OIDC_SCOPES } from '../oidc/client/client-metadata.ts'
+import { isOidcScope, OIDC_SCOPES, scopesIn } from '../oidc/client/client-metadata.ts'
 import type { Outbound } from '../outbound/client.ts'
 import { DEVICE_GRANT_TYPE } from '../store/client/grant-type.ts'
 import type { ResourceStore } from '../store/client/resource.ts'
-import { AdminError, scopesIn } from './input.ts'
+import { AdminError } from './input.ts'
 import { redirectUriFault, uriCharacterFault } from './redirect-uri.ts'
 
 /** The types of client; each has a preset. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { words } from '../oidc/client/client-metadata.ts'
+import { scopesIn } from '../oidc/client/client-metadata.ts'
 
 /** The operation is not possible; the message says why and what to do. Nothing was changed. */
 export class AdminError extends Error {
@@ -34,9 +34,4 @@ export const scopeList = z
     /^[\x21\x23-\x5b\x5d-\x7e]+( +[\x21\x23-\x5b\x5d-\x7e]+)*$/,
     'is a list of scopes separated by spaces',
   )
-  .transform((value) => [...new Set(words(value))].join(' '))
-
-/** The scopes in a client's or resource's `scope` metadata, which may be absent. */
-export function scopesIn(scope: unknown): string[] {
-  return typeof scope === 'string' ? words(scope) : []
-}
+  .transform((value) => [...new Set(scopesIn(value))].join(' '))

@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { OIDC_SCOPES } from '../oidc/client/client-metadata.ts'
+import { isOidcScope, OIDC_SCOPES, scopesIn } from '../oidc/client/client-metadata.ts'
 import { SIGNING_ALGS } from '../oidc/keyring.ts'
 import type { Resource } from '../store/client/resource.ts'
 import type { Stores } from '../store/stores.ts'
 import { DAY_SECONDS } from '../time.ts'
-import { AdminError, parseInput, scopeList, scopesIn } from './input.ts'
+import { AdminError, parseInput, scopeList } from './input.ts'
 import { checkUriCharacters } from './redirect-uri.ts'
 
 const newResource = z.strictObject({
@@ -15,12 +15,9 @@ const newResource = z.strictObject({
       message: 'must be an absolute URI without a fragment (RFC 8707 §2)',
     })
     .superRefine(checkUriCharacters),
-  scope: scopeList.refine(
-    (scope) => !scopesIn(scope).some((name) => (OIDC_SCOPES as readonly string[]).includes(name)),
-    {
-      message: `must not hold ${OIDC_SCOPES.join(', ')}: these are about people`,
-    },
-  ),
+  scope: scopeList.refine((scope) => !scopesIn(scope).some(isOidcScope), {
+    message: `must not hold ${OIDC_SCOPES.join(', ')}: these are about people`,
+  }),
   format: z.enum(['jwt', 'opaque']),
   signing_alg: z.enum(SIGNING_ALGS).default('RS256'),
   access_token_seconds: z.number().int().min(30).max(DAY_SECONDS).optional(),

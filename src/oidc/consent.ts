@@ -1,7 +1,7 @@
 import type { Client, Grant, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import { sha256 } from '../crypto/vault.ts'
 import type { Consent, ConsentStore, ScopeSet } from '../store/session/consent.ts'
-import { type ExtraClientMetadata, isOidcScope, words } from './client/client-metadata.ts'
+import { type ExtraClientMetadata, isOidcScope, scopesIn } from './client/client-metadata.ts'
 import { describeScopes, type MissingConsent } from './client/scopes.ts'
 import { withUnavailable } from './engine/errors.ts'
 import { provenEpoch } from './session/authentication.ts'
@@ -77,7 +77,7 @@ function answerTo(
   resource: string | undefined,
 ): 'granted' | 'rejected' | undefined {
   const has = (scopes: ScopeSet | undefined) =>
-    words((resource === undefined ? scopes?.openid : scopes?.resources[resource]) ?? '').includes(scope)
+    scopesIn(resource === undefined ? scopes?.openid : scopes?.resources[resource]).includes(scope)
   return has(consent?.granted) ? 'granted' : has(consent?.rejected) ? 'rejected' : undefined
 }
 
@@ -100,7 +100,8 @@ export function consentIn(grant: Grant, before: Consent | undefined): Consent {
 /** Whether an answer withdraws a scope that was granted before. */
 export function isNarrowed(before: Consent | undefined, { granted }: Consent): boolean {
   if (!before) return false
-  const isLost = (earlier: string, now = '') => words(earlier).some((scope) => !words(now).includes(scope))
+  const isLost = (earlier: string, now?: string) =>
+    scopesIn(earlier).some((scope) => !scopesIn(now).includes(scope))
   return (
     isLost(before.granted.openid, granted.openid) ||
     Object.entries(before.granted.resources).some(([resource, scope]) =>
@@ -115,7 +116,9 @@ function mergeScopes(
   isOpen: (scope: string, resource: string | undefined) => boolean,
 ): ScopeSet {
   const merge = (resource: string | undefined, current = '', earlier = '') =>
-    [...new Set([...words(current), ...words(earlier).filter((scope) => isOpen(scope, resource))])].join(' ')
+    [
+      ...new Set([...scopesIn(current), ...scopesIn(earlier).filter((scope) => isOpen(scope, resource))]),
+    ].join(' ')
   const names = new Set([...Object.keys(now.resources), ...Object.keys(before.resources)])
   return {
     openid: merge(undefined, now.openid, before.openid),
@@ -155,9 +158,9 @@ export function promptedScopes(
     return { missingOIDCScope: missingOIDCScope ?? [], missingResourceScopes: missingResourceScopes ?? {} }
   const resources = Object.keys(grant.resources ?? {})
   return {
-    missingOIDCScope: words(grant.getOIDCScopeEncountered()),
+    missingOIDCScope: scopesIn(grant.getOIDCScopeEncountered()),
     missingResourceScopes: Object.fromEntries(
-      resources.map((resource) => [resource, words(grant.getResourceScopeEncountered(resource))]),
+      resources.map((resource) => [resource, scopesIn(grant.getResourceScopeEncountered(resource))]),
     ),
   }
 }
@@ -189,7 +192,7 @@ type Answers = Pick<Grant, 'openid' | 'resources'>
 
 function forgetAnswer({ openid, resources }: Answers, value: string, resource: string | undefined): void {
   const without = (scope = '') =>
-    words(scope)
+    scopesIn(scope)
       .filter((other) => other !== value)
       .join(' ')
   if (resource === undefined && openid?.scope) openid.scope = without(openid.scope)

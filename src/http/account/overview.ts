@@ -1,7 +1,7 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { AccessItem, AccountAccess } from '../../accounts/access.ts'
-import { words } from '../../oidc/client/client-metadata.ts'
+import { scopesIn } from '../../oidc/client/client-metadata.ts'
 import { describeGranted } from '../../oidc/client/scopes.ts'
 import { ROUTES } from '../../oidc/engine/endpoints.ts'
 import { formOf } from '../../oidc/engine/form.ts'
@@ -146,7 +146,7 @@ function itemIn(ctx: Context): AccessItem | undefined {
 function describeConnection({ clientId, metadata, grants, since }: Connection) {
   const name = typeof metadata.client_name === 'string' ? metadata.client_name : clientId
   // Scopes that the client lost since they were granted are not shown.
-  const registered = words(String(metadata.scope ?? ''))
+  const registered = scopesIn(metadata.scope)
   const may = describeGranted(grants).filter(({ scope }) => registered.includes(scope))
   return { name, since, may }
 }

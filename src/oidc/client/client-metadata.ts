@@ -107,9 +107,9 @@ export function describeClient(client: EngineClient): ClientOnPage {
   }
 }
 
-/** Splits a scope into its values. */
-export function words(scope: string): string[] {
-  return scope.split(' ').filter(Boolean)
+/** Splits a `scope` (RFC 6749 §3.3). A missing one has no scopes. */
+export function scopesIn(scope: unknown): string[] {
+  return typeof scope === 'string' ? scope.split(' ').filter(Boolean) : []
 }
 
 export function isOidcScope(scope: string): boolean {

@@ -2,7 +2,7 @@ import type { Payload } from '../../db/schema.ts'
 import type { TokenKind } from '../../db/token-kind.ts'
 import type { Client } from '../../store/client/client.ts'
 import type { Stores } from '../../store/stores.ts'
-import { OIDC_SCOPES, words } from './client-metadata.ts'
+import { OIDC_SCOPES, scopesIn } from './client-metadata.ts'
 
 type Registration = Readonly<{ scopes: ReadonlySet<string>; resources: ReadonlySet<string> }>
 
@@ -25,7 +25,7 @@ export function createRegisteredScope({ clients, resources }: Needs) {
     if (!client) return undefined
     const { scope, resources: named } = client.metadata
     const registration = registrations.get(client) ?? {
-      scopes: new Set(words(String(scope ?? ''))),
+      scopes: new Set(scopesIn(scope)),
       resources: new Set(textsIn(named)),
     }
     registrations.set(client, registration)
@@ -38,7 +38,7 @@ export function createRegisteredScope({ clients, resources }: Needs) {
     identifier: string,
   ): Promise<string[] | undefined> {
     const resource = registration.resources.has(identifier) ? await resources.find(identifier) : undefined
-    return resource && words(resource.scope).filter((scope) => registration.scopes.has(scope))
+    return resource && scopesIn(resource.scope).filter((scope) => registration.scopes.has(scope))
   }
 
   return {
@@ -53,7 +53,7 @@ export function createRegisteredScope({ clients, resources }: Needs) {
       const scopes = await Promise.all(targets.map((target) => findResourceScopes(registration, target)))
       if (payload.aud !== undefined && scopes[0] === undefined) return undefined
 
-      const before = words(String(payload.scope ?? ''))
+      const before = scopesIn(payload.scope)
       const mayHave = new Set([
         ...OIDC_SCOPES.filter((scope) => registration.scopes.has(scope)),
         ...scopes.flatMap((known) => known ?? []),
@@ -74,7 +74,7 @@ export function createRegisteredScope({ clients, resources }: Needs) {
       if (!registration) return payload
       const { openid, resources: granted } = payload as ScopesOfGrant
       const keep = (scope = '', known: ReadonlySet<string>) =>
-        words(scope)
+        scopesIn(scope)
           .filter((one) => known.has(one))
           .join(' ')
       const narrowed = await Promise.all(

@@ -1,6 +1,6 @@
 import type { Payload } from '../../db/schema.ts'
 import type { MayOnPage, ScopeOnPage } from '../../ui/view-models.ts'
-import { words } from './client-metadata.ts'
+import { scopesIn } from './client-metadata.ts'
 
 /** The scopes without a grant: the engine's `prompt.details`. */
 export type MissingConsent = {
@@ -36,11 +36,11 @@ export function describeScopes({
 /** The scopes that grants and stored consent allow, each once. */
 export function describeGranted(grants: readonly Payload[]): MayOnPage[] {
   const granted = grants.flatMap(({ openid, resources, rejected }: GrantPayload) => {
-    const refused = new Set(words(rejected?.openid?.scope ?? ''))
-    const ours = words(openid?.scope ?? '').filter((scope) => !refused.has(scope))
+    const refused = new Set(scopesIn(rejected?.openid?.scope))
+    const ours = scopesIn(openid?.scope).filter((scope) => !refused.has(scope))
     const theirs = Object.entries(resources ?? {}).flatMap(([resource, scope]) => {
-      const refusedThere = new Set(words(rejected?.resources?.[resource] ?? ''))
-      return words(scope).filter((value) => !refusedThere.has(value))
+      const refusedThere = new Set(scopesIn(rejected?.resources?.[resource]))
+      return scopesIn(scope).filter((value) => !refusedThere.has(value))
     })
     return [
       ...ours.map((scope) => ({ scope, isOurs: true })),

@@ -25,8 +25,8 @@ export function createSessionLimitCheck({ sessions, sessionLimits }: Needs) {
     const maxSessions = maxSessionsOf(client)
     if (maxSessions === undefined || sessionLimits.whenFull !== 'refuse') return
     if (!client || !session || !account) return
-    const who = { accountSub: account.accountId, uid: session.uid }
-    if ((await sessions.countOthers(who, client.clientId)) >= maxSessions) throw tooManySessions()
+    const current = { accountSub: account.accountId, uid: session.uid }
+    if ((await sessions.countOthers(current, client.clientId)) >= maxSessions) throw tooManySessions()
   }
 }
 
