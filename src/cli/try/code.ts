@@ -4,7 +4,7 @@ import { DEMO } from '../../app/demo.ts'
 import { isLoopback } from '../../loopback.ts'
 import { toPrintable } from '../output/printable.ts'
 import { listenForCallback } from './callback.ts'
-import { printInstruction, type RelyingParty, toAccessParameters } from './relying-party.ts'
+import { instruct, type RelyingParty, toAccessParameters } from './relying-party.ts'
 import { has, type Tokens } from './tokens.ts'
 
 export type BrowserOptions = {
@@ -76,17 +76,11 @@ async function lead(
       `The server has an authorization endpoint that is not a web page: ${toPrintable(url.href)}`,
     )
   const opens = mayOpen && !party.json && party.terminal.stdout.isTTY === true
-  printInstruction(
-    party,
-    opens ? 'Your browser opens to sign in. If it does not, open:' : 'Open this to sign in:',
-  )
-  printInstruction(party, `\n  ${toPrintable(url.href)}\n`)
+  instruct(party, opens ? 'Your browser opens to sign in. If it does not, open:' : 'Open this to sign in:')
+  instruct(party, `\n  ${toPrintable(url.href)}\n`)
   if (party.clientId === DEMO.webClientId)
-    printInstruction(
-      party,
-      `The demo person is "${DEMO.username}", with the password that the first start showed.`,
-    )
-  printInstruction(party, `Waiting up to ${timeout} seconds; Ctrl-C stops.\n`)
+    instruct(party, `The demo person is "${DEMO.username}", with the password that the first start showed.`)
+  instruct(party, `Waiting up to ${timeout} seconds; Ctrl-C stops.\n`)
   // Without a browser, the person can open the URL above.
   if (opens) await open(url.href).catch(() => undefined)
 }

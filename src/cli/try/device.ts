@@ -4,7 +4,7 @@ import { renderUnicodeCompact } from 'uqr'
 import { isLoopback } from '../../loopback.ts'
 import { DEVICE_GRANT_TYPE } from '../../store/client/grant-type.ts'
 import { toPrintable } from '../output/printable.ts'
-import { printInstruction, type RelyingParty, toAccessParameters } from './relying-party.ts'
+import { instruct, type RelyingParty, toAccessParameters } from './relying-party.ts'
 import type { Tokens } from './tokens.ts'
 
 const INTERVAL_SECONDS = 5
@@ -29,15 +29,15 @@ export async function runDeviceFlow(party: RelyingParty): Promise<Tokens> {
 
 function showUserCode(party: RelyingParty, authorization: DeviceAuthorization): void {
   const { user_code, verification_uri, verification_uri_complete: direct, expires_in } = authorization
-  printInstruction(party, `Open   ${toPrintable(verification_uri)}`)
-  printInstruction(party, `Enter  ${toPrintable(user_code)}\n`)
+  instruct(party, `Open   ${toPrintable(verification_uri)}`)
+  instruct(party, `Enter  ${toPrintable(user_code)}\n`)
   if (direct !== undefined && direct.length <= MAX_QR_CHARACTERS) {
     const url = URL.parse(direct)
     const reach = url && isLoopback(url) ? ' (a phone cannot reach this machine by that name)' : ''
-    printInstruction(party, `Or scan, which opens ${toPrintable(direct)}${reach}:\n`)
-    printInstruction(party, `${renderUnicodeCompact(direct, { border: 2 })}\n`)
+    instruct(party, `Or scan, which opens ${toPrintable(direct)}${reach}:\n`)
+    instruct(party, `${renderUnicodeCompact(direct, { border: 2 })}\n`)
   }
-  printInstruction(party, `Waiting up to ${expires_in} seconds for approval; Ctrl-C stops.\n`)
+  instruct(party, `Waiting up to ${expires_in} seconds for approval; Ctrl-C stops.\n`)
 }
 
 /**

@@ -72,7 +72,7 @@ export function toAccessParameters({ scope, resource }: RelyingParty): Record<st
 }
 
 /** Prints an instruction; with --json on stderr, because stdout has the document. */
-export function printInstruction({ terminal, json }: RelyingParty, text: string): void {
+export function instruct({ terminal, json }: RelyingParty, text: string): void {
   const stream = json ? terminal.stderr : terminal.stdout
   stream.write(`${text}\n`)
 }
