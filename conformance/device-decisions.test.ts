@@ -72,7 +72,7 @@ describe('the device confirmation page', () => {
     ['another /64', '2001:db8:1:2::3', '2001:db8:1:3::3', 'another network', 1],
     ['one of the other family', '203.0.113.9', '2001:db8:1:2::3', 'perhaps another network', 1],
     ['one of the other family', '2001:db8:1:2::3', '203.0.113.9', 'perhaps another network', 1],
-    ['one that the proxy does not tell', 'unknown', 'unknown', 'perhaps another network', 1],
+    ['one that the proxy does not name', 'unknown', 'unknown', 'perhaps another network', 1],
   ] as const)(
     'says that the device is in %s, and warns in plain words unless it is near (RFC 8628 §5.4)',
     async ([, device, person, said, warnings]) => {
@@ -222,7 +222,7 @@ describe('a user code', () => {
   })
 })
 
-describe('a device is not connected by a person who', () => {
+describe('a device is not connected when its person', () => {
   test.for<[string, () => Promise<unknown>]>([
     ['was disabled', () => server.admin.users.disable({ username })],
     ['was deleted', () => server.admin.users.delete({ username })],

@@ -147,7 +147,7 @@ describe.skipIf(isPglite)('a flood from many /64s of IPv6', () => {
   })
 })
 
-describe('a rate limit of guesses', () => {
+describe('a rate limit of wrong credentials', () => {
   test('at a client secret applies to one network and to many; the right secret still works (RFC 6749 §2.3.1)', async () => {
     const guess = (address: string) =>
       post(

@@ -88,7 +88,7 @@ describe('a request for an acr level', () => {
   })
 
   test.for([
-    ['remembered, from who has given a password', { acr_values: REMEMBERED_ACR }],
+    ['remembered, from a person who entered the password', { acr_values: REMEMBERED_ACR }],
     [
       'remembered, essential, from who has given a password',
       claimsOf({ essential: true, value: REMEMBERED_ACR }),

@@ -96,7 +96,7 @@ describe('the messages for a reader', () => {
     [['<script>', '../../etc/passwd', '', 'de'], 'de'],
     [['x'.repeat(600), 'de'], 'de'],
     [[...Array<string>(20).fill('tlh'), 'de'], 'en'],
-  ])('who prefers %j are in %s', (preferred, lang) => {
+  ])('that prefers %j are in %s', (preferred, lang) => {
     expect(messages.for(preferred).lang).toBe(lang)
   })
 
