@@ -3,7 +3,7 @@ import type { Middleware } from 'koa'
 import { createAccountAccess } from '../accounts/access.ts'
 import { createEmailChange } from '../accounts/email-change.ts'
 import { createMailLinks } from '../accounts/mail-links.ts'
-import { createPasswordQueue } from '../accounts/password.ts'
+import { createPasswordQueue, type PasswordQueue } from '../accounts/password.ts'
 import { createPasswordReset } from '../accounts/password-reset.ts'
 import { createRegistration } from '../accounts/registration.ts'
 import type { RememberMe } from '../accounts/remember-me.ts'
@@ -16,6 +16,7 @@ import { createInteractionRoutes } from '../http/login/interaction.ts'
 import { createLoginCheck } from '../http/login/login-form.ts'
 import { createRememberCookies } from '../http/login/remember-me.ts'
 import { createSessionNotices } from '../http/login/session-notice.ts'
+import type { SignInParts } from '../http/login/sign-in-parts.ts'
 import type { Views } from '../http/pages/views.ts'
 import type { ProxyNotices } from '../http/transport/proxy-notices.ts'
 import type { ClockWatch } from '../jobs/clock-watch.ts'
@@ -43,14 +44,14 @@ type Needs = {
 
 /** Builds the application of the public listener: the engine, and the pages for sign-in and for accounts. */
 export function buildPublicApp(config: Config, installation: Installation, needs: Needs): Koa {
-  const { issuer, trustedProxies } = config
+  const { issuer, offers, trustedProxies } = config
   const { clock, rateLimiter, stores, vault } = installation
-  const { clockWatch, engines, log, proxyNotices, refreshReplay, rememberMe, views } = needs
+  const { clockWatch, engines, log, proxyNotices, refreshReplay, views } = needs
   const { commitTokens, events, tokens } = stores
+  const engine = engines.current
   const { now } = clock
-  const signIn = buildSignIn(config, installation, needs)
-  const { browserSessions, sessionNotices } = signIn
-  const { idOf: rememberedIdOf } = createRememberCookies(issuer)
+  const queue = createPasswordQueue()
+  const signIn = buildSignIn(config, installation, needs, queue)
 
   return createApp({
     issuer,
@@ -58,73 +59,62 @@ export function buildPublicApp(config: Config, installation: Installation, needs
     clock: { now, settle: clockWatch.settle },
     limits: { rateLimiter, events },
     token: {
-      requestContexts: createRequestContexts({ rememberedIdOf, now }),
+      requestContexts: createRequestContexts({ rememberedIdOf: signIn.rememberCookies.idOf, now }),
       endpoint: createTokenEndpoint({ commitTokens, tokens, events, refreshReplay }),
     },
     pages: {
-      account: buildAccountPages(config, installation, needs, signIn),
-      interactions: signIn.interactions,
-      rememberMe,
-      browserSessions,
-      sessionNotices,
+      account: buildAccountPages(config, installation, needs, { signIn, queue }),
+      interactions: createInteractionRoutes({ engine, offers, signIn, stores, vault, render: views.render }),
+      signIn,
     },
     views,
-    engine: engines.current,
+    engine,
     vault,
     log,
   })
 }
 
-type SignInParts = ReturnType<typeof buildSignIn>
-
-function buildSignIn(config: Config, installation: Installation, needs: Needs) {
-  const { issuer, offers } = config
-  const { clock, passwords, signInRateLimit, stores, vault } = installation
-  const { deviceCookies, engines, log, rememberMe, views } = needs
-  const { accounts, consents, events, sessions } = stores
-  const engine = engines.current
+function buildSignIn(
+  config: Config,
+  { clock, passwords, signInRateLimit, stores }: Installation,
+  { deviceCookies, engines, log, rememberMe }: Needs,
+  queue: PasswordQueue,
+): SignInParts {
+  const { issuer } = config
+  const { accounts, events, sessions } = stores
   const { now } = clock
   const limits = sessionLimitsOf(config)
   const { sessionAbsoluteSeconds } = limits
-  const browserSessions = createBrowserSessions({ engine, issuer, sessions, limits, now })
-  const sessionNotices = createSessionNotices({ issuer, sessionAbsoluteSeconds })
-  const queue = createPasswordQueue()
+  const browserSessions = createBrowserSessions({ engine: engines.current, issuer, sessions, limits, now })
   const signIn = createSignIn({ accounts, queue, hasher: passwords.hasher, rateLimit: signInRateLimit, log })
-  const checkLogin = createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now })
-  const interactions = createInteractionRoutes({
-    issuer,
-    engine,
-    offers,
-    checkLogin,
+  return {
+    checkLogin: createLoginCheck({ signIn, browserSessions, deviceCookies, events, log, now }),
+    browserSessions,
     rememberMe,
-    sessionNotices,
-    accounts,
-    consents,
-    vault,
-    render: views.render,
-  })
-  return { browserSessions, checkLogin, interactions, queue, sessionNotices }
+    rememberCookies: createRememberCookies(issuer),
+    deviceCookies,
+    sessionNotices: createSessionNotices({ issuer, sessionAbsoluteSeconds }),
+  }
 }
 
 function buildAccountPages(
   { issuer, offers }: Config,
   { passwords, rateLimiter, signInRateLimit, stores, vault }: Installation,
-  { canMail, deviceCookies, rememberMe, views }: Needs,
-  { browserSessions, checkLogin, queue, sessionNotices }: SignInParts,
+  { canMail, views }: Needs,
+  { signIn, queue }: { signIn: SignInParts; queue: PasswordQueue },
 ): Middleware {
-  const { accounts, connections, events, mailLinks, rememberedBrowsers, revocations, selfService, sessions } =
-    stores
+  const { hasher, rules } = passwords
+  const { accounts, mailLinks, selfService } = stores
   const links = createMailLinks({ mailLinks, vault })
   return createAccountPages({
     issuer,
-    stores: { accounts, events },
-    access: createAccountAccess({ sessions, rememberedBrowsers, connections, revocations }),
-    signIn: { check: checkLogin, notices: sessionNotices, rememberMe },
-    browsers: { sessions: browserSessions, devices: deviceCookies },
+    stores,
+    access: createAccountAccess(stores),
+    signIn,
     passwords: {
       queue,
-      hasher: passwords.hasher,
-      rules: passwords.rules,
+      hasher,
+      rules,
       changeNotice: (account, language) => (canMail ? links.passwordChangedNotices(account, language) : []),
     },
     selfService: {

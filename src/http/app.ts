@@ -7,21 +7,19 @@ import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
-import type { RememberMe } from '../accounts/remember-me.ts'
 import type { EventStore } from '../audit/event-store.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import { correctAnswers } from '../oidc/compat/corrections.ts'
 import { translateRequests } from '../oidc/compat/translations.ts'
 import { isForPeople, isOwnForm, isResumption } from '../oidc/engine/endpoints.ts'
-import type { BrowserSessions } from '../oidc/session/browser-session.ts'
 import { cookieKeys } from '../oidc/session/cookies.ts'
 import type { RateLimiter } from '../rate-limiting/rate-limiter.ts'
 import type { Clock } from '../time.ts'
 import { answerErrors } from './errors.ts'
 import { signInRememberedBrowsers } from './login/remember-me.ts'
 import { restartRequests } from './login/restart.ts'
-import type { SessionNotices } from './login/session-notice.ts'
+import type { SignInParts } from './login/sign-in-parts.ts'
 import type { Views } from './pages/views.ts'
 import { refuseCrossSite, refuseForeignNavigation } from './transport/csrf.ts'
 import { allowFormTargets, setSecurityHeaders } from './transport/headers.ts'
@@ -44,7 +42,11 @@ type Needs = {
     /** Commits what the engine answers at the token endpoint. */
     endpoint: Middleware
   }
-  pages: Pages
+  pages: {
+    account: Middleware
+    interactions: Router
+    signIn: Pick<SignInParts, 'browserSessions' | 'rememberCookies' | 'rememberMe' | 'sessionNotices'>
+  }
   views: Views
   /** The engine of this moment: it is replaced when the signing keys change. */
   engine: () => Provider
@@ -52,18 +54,10 @@ type Needs = {
   log: Log
 }
 
-type Pages = {
-  account: Middleware
-  interactions: Router
-  rememberMe: RememberMe
-  browserSessions: BrowserSessions
-  sessionNotices: SessionNotices
-}
-
 /** Answers the public listener. Each line is one middleware; their order has a meaning. */
 export function createApp(needs: Needs): Koa {
   const { issuer, proxies, clock, limits, pages, views, engine, vault, log } = needs
-  const { rememberMe, browserSessions } = pages
+  const { browserSessions, rememberCookies: cookies, rememberMe, sessionNotices } = pages.signIn
   const app = new Koa({ proxy: true, keys: cookieKeys(vault) })
   // Expected errors are answered below; the rest are broken connections and faults of the server.
   app.on('error', (error) => log.warn({ event: 'response.failed', error }))
@@ -85,12 +79,12 @@ export function createApp(needs: Needs): Koa {
     onlyFor(
       isForPeople,
       compose([
-        signInRememberedBrowsers({ issuer, rememberMe, browserSessions, log }),
+        signInRememberedBrowsers({ rememberMe, cookies, browserSessions, log }),
         createHomeRoutes({ issuer, views }), //                /
         pages.account, //                                      /account and below
         restartRequests({ issuer, vault }),
         routesOf(pages.interactions), //                       /interaction/:uid
-        pages.sessionNotices.follow,
+        sessionNotices.follow,
       ]),
     ),
   )

@@ -12,18 +12,14 @@ import type { PasswordHasher, PasswordQueue } from '../../accounts/password.ts'
 import type { PasswordReset } from '../../accounts/password-reset.ts'
 import type { PasswordRules } from '../../accounts/password-rules.ts'
 import type { Registration } from '../../accounts/registration.ts'
-import type { RememberMe } from '../../accounts/remember-me.ts'
-import type { EventStore } from '../../audit/event-store.ts'
 import type { Offers } from '../../config/config.ts'
 import type { Vault } from '../../crypto/vault.ts'
-import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import type { MailRateLimit } from '../../rate-limiting/mail-rate-limit.ts'
 import type { RateLimiter } from '../../rate-limiting/rate-limiter.ts'
-import type { Account, AccountStore } from '../../store/account/account.ts'
+import type { Account } from '../../store/account/account.ts'
 import type { NewMail } from '../../store/outbox/mail.ts'
-import type { DeviceCookies } from '../login/device-cookie.ts'
-import type { CheckLogin } from '../login/login-form.ts'
-import type { SessionNotices } from '../login/session-notice.ts'
+import type { Stores } from '../../store/stores.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import type { Views } from '../pages/views.ts'
 import { createEmailChangeRoutes } from './email-change.ts'
 import { createFormBinding } from './form-binding.ts'
@@ -38,10 +34,9 @@ import { createSignedInUsers } from './signed-in-user.ts'
 
 type Needs = {
   issuer: string
-  stores: { accounts: AccountStore; events: EventStore }
+  stores: Pick<Stores, 'accounts' | 'events'>
   access: AccountAccess
-  signIn: { check: CheckLogin; notices: SessionNotices; rememberMe: RememberMe }
-  browsers: { sessions: BrowserSessions; devices: DeviceCookies }
+  signIn: SignInParts
   passwords: {
     queue: PasswordQueue
     hasher: PasswordHasher
@@ -64,75 +59,30 @@ type Needs = {
 
 /** Answers `/account` and everything below it. */
 export function createAccountPages(needs: Needs): Middleware {
-  const { issuer, access, browsers, limits, passwords, selfService, signIn, vault, views } = needs
+  const { issuer, access, limits, passwords, selfService, signIn, vault, views } = needs
   const { accounts, events } = needs.stores
   const { offers, links, registration, passwordReset, emailChange } = selfService
+  const { rateLimiter, mail: mailRateLimit } = limits
+  const { changeNotice } = passwords
   const { render } = views
-  const checkLogin = signIn.check
-  const sessionNotices = signIn.notices
-  const browserSessions = browsers.sessions
-  const deviceCookies = browsers.devices
-  const users = createSignedInUsers({ accounts, browserSessions, checkLogin, vault, render })
-  const newPassword = createNewPasswordForm({
-    rules: passwords.rules,
-    queue: passwords.queue,
-    hasher: passwords.hasher,
-    rateLimiter: limits.rateLimiter,
-    views,
-  })
-  const formBinding = createFormBinding({ issuer, vault, mailRateLimit: limits.mail, events })
+  const users = createSignedInUsers({ accounts, signIn, vault, render })
+  const newPassword = createNewPasswordForm({ passwords, rateLimiter, views })
+  const formBinding = createFormBinding({ issuer, vault, mailRateLimit, events })
   const openedLinks = createOpenedLinks({ issuer, accounts, links, vault, render })
 
   const routers = [
-    createOverviewRoutes({
-      issuer,
-      accounts,
-      access,
-      users,
-      offersEmailChange: offers.emailChange,
-      sessionNotices,
-      browserSessions,
-      render,
-    }),
-    createAccountSignInRoutes({
-      issuer,
-      users,
-      offers,
-      checkLogin,
-      rememberMe: signIn.rememberMe,
-      sessionNotices,
-      browserSessions,
-      vault,
-      render,
-    }),
-    createPasswordChangeRoutes({
-      accounts,
-      users,
-      checkLogin,
-      newPassword,
-      changeNotice: passwords.changeNotice,
-      browserSessions,
-      deviceCookies,
-      views,
-    }),
+    createOverviewRoutes({ accounts, access, users, offers, signIn, render }),
+    createAccountSignInRoutes({ issuer, users, offers, signIn, vault, render }),
+    createPasswordChangeRoutes({ accounts, users, signIn, newPassword, changeNotice, views }),
     createLinkRoutes({ openedLinks }),
   ]
   if (offers.registration)
     routers.push(createRegistrationRoutes({ registration, formBinding, openedLinks, newPassword, views }))
   if (offers.passwordReset)
     routers.push(
-      createPasswordResetRoutes({
-        issuer,
-        passwordReset,
-        formBinding,
-        openedLinks,
-        newPassword,
-        browserSessions,
-        deviceCookies,
-        views,
-      }),
+      createPasswordResetRoutes({ passwordReset, formBinding, openedLinks, newPassword, signIn, views }),
     )
   if (offers.emailChange)
-    routers.push(createEmailChangeRoutes({ emailChange, formBinding, openedLinks, users, checkLogin, views }))
+    routers.push(createEmailChangeRoutes({ emailChange, formBinding, openedLinks, users, signIn, views }))
   return compose(routers.map((router) => router.routes() as Middleware))
 }

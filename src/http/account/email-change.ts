@@ -6,7 +6,7 @@ import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { Pages, SignInError } from '../../ui/view-models.ts'
-import type { CheckLogin } from '../login/login-form.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import { seeOther, type Views } from '../pages/views.ts'
 import type { FormBinding } from './form-binding.ts'
 import type { OpenedLinks } from './mail-link.ts'
@@ -20,7 +20,7 @@ type Needs = {
   formBinding: FormBinding
   openedLinks: OpenedLinks
   users: SignedInUsers
-  checkLogin: CheckLogin
+  signIn: Pick<SignInParts, 'checkLogin'>
   views: Pick<Views, 'render' | 'words'>
 }
 
@@ -28,7 +28,7 @@ type Found = { link: EmailLink; account: Account }
 
 /** Changes and verifies the e-mail address of an account; the mailed link opens `/account/email/confirm`. */
 export function createEmailChangeRoutes(needs: Needs): Router {
-  const { emailChange, formBinding, openedLinks, users, checkLogin, views } = needs
+  const { emailChange, formBinding, openedLinks, users, signIn, views } = needs
   const router = new Router({ prefix: `${HOME}/email` })
   const find = (ctx: Context) => openedLinks.findWithAccount(ctx, 'verification', 'email_change')
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
@@ -125,7 +125,7 @@ export function createEmailChangeRoutes(needs: Needs): Router {
       ctx.status = 403
       return { outcome: 'refused', error: undefined }
     }
-    const answer = await checkLogin(ctx, undefined, { username, isForSession: false })
+    const answer = await signIn.checkLogin(ctx, undefined, { username, isForSession: false })
     if (answer.outcome === 'refused') return answer
     if (answer.account.sub === sub) return { outcome: 'accepted' }
     ctx.status = 400

@@ -32,15 +32,14 @@ type Hash = (owner: PasswordOwner) => Promise<string | RefusedPassword>
 export type NewPasswordForm = ReturnType<typeof createNewPasswordForm>
 
 type Needs = {
-  rules: PasswordRules
-  queue: PasswordQueue
-  hasher: PasswordHasher
+  passwords: { rules: PasswordRules; queue: PasswordQueue; hasher: PasswordHasher }
   rateLimiter: RateLimiter
   views: Pick<Views, 'words'>
 }
 
 /** Forms that set a password. Checking and hashing are expensive, so each attempt is counted first. */
-export function createNewPasswordForm({ rules, queue, hasher, rateLimiter, views }: Needs) {
+export function createNewPasswordForm({ passwords, rateLimiter, views }: Needs) {
+  const { rules, queue, hasher } = passwords
   return {
     /**
      * Counts a form that sets a password.

@@ -1,17 +1,16 @@
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { AccessItem, AccountAccess } from '../../accounts/access.ts'
+import type { Offers } from '../../config/config.ts'
 import { scopesIn } from '../../oidc/client/client-metadata.ts'
 import { describeGranted } from '../../oidc/client/scopes.ts'
 import { ROUTES } from '../../oidc/engine/endpoints.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
-import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { Connection } from '../../store/session/connection.ts'
 import type { Pages, RenderPage } from '../../ui/view-models.ts'
-import { createRememberCookies } from '../login/remember-me.ts'
-import type { SessionNotices } from '../login/session-notice.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import { parseUserAgent } from '../pages/user-agent.ts'
 import { seeOther } from '../pages/views.ts'
 import { causeOf, type SignedInUsers } from './signed-in-user.ts'
@@ -22,14 +21,11 @@ const DONE = ['ended', 'password', 'email-asked'] as const
 const MOST_DEVICES = 50
 
 type Needs = {
-  issuer: string
   accounts: AccountStore
   access: AccountAccess
   users: SignedInUsers
-  /** Whether the page offers to change the e-mail address. */
-  offersEmailChange: boolean
-  sessionNotices: SessionNotices
-  browserSessions: BrowserSessions
+  offers: Offers
+  signIn: Pick<SignInParts, 'browserSessions' | 'rememberCookies' | 'sessionNotices'>
   render: RenderPage
 }
 
@@ -38,9 +34,8 @@ type Needs = {
  * session. Revoking needs the password, unless it was given a moment ago.
  */
 export function createOverviewRoutes(needs: Needs): Router {
-  const { issuer, accounts, access, browserSessions, render, users } = needs
+  const { accounts, access, users, offers, signIn, render } = needs
   const router = new Router({ prefix: HOME })
-  const rememberCookies = createRememberCookies(issuer)
 
   router.get(
     '/',
@@ -49,7 +44,7 @@ export function createOverviewRoutes(needs: Needs): Router {
       const done = DONE.find((word) => word === ctx.query.done)
       const shown = await describe(account, session.uid)
       const csrf = users.csrfTokenFor(user)
-      render(ctx, 'account', { csrf, done, emailChange: needs.offersEmailChange, ...shown })
+      render(ctx, 'account', { csrf, done, emailChange: offers.emailChange, ...shown })
     }),
   )
 
@@ -81,9 +76,9 @@ export function createOverviewRoutes(needs: Needs): Router {
 
   /** The session of this browser has ended: its cookies go with it. */
   function leave(ctx: Context): void {
-    browserSessions.forget(ctx)
-    rememberCookies.clear(ctx)
-    needs.sessionNotices.clear(ctx)
+    signIn.browserSessions.forget(ctx)
+    signIn.rememberCookies.clear(ctx)
+    signIn.sessionNotices.clear(ctx)
     seeOther(ctx, `${ROUTES.end_session}/success`)
   }
 

@@ -2,12 +2,10 @@ import Router from '@koa/router'
 import type { Context } from 'koa'
 import { newEvent } from '../../audit/event.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
-import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { NewMail } from '../../store/outbox/mail.ts'
 import type { Pages } from '../../ui/view-models.ts'
-import type { DeviceCookies } from '../login/device-cookie.ts'
-import type { CheckLogin } from '../login/login-form.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import { seeOther, type Views } from '../pages/views.ts'
 import { answerRefused, isRefused, type NewPasswordForm } from './new-password.ts'
 import { causeOf, type SignedInUser, type SignedInUsers } from './signed-in-user.ts'
@@ -15,18 +13,16 @@ import { causeOf, type SignedInUser, type SignedInUsers } from './signed-in-user
 type Needs = {
   accounts: AccountStore
   users: SignedInUsers
-  checkLogin: CheckLogin
+  signIn: Pick<SignInParts, 'browserSessions' | 'checkLogin' | 'deviceCookies'>
   newPassword: NewPasswordForm
   /** The mail that reports the change. */
   changeNotice: (account: Account, language: string) => NewMail[]
-  browserSessions: BrowserSessions
-  deviceCookies: DeviceCookies
   views: Pick<Views, 'render' | 'words'>
 }
 
 /** Changes the password of a person who knows the old one, and revokes everything but the session that it is set in. */
 export function createPasswordChangeRoutes(needs: Needs): Router {
-  const { accounts, users, checkLogin, newPassword, browserSessions, views } = needs
+  const { accounts, users, signIn, newPassword, changeNotice, views } = needs
   const router = new Router({ prefix: '/account/password' })
 
   router.get(
@@ -43,7 +39,7 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
     '/',
     users.only(async (ctx, user) => {
       const { account, session } = user
-      const answer = await checkLogin(ctx, undefined, { username: account.username })
+      const answer = await signIn.checkLogin(ctx, undefined, { username: account.username })
       if (answer.outcome === 'refused')
         return showPassword(ctx, user, { error: answer.error, rule: undefined })
       const hash = await newPassword.admit(ctx, account.sub)
@@ -55,14 +51,14 @@ export function createPasswordChangeRoutes(needs: Needs): Router {
         cause: causeOf(ctx, 'password_changed'),
         event: newEvent('account.password_changed', about, originOf(ctx)),
         exceptSessionUid: session.uid,
-        mail: needs.changeNotice(account, views.words(ctx).lang),
+        mail: changeNotice(account, views.words(ctx).lang),
         accessEpoch: answer.account.accessEpoch,
       })
       // The access epoch was raised during hashing: the password was not set, and this session has ended.
       if (accessEpoch === undefined) return seeOther(ctx, '/account')
       const renewed = { ...answer.account, accessEpoch }
-      needs.deviceCookies.issue(ctx, renewed)
-      await browserSessions.start(ctx, renewed, { method: 'password', at: answer.at })
+      signIn.deviceCookies.issue(ctx, renewed)
+      await signIn.browserSessions.start(ctx, renewed, { method: 'password', at: answer.at })
       seeOther(ctx, '/account?done=password')
     }),
   )

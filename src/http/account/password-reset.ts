@@ -3,13 +3,11 @@ import type { Context } from 'koa'
 import type { PasswordReset, ResetRecipient } from '../../accounts/password-reset.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
-import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import type { MailShare } from '../../rate-limiting/mail-rate-limit.ts'
 import { type DeviceCookieEntry, deviceOf } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { Pages } from '../../ui/view-models.ts'
-import type { DeviceCookies } from '../login/device-cookie.ts'
-import { createRememberCookies } from '../login/remember-me.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import { interactionOf, signInPath, withInteraction } from '../login/sign-in-path.ts'
 import { seeOther, type Views } from '../pages/views.ts'
 import type { FormBinding } from './form-binding.ts'
@@ -20,20 +18,18 @@ const MAX_LOGIN_CHARACTERS = 256
 const RESET = '/account/reset'
 
 type Needs = {
-  issuer: string
   passwordReset: PasswordReset
   formBinding: FormBinding
   openedLinks: OpenedLinks
   newPassword: NewPasswordForm
-  browserSessions: BrowserSessions
-  deviceCookies: DeviceCookies
+  signIn: Pick<SignInParts, 'browserSessions' | 'deviceCookies' | 'rememberCookies'>
   views: Pick<Views, 'render' | 'words'>
 }
 
 /** Requests a password reset by mail; the mailed link opens `/account/reset/password`. */
 export function createPasswordResetRoutes(needs: Needs): Router {
-  const { passwordReset, formBinding, openedLinks, newPassword, browserSessions, views } = needs
-  const rememberCookies = createRememberCookies(needs.issuer)
+  const { passwordReset, formBinding, openedLinks, newPassword, signIn, views } = needs
+  const { browserSessions, deviceCookies, rememberCookies } = signIn
   const router = new Router({ prefix: RESET })
   const find = (ctx: Context) => openedLinks.findWithAccount(ctx, 'reset')
   const aboutOf = (ctx: Context) => ({ language: views.words(ctx).lang, origin: originOf(ctx) })
@@ -47,7 +43,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
       ctx.status = 400
       return showRequestForm(ctx, { username: username.slice(0, MAX_LOGIN_CHARACTERS), error: 'invalid' })
     }
-    const device = needs.deviceCookies.find(ctx)
+    const device = deviceCookies.find(ctx)
     if (device.length === 0 && formBinding.isRefused(ctx))
       return showRequestForm(ctx, { username, error: 'throttled' })
     const recipient = await passwordReset.find(username)
@@ -91,7 +87,7 @@ export function createPasswordResetRoutes(needs: Needs): Router {
       rememberCookies.clear(ctx)
     }
     // Exempts this browser from a lock-out that an attacker causes.
-    needs.deviceCookies.issue(ctx, renewed)
+    deviceCookies.issue(ctx, renewed)
     const interaction = formBinding.isSameBrowser(ctx, requester) ? requester.interaction : undefined
     seeOther(ctx, withInteraction(`${RESET}/done`, interaction))
   })

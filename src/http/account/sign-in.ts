@@ -1,17 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import Router from '@koa/router'
 import type { Context } from 'koa'
-import type { RememberMe } from '../../accounts/remember-me.ts'
 import type { Offers } from '../../config/config.ts'
 import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
-import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { Pages, RenderPage } from '../../ui/view-models.ts'
-import type { CheckLogin } from '../login/login-form.ts'
-import { createRememberCookies } from '../login/remember-me.ts'
-import type { SessionNotices } from '../login/session-notice.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import { selfServiceLinks } from '../login/sign-in-path.ts'
 import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
@@ -25,21 +21,18 @@ type Needs = {
   issuer: string
   users: SignedInUsers
   offers: Offers
-  checkLogin: CheckLogin
-  rememberMe: RememberMe
-  sessionNotices: SessionNotices
-  browserSessions: BrowserSessions
+  signIn: SignInParts
   vault: Vault
   render: RenderPage
 }
 
 /** Signs in to the account page itself, without an authorization request. */
 export function createAccountSignInRoutes(needs: Needs): Router {
-  const { issuer, users, checkLogin, rememberMe, browserSessions, render } = needs
+  const { issuer, users, offers, vault, render } = needs
+  const { checkLogin, rememberMe, rememberCookies, browserSessions, sessionNotices } = needs.signIn
   const router = new Router({ prefix: SIGN_IN })
-  const csrf = createCsrf(needs.vault, 'account csrf')
+  const csrf = createCsrf(vault, 'account csrf')
   const cookie = createCookie(cookieNames(issuer).signIn, { isSigned: true, path: SIGN_IN })
-  const remembering = createRememberCookies(issuer)
 
   router.get('/', async (ctx) => {
     if (await users.find(ctx)) return seeOther(ctx, HOME)
@@ -51,9 +44,12 @@ export function createAccountSignInRoutes(needs: Needs): Router {
     const answer = await checkLogin(ctx, undefined)
     if (answer.outcome === 'refused') return showSignIn(ctx, answer)
     const { account, at, wantsRemembering } = answer
-    const rememberedId = await remembering.rememberOrForget(ctx, rememberMe, { account, wantsRemembering })
+    const rememberedId = await rememberCookies.rememberOrForget(ctx, rememberMe, {
+      account,
+      wantsRemembering,
+    })
     await browserSessions.start(ctx, account, { method: 'password', at, rememberedId })
-    needs.sessionNotices.set(ctx)
+    sessionNotices.set(ctx)
     cookie.clear(ctx)
     seeOther(ctx, HOME)
   })
@@ -76,9 +72,9 @@ export function createAccountSignInRoutes(needs: Needs): Router {
       clientName: undefined,
       username,
       remember: !rememberMe.isOffered ? undefined : wantsRemembering ? 'ticked' : 'offered',
-      notice: needs.sessionNotices.wasSignedIn(ctx) ? 'session-ended' : undefined,
+      notice: sessionNotices.wasSignedIn(ctx) ? 'session-ended' : undefined,
       error,
-      offers: selfServiceLinks(needs.offers, undefined),
+      offers: selfServiceLinks(offers, undefined),
     })
   }
 }

@@ -3,12 +3,12 @@ import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import { isRemembered, provenEpoch } from '../../oidc/session/authentication.ts'
-import type { BrowserSession, BrowserSessions } from '../../oidc/session/browser-session.ts'
+import type { BrowserSession } from '../../oidc/session/browser-session.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { RevocationCause } from '../../store/revocation/revocation.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
-import type { CheckLogin } from '../login/login-form.ts'
+import type { SignInParts } from '../login/sign-in-parts.ts'
 import { seeOther } from '../pages/views.ts'
 import { createCsrf } from '../transport/csrf.ts'
 
@@ -24,14 +24,14 @@ export type SignedInUsers = ReturnType<typeof createSignedInUsers>
 
 type Needs = {
   accounts: AccountStore
-  browserSessions: BrowserSessions
-  checkLogin: CheckLogin
+  signIn: Pick<SignInParts, 'browserSessions' | 'checkLogin'>
   vault: Vault
   render: RenderPage
 }
 
 /** Authenticates requests to the account pages. */
-export function createSignedInUsers({ accounts, browserSessions, checkLogin, vault, render }: Needs) {
+export function createSignedInUsers({ accounts, signIn, vault, render }: Needs) {
+  const { browserSessions, checkLogin } = signIn
   const csrf = createCsrf(vault, 'account csrf')
 
   async function find(ctx: Context): Promise<SignedInUser | undefined> {

@@ -2,10 +2,10 @@
  * Room http/login/: the pages of an authorization request, sign-in and consent (this file). Beside them: the check of the
  * login form, the remember-me, device and session-notice cookies, and the restart of expired requests.
  */
+
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { Client, Provider } from 'oidc-provider'
-import type { RememberMe } from '../../accounts/remember-me.ts'
 import { newEvent } from '../../audit/event.ts'
 import type { Offers } from '../../config/config.ts'
 import type { Vault } from '../../crypto/vault.ts'
@@ -16,25 +16,18 @@ import { InvalidClient, ProofOutdatedError, SessionNotFound } from '../../oidc/e
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import { describeAuthentication, provenEpoch } from '../../oidc/session/authentication.ts'
-import type { AccountStore } from '../../store/account/account.ts'
-import type { ConsentStore } from '../../store/session/consent.ts'
+import type { Stores } from '../../store/stores.ts'
 import type { Pages, RenderPage } from '../../ui/view-models.ts'
 import { preferLanguage } from '../pages/language.ts'
 import { createCsrf } from '../transport/csrf.ts'
-import type { CheckLogin } from './login-form.ts'
-import { createRememberCookies } from './remember-me.ts'
-import type { SessionNotices } from './session-notice.ts'
+import type { SignInParts } from './sign-in-parts.ts'
 import { selfServiceLinks } from './sign-in-path.ts'
 
 type Needs = {
-  issuer: string
   engine: () => Provider
   offers: Offers
-  checkLogin: CheckLogin
-  rememberMe: RememberMe
-  sessionNotices: SessionNotices
-  accounts: AccountStore
-  consents: ConsentStore
+  signIn: SignInParts
+  stores: Pick<Stores, 'accounts' | 'consents'>
   vault: Vault
   render: RenderPage
 }
@@ -46,21 +39,11 @@ type ConsentGrant = InstanceType<Provider['Grant']>
  * The sign-in and consent pages. The engine decides which one is due; the person's answer is saved with the interaction,
  * and the engine continues with it.
  */
-export function createInteractionRoutes({
-  issuer,
-  engine,
-  offers,
-  checkLogin,
-  rememberMe,
-  sessionNotices,
-  accounts,
-  consents,
-  vault,
-  render,
-}: Needs): Router {
+export function createInteractionRoutes({ engine, offers, signIn, stores, vault, render }: Needs): Router {
+  const { checkLogin, rememberMe, rememberCookies, sessionNotices } = signIn
+  const { accounts, consents } = stores
   const router = new Router({ prefix: '/interaction' })
   const csrf = createCsrf(vault, 'interaction csrf')
-  const remembering = createRememberCookies(issuer)
 
   router.get('/:uid', async (ctx) => {
     const interaction = await findInteraction(ctx)
@@ -124,7 +107,7 @@ export function createInteractionRoutes({
     const login = { accountId, accessEpoch, ...describeAuthentication({ method: 'password', at }) }
     await finish(ctx, interaction, { login })
     // After `finish`, which accepts one of several concurrent answers: the others must not store a browser.
-    await remembering.rememberOrForget(ctx, rememberMe, { account, wantsRemembering })
+    await rememberCookies.rememberOrForget(ctx, rememberMe, { account, wantsRemembering })
   }
 
   /** Whether the person must sign in because their session ended, and for no other reason. */

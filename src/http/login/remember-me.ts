@@ -8,7 +8,9 @@ import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { Account } from '../../store/account/account.ts'
 
-type Needs = { issuer: string; rememberMe: RememberMe; browserSessions: BrowserSessions; log: Log }
+type RememberCookies = ReturnType<typeof createRememberCookies>
+
+type Needs = { rememberMe: RememberMe; cookies: RememberCookies; browserSessions: BrowserSessions; log: Log }
 
 /** The remember-me cookie. Separate from the session cookie, so it can be revoked and never acts as a session. */
 export function createRememberCookies(issuer: string) {
@@ -52,9 +54,7 @@ export function createRememberCookies(issuer: string) {
 const ENTRANCES = new Set<string>([ROUTES.authorization, ROUTES.code_verification, '/account'])
 
 /** Starts a session for a remembered browser and repeats the request. */
-export function signInRememberedBrowsers({ issuer, rememberMe, browserSessions, log }: Needs): Middleware {
-  const cookies = createRememberCookies(issuer)
-
+export function signInRememberedBrowsers({ rememberMe, cookies, browserSessions, log }: Needs): Middleware {
   return async (ctx, next) => {
     const value = ctx.method === 'GET' && ENTRANCES.has(ctx.path) ? cookies.read(ctx) : undefined
     if (value === undefined) return await next()
