@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { RecordedEvent } from '../audit/event-store.ts'
 import { EVENT_TYPES, type EventType } from '../audit/event-type.ts'
 import type { Stores } from '../store/stores.ts'
-import { AdminError, parseInput } from './input.ts'
+import { AdminError, parseInput, withoutUndefined } from './input.ts'
 
 const MOST = 1000
 
@@ -80,7 +80,7 @@ function isEventType(name: string): name is EventType {
 }
 
 function toDocument(event: RecordedEvent): EventDocument {
-  return {
+  return withoutUndefined({
     id: event.id,
     occurred_at: event.occurredAt.toISOString(),
     type: event.type,
@@ -93,5 +93,5 @@ function toDocument(event: RecordedEvent): EventDocument {
     address: event.address,
     user_agent: event.userAgent,
     detail: event.detail,
-  }
+  })
 }

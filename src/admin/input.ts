@@ -20,9 +20,11 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unkn
   throw new AdminError(faults.join('\n'))
 }
 
-function withoutUndefined(input: unknown): unknown {
-  if (typeof input !== 'object' || input === null) return input
-  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
+/** Drops members that are undefined, as JSON does. */
+export function withoutUndefined<Document>(document: Document): Document {
+  if (typeof document !== 'object' || document === null) return document
+  const members = Object.entries(document).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(members) as Document
 }
 
 /** A scope list as RFC 6749 §3.3 writes it. */

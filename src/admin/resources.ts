@@ -4,7 +4,7 @@ import { SIGNING_ALGS } from '../oidc/keyring.ts'
 import type { Resource } from '../store/client/resource.ts'
 import type { Stores } from '../store/stores.ts'
 import { DAY_SECONDS } from '../time.ts'
-import { AdminError, parseInput, scopeList } from './input.ts'
+import { AdminError, parseInput, scopeList, withoutUndefined } from './input.ts'
 import { checkUriCharacters } from './redirect-uri.ts'
 
 const newResource = z.strictObject({
@@ -86,7 +86,7 @@ export function createResourcesAdmin({ resources, clients }: Pick<Stores, 'resou
 }
 
 function toDocument(resource: Resource) {
-  return {
+  return withoutUndefined({
     identifier: resource.identifier,
     scope: resource.scope,
     format: resource.format,
@@ -94,5 +94,5 @@ function toDocument(resource: Resource) {
     access_token_seconds: resource.accessTokenSeconds,
     introspection_client_ids: resource.introspectionClientIds,
     created_at: resource.createdAt.toISOString(),
-  }
+  })
 }

@@ -10,7 +10,7 @@ import { type Account, type AccountStore, loginKey } from '../store/account/acco
 import type { RevokedCount } from '../store/revocation/revocation.ts'
 import type { PasswordFault } from '../ui/view-models.ts'
 import { type AccessDocument, accessPart, describeAccess, revokeAccess } from './access.ts'
-import { AdminError, parseInput } from './input.ts'
+import { AdminError, parseInput, withoutUndefined } from './input.ts'
 
 const username = z
   .string()
@@ -164,7 +164,7 @@ export function createUsersAdmin({ accounts, access, passwords, signInRateLimit 
 }
 
 function toDocument(account: Account) {
-  return {
+  return withoutUndefined({
     sub: account.sub,
     username: account.username,
     email: account.email,
@@ -172,7 +172,7 @@ function toDocument(account: Account) {
     status: account.status,
     profile: account.profile,
     created_at: account.createdAt.toISOString(),
-  }
+  })
 }
 
 /** Says to an operator why a password was rejected. */
