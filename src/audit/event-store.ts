@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { v7 as timeOrderedId } from 'uuid'
 import type { Database } from '../db/connections.ts'
 import { secondsAgo } from '../db/expired-rows.ts'
-import { prepareStatement, toFields } from '../db/prepared-statement.ts'
+import { prepareCount, prepareStatement, toFields } from '../db/prepared-statement.ts'
 import type { Clock } from '../time.ts'
 import { insertNewEvents, type NewEvent, serializeEvents } from './event.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
@@ -87,15 +87,11 @@ export function createEventStore(database: Database, now: Clock) {
     },
 
     /** Deletes events older than `ageSeconds`. @returns the number of deleted rows, at most `limit`. */
-    async deleteExpired(ageSeconds: number, limit: number): Promise<number> {
-      const [row] = await deleteOldest(database, [ageSeconds, limit])
-      return row?.deleted ?? 0
-    },
+    deleteExpired: (ageSeconds: number, limit: number): Promise<number> =>
+      deleteOldest(database, [ageSeconds, limit]),
 
-    async countExpired(ageSeconds: number, most: number): Promise<number> {
-      const [row] = await countOldest(database, [ageSeconds, most])
-      return row?.count ?? 0
-    },
+    countExpired: (ageSeconds: number, most: number): Promise<number> =>
+      countOldest(database, [ageSeconds, most]),
   }
 }
 
@@ -143,14 +139,14 @@ function selectEvents(database: Database, filter: EventFilter, types: readonly E
 /** The smallest identifier of an event of that age (UUID version 7: milliseconds come first). */
 const FIRST_ID_AGO = `(lpad(to_hex((extract(epoch from ${secondsAgo('$1')}) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`
 
-const deleteOldest = prepareStatement<{ deleted: number }>(
+const deleteOldest = prepareCount(
   'event_delete_expired',
   `with deleted as (
     delete from event where id = any(array(select id from event where id < ${FIRST_ID_AGO} order by id limit $2)) returning 1
-  ) select count(*)::int as deleted from deleted`,
+  ) select count(*)::int as count from deleted`,
 )
 
-const countOldest = prepareStatement<{ count: number }>(
+const countOldest = prepareCount(
   'event_count_expired',
   `select count(*)::int as count from (select from event where id < ${FIRST_ID_AGO} limit $2) as counted`,
 )

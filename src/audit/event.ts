@@ -12,56 +12,44 @@ export type Origin = Readonly<{
   userAgent: string | undefined
 }>
 
+/** The account, client, grant and session of an event, as far as it has them, and details of its type. */
+type Subject = Readonly<{
+  accountSub?: string | undefined
+  clientId?: string | undefined
+  grantId?: string | undefined
+  sessionUid?: string | undefined
+  detail?: Readonly<Record<string, unknown>> | undefined
+}>
+
 /** An event to be recorded. It never contains a secret, which a reader of the audit log could use. */
-export type NewEvent = Origin &
+export type NewEvent = Subject &
+  Partial<Origin> &
   Readonly<{
     type: EventType
     /** When it happened, by `performance.now()`. The event store converts it to the database's clock. */
     monotonicMilliseconds: number
-    accountSub: string | undefined
-    clientId: string | undefined
-    grantId: string | undefined
-    sessionUid: string | undefined
-    detail: Readonly<Record<string, unknown>> | undefined
   }>
 
-type Subject = Partial<Omit<NewEvent, 'type' | 'monotonicMilliseconds' | keyof Origin>>
-
-/** The origin of the command line and of jobs, which no request started. */
-const NO_ORIGIN: Origin = { requestId: undefined, address: undefined, userAgent: undefined }
-
-export function newEvent(type: EventType, subject: Subject, origin: Origin = NO_ORIGIN): NewEvent {
-  const { requestId, address, userAgent } = origin
-  const { accountSub, clientId, grantId, sessionUid, detail } = subject
-  return {
-    type,
-    monotonicMilliseconds: performance.now(),
-    accountSub,
-    clientId,
-    grantId,
-    sessionUid,
-    requestId,
-    address,
-    userAgent,
-    detail,
-  }
+/** @param origin undefined for events of the command line and of jobs, which no request started. */
+export function newEvent(type: EventType, subject: Subject, origin?: Origin): NewEvent {
+  return { type, monotonicMilliseconds: performance.now(), ...subject, ...origin }
 }
 
-/** The columns that a statement sets, each with its SQL expression. A missing `id` is made by the database's default. */
-type EventColumns = Partial<
-  Record<
-    | 'id'
-    | 'account_sub'
-    | 'client_id'
-    | 'grant_id'
-    | 'session_uid'
-    | 'request_id'
-    | 'address'
-    | 'user_agent'
-    | 'detail',
-    string
-  >
->
+/** The columns beside `type`. A missing `id` is made by the database's default. */
+const COLUMNS = [
+  'id',
+  'account_sub',
+  'client_id',
+  'grant_id',
+  'session_uid',
+  'request_id',
+  'address',
+  'user_agent',
+  'detail',
+] as const
+
+/** The columns that a statement sets, each with its SQL expression. */
+type EventColumns = Partial<Record<(typeof COLUMNS)[number], string>>
 
 /**
  * SQL: the only insert into the audit table. Recording one identifier twice records it once.
@@ -89,17 +77,7 @@ export function insertEventsOf(type: EventType, columns: EventColumns, from: str
 export function insertNewEvents(parameter: string, condition = 'true'): string {
   return insertEvents(
     'type',
-    {
-      id: 'id',
-      account_sub: 'account_sub',
-      client_id: 'client_id',
-      grant_id: 'grant_id',
-      session_uid: 'session_uid',
-      request_id: 'request_id',
-      address: 'address',
-      user_agent: 'user_agent',
-      detail: 'detail',
-    },
+    Object.fromEntries(COLUMNS.map((name) => [name, name])),
     `json_to_recordset(${parameter}::json) as new_event (id uuid, type text, account_sub uuid, client_id text, grant_id text,
       session_uid text, request_id text, address text, user_agent text, detail jsonb, key uuid) where ${condition}`,
   )

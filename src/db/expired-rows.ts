@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Database } from './connections.ts'
-import { prepareStatement } from './prepared-statement.ts'
+import { prepareCount } from './prepared-statement.ts'
 
 /** Tables with a column `expires_at`. */
 type ExpiringTable =
@@ -34,26 +34,20 @@ export function secondsFromNow(seconds: number): RawBuilder<Date> {
 
 /** Creates the clean-up of a table, by its column `expires_at`. */
 export function expiredRowsOf(database: Database, table: ExpiringTable): ExpiredRows {
-  const deleteRows = prepareStatement<{ deleted: number }>(
+  const deleteRows = prepareCount(
     `${table}_delete_expired`,
     `with deleted as (
       delete from ${table} where ctid = any(array(
         select ctid from ${table} where expires_at <= ${secondsAgo('$1')} order by expires_at limit $2 for update skip locked
       )) returning 1
-    ) select count(*)::int as deleted from deleted`,
+    ) select count(*)::int as count from deleted`,
   )
-  const countRows = prepareStatement<{ count: number }>(
+  const countRows = prepareCount(
     `${table}_count_expired`,
     `select count(*)::int as count from (select from ${table} where expires_at <= ${secondsAgo('$1')} limit $2) as counted`,
   )
   return {
-    async deleteExpired(ageSeconds, limit) {
-      const [row] = await deleteRows(database, [ageSeconds, limit])
-      return row?.deleted ?? 0
-    },
-    async countExpired(ageSeconds, most) {
-      const [row] = await countRows(database, [ageSeconds, most])
-      return row?.count ?? 0
-    },
+    deleteExpired: (ageSeconds, limit) => deleteRows(database, [ageSeconds, limit]),
+    countExpired: (ageSeconds, most) => countRows(database, [ageSeconds, most]),
   }
 }

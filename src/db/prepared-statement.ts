@@ -16,6 +16,24 @@ export function prepareStatement<Row>(name: string, text: string) {
   }
 }
 
+/** The same for a statement whose row has a `count`. */
+export function prepareCount(name: string, text: string) {
+  const execute = prepareStatement<{ count: number }>(name, text)
+  return async (database: Database, parameters: readonly unknown[]): Promise<number> => {
+    const [row] = await execute(database, parameters)
+    return row?.count ?? 0
+  }
+}
+
+/** The same for a list: returns the fields of each row (see {@link toFields}). */
+export function prepareList<Listed extends object>(name: string, text: string) {
+  const execute = prepareStatement<object>(name, text)
+  return async (database: Database, parameters: readonly unknown[]): Promise<Listed[]> => {
+    const rows = await execute(database, parameters)
+    return rows.map((row) => toFields(row) as Listed)
+  }
+}
+
 /** Converts items to one array per column, the parameters of `unnest`. */
 export function columnsOf<Item>(
   items: readonly Item[],

@@ -1,6 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 
-/** The tables for which kysely builds statements. Only `db/` and `store/` know column names. */
+/** The tables and columns for which kysely builds statements. Only `db/` and `store/` know column names. */
 export type Schema = {
   account: AccountTable
   oidc_client: ClientTable
@@ -8,7 +8,6 @@ export type Schema = {
   signing_key: SigningKeyTable
   oidc_grant: GrantTable
   oidc_token: TokenTable
-  oidc_session: SessionTable
   oidc_artifact: ArtifactTable
   consent: ConsentTable
   remembered_browser: { id: string }
@@ -72,9 +71,6 @@ type GrantTable = {
   account_sub: string
   client_id: string
   payload: Json<Payload>
-  address: string | null
-  user_agent: string | null
-  access_epoch: Generated<number>
   expires_at: Instant
 }
 
@@ -84,24 +80,9 @@ type TokenTable = {
   grant_id: string | null
   client_id: string
   payload: Json<Payload>
-  consumed_at: OptionalInstant
   expires_at: Instant
   user_code_hash: Uint8Array | null
   sealed_id: Uint8Array | null
-  polled_at: OptionalInstant
-  poll_interval_seconds: number | null
-  consumed_by: Generated<string | null>
-}
-
-type SessionTable = {
-  id_hash: Uint8Array
-  uid: string
-  account_sub: string | null
-  access_epoch: Generated<number>
-  payload: Json<Payload>
-  ended_at: OptionalInstant
-  seen_at: ColumnType<Date, never, never>
-  expires_at: Instant
 }
 
 type ArtifactTable = {
@@ -149,6 +130,5 @@ type ConsentTable = {
   account_sub: string
   client_id: string
   scopes: Json<Payload>
-  created_at: ColumnType<Date, never, never>
   updated_at: ColumnType<Date, never, Date>
 }

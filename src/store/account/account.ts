@@ -194,18 +194,7 @@ export function loginKey(login: string): string {
 }
 
 /** The columns that {@link toAccount} reads, for statements that join an account. */
-export type AccountRow = Pick<
-  Selectable<AccountTable>,
-  | 'sub'
-  | 'username'
-  | 'email'
-  | 'email_verified'
-  | 'profile'
-  | 'status'
-  | 'access_epoch'
-  | 'created_at'
-  | 'updated_at'
->
+export type AccountRow = Omit<Selectable<AccountTable>, 'username_key' | 'email_key' | 'password_hash'>
 
 export const ACCOUNT_COLUMNS =
   'account.sub, account.username, account.email, account.email_verified, account.profile, account.status, account.access_epoch, account.created_at, account.updated_at'

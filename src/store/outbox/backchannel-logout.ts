@@ -1,6 +1,6 @@
 import { insertEventsOf } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareCount, prepareStatement } from '../../db/prepared-statement.ts'
 import type { SigningAlg } from '../client/signing-key.ts'
 import { createPendingCount, nextAttempt } from './outbox.ts'
 
@@ -45,10 +45,8 @@ export function createBackchannelLogoutStore(database: Database) {
     },
 
     /** Deletes rows that were not confirmed in time, and records that. @returns the number of deleted rows, at most `limit`. */
-    async giveUp(ageSeconds: number, limit: number): Promise<number> {
-      const [row] = await giveUpOldest(database, [ageSeconds, limit])
-      return row?.count ?? 0
-    },
+    giveUp: (ageSeconds: number, limit: number): Promise<number> =>
+      giveUpOldest(database, [ageSeconds, limit]),
 
     countPending: createPendingCount(database, 'backchannel_logout'),
   }
@@ -96,7 +94,7 @@ const confirmOne = prepareStatement(
     ) ${insertEventsOf('backchannel_logout.delivered', EVENT_COLUMNS, 'deleted')}`,
 )
 
-const giveUpOldest = prepareStatement<{ count: number }>(
+const giveUpOldest = prepareCount(
   'backchannel_logout_give_up',
   `with deleted as (
       delete from backchannel_logout where id in (

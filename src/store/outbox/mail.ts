@@ -1,7 +1,7 @@
 import { insertEventsOf } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
 import { secondsFromNow } from '../../db/expired-rows.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareCount, prepareStatement } from '../../db/prepared-statement.ts'
 import { createPendingCount, nextAttempt } from './outbox.ts'
 
 /** A mail to be sent. */
@@ -38,10 +38,7 @@ export function createMailStore(database: Database) {
     },
 
     /** Deletes mail that expired unsent, and records that. @returns the number of deleted rows, at most `limit`. */
-    async giveUp(limit: number): Promise<number> {
-      const [row] = await giveUpExpired(database, [limit])
-      return row?.count ?? 0
-    },
+    giveUp: (limit: number): Promise<number> => giveUpExpired(database, [limit]),
 
     countPending: createPendingCount(database, 'mail'),
   }
@@ -75,7 +72,7 @@ const claimDue = prepareStatement<DueMail>(
 
 const deleteOne = prepareStatement('mail_delete', `delete from mail where id = $1`)
 
-const giveUpExpired = prepareStatement<{ count: number }>(
+const giveUpExpired = prepareCount(
   'mail_give_up',
   `with deleted as (
       delete from mail where id in (

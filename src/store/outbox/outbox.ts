@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareCount } from '../../db/prepared-statement.ts'
 
 /*
  * The room store/outbox: the tables of the transactional outbox, mail and back-channel logout. Their rows are written in
@@ -21,12 +21,9 @@ export function createPendingCount(
   database: Database,
   table: OutboxTable,
 ): (most: number) => Promise<number> {
-  const countPending = prepareStatement<{ count: number }>(
+  const countPending = prepareCount(
     `${table}_count`,
     `select count(*)::int as count from (select from ${table} limit $1) as counted`,
   )
-  return async (most) => {
-    const [row] = await countPending(database, [most])
-    return row?.count ?? 0
-  }
+  return (most) => countPending(database, [most])
 }

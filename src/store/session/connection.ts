@@ -1,5 +1,5 @@
 import type { Database } from '../../db/connections.ts'
-import { prepareStatement, toFields } from '../../db/prepared-statement.ts'
+import { prepareList, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import { IS_DEVICE_CLIENT } from '../client/client.ts'
 
@@ -32,8 +32,8 @@ export function createConnectionStore(database: Database) {
     /** Lists the apps of a person that have usable tokens or a consent, and their latest devices. */
     async listOf(accountSub: string, mostDevices: number): Promise<Connections> {
       const rows = await listConnections(database, [accountSub, mostDevices])
-      const deviceCount = rows.find((row) => row.device_count !== null)?.device_count ?? 0
-      const connections = rows.map(({ device_count, ...row }) => toFields(row))
+      const deviceCount = rows.find((row) => row.deviceCount !== undefined)?.deviceCount ?? 0
+      const connections = rows.map(({ deviceCount, ...connection }) => connection)
       return { connections, deviceCount }
     },
 
@@ -45,17 +45,7 @@ export function createConnectionStore(database: Database) {
   }
 }
 
-const listConnections = prepareStatement<{
-  client_id: string
-  metadata: Payload
-  grant_id: string | null
-  grants: Payload[]
-  since: Date
-  used_at: Date | null
-  address: string | null
-  user_agent: string | null
-  device_count: number | null
-}>(
+const listConnections = prepareList<Connection & { deviceCount: number | undefined }>(
   'connection_list',
   `with alive as (
       select oidc_grant.id, oidc_grant.client_id, oidc_grant.payload, oidc_grant.address, oidc_grant.user_agent,

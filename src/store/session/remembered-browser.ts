@@ -2,7 +2,7 @@ import type { NewEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
-import { prepareStatement, toFields } from '../../db/prepared-statement.ts'
+import { prepareList, prepareStatement } from '../../db/prepared-statement.ts'
 import { personUnderEpoch } from '../account/access-epoch.ts'
 import { ACCOUNT_COLUMNS, type Account, type AccountRow, toAccount } from '../account/account.ts'
 
@@ -111,10 +111,7 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
       }
     },
 
-    async listOf(accountSub: string): Promise<RememberedBrowser[]> {
-      const rows = await listBrowsers(database, [accountSub])
-      return rows.map(toFields)
-    },
+    listOf: (accountSub: string): Promise<RememberedBrowser[]> => listBrowsers(database, [accountSub]),
 
     /** Forgets a browser; its sessions go on. */
     async delete(id: string): Promise<void> {
@@ -166,14 +163,7 @@ const findBrowser = prepareStatement<BrowserRow>(
     where id = $1::uuid and expires_at > now() and account.status = 'active' and account.access_epoch = remembered.access_epoch`,
 )
 
-const listBrowsers = prepareStatement<{
-  id: string
-  address: string | null
-  user_agent: string | null
-  created_at: Date
-  used_at: Date
-  expires_at: Date
-}>(
+const listBrowsers = prepareList<RememberedBrowser>(
   'browser_list',
   `select id, address, user_agent, created_at, rotated_at as used_at, expires_at from remembered_browser
     where account_sub = $1::uuid and expires_at > now() order by rotated_at desc`,

@@ -1,20 +1,17 @@
 import { insertEventsOf } from '../../audit/event.ts'
 import type { Database } from '../../db/connections.ts'
 import { type ExpiredRows, expiredRowsOf, secondsAgo } from '../../db/expired-rows.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareCount } from '../../db/prepared-statement.ts'
 
 /** Deletes expired sessions, and records `session.expired` for those that were not revoked. */
 export function sessionExpiry(database: Database): ExpiredRows {
   return {
     ...expiredRowsOf(database, 'oidc_session'),
-    async deleteExpired(ageSeconds, limit) {
-      const [row] = await deleteExpiredSessions(database, [ageSeconds, limit])
-      return row?.deleted ?? 0
-    },
+    deleteExpired: (ageSeconds, limit) => deleteExpiredSessions(database, [ageSeconds, limit]),
   }
 }
 
-const deleteExpiredSessions = prepareStatement<{ deleted: number }>(
+const deleteExpiredSessions = prepareCount(
   'session_delete_expired',
   `with deleted as (
       delete from oidc_session where ctid = any(array(
@@ -30,5 +27,5 @@ const deleteExpiredSessions = prepareStatement<{ deleted: number }>(
       },
       '(select distinct on (uid) * from deleted where ended_at is null and account_sub is not null) as session',
     )})
-    select count(*)::int as deleted from deleted`,
+    select count(*)::int as count from deleted`,
 )

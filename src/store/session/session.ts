@@ -1,7 +1,7 @@
 import { insertNewEvents, type NewEvent } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
-import { prepareStatement, toFields } from '../../db/prepared-statement.ts'
+import { prepareList, prepareStatement } from '../../db/prepared-statement.ts'
 import type { Payload } from '../../db/schema.ts'
 import type { Revocations } from '../revocation/revocation.ts'
 import { createSessionLookup } from './found-session.ts'
@@ -107,10 +107,7 @@ export function createSessionStore(database: Database, { events, revocations }: 
     },
 
     /** Lists the browsers that a person is signed in with, last used first. */
-    async listOf(accountSub: string): Promise<SignedInBrowser[]> {
-      const rows = await listSessions(database, [accountSub])
-      return rows.map(toFields)
-    },
+    listOf: (accountSub: string): Promise<SignedInBrowser[]> => listSessions(database, [accountSub]),
 
     ...sessionExpiry(database),
   }
@@ -146,15 +143,7 @@ const recordMisuse = prepareStatement(
     select`,
 )
 
-const listSessions = prepareStatement<{
-  uid: string
-  remembered_id: string | null
-  address: string | null
-  user_agent: string | null
-  started_at: Date
-  seen_at: Date
-  expires_at: Date
-}>(
+const listSessions = prepareList<SignedInBrowser>(
   'session_list',
   `select * from (
       select distinct on (uid) uid, remembered_id, address, user_agent,

@@ -1,6 +1,6 @@
 import type { Database } from '../../db/connections.ts'
 import { type ExpiredRows, expiredRowsOf, secondsAgo } from '../../db/expired-rows.ts'
-import { prepareStatement } from '../../db/prepared-statement.ts'
+import { prepareCount, prepareStatement } from '../../db/prepared-statement.ts'
 import { DAY_SECONDS } from '../../time.ts'
 import { type Heartbeat, secondsUpSince, toleranceOf } from './uptime.ts'
 
@@ -54,11 +54,8 @@ export function createRefreshReplayStore(database: Database, heartbeat: Heartbea
 function answerExpiry(database: Database, toleranceSeconds: number): ExpiredRows {
   return {
     ...expiredRowsOf(database, 'oidc_refresh_answer'),
-    async deleteExpired(ageSeconds, limit) {
-      const parameters = [ageSeconds, limit, toleranceSeconds, LONGEST_SECONDS]
-      const [row] = await deleteAnswers(database, parameters)
-      return row?.deleted ?? 0
-    },
+    deleteExpired: (ageSeconds, limit) =>
+      deleteAnswers(database, [ageSeconds, limit, toleranceSeconds, LONGEST_SECONDS]),
   }
 }
 
@@ -94,7 +91,7 @@ const recordRepeat = prepareStatement<{ consumed_by: string }>(
 )
 
 /** Checks first whether the instance was up all the time, the common case; measuring the uptime is slower. */
-const deleteAnswers = prepareStatement<{ deleted: number }>(
+const deleteAnswers = prepareCount(
   'refresh_answer_delete_expired',
   `with deleted as (
       delete from oidc_refresh_answer where ctid = any(array(
@@ -111,5 +108,5 @@ const deleteAnswers = prepareStatement<{ deleted: number }>(
         )
         order by answer.expires_at limit $2 for update of answer skip locked
       )) returning 1
-    ) select count(*)::int as deleted from deleted`,
+    ) select count(*)::int as count from deleted`,
 )
