@@ -381,7 +381,7 @@ describe('the operator', () => {
       { device: 'x' },
     ])
       await expect(users.signOut({ username, ...wrong })).rejects.toThrow(/has no/)
-    await expect(users.signOut({ username, app: 'x', device: 'y' })).rejects.toThrow(/one thing/)
+    await expect(users.signOut({ username, app: 'x', device: 'y' })).rejects.toThrow(/one item/)
     expect(await users.signOut({ username })).toMatchObject({ sessions: 1, browsers: 0 })
     expect(await isSignedIn(user)).toBe(false)
     const { sessions, devices, apps } = await users.show({ username })
