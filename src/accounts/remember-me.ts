@@ -11,7 +11,6 @@ const PURPOSE = 'remembered browser'
 /** The identifier of the remembered browser, and a secret of 256 bits. */
 const COOKIE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{43})$/
 
-/** The cookie's value and expiry. */
 export type RememberCookie = Readonly<{ value: string; expiresAt: Date }>
 
 type Recognised =

@@ -89,7 +89,6 @@ export type ClientDocument = { client_id: string; client_secret?: string; [metad
 
 type Needs = { stores: Pick<Stores, 'clients' | 'resources'>; outbound: Pick<Outbound, 'fault'> }
 
-/** The operations on clients. */
 export function createClientsAdmin({ stores: { clients, resources }, outbound }: Needs) {
   async function getOrThrow(id: string): Promise<Client> {
     const client = await clients.find(id)

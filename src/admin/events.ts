@@ -28,7 +28,6 @@ const filter = z.strictObject({
   limit: z.number().int().min(1, 'is at least 1').max(MOST, `is at most ${MOST}`).default(100),
 })
 
-/** An audit event as JSON. */
 export type EventDocument = {
   id: string
   occurred_at: string
@@ -44,7 +43,6 @@ export type EventDocument = {
   detail?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** The operations on audit events. */
 export function createEventsAdmin({ events, accounts }: Pick<Stores, 'events' | 'accounts'>) {
   return {
     async list(input: unknown): Promise<EventDocument[]> {

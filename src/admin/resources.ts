@@ -27,7 +27,6 @@ const byIdentifier = z.strictObject({ identifier: z.string() })
 
 type ResourceDocument = ReturnType<typeof toDocument>
 
-/** The operations on resource servers (APIs). */
 export function createResourcesAdmin({ resources, clients }: Pick<Stores, 'resources' | 'clients'>) {
   async function getOrThrow(identifier: string): Promise<Resource> {
     const resource = await resources.find(identifier)

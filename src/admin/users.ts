@@ -58,7 +58,6 @@ type Needs = {
   signInRateLimit: SignInRateLimit
 }
 
-/** The operations on people. */
 export function createUsersAdmin({ accounts, access, passwords, signInRateLimit }: Needs) {
   async function getOrThrow(login: string): Promise<Account> {
     const found = await accounts.findByLogin(login)

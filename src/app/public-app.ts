@@ -35,7 +35,6 @@ type Needs = {
   proxyNotices: ProxyNotices
   deviceCookies: DeviceCookies
   rememberMe: RememberMe
-  /** Whether mail can be sent. */
   canMail: boolean
   refreshReplay: RefreshReplay
   views: Views

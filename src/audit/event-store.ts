@@ -7,7 +7,6 @@ import type { Clock } from '../time.ts'
 import { insertNewEvents, type NewEvent, serializeEvents } from './event.ts'
 import { ANOMALIES, type EventType } from './event-type.ts'
 
-/** A recorded event. */
 export type RecordedEvent = Omit<NewEvent, 'type' | 'monotonicMilliseconds'> &
   Readonly<{
     id: string

@@ -84,7 +84,6 @@ function isSet(setting: string, env: Environment): boolean {
   return Boolean(env[setting] || env[`${setting}_FILE`] || env[setting.replace(/_FILE$/, '')])
 }
 
-/** Finds a setting within a small edit distance. */
 function findByDistance(name: string, settings: readonly string[]): string | undefined {
   // Settings are upper case, so a lower-case name resembles one by chance.
   if (name !== name.toUpperCase()) return undefined

@@ -53,7 +53,6 @@ export type DataFolder = Readonly<{
   finishAnswering(): Promise<void>
   /** Removes other users' permissions from files that the database made. */
   secure(): void
-  /** Releases the lock. */
   release(): Promise<void>
 }>
 

@@ -37,7 +37,6 @@ type Needs = {
   clock: { now: Clock; settle: () => Promise<void> }
   limits: { rateLimiter: RateLimiter; events: EventStore }
   token: {
-    /** Creates the context of each request. */
     requestContexts: Middleware
     /** Commits what the engine answers at the token endpoint. */
     endpoint: Middleware

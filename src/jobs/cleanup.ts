@@ -24,7 +24,6 @@ const TABLES = [
 
 type Table = (typeof TABLES)[number]
 
-/** The number of expired rows by table. */
 export type CleanupReport = Record<Table, number>
 
 /** Expired rows by table. Tables in `capped` have more than the number says. */
@@ -33,7 +32,6 @@ type Backlog = { rows: CleanupReport; capped: Table[] }
 type Needs = {
   tables: Record<Table, ExpiredRows>
   runAlone: RunAlone
-  /** How long audit events are kept. */
   eventRetentionSeconds: number
 }
 

@@ -11,7 +11,6 @@ const SILENCE_MILLISECONDS = 6_000
 /** The limit for a whole delivery, shorter than the lease of a mail. */
 const SENDING_MILLISECONDS = 15_000
 
-/** A rendered mail. */
 export type Message = Readonly<{
   id: string
   to: string

@@ -44,7 +44,6 @@ export function createKeyring({ keys, vault }: { keys: SigningKeyStore; vault: V
       return { keys: sorted.map(openKey) }
     },
 
-    /** The public keys. */
     list: () => keys.list(),
   }
 

@@ -22,7 +22,6 @@ export type Outbox<Row> = Readonly<{
   /** A change notification of this table starts deliveries. */
   table: WatchedTable
   mostAtOnce: number
-  /** Leases rows that are due. */
   claim(most: number, busy: BusyRecipients): Promise<Row[]>
   recipientOf(row: Row): string
   /**

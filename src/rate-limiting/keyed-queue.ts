@@ -64,7 +64,6 @@ export function createKeyedQueue({
   let hasPacedThisTurn = false
 
   return {
-    /** Waits in the queue, then runs the work. */
     async run<Result>(place: Place, work: (pause: Pause) => Promise<Result>): Promise<Queued<Result>> {
       const full = place.keys.find(
         ({ key, mostWaiting }) => waiting.of(key) >= (mostWaiting ?? Number.POSITIVE_INFINITY),

@@ -4,7 +4,6 @@ import type { Metrics } from '../metrics.ts'
 import type { Attempt, AttemptCounter, Count } from '../store/attempt-counter.ts'
 import { networksOf } from './network.ts'
 
-/** How many attempts a window allows. */
 export type RateLimit = Readonly<{
   /** Unique; metrics and events name it. */
   name: string

@@ -14,7 +14,6 @@ export function deviceOf(
   return entries.find((entry) => entry.sub === sub && entry.accessEpoch === accessEpoch)
 }
 
-/** A password sign-in. */
 export type SignInAttempt = Readonly<{
   /** As entered, in any spelling. */
   login: string
@@ -89,7 +88,6 @@ const LOCKS = new Set<unknown>([
   LIMITS.signInByKnownAccount,
 ])
 
-/** The audit event of a refusal. */
 export function eventTypeOf({ by, reason }: Refusal): EventType {
   if (by === LIMITS.signInByNetwork || by === LIMITS.passwordsByNetwork) return 'requests.throttled'
   return reason === 'used up' && LOCKS.has(by) ? 'sign_in.locked' : 'sign_in.throttled'

@@ -2,7 +2,6 @@ import type { Database } from '../db/connections.ts'
 import { expiredRowsOf } from '../db/expired-rows.ts'
 import { columnsOf, prepareStatement } from '../db/prepared-statement.ts'
 
-/** One attempt under one limit. */
 export type Attempt = Readonly<{
   /** A keyed hash of the limit's name and of the network, name or account. */
   key: Uint8Array
@@ -24,7 +23,6 @@ export type Count = Readonly<{
   waitSeconds: number
 }>
 
-/** Keys of counted limits. */
 type Settlement = Readonly<{ giveBack?: readonly Uint8Array[]; forget?: readonly Uint8Array[] }>
 
 /** The most stages of an attempt: for a mail three networks of IPv6, the address, the account, and the total. */

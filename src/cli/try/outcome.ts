@@ -7,14 +7,12 @@ import { examineTokens, type Outcome, type Tokens } from './tokens.ts'
 const INSTANTS = new Set(['exp', 'iat', 'nbf', 'auth_time', 'updated_at'])
 const LAST_INSTANT_SECONDS = 8.64e12
 
-/** Prints the tokens and their claims. */
 export async function showTokens(party: RelyingParty, tokens: Tokens): Promise<void> {
   const outcome = await examineTokens(party, tokens)
   const text = party.json ? JSON.stringify(outcome, null, 2) : describe(outcome)
   print(party.terminal, toPrintable(text, { keepLineEnds: true }))
 }
 
-/** Formats the outcome for people. */
 export function describe({ id_token_claims, access_token_claims, userinfo, ...tokens }: Outcome): string {
   return [
     chapter('Tokens', tokens),

@@ -5,7 +5,7 @@ import type { CheckLogin } from './login-form.ts'
 import type { createRememberCookies } from './remember-me.ts'
 import type { SessionNotices } from './session-notice.ts'
 
-/** What the pages share that sign a person in or out. */
+/** The parts that the pages for sign-in and sign-out share. */
 export type SignInParts = Readonly<{
   checkLogin: CheckLogin
   browserSessions: BrowserSessions

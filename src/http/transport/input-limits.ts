@@ -86,7 +86,6 @@ function isForm(ctx: Context): boolean {
   return ctx.is(FORM_TYPE) === FORM_TYPE
 }
 
-/** Whether there is a body of another type. */
 function isOtherBody(ctx: Context): boolean {
   return ctx.is(FORM_TYPE) === false && ctx.get('content-length') !== '0'
 }

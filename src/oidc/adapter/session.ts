@@ -27,7 +27,6 @@ const PURPOSE = 'session state'
 
 type Needs = { stores: Pick<Stores, 'sessions' | 'revocations'>; limits: SessionLimits; vault: Vault }
 
-/** The changes of a request to a stored session. */
 type Change = { before: FoundSession | undefined; events: NewEvent[]; next: Payload; isExtended: boolean }
 
 /** Browser sessions. One statement stores a session, replaces its identifier and records its events. */

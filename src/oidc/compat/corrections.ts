@@ -24,7 +24,6 @@ const CLIENT_ROUTES = new Set([
   'pushed_authorization_request',
 ])
 
-/** Corrects the engine's responses. */
 export function correctAnswers(allowFormTargets: AllowFormTargets): Middleware {
   return async (ctx, next) => {
     await next()

@@ -48,7 +48,6 @@ export class BrowserContext {
     return this.#isOutdated
   }
 
-  /** This request replaces the session identifier. */
   recordReplacement(replacedId: string): void {
     this.#replaces = replacedId
   }

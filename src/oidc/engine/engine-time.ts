@@ -7,7 +7,6 @@ import { engineAheadSeconds } from './request-context.ts'
  * functions here for everything else.
  */
 
-/** The engine's time. */
 export function engineNow(): Date {
   return new Date()
 }

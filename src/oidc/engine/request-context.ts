@@ -110,7 +110,6 @@ const storage = new AsyncLocalStorage<RequestContext>()
 
 type Needs = { rememberedIdOf: (ctx: Context) => string | undefined; now: Clock }
 
-/** Creates the context of each request. */
 export function createRequestContexts({ rememberedIdOf, now }: Needs): Middleware {
   return (ctx, next) => {
     const context = new RequestContext({
@@ -130,7 +129,6 @@ function measureEngineAhead(now: Clock): number {
   return Math.round((Date.now() - now().getTime()) / 1000)
 }
 
-/** The context of this request. */
 export function currentRequest(): RequestContext {
   const context = storage.getStore()
   if (!context) throw new TypeError('there is no request to the engine')

@@ -52,7 +52,6 @@ export class TokenRequest {
     this.#issued.push(token)
   }
 
-  /** The tokens to be stored. */
   get issued(): readonly Token[] {
     return this.#issued
   }

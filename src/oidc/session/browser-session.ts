@@ -52,7 +52,6 @@ export function createBrowserSessions({ engine, issuer, sessions, limits, now }:
     /** Whether the browser has a newer session than the one in this request. */
     isOutdated: (): boolean => currentRequest().browser.isOutdated,
 
-    /** Clears the cookie of a session that was ended. */
     forget(ctx: Context): void {
       cookie.clear(ctx)
     },

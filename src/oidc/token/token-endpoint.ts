@@ -121,7 +121,6 @@ function sessionUidOf({ payload: { sessionUid } }: Source): string | undefined {
   return typeof sessionUid === 'string' ? sessionUid : undefined
 }
 
-/** Replaces the engine's answer. */
 function refuse(ctx: KoaContextWithOIDC, error: errors.OIDCProviderError): void {
   ctx.status = error.statusCode
   ctx.body = { error: error.error, error_description: error.error_description }

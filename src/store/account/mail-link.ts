@@ -8,7 +8,6 @@ import type { MailLinkTable } from '../../db/schema.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
 import type { Account } from './account.ts'
 
-/** The purpose of a mailed link. */
 export type LinkPurpose = MailLinkTable['purpose']
 
 /** A link to be mailed. Only the mail holds its secret. */
@@ -27,7 +26,6 @@ type NewMailLink = Readonly<{
 /** An account with the access epoch of a request: raising it voids the request. */
 export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
 
-/** A usable link. */
 type MailLink = Readonly<{
   purpose: LinkPurpose
   account: AccountAtEpoch | undefined

@@ -113,7 +113,6 @@ export function createSelfServiceStore(
   }
 }
 
-/** Rolls the transaction back with an outcome. */
 class RollbackError extends Error {
   readonly outcome: LinkUse
   constructor(outcome: LinkUse) {

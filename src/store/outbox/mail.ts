@@ -4,7 +4,6 @@ import { secondsFromNow } from '../../db/expired-rows.ts'
 import { prepareCount, prepareStatement } from '../../db/prepared-statement.ts'
 import { createPendingCount, nextAttempt } from './outbox.ts'
 
-/** A mail to be sent. */
 export type NewMail = Readonly<{
   /** Also its Message-ID, the same at each attempt. */
   id: string

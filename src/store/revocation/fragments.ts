@@ -104,7 +104,6 @@ export function deleteRememberedBrowsers(ids: string): string {
 /** A device that stays signed in gets no logout when the browser that approved it is signed out. */
 const IS_LOGGED_OUT = 'not (is_kept and is_device)'
 
-/** The logouts of `ended_authorization`. */
 export const LOGOUTS_OF_AUTHORIZATIONS = `select client_id, account_sub, sid from ended_authorization where ${IS_LOGGED_OUT}`
 
 /** The logouts of clients whose deleted grant belongs to none of these authorizations: of the account, without a `sid`. */

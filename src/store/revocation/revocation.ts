@@ -72,7 +72,6 @@ export type Revocation =
 type AccountRevocation = Recorded &
   Readonly<{ accountSub: string; exceptSessionUid?: string | undefined; cause: RevocationCause }>
 
-/** How much was revoked. */
 export type RevokedCount = Readonly<{ sessions: number; browsers: number; grants: number }>
 
 const NOTHING: RevokedCount = { sessions: 0, browsers: 0, grants: 0 }

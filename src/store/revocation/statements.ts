@@ -28,7 +28,6 @@ const ACCOUNT_COLUMNS = `account_sub uuid, except_uid text, ${CAUSE_COLUMNS}`
 
 const recordEvents = (parameter = '$2') => `recorded_event as (${insertNewEvents(parameter)})`
 
-/** Composes a statement of CTEs. */
 function compose<Row>(name: string, ctes: readonly string[], result = '') {
   return prepareStatement<Row>(name, `with ${ctes.join(', ')} select ${result}`)
 }
