@@ -8,49 +8,30 @@ const PREFIX = 'SALLYPORT_'
 const SHORT_NAME = 6
 
 /** Common synonyms of the words in setting names, in the singular. */
-const SYNONYMS: Readonly<Record<string, string>> = {
-  DB: 'DATABASE',
-  PG: 'DATABASE',
-  PSQL: 'DATABASE',
-  POSTGRE: 'DATABASE',
-  POSTGRESQL: 'DATABASE',
-  URI: 'URL',
-  DSN: 'URL',
-  SMTP: 'MAIL',
-  EMAIL: 'MAIL',
-  MAILER: 'MAIL',
-  SENDER: 'FROM',
-  DIRECTORY: 'DIR',
-  FOLDER: 'DIR',
-  PATH: 'DIR',
-  TTL: 'SECOND',
-  SEC: 'SECOND',
-  LIFETIME: 'SECOND',
-  TIMEOUT: 'SECOND',
-  EXPIRY: 'SECOND',
-  LVL: 'LEVEL',
-  COLOUR: 'COLOR',
-  ADDR: 'HOST',
-  ADDRESS: 'HOST',
-  TRUST: 'TRUSTED',
-  SIGNUP: 'REGISTRATION',
-}
+const SYNONYMS = byName({
+  DATABASE: ['DB', 'PG', 'PSQL', 'POSTGRE', 'POSTGRESQL'],
+  URL: ['URI', 'DSN'],
+  MAIL: ['SMTP', 'EMAIL', 'MAILER'],
+  FROM: ['SENDER'],
+  DIR: ['DIRECTORY', 'FOLDER', 'PATH'],
+  SECOND: ['TTL', 'SEC', 'LIFETIME', 'TIMEOUT', 'EXPIRY'],
+  LEVEL: ['LVL'],
+  COLOR: ['COLOUR'],
+  HOST: ['ADDR', 'ADDRESS'],
+  TRUSTED: ['TRUST'],
+  REGISTRATION: ['SIGNUP'],
+})
 
 /** Common names of settings with other words, in canonical form. */
-const ALIASES: Readonly<Record<string, string>> = {
-  ISSUER_URL: 'ISSUER',
-  ISSUER_BASE_URL: 'ISSUER',
-  OIDC_ISSUER: 'ISSUER',
-  OIDC_ISSUER_URL: 'ISSUER',
-  DATABASE_CONNECTION_STRING: 'DATABASE_URL',
-  ENCRYPTION_SECRET: 'ENCRYPTION_KEY',
-  MASTER_ENCRYPTION_KEY: 'ENCRYPTION_KEY',
-  MAIL_HOST: 'SMTP_URL',
-  MAIL_SERVER: 'SMTP_URL',
-  SESSION_SECOND: 'SESSION_IDLE_SECONDS',
-  REFRESH_TOKEN_SECOND: 'REFRESH_TOKEN_ABSOLUTE_SECONDS',
-  REGISTRATION: 'SELF_REGISTRATION',
-}
+const ALIASES = byName({
+  ISSUER: ['ISSUER_URL', 'ISSUER_BASE_URL', 'OIDC_ISSUER', 'OIDC_ISSUER_URL'],
+  DATABASE_URL: ['DATABASE_CONNECTION_STRING'],
+  ENCRYPTION_KEY: ['ENCRYPTION_SECRET', 'MASTER_ENCRYPTION_KEY'],
+  SMTP_URL: ['MAIL_HOST', 'MAIL_SERVER'],
+  SESSION_IDLE_SECONDS: ['SESSION_SECOND'],
+  REFRESH_TOKEN_ABSOLUTE_SECONDS: ['REFRESH_TOKEN_SECOND'],
+  SELF_REGISTRATION: ['REGISTRATION'],
+})
 
 /**
  * Finds variables whose names resemble a setting, because a misspelled setting would silently keep its default. A
@@ -139,6 +120,11 @@ function wordsOf(name: string): string[] {
     .replace(new RegExp(`^${PREFIX}`), '')
     .split('_')
     .map((word) => word.replace(/IES$/, 'Y').replace(/([^S])S$/, '$1'))
+}
+
+/** Inverts a table: the key of each listed name. */
+function byName(table: Readonly<Record<string, readonly string[]>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(table).flatMap(([key, names]) => names.map((name) => [name, key])))
 }
 
 function toCanonical(word: string): string {

@@ -92,15 +92,13 @@ async function waitFor(
 ): Promise<URL> {
   const timeout = AbortSignal.timeout(timeoutSeconds * 1000)
   const given = AbortSignal.any([terminal.signal, timeout])
-  const gaveUp = new Promise<never>((_, reject) => {
-    const giveUp = () =>
-      reject(
-        terminal.signal.aborted
-          ? terminal.signal.reason
-          : new Error(`No sign-in within ${timeoutSeconds} seconds.`),
-      )
-    if (given.aborted) giveUp()
-    given.addEventListener('abort', giveUp, { once: true })
+  const stopped = new Promise<void>((done) => {
+    if (given.aborted) done()
+    given.addEventListener('abort', () => done(), { once: true })
   })
-  return await Promise.race([response, gaveUp])
+  const url = await Promise.race([response, stopped])
+  if (url) return url
+  throw terminal.signal.aborted
+    ? terminal.signal.reason
+    : new Error(`No sign-in within ${timeoutSeconds} seconds.`)
 }

@@ -5,18 +5,19 @@ import type { RelyingParty } from './relying-party.ts'
 export type Tokens = openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
 type Claims = Readonly<Record<string, unknown>>
 
+/** RFC 6749 §5.1, OpenID Connect Core §3.1.3.3 */
+const RESPONSE_MEMBERS = [
+  'access_token',
+  'token_type',
+  'expires_in',
+  'scope',
+  'refresh_token',
+  'id_token',
+] as const
+
 /** The result of a flow, in the names of the specifications. All claims are verified. */
-export type Outcome = Readonly<{
-  access_token: string
-  token_type: string
-  expires_in?: number
-  scope?: string
-  refresh_token?: string
-  id_token?: string
-  id_token_claims?: Claims
-  access_token_claims?: Claims
-  userinfo?: Claims
-}>
+export type Outcome = Pick<Tokens, (typeof RESPONSE_MEMBERS)[number]> &
+  Readonly<{ id_token_claims?: Claims; access_token_claims?: Claims; userinfo?: Claims }>
 
 /** RFC 9068 §2.2 */
 const PROFILE_CLAIMS = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti']
@@ -33,9 +34,7 @@ export async function examineTokens(party: RelyingParty, tokens: Tokens): Promis
       )
     : undefined
   return {
-    access_token: tokens.access_token,
-    token_type: tokens.token_type,
-    ...pick(tokens, ['expires_in', 'scope', 'refresh_token', 'id_token']),
+    ...pick(tokens, RESPONSE_MEMBERS),
     ...(idTokenClaims ? { id_token_claims: idTokenClaims } : {}),
     ...(accessTokenClaims ? { access_token_claims: accessTokenClaims } : {}),
     ...(userinfo ? { userinfo } : {}),
@@ -90,7 +89,7 @@ function findJwtType(token: string): string | undefined {
   }
 }
 
-function pick<T extends object, K extends keyof T>(object: T, names: readonly K[]): Partial<Pick<T, K>> {
+function pick<T extends object, K extends keyof T>(object: T, names: readonly K[]): Pick<T, K> {
   const present = names.filter((name) => object[name] !== undefined).map((name) => [name, object[name]])
-  return Object.fromEntries(present)
+  return Object.fromEntries(present) as Pick<T, K>
 }
