@@ -31,8 +31,6 @@ export const IS_DEVICE_CLIENT = `coalesce(client.metadata -> 'grant_types' ? '${
 /** Only operators register and change clients. */
 const BY_OPERATOR = { by: 'operator' }
 
-export type ClientStore = ReturnType<typeof createClientStore>
-
 type Needs = Readonly<{ events: EventStore; notifications: ChangeNotifications }>
 
 export function createClientStore(database: Database, { events, notifications }: Needs) {

@@ -25,8 +25,6 @@ export type Connections = Readonly<{
   deviceCount: number
 }>
 
-export type ConnectionStore = ReturnType<typeof createConnectionStore>
-
 export function createConnectionStore(database: Database) {
   return {
     /** Lists the apps of a person that have usable tokens or a consent, and their latest devices. */

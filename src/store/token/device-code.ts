@@ -29,8 +29,6 @@ type FoundDeviceCode = Readonly<{
 type Poll = 'in-time' | 'too-soon'
 type PollRequest = Readonly<{ idHash: Uint8Array; intervalSeconds: number; stepSeconds: number }>
 
-export type DeviceCodeStore = ReturnType<typeof createDeviceCodeStore>
-
 /** Device codes (RFC 8628) are rows of the token table; this store holds what only they need. */
 export function createDeviceCodeStore(database: Database, { events }: { events: EventStore }) {
   return {

@@ -19,8 +19,6 @@ export type Grant = Readonly<{
   accessEpoch: number | undefined
 }>
 
-export type GrantStore = ReturnType<typeof createGrantStore>
-
 export function createGrantStore(database: Database) {
   return {
     /**

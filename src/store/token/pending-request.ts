@@ -5,7 +5,7 @@ import { ARTIFACT_KINDS } from '../../db/token-kind.ts'
 /** An interaction or a pushed request, also an expired or used one. */
 type PendingRequest = Readonly<{ sealedPayload: Uint8Array; isExpired: boolean; consumed: boolean }>
 
-export type PendingRequestStore = ReturnType<typeof createPendingRequestStore>
+type PendingRequestStore = ReturnType<typeof createPendingRequestStore>
 
 /** Interactions: authorization requests that wait for a person. */
 export function createInteractionStore(database: Database): PendingRequestStore {
