@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { createMetrics } from '../../src/metrics.ts'
 import { LIMITS } from '../../src/rate-limiting/limits.ts'
 import { inlineCodeOf, ROOT, readPages } from './markdown.ts'
 
@@ -26,8 +27,9 @@ test('quotes only pages that exist (troubleshooting, locked out)', () => {
   expect(quoted.filter((message) => !messages.includes(message))).toEqual([])
 })
 
-test('lists every metric, and no other (monitoring)', () => {
-  const named = [...source.matchAll(/name: '(sallyport_\w+)'/g)].map(([, name = '']) => name)
+test('lists every metric, and no other (monitoring)', async () => {
+  const rendered = await createMetrics().render()
+  const named = [...rendered.matchAll(/^# TYPE (\w+)/gm)].map(([, name = '']) => name)
   const listed = [
     ...textOf('docs/operations/monitoring.md').matchAll(/^\| `(sallyport_\w+)` \| (?:gauge|counter)/gm),
   ]
