@@ -56,24 +56,24 @@ describe('authorization code with PKCE', () => {
 
 describe('consent', () => {
   test('that is refused returns access_denied, and stores no consent (RFC 6749 §4.1.2.1)', async () => {
-    const wire = await createTestClient(server)
+    const relyingParty = await createTestClient(server)
     const user = new EndUser(server.issuer)
-    const { url } = await wire.request()
+    const { url } = await relyingParty.request()
     const consent = await user.submit(await user.open(url), { username: 'ada', password: PASSWORD })
     const { leftTo } = await user.submit(consent, {}, 'deny')
     expect(leftTo?.searchParams.get('error')).toBe('access_denied')
     expect(leftTo?.searchParams.get('state')).toBe(url.searchParams.get('state'))
     expect(leftTo?.searchParams.get('iss')).toBe(server.issuer)
     expect(leftTo?.searchParams.has('code')).toBe(false)
-    expect((await wire.authorizeSilently(user)).get('error')).toBe('consent_required')
+    expect((await relyingParty.authorizeSilently(user)).get('error')).toBe('consent_required')
   })
 })
 
 describe('a disabled or deleted person', () => {
-  let wire: TestClient
+  let relyingParty: TestClient
   let count = 0
   beforeAll(async () => {
-    wire = await createTestClient(server)
+    relyingParty = await createTestClient(server)
   })
 
   type Removal = (username: string) => Promise<unknown>
@@ -107,20 +107,21 @@ describe('a disabled or deleted person', () => {
     '(%s while signed in) gets no code, refresh, userinfo or sign-in (ASVS 7.4.2)',
     async ([, remove]) => {
       const username = await newPerson()
-      const { user, accessToken, refreshToken } = await wire.getTokens({}, undefined, username)
-      const offline = await wire.getTokens(
+      const { user, accessToken, refreshToken } = await relyingParty.getTokens({}, undefined, username)
+      const offline = await relyingParty.getTokens(
         { scope: 'openid offline_access', prompt: 'consent' },
         new EndUser(server.issuer),
         username,
       )
-      expect((await wire.authorizeSilently(user)).get('code')).toBeTruthy()
+      expect((await relyingParty.authorizeSilently(user)).get('code')).toBeTruthy()
       await remove(username)
 
-      expect((await wire.authorizeSilently(user)).get('error')).toBe('login_required')
+      expect((await relyingParty.authorizeSilently(user)).get('error')).toBe('login_required')
       for (const token of [accessToken, offline.accessToken])
         expect(await userinfoStatus(server, token)).toBe(401)
-      for (const token of [refreshToken, offline.refreshToken]) expectTokenError(await wire.refresh(token))
-      const login = await user.open((await wire.request()).url)
+      for (const token of [refreshToken, offline.refreshToken])
+        expectTokenError(await relyingParty.refresh(token))
+      const login = await user.open((await relyingParty.request()).url)
       expect(login.$('input[name=password]')).toHaveLength(1)
       expectRefused(await user.submit(login, { username, password: PASSWORD }))
       expect((await user.open('/logout')).status).toBe(200)
@@ -130,7 +131,7 @@ describe('a disabled or deleted person', () => {
   test.for(all)('(%s before the sign-in form is sent) gets no code (ASVS 7.4.2)', async ([, remove]) => {
     const username = await newPerson()
     const user = new EndUser(server.issuer)
-    const login = await user.open((await wire.request()).url)
+    const login = await user.open((await relyingParty.request()).url)
     await remove(username)
     expectRefused(await user.submit(login, { username, password: PASSWORD }))
   })
@@ -140,7 +141,7 @@ describe('a disabled or deleted person', () => {
     async ([, remove]) => {
       const username = await newPerson()
       const user = new EndUser(server.issuer)
-      const { url } = await wire.request()
+      const { url } = await relyingParty.request()
       const consent = await user.submit(await user.open(url), { username, password: PASSWORD })
       expect(consent.$('button[name=action][value=approve]')).toHaveLength(1)
       await remove(username)

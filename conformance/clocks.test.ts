@@ -200,9 +200,9 @@ test.each([86_400, -86_400])(
     const cookie = user.jar.getCookieStringSync(server.issuer)
     const tokens = await withWrongClock(seconds, async () => {
       // The browser has a clock of its own.
-      const visitor = new EndUser(server.issuer)
-      visitor.headers.cookie = cookie
-      expect((await app.authorizeSilently(visitor)).has('code')).toBe(true)
+      const signedIn = new EndUser(server.issuer)
+      signedIn.headers.cookie = cookie
+      expect((await app.authorizeSilently(signedIn)).has('code')).toBe(true)
       expect(await userinfoStatus(server, accessToken)).toBe(200)
       expect((await fetch(`${server.managementUrl}/health/ready`)).status).toBe(503)
       return expectRefreshed(await app.refresh(refreshToken))
