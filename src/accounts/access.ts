@@ -53,11 +53,7 @@ export function createAccountAccess({ sessions, rememberedBrowsers, connections,
      *
      * @returns what revokes it, and how much that revokes; undefined when the account has no such item.
      */
-    async find(
-      sub: string,
-      { kind, id }: AccessItem,
-      { by, origin }: Actor,
-    ): Promise<{ revoke: () => Promise<void>; revoked: RevokedCount } | undefined> {
+    async find(sub: string, { kind, id }: AccessItem, { by, origin }: Actor) {
       const cause: RevocationCause = { reason: 'signed_out_elsewhere', by, ...(origin && { origin }) }
       const detail = { by }
       switch (kind) {

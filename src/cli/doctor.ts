@@ -67,12 +67,10 @@ async function examineClock(terminal: Terminal): Promise<Check> {
     const { ahead_seconds } = await withAdmin(terminal, (admin) => admin.clock.show())
     const wrong = describeDistance(ahead_seconds)
     if (wrong === undefined)
-      return { name, ok: true, detail: `${Math.abs(ahead_seconds).toFixed(1)} s from the database’s clock` }
-    return isRefusedAt(ahead_seconds)
-      ? { name, ok: false, detail: wrong }
-      : { name, ok: true, warning: true, detail: wrong }
+      return passed(name, `${Math.abs(ahead_seconds).toFixed(1)} s from the database’s clock`)
+    return isRefusedAt(ahead_seconds) ? failed(name, wrong) : warned(name, wrong)
   } catch {
-    return { name, ok: true, warning: true, detail: 'not compared: the database does not answer' }
+    return warned(name, 'not compared: the database does not answer')
   }
 }
 
@@ -90,11 +88,11 @@ async function examineMail({ mail }: Config): Promise<Check> {
           })
       })
     case 'folder':
-      return { name, ok: true, detail: `not sent but written to ${mail.folder}` }
+      return passed(name, `not sent but written to ${mail.folder}`)
     case 'nothing': {
       const detail =
         'not sent: SMTP_URL is not set, so registration, password reset and change of e-mail address are off'
-      return { name, ok: true, warning: true, detail }
+      return warned(name, detail)
     }
   }
 }
@@ -117,26 +115,30 @@ async function examineReadiness({ management }: Config): Promise<Check[]> {
     const report = await fetchReadiness(management)
     return [
       report.isReady
-        ? { name, ok: true, detail: 'the running server is ready' }
-        : { name, ok: false, detail: `the running server is not ready: ${failedChecks(report)}` },
-      ...report.warnings.map((detail): Check => ({ name, ok: true, warning: true, detail })),
+        ? passed(name, 'the running server is ready')
+        : failed(name, `the running server is not ready: ${failedChecks(report)}`),
+      ...report.warnings.map((detail): Check => warned(name, detail)),
     ]
   } catch {
     // The management port is reachable only on the machine of the server; doctor may run elsewhere.
     const detail =
       'not checked: the management port is not reachable from here (MANAGEMENT_HOST, MANAGEMENT_PORT)'
-    return [{ name, ok: true, warning: true, detail }]
+    return [warned(name, detail)]
   }
 }
 
 async function check(name: string, whenOk: string, work: () => Promise<void>): Promise<Check> {
   try {
     await work()
-    return { name, ok: true, detail: whenOk }
+    return passed(name, whenOk)
   } catch (error) {
-    return { name, ok: false, detail: error instanceof Error ? error.message : String(error) }
+    return failed(name, error instanceof Error ? error.message : String(error))
   }
 }
+
+const passed = (name: string, detail: string): Check => ({ name, ok: true, detail })
+const warned = (name: string, detail: string): Check => ({ name, ok: true, warning: true, detail })
+const failed = (name: string, detail: string): Check => ({ name, ok: false, detail })
 
 function toLine({ name, ok, warning, detail }: Check): string {
   return `${ok ? (warning ? 'warn' : 'ok  ') : 'FAIL'}  ${name.padEnd(14)} ${detail}`

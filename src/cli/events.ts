@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { Admin } from '../admin/admin.ts'
 import { AdminError } from '../admin/input.ts'
-import { type EventFilter, type EventLog, followEvents, type Position, positionNow } from './follow-events.ts'
+import { type EventFilter, type EventLog, followEvents, positionNow } from './follow-events.ts'
 import { collect } from './operation.ts'
 import { createEventLines } from './output/event-line.ts'
 import { toPrintable } from './output/printable.ts'
@@ -74,11 +74,7 @@ async function follow(terminal: Terminal, options: FilterOptions): Promise<void>
 }
 
 /** Rejects a wrong filter at once. A person is followed by their `sub`, which stays when the username changes. */
-async function prepare(
-  admin: Admin,
-  options: FilterOptions,
-  since: Time | undefined,
-): Promise<{ filter: EventFilter; start: Position }> {
+async function prepare(admin: Admin, options: FilterOptions, since: Time | undefined) {
   const given = toFilter(options)
   await asUsage(admin.events.list({ ...given, limit: 1 }))
   const { user } = given

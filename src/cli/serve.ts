@@ -4,7 +4,7 @@ import { type Demo, seedDemo, welcome } from '../app/demo.ts'
 import type { Stopping } from '../app/server.ts'
 import { parseConfig } from '../config/config.ts'
 import { createLog } from '../log.ts'
-import { print, type Terminal } from './output/terminal.ts'
+import { aborted, print, type Terminal } from './output/terminal.ts'
 
 /**
  * SIGTERM: a load balancer needs seconds to notice that this instance is not ready. The next answer on a kept connection
@@ -42,10 +42,4 @@ export function serveCommand(terminal: Terminal): Command {
       await aborted(signal)
       await server.stop(signal.reason?.signal === 'SIGINT' ? AT_ONCE : IN_ORDER)
     })
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  // The signal may have come before this listener.
-  if (signal.aborted) return
-  await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
 }

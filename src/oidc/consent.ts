@@ -71,11 +71,7 @@ export function newGrant(
 }
 
 /** The person's earlier answer about a scope, from any browser. */
-function answerTo(
-  consent: Consent | undefined,
-  scope: string,
-  resource: string | undefined,
-): 'granted' | 'rejected' | undefined {
+function answerTo(consent: Consent | undefined, scope: string, resource: string | undefined) {
   const has = (scopes: ScopeSet | undefined) =>
     scopesIn(resource === undefined ? scopes?.openid : scopes?.resources[resource]).includes(scope)
   return has(consent?.granted) ? 'granted' : has(consent?.rejected) ? 'rejected' : undefined

@@ -67,7 +67,7 @@ export function createEngine(needs: Needs): Provider {
 }
 
 function createConfiguration(needs: Needs): Configuration {
-  const { adapter, keys, stores, policy, now } = needs
+  const { issuer, vault, adapter, keys, stores, policy, now } = needs
   const findAccount = createFindAccount(stores.accounts, now)
   const { render, renderError, parseUserAgent, isLocal } = needs.pages
   const pages = createEnginePages({ render, renderError, parseUserAgent, isLocal, findAccount })
@@ -79,24 +79,20 @@ function createConfiguration(needs: Needs): Configuration {
     renderError: async (ctx, out, error) => pages.renderError(ctx, out, error),
     fetch: keys.fetchOfClients,
     fetchResponseBodyLimits: { jwks_uri: OUTBOUND_BODY_BYTES, sector_identifier_uri: OUTBOUND_BODY_BYTES },
-    ...cookies(needs),
-    ...requestRules(),
-    ...clientRules(),
-    ...claims(),
-    ...grantsAndInteractions(needs),
-    ...tokens(policy.lifetimes),
-    features: createFeatures(pages, stores.resources),
-  }
-}
-
-function cookies({ issuer, vault }: Needs): Configuration {
-  return {
     cookies: {
       keys: cookieKeys(vault),
       names: cookieNames(issuer),
       long: SIGNED_COOKIE,
       short: SIGNED_COOKIE,
     },
+    ...requestRules(),
+    ...clientRules(),
+    claims: { ...CLAIMS_BY_SCOPE, sid: null, iss: null },
+    acrValues: [...ACR_VALUES],
+    subjectTypes: ['public'],
+    ...grantsAndInteractions(needs),
+    ...tokens(policy.lifetimes),
+    features: createFeatures(pages, stores.resources),
   }
 }
 
@@ -123,14 +119,6 @@ function clientRules(): Configuration {
     assertJwtClientAuthClaimsAndHeader: async (ctx, claims) => assertClientAssertion(ctx, claims),
     clientBasedCORS,
     extraClientMetadata: { properties: [...EXTRA_CLIENT_METADATA] },
-  }
-}
-
-function claims(): Configuration {
-  return {
-    claims: { ...CLAIMS_BY_SCOPE, sid: null, iss: null },
-    acrValues: [...ACR_VALUES],
-    subjectTypes: ['public'],
   }
 }
 

@@ -142,9 +142,6 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 
-function mapValues<From, To>(
-  values: Readonly<Record<string, From>>,
-  map: (value: From) => To,
-): Record<string, To> {
+function mapValues<From, To>(values: Readonly<Record<string, From>>, map: (value: From) => To) {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, map(value)]))
 }

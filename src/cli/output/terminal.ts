@@ -115,6 +115,12 @@ export async function readSecret({ stdin, stderr }: Terminal): Promise<string> {
   }
 }
 
+/** Resolves when the signal is aborted, also when it was before. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
+}
+
 function toText(value: unknown): string {
   if (value === undefined || value === null) return ''
   if (Array.isArray(value)) return value.map(toText).join(', ')

@@ -3,6 +3,7 @@ import * as openid from 'openid-client'
 import { DEMO } from '../../app/demo.ts'
 import { isLoopback } from '../../loopback.ts'
 import { toPrintable } from '../output/printable.ts'
+import { aborted } from '../output/terminal.ts'
 import { listenForCallback } from './callback.ts'
 import { instruct, type RelyingParty, toAccessParameters } from './relying-party.ts'
 import { has, type Tokens } from './tokens.ts'
@@ -91,12 +92,7 @@ async function waitFor(
   timeoutSeconds: number,
 ): Promise<URL> {
   const timeout = AbortSignal.timeout(timeoutSeconds * 1000)
-  const given = AbortSignal.any([terminal.signal, timeout])
-  const stopped = new Promise<void>((done) => {
-    if (given.aborted) done()
-    given.addEventListener('abort', () => done(), { once: true })
-  })
-  const url = await Promise.race([response, stopped])
+  const url = await Promise.race([response, aborted(AbortSignal.any([terminal.signal, timeout]))])
   if (url) return url
   throw terminal.signal.aborted
     ? terminal.signal.reason

@@ -4,7 +4,7 @@ import { LINK_PATH, type MailLinks, type OpenLink } from '../../accounts/mail-li
 import type { Vault } from '../../crypto/vault.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
-import type { Account, AccountStore } from '../../store/account/account.ts'
+import type { AccountStore } from '../../store/account/account.ts'
 import type { LinkPurpose } from '../../store/account/mail-link.ts'
 import { MINUTE_SECONDS } from '../../time.ts'
 import type { RenderPage } from '../../ui/view-models.ts'
@@ -72,10 +72,7 @@ export function createOpenedLinks({ issuer, accounts, links, vault, render }: Ne
     find,
 
     /** The same with the account that the link is for. */
-    async findWithAccount<Purpose extends LinkPurpose>(
-      ctx: Context,
-      ...purposes: Purpose[]
-    ): Promise<{ link: LinkFor<Purpose>; account: Account } | undefined> {
+    async findWithAccount<Purpose extends LinkPurpose>(ctx: Context, ...purposes: Purpose[]) {
       const link = await find(ctx, ...purposes)
       if (!link) return undefined
       const account = link.accountSub === undefined ? undefined : await accounts.find(link.accountSub)

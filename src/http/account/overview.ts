@@ -9,7 +9,7 @@ import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import type { Account, AccountStore } from '../../store/account/account.ts'
 import type { Connection } from '../../store/session/connection.ts'
-import type { Pages, RenderPage } from '../../ui/view-models.ts'
+import type { RenderPage } from '../../ui/view-models.ts'
 import type { SignInParts } from '../login/sign-in-parts.ts'
 import { parseUserAgent } from '../pages/user-agent.ts'
 import { seeOther } from '../pages/views.ts'
@@ -82,10 +82,7 @@ export function createOverviewRoutes(needs: Needs): Router {
     seeOther(ctx, `${ROUTES.end_session}/success`)
   }
 
-  async function describe(
-    { sub, username, email, emailVerified }: Account,
-    thisSessionUid: string,
-  ): Promise<Omit<Pages['account'], 'csrf' | 'done' | 'emailChange'>> {
+  async function describe({ sub, username, email, emailVerified }: Account, thisSessionUid: string) {
     const { browsers, remembered, devices, deviceCount, apps } = await access.list(sub, MOST_DEVICES)
     const inUse = new Set(browsers.map(({ rememberedId }) => rememberedId))
     return {

@@ -17,10 +17,7 @@ export const withInteraction = (path: string, interaction: string | undefined): 
   interaction === undefined ? path : `${path}?interaction=${interaction}`
 
 /** Links of the login page to password reset and registration, where offered. */
-export function selfServiceLinks(
-  offers: Offers,
-  interaction: string | undefined,
-): { reset: string | undefined; register: string | undefined } {
+export function selfServiceLinks(offers: Offers, interaction: string | undefined) {
   return {
     reset: offers.passwordReset ? withInteraction('/account/reset', interaction) : undefined,
     register: offers.registration ? withInteraction('/account/register', interaction) : undefined,

@@ -14,7 +14,6 @@ import {
   type RateLimit,
   type RateLimiter,
   type RateLimitKey,
-  type Verdict,
 } from '../../rate-limiting/rate-limiter.ts'
 
 const MOST_CLIENT_ID_CHARACTERS = 256
@@ -121,19 +120,12 @@ export function limitRequestRate({ rateLimiter, events }: Needs): Middleware {
   async function count(ctx: Context, stages: readonly RateLimitKey[][], clientId?: string): Promise<void> {
     const verdict = await rateLimiter.count(...stages)
     if (verdict.outcome === 'allowed') return
-    if (verdict.isFirst) await record(ctx, verdict, clientId)
+    const { by, isFirst, retryAfterSeconds } = verdict
+    const event = newEvent('requests.throttled', { clientId, detail: { limit: by.name } }, originOf(ctx))
+    if (isFirst) await events.record([event])
     // The finished answer would redirect to a page and set a cookie.
     for (const header of ['Location', 'Set-Cookie', 'WWW-Authenticate']) ctx.remove(header)
-    throw new TooManyRequestsError(verdict.by, verdict.retryAfterSeconds)
-  }
-
-  async function record(
-    ctx: Context,
-    { by }: Extract<Verdict, { outcome: 'refused' }>,
-    clientId: string | undefined,
-  ): Promise<void> {
-    const detail = { limit: by.name }
-    await events.record([newEvent('requests.throttled', { clientId, detail }, originOf(ctx))])
+    throw new TooManyRequestsError(by, retryAfterSeconds)
   }
 }
 

@@ -57,11 +57,7 @@ export function narrowClaims({ oidc }: KoaContextWithOIDC, claims: ClaimsParamet
 }
 
 /** Claims of access tokens by which a resource server can require a step-up (RFC 9470 §6). */
-export function authenticationClaims({
-  oidc,
-}: KoaContextWithOIDC):
-  | { auth_time: number; acr: string | undefined; amr: string[] | undefined }
-  | undefined {
+export function authenticationClaims({ oidc }: KoaContextWithOIDC) {
   const { AuthorizationCode, RefreshToken, DeviceCode } = oidc.entities
   const source = AuthorizationCode ?? RefreshToken ?? DeviceCode
   return source?.authTime === undefined

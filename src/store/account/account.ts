@@ -64,9 +64,7 @@ export function createAccountStore(database: Database, { events, revocations }: 
     },
 
     /** By username or e-mail address, in any spelling; a username wins over another person's address. */
-    async findByLogin(
-      login: string,
-    ): Promise<{ account: Account; passwordHash: string | undefined } | undefined> {
+    async findByLogin(login: string) {
       const key = loginKey(login)
       const row = await database
         .selectFrom('account')

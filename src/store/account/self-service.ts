@@ -59,10 +59,7 @@ export function createSelfServiceStore(
       }),
 
     /** Sets a new password and revokes every session, remembered browser and grant. */
-    async resetPassword(
-      link: Use,
-      { sub, passwordHash, cause, mail }: ResetPassword,
-    ): Promise<{ use: LinkUse; accessEpoch: number | undefined }> {
+    async resetPassword(link: Use, { sub, passwordHash, cause, mail }: ResetPassword) {
       let accessEpoch: number | undefined
       const outcome = await use(link, async (transaction) => {
         accessEpoch = await replacePassword(transaction, revocations, { sub, passwordHash, cause, mail })

@@ -17,13 +17,10 @@ export const nextAttempt = (attempts: string, seconds: number): string =>
   `now() + make_interval(secs => least(3600, ${seconds} * 3 ^ least(${attempts}, 6) * (1 + random() / 5)))`
 
 /** Creates the count of undelivered rows, up to `most`. */
-export function createPendingCount(
-  database: Database,
-  table: OutboxTable,
-): (most: number) => Promise<number> {
+export function createPendingCount(database: Database, table: OutboxTable) {
   const countPending = prepareCount(
     `${table}_count`,
     `select count(*)::int as count from (select from ${table} limit $1) as counted`,
   )
-  return (most) => countPending(database, [most])
+  return (most: number): Promise<number> => countPending(database, [most])
 }

@@ -30,21 +30,7 @@ export type RevocationCause = Readonly<{
 }>
 
 type Recorded = Readonly<{ event?: NewEvent | undefined }>
-type OfSession = Recorded & Readonly<{ uid: string; cause: RevocationCause }>
-type OfBrowser = Recorded & Readonly<{ id: string; cause: RevocationCause }>
-type OfConsent = Recorded & Readonly<{ accountSub: string; clientId: string }>
-type OfFamily = Recorded &
-  Readonly<{
-    grantId: string
-    family: string | undefined
-    session: Readonly<{ uid: string; cause: RevocationCause }> | undefined
-  }>
-type OfTokens = Recorded &
-  Readonly<
-    | { kind: 'grant'; grantId: string }
-    | { kind: 'tokens'; grantId: string; tokenKind: TokenKind }
-    | { kind: 'token'; idHash: Uint8Array }
-  >
+type EndedSession = Readonly<{ uid: string; cause: RevocationCause }>
 
 /**
  * The kinds of revocation that a request can cause:
@@ -58,12 +44,18 @@ type OfTokens = Recorded &
  * - `browser`: a remembered browser with its sessions.
  * - `consent`: a person's consent for a client, with its grants in every browser. The sessions go on.
  */
-export type Revocation =
-  | OfTokens
-  | ({ kind: 'family' } & OfFamily)
-  | ({ kind: 'session' } & OfSession)
-  | ({ kind: 'browser' } & OfBrowser)
-  | ({ kind: 'consent' } & OfConsent)
+export type Revocation = Recorded &
+  Readonly<
+    | { kind: 'grant'; grantId: string }
+    | { kind: 'tokens'; grantId: string; tokenKind: TokenKind }
+    | { kind: 'token'; idHash: Uint8Array }
+    | { kind: 'family'; grantId: string; family: string | undefined; session: EndedSession | undefined }
+    | ({ kind: 'session' } & EndedSession)
+    | { kind: 'browser'; id: string; cause: RevocationCause }
+    | { kind: 'consent'; accountSub: string; clientId: string }
+  >
+
+type Of<Kind extends Revocation['kind']> = Extract<Revocation, { kind: Kind }>
 
 /**
  * All sessions, grants and remembered browsers of an account, devices included, except the session that requests it, if
@@ -83,17 +75,17 @@ export type Revocations = ReturnType<typeof createRevocations>
 
 export function createRevocations(database: Database, events: EventStore) {
   const revokeSessions = createRevoker(
-    ({ uid, cause }: OfSession) => ({ uid, ...toColumns(cause) }),
+    ({ uid, cause }: Of<'session'>) => ({ uid, ...toColumns(cause) }),
     statements.revokeSessions,
     statements.findLiveSession,
   )
   const revokeBrowsers = createRevoker(
-    ({ id, cause }: OfBrowser) => ({ id, ...toColumns(cause) }),
+    ({ id, cause }: Of<'browser'>) => ({ id, ...toColumns(cause) }),
     statements.revokeBrowsers,
     statements.findLiveBrowserSession,
   )
   const revokeFamilies = createRevoker(
-    ({ grantId, family, session }: OfFamily) => ({
+    ({ grantId, family, session }: Of<'family'>) => ({
       grant_id: grantId,
       family,
       uid: session?.uid,
@@ -103,7 +95,7 @@ export function createRevocations(database: Database, events: EventStore) {
     statements.findLiveFamily,
   )
   const revokeConsents = createRevoker(
-    ({ accountSub, clientId }: OfConsent) => ({ account_sub: accountSub, client_id: clientId }),
+    ({ accountSub, clientId }: Of<'consent'>) => ({ account_sub: accountSub, client_id: clientId }),
     statements.revokeConsents,
   )
   const batches = {
@@ -138,7 +130,7 @@ export function createRevocations(database: Database, events: EventStore) {
       const ids = await database.selectFrom('remembered_browser').select('id').execute()
       await revokeBrowsers(
         database,
-        ids.map(({ id }) => ({ id, cause })),
+        ids.map(({ id }) => ({ kind: 'browser', id, cause })),
       )
     },
 
@@ -146,7 +138,7 @@ export function createRevocations(database: Database, events: EventStore) {
     revokeSessions: (transaction: Database, uids: readonly string[], cause: RevocationCause): Promise<void> =>
       revokeSessions(
         transaction,
-        uids.map((uid) => ({ uid, cause })),
+        uids.map((uid) => ({ kind: 'session', uid, cause })),
       ),
 
     /** Revokes the authorizations of sessions at one client, in a transaction. */
@@ -213,7 +205,10 @@ export function createRevocations(database: Database, events: EventStore) {
     }
   }
 
-  async function revokeTokens(on: Database, items: readonly OfTokens[]): Promise<void> {
+  async function revokeTokens(
+    on: Database,
+    items: readonly Of<'grant' | 'tokens' | 'token'>[],
+  ): Promise<void> {
     const ofKind = items.filter((item) => item.kind === 'tokens')
     await statements.revokeTokens(on, [
       items.flatMap((item) => (item.kind === 'grant' ? [item.grantId] : [])),

@@ -28,9 +28,7 @@ export type FoundSession = Readonly<{
 }>
 
 /** Creates the look-up of sessions by the hashes of their identifiers; concurrent requests share its statement. */
-export function createSessionLookup(
-  database: Database,
-): (idHash: Uint8Array) => Promise<FoundSession | undefined> {
+export function createSessionLookup(database: Database) {
   return createLookup((idHashes) => findSessions(database, [idHashes]), toFoundSession)
 }
 
