@@ -1,14 +1,11 @@
-import { newEvent, type Origin } from '../audit/event.ts'
+import { newEvent } from '../audit/event.ts'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import type { LinkUse, SelfServiceStore } from '../store/account/self-service.ts'
-import type { MailLinks, OpenLink } from './mail-links.ts'
+import type { MailLinks, MailRequest, OpenLink, Reader } from './mail-links.ts'
 
 export type EmailLink = Extract<OpenLink, { purpose: 'verification' | 'email_change' }>
 
 type Needs = { accounts: AccountStore; selfService: SelfServiceStore; links: MailLinks }
-type Reader = { language: string; origin: Origin }
-/** `isDropped`: a limit was reached. The mail is not sent, and the answer is the same as for a sent one. */
-type MailRequest = Reader & { isDropped: boolean }
 
 export type EmailChange = ReturnType<typeof createEmailChange>
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { NewEvent } from '../audit/event.ts'
+import type { NewEvent, Origin } from '../audit/event.ts'
 import { type Identity, randomSecret, sha256, type Vault } from '../crypto/vault.ts'
 import { type MailContent, sealMail } from '../mail/content.ts'
 import type { Account } from '../store/account/account.ts'
@@ -18,7 +18,7 @@ const LINK_SECONDS: Record<LinkPurpose, number> = {
 }
 
 /** The request that a link confirms; stored sealed with the link. */
-type LinkRequests = {
+export type LinkRequests = {
   registration: Readonly<{
     email: string
     username: string
@@ -30,6 +30,12 @@ type LinkRequests = {
   verification: Readonly<{ email: string }>
   email_change: Readonly<{ email: string }>
 }
+
+/** The reader of a mail, and where the request for it came from. */
+export type Reader = Readonly<{ language: string; origin: Origin }>
+
+/** `isDropped`: a limit was reached. The mail is not sent, and the answer is the same as for a sent one. */
+export type MailRequest = Reader & Readonly<{ isDropped: boolean }>
 
 /** The requesting browser, as a hash of its cookie, and its unfinished sign-in. */
 export type Requester = Readonly<{ browserHash: string; interaction: string | undefined }>

@@ -1,8 +1,15 @@
-import { newEvent, type Origin } from '../audit/event.ts'
+import { newEvent } from '../audit/event.ts'
 import type { SignInRateLimit } from '../rate-limiting/sign-in-rate-limit.ts'
 import type { Account, AccountStore } from '../store/account/account.ts'
 import type { SelfServiceStore } from '../store/account/self-service.ts'
-import { type MailLinks, type OpenLink, type Requester, randomSubject } from './mail-links.ts'
+import {
+  type MailLinks,
+  type MailRequest,
+  type OpenLink,
+  type Reader,
+  type Requester,
+  randomSubject,
+} from './mail-links.ts'
 
 type ResetLink = Extract<OpenLink, { purpose: 'reset' }>
 
@@ -43,7 +50,7 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
     async request(
       { sub, account, to }: ResetRecipient,
       requester: Requester,
-      { language, origin, isDropped }: { language: string; origin: Origin; isDropped: boolean },
+      { language, origin, isDropped }: MailRequest,
     ): Promise<void> {
       await links.send({
         purpose: 'reset',
@@ -67,7 +74,7 @@ export function createPasswordReset({ accounts, selfService, links, limits }: Ne
       { secretHash }: ResetLink,
       account: Account,
       passwordHash: string,
-      { language, origin }: { language: string; origin: Origin },
+      { language, origin }: Reader,
     ): Promise<Account | undefined> {
       const { sub } = account
       const mail = links.passwordChangedNotices(account, language)

@@ -3,7 +3,13 @@ import { z } from 'zod'
 import { newEvent, type Origin } from '../audit/event.ts'
 import { type AccountStore, loginKey } from '../store/account/account.ts'
 import type { LinkUse, SelfServiceStore } from '../store/account/self-service.ts'
-import { type MailLinks, type OpenLink, type Requester, randomSubject } from './mail-links.ts'
+import {
+  type LinkRequests,
+  type MailLinks,
+  type MailRequest,
+  type OpenLink,
+  randomSubject,
+} from './mail-links.ts'
 
 /** Within SMTP's length limit, and without line breaks (header injection). */
 export const emailAddress = z.email().max(254)
@@ -28,14 +34,8 @@ export function createRegistration({ accounts, selfService, links }: Needs) {
   return {
     /** Mails a link that creates the account, or a notice that one exists. Both take the same time. */
     async request(
-      request: {
-        email: string
-        username: string
-        name: string | undefined
-        passwordHash: string
-        requester: Requester
-      },
-      { language, origin, isDropped }: { language: string; origin: Origin; isDropped: boolean },
+      request: LinkRequests['registration'],
+      { language, origin, isDropped }: MailRequest,
     ): Promise<void> {
       const known = (await accounts.findByLogin(request.email))?.account
       await links.send({

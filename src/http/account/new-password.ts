@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
-import type { PasswordHasher, PasswordQueue } from '../../accounts/password.ts'
-import { type PasswordOwner, PasswordRuleError, type PasswordRules } from '../../accounts/password-rules.ts'
+import { normalizePassword, type PasswordHasher, type PasswordQueue } from '../../accounts/password.ts'
+import type { PasswordOwner, PasswordRules } from '../../accounts/password-rules.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { LIMITS } from '../../rate-limiting/limits.ts'
 import { widestNetworkOf } from '../../rate-limiting/network.ts'
@@ -9,22 +9,11 @@ import type { PasswordFault } from '../../ui/view-models.ts'
 import { answerBusy, answerThrottled } from '../login/login-form.ts'
 import type { Views } from '../pages/views.ts'
 
-/** The rate limit of new passwords for this network or this link was reached. */
-class TooManyNewPasswordsError extends Error {
-  override name = 'TooManyNewPasswordsError'
-  readonly retryAfterSeconds: number
-  constructor(retryAfterSeconds: number) {
-    super('too many new passwords')
-    this.retryAfterSeconds = retryAfterSeconds
-  }
-}
-
-/** No place in the password queue, or too long a wait (503). */
-class NoPlaceError extends Error {
-  override name = 'NoPlaceError'
-}
-
-export type RefusedPassword = PasswordRuleError | NoPlaceError | TooManyNewPasswordsError
+/** Why a new password was not hashed: a rule, no place in the password queue (503), or a rate limit (429). */
+export type RefusedPassword =
+  | { error: 'rule'; rule: PasswordFault }
+  | { error: 'busy'; rule: undefined }
+  | { error: 'throttled'; rule: undefined; retryAfterSeconds: number }
 
 /** Checks the form's new password against the rules for its owner, and hashes it. */
 type Hash = (owner: PasswordOwner) => Promise<string | RefusedPassword>
@@ -47,22 +36,20 @@ export function createNewPasswordForm({ passwords, rateLimiter, views }: Needs) 
      * @param of the mailed link, or the signed-in account; undefined before either is known.
      * @returns a function that hashes the password.
      */
-    async admit(ctx: Context, of: string | undefined): Promise<Hash | TooManyNewPasswordsError> {
+    async admit(ctx: Context, of: string | undefined): Promise<Hash | RefusedPassword> {
       const networks = byNetworks(ctx.ip, { limit: LIMITS.newPasswordByNetwork })
       const link = of === undefined ? [] : [{ limit: LIMITS.newPasswordByLink, of }]
       const verdict = await rateLimiter.count(...networks, link)
-      if (verdict.outcome === 'refused') return new TooManyNewPasswordsError(verdict.retryAfterSeconds)
+      if (verdict.outcome === 'refused')
+        return { error: 'throttled', rule: undefined, retryAfterSeconds: verdict.retryAfterSeconds }
       return async (owner) => {
-        try {
-          const password = await rules.parse(passwordIn(ctx), owner)
-          const isGone = () => ctx.req.socket.destroyed
-          const place = { network: widestNetworkOf(ctx.ip), path: ['new password'], isGone }
-          const queued = await queue.run(place, () => hasher.hash(password))
-          return queued.outcome === 'done' ? queued.result : new NoPlaceError('too many passwords wait')
-        } catch (error) {
-          if (isRefused(error)) return error
-          throw error
-        }
+        const password = passwordIn(ctx)
+        const rule = await rules.check(password, owner)
+        if (rule) return { error: 'rule', rule }
+        const isGone = () => ctx.req.socket.destroyed
+        const place = { network: widestNetworkOf(ctx.ip), path: ['new password'], isGone }
+        const queued = await queue.run(place, () => hasher.hash(normalizePassword(password)))
+        return queued.outcome === 'done' ? queued.result : { error: 'busy', rule: undefined }
       }
     },
 
@@ -88,27 +75,14 @@ export function createNewPasswordForm({ passwords, rateLimiter, views }: Needs) 
 
 const passwordIn = (ctx: Context): string => formOf(ctx).get('new_password') ?? ''
 
-export function isRefused(value: unknown): value is RefusedPassword {
-  return (
-    value instanceof PasswordRuleError ||
-    value instanceof NoPlaceError ||
-    value instanceof TooManyNewPasswordsError
-  )
+export function isRefused(result: string | Hash | RefusedPassword): result is RefusedPassword {
+  return typeof result === 'object'
 }
 
 /** Sets the status of the response, and returns the error that the page shows. */
-export function answerRefused(
-  ctx: Context,
-  refused: RefusedPassword,
-): { error: 'rule'; rule: PasswordFault } | { error: 'busy' | 'throttled'; rule: undefined } {
-  if (refused instanceof PasswordRuleError) {
-    ctx.status = 400
-    return { error: 'rule', rule: refused.fault }
-  }
-  if (refused instanceof TooManyNewPasswordsError) {
-    answerThrottled(ctx, refused.retryAfterSeconds)
-    return { error: 'throttled', rule: undefined }
-  }
-  answerBusy(ctx)
-  return { error: 'busy', rule: undefined }
+export function answerRefused(ctx: Context, refused: RefusedPassword): RefusedPassword {
+  if (refused.error === 'throttled') answerThrottled(ctx, refused.retryAfterSeconds)
+  else if (refused.error === 'busy') answerBusy(ctx)
+  else ctx.status = 400
+  return refused
 }

@@ -13,7 +13,7 @@ import type { FoundToken } from '../../store/token/token.ts'
 import type { Clock } from '../../time.ts'
 import { BrowserContext } from './browser-context.ts'
 import { isTokenRequest } from './endpoints.ts'
-import { TokenRequest } from './token-request.ts'
+import { createTokenRequest, type TokenRequest } from './token-request.ts'
 
 const USER_AGENT_CHARACTERS = 200
 
@@ -117,7 +117,7 @@ export function createRequestContexts({ rememberedIdOf, now }: Needs): Middlewar
       arrivedAt: ctx.state.arrivedAt ?? now(),
       isSafe: ctx.method === 'GET' || ctx.method === 'HEAD',
       engineAheadSeconds: measureEngineAhead(now),
-      tokenRequest: isTokenRequest(ctx) ? new TokenRequest(() => ctx.res.closed) : undefined,
+      tokenRequest: isTokenRequest(ctx) ? createTokenRequest(() => ctx.res.closed) : undefined,
       rememberedId: () => rememberedIdOf(ctx),
     })
     return storage.run(context, next)

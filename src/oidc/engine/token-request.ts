@@ -21,38 +21,36 @@ export type Use = Readonly<
 
 export type Source = Presented & Use
 
+export type TokenRequest = ReturnType<typeof createTokenRequest>
+
 /** The state of a token request: recorded by the adapter, read by the token endpoint. */
-export class TokenRequest {
-  /** Whether the client disconnected, so that it cannot receive the answer. */
-  readonly hasClientLeft: () => boolean
-  readonly #issued: Token[] = []
-  #source: Source | undefined
+export function createTokenRequest(hasClientLeft: () => boolean) {
+  const issued: Token[] = []
+  let source: Source | undefined
+  return {
+    /** Whether the client disconnected, so that it cannot receive the answer. */
+    hasClientLeft,
 
-  constructor(hasClientLeft: () => boolean) {
-    this.hasClientLeft = hasClientLeft
-  }
+    recordSource(found: Source): void {
+      source = found
+    },
 
-  recordSource(source: Source): void {
-    this.#source = source
-  }
+    /** undefined for client credentials, and when the engine refused before it looked the token up. */
+    get source(): Source | undefined {
+      return source
+    },
 
-  /** undefined for client credentials, and when the engine refused before it looked the token up. */
-  get source(): Source | undefined {
-    return this.#source
-  }
+    /** The engine's checks passed. A replayed token stays replayed. */
+    markSpent(): void {
+      if (!source) throw new TypeError('a token is spent by a token request that found it')
+      if (source.state === 'presented') source = { ...source, state: 'spent' }
+    },
 
-  /** The engine's checks passed. A replayed token stays replayed. */
-  markSpent(): void {
-    const source = this.#source
-    if (!source) throw new TypeError('a token is spent by a token request that found it')
-    if (source.state === 'presented') this.#source = { ...source, state: 'spent' }
-  }
+    recordIssued(token: Token): void {
+      issued.push(token)
+    },
 
-  recordIssued(token: Token): void {
-    this.#issued.push(token)
-  }
-
-  get issued(): readonly Token[] {
-    return this.#issued
+    /** The tokens to be stored. */
+    issued: issued as readonly Token[],
   }
 }
