@@ -28,20 +28,13 @@ const filter = z.strictObject({
   limit: z.number().int().min(1, 'is at least 1').max(MOST, `is at most ${MOST}`).default(100),
 })
 
-export type EventDocument = {
-  id: string
-  occurred_at: string
-  type: string
-  username?: string | undefined
-  account?: string | undefined
-  client_id?: string | undefined
-  grant?: string | undefined
-  session?: string | undefined
-  request?: string | undefined
-  address?: string | undefined
-  user_agent?: string | undefined
-  detail?: Readonly<Record<string, unknown>> | undefined
-}
+export type EventDocument = Pick<Listed, 'id' | 'occurred_at' | 'type'> & Partial<Listed>
+type Listed = ReturnType<typeof toDocument>
+/** Which events to list. */
+export type EventFilter = Pick<
+  z.input<typeof filter>,
+  'types' | 'anomalies' | 'user' | 'client_id' | 'session'
+>
 
 export function createEventsAdmin({ events, accounts }: Pick<Stores, 'events' | 'accounts'>) {
   return {
@@ -77,7 +70,7 @@ function isEventType(name: string): name is EventType {
   return Object.hasOwn(EVENT_TYPES, name)
 }
 
-function toDocument(event: RecordedEvent): EventDocument {
+function toDocument(event: RecordedEvent) {
   return withoutUndefined({
     id: event.id,
     occurred_at: event.occurredAt.toISOString(),

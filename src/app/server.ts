@@ -144,7 +144,8 @@ function openPages({ brand, issuer, templatesDir }: Config, log: Log) {
 function buildParts(config: Config, installation: Installation, { views, log }: { views: Views; log: Log }) {
   const { issuer, lifetimes } = config
   const { clock, heartbeat, metrics, stores, vault } = installation
-  const { refreshAnswers, rememberedBrowsers, revocations, uptimes } = stores
+  const { rememberedBrowsers, revocations, uptimes } = stores
+  const { instance } = heartbeat
   const { refreshReplaySeconds, rememberMeSeconds } = lifetimes
   const { now } = clock
   const clockWatch = createClockWatch({ clock, metrics, log })
@@ -155,14 +156,7 @@ function buildParts(config: Config, installation: Installation, { views, log }: 
   const transport = createMailTransport(config.mail)
   const undelivered = createUndeliveredAnswers()
   const heartbeatJob = createHeartbeatJob({ uptimes, undelivered, heartbeat })
-  const refreshReplay = createRefreshReplay({
-    refreshAnswers,
-    uptimes,
-    undelivered,
-    vault,
-    refreshReplaySeconds,
-    instance: heartbeat.instance,
-  })
+  const refreshReplay = createRefreshReplay({ stores, undelivered, vault, refreshReplaySeconds, instance })
   const engines = buildEngines(config, installation, { deviceCookies, refreshReplay, views, log })
   const app = buildPublicApp(config, installation, {
     engines,

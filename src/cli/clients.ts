@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import { CLIENT_TYPES } from '../admin/client-validation.ts'
 import type { ClientDocument } from '../admin/clients.ts'
-import { addOperation, collect, type OperationOptions, perform } from './operation.ts'
+import { addOperation, collect, type OperationOptions, perform, toMembers } from './operation.ts'
 import { type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
 
 /** The metadata that options set, where it has another name than the option. */
@@ -110,17 +110,9 @@ function withSettings(command: Command): Command {
     .option('--json', 'print one JSON document')
 }
 
-async function toMetadata({ json, jwksFile, ...options }: SettingOptions): Promise<Record<string, unknown>> {
-  const named = Object.entries(options).map(([name, value]) => [
-    METADATA_NAMES[name] ?? toSnakeCase(name),
-    value,
-  ])
+async function toMetadata({ jwksFile, ...options }: SettingOptions): Promise<Record<string, unknown>> {
   const jwks = jwksFile === undefined ? undefined : await readJson(jwksFile)
-  return { ...Object.fromEntries(named), jwks }
-}
-
-function toSnakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return { ...toMembers(options, METADATA_NAMES), jwks }
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { EventDocument } from '../admin/events.ts'
+import type { EventDocument, EventFilter } from '../admin/events.ts'
 import { HolderGoneError } from '../admin/socket.ts'
 
 const POLL_MILLISECONDS = 1_000
@@ -10,15 +10,6 @@ const POLL_MILLISECONDS = 1_000
 const OVERLAP_MILLISECONDS = 30_000
 const PAGE = 1000
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
-
-/** Which events to follow: input of the operation `events.list`. */
-export type EventFilter = Readonly<{
-  types?: readonly string[] | undefined
-  anomalies?: boolean | undefined
-  user?: string | undefined
-  client_id?: string | undefined
-  session?: string | undefined
-}>
 
 /** The source of events, with the time by the database's clock, which may differ from this machine's. */
 export type EventLog = Readonly<{

@@ -45,3 +45,23 @@ export async function perform<Result>(
 export function collect(value: string, before: string[] = []): string[] {
   return [...before, value]
 }
+
+/**
+ * The input of an operation: each member has the name of its option in snake case.
+ *
+ * @param names the members that have other names, by option.
+ */
+export function toMembers(
+  { json, yes, ...options }: Readonly<Record<string, unknown>>,
+  names: Readonly<Record<string, string>> = {},
+): Record<string, unknown> {
+  const members = Object.entries(options).map(([option, value]) => [
+    names[option] ?? toSnakeCase(option),
+    value,
+  ])
+  return Object.fromEntries(members)
+}
+
+function toSnakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

@@ -1,15 +1,6 @@
 import { Command, Option } from 'commander'
-import { addOperation, collect, type OperationOptions } from './operation.ts'
+import { addOperation, collect, toMembers } from './operation.ts'
 import { type Terminal, toFields, toTable } from './output/terminal.ts'
-
-type CreateOptions = OperationOptions & {
-  identifier: string
-  scope: string
-  format: string
-  signingAlg?: string
-  accessTokenSeconds?: string
-  introspectionClient?: string[]
-}
 
 export function resourcesCommand(terminal: Terminal): Command {
   const resources = new Command('resources').description('register the APIs that access tokens are for')
@@ -25,23 +16,15 @@ export function resourcesCommand(terminal: Terminal): Command {
         .makeOptionMandatory(),
     )
     .option('--signing-alg <alg>', 'signing algorithm of its JWTs: RS256 (default), ES256 or EdDSA')
-    .option('--access-token-seconds <seconds>', 'lifetime of its tokens (default: the server’s)')
+    .option('--access-token-seconds <seconds>', 'lifetime of its tokens (default: the server’s)', Number)
     .option(
       '--introspection-client <client_id>',
       'client as which the API introspects its tokens; may be repeated',
       collect,
     )
   addOperation(terminal, creation, {
-    call: (admin, _name, options: CreateOptions) =>
-      admin.resources.create({
-        identifier: options.identifier,
-        scope: options.scope,
-        format: options.format,
-        signing_alg: options.signingAlg,
-        access_token_seconds:
-          options.accessTokenSeconds === undefined ? undefined : Number(options.accessTokenSeconds),
-        introspection_client_ids: options.introspectionClient,
-      }),
+    call: (admin, _name, options) =>
+      admin.resources.create(toMembers(options, { introspectionClient: 'introspection_client_ids' })),
     print: toFields,
   })
 

@@ -1,21 +1,11 @@
 import { Command } from 'commander'
 import type { AccessDocument } from '../admin/access.ts'
 import type { UserDocument } from '../admin/users.ts'
-import { addOperation, type OperationOptions, perform } from './operation.ts'
+import { addOperation, type OperationOptions, perform, toMembers } from './operation.ts'
 import { toPrintable } from './output/printable.ts'
 import { readSecret, type Terminal, toFields, toTable, UsageError } from './output/terminal.ts'
 
-type CreateOptions = OperationOptions & {
-  username: string
-  email?: string
-  emailVerified?: boolean
-  name?: string
-  givenName?: string
-  familyName?: string
-  locale?: string
-  zoneinfo?: string
-  passwordStdin?: boolean
-}
+type CreateOptions = OperationOptions & { passwordStdin?: boolean; [member: string]: unknown }
 
 export function usersCommand(terminal: Terminal): Command {
   const users = new Command('users').description('add and change the people who sign in')
@@ -36,20 +26,10 @@ export function usersCommand(terminal: Terminal): Command {
       'read the password from standard input (default: generate one and show it once)',
     )
     .option('--json', 'print one JSON document')
-    .action(async ({ passwordStdin, json, emailVerified, givenName, familyName, ...rest }: CreateOptions) => {
+    .action(async ({ passwordStdin, ...options }: CreateOptions) => {
       const password = passwordStdin ? await readSecret(terminal) : undefined
-      const input = {
-        ...rest,
-        email_verified: emailVerified,
-        given_name: givenName,
-        family_name: familyName,
-        password,
-      }
-      await perform(
-        terminal,
-        { json: json ?? false },
-        { call: (admin) => admin.users.create(input), print: describe },
-      )
+      const input = { ...toMembers(options), password }
+      await perform(terminal, options, { call: (admin) => admin.users.create(input), print: describe })
     })
 
   addOperation(terminal, users.command('list').description('list the people'), {

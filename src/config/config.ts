@@ -79,6 +79,8 @@ const environmentSchema = z.object(
 
 type Environment = Readonly<Record<string, string | undefined>>
 type Values = z.infer<typeof environmentSchema>
+/** What several settings decide together. */
+type Derived = { issuer: string; isLocal: boolean; canSendMail: boolean }
 
 /**
  * Parses the settings of the process.
@@ -99,9 +101,10 @@ export function parseConfig(env: Environment): Config {
   // The mail folder is for development only: with a public issuer, recipients would wait for mail that stays on this
   // machine, with valid links in it.
   const canSendMail = values.SMTP_URL !== undefined || (values.DATABASE_URL === undefined && isLocal)
-  faults.push(...findConflicts(values, { isLocal, canSendMail }))
+  const derived = { issuer, isLocal, canSendMail }
+  faults.push(...findConflicts(values, derived))
   if (faults.length > 0) throw new ConfigError(faults)
-  return deepFreeze(toConfig(values, { issuer, isLocal, canSendMail }))
+  return deepFreeze(toConfig(values, derived))
 }
 
 /** The values of all settings, as text. Secrets are read from their files. */
@@ -126,10 +129,7 @@ function readTexts(env: Environment): { texts: Record<string, string>; faults: s
 }
 
 /** Faults of settings that are valid alone, but not together. */
-function findConflicts(
-  values: Values,
-  { isLocal, canSendMail }: { isLocal: boolean; canSendMail: boolean },
-): string[] {
+function findConflicts(values: Values, { isLocal, canSendMail }: Derived): string[] {
   const { ENCRYPTION_KEY: keys, SELF_REGISTRATION, PASSWORD_RESET, EMAIL_CHANGE } = values
   const areKeysRequired = values.DATABASE_URL !== undefined || !isLocal
   const areKeysTyped = !isLocal && keys?.some((key) => new Set(key).size < FEWEST_DISTINCT_BYTES)
@@ -149,10 +149,7 @@ function findConflicts(
   ].filter((message) => typeof message === 'string')
 }
 
-function toConfig(
-  values: Values,
-  { issuer, isLocal, canSendMail }: { issuer: string; isLocal: boolean; canSendMail: boolean },
-): Config {
+function toConfig(values: Values, { issuer, isLocal, canSendMail }: Derived): Config {
   const dataDir = resolve(values.DATA_DIR)
   return {
     issuer,

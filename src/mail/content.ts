@@ -50,9 +50,8 @@ export function sealMail(
 }
 
 /** @throws {UnsealError} */
-export function openMail(
-  vault: Vault,
-  { id, sealedContent }: { id: string; sealedContent: Uint8Array },
-): MailContent | undefined {
+type SealedMail = Pick<NewMail, 'id' | 'sealedContent'>
+
+export function openMail(vault: Vault, { id, sealedContent }: SealedMail): MailContent | undefined {
   return (JSON.parse(vault.open(sealedContent, PURPOSE, [id])) as MailContent | null) ?? undefined
 }

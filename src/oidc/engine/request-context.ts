@@ -24,6 +24,7 @@ type NewRequest = Readonly<{
   isSafe: boolean
   /** How far the engine's clock is ahead of the database's, in whole seconds: see engine-time.ts. */
   engineAheadSeconds: number
+  /** Only at the token endpoint. */
   tokenRequest: TokenRequest | undefined
   /** Reads the remembered browser's identifier from its cookie. Sign-in alone needs it, so it is not parsed before. */
   rememberedId: () => string | undefined
@@ -32,77 +33,65 @@ type NewRequest = Readonly<{
 /** The session that a token ends with; `state` is undefined when the session has ended or expired. */
 type TokenSession = Readonly<{ state: SessionState | undefined; clientId: string }>
 
+export type RequestContext = ReturnType<typeof createRequestContext>
+
 /**
  * The state of one request to the engine. The engine asks its adapter for a token, its grant, its session and its
  * account one after the other: one statement reads all of them, and the later questions are answered from here.
  */
-export class RequestContext {
-  readonly origin: Origin
-  readonly arrivedAt: Date
-  readonly isSafe: boolean
-  readonly engineAheadSeconds: number
-  /** Only at the token endpoint. */
-  readonly tokenRequest: TokenRequest | undefined
+function createRequestContext({ rememberedId, ...request }: NewRequest) {
+  const tokens = new Map<string, Promise<FoundToken | undefined>>()
+  let browser: BrowserContext | undefined
+  return {
+    ...request,
+    /** By identifier, as read with a token or a session. */
+    grants: new Map<string, Payload>(),
+    /** By `sub`. */
+    accounts: new Map<string, Account>(),
+    /** The sessions that tokens end with, by `uid`. */
+    tokenSessions: new Map<string, TokenSession>(),
+    /** The access epochs of proofs of identity, by `sub`: of a session, or of a sign-in in this request. */
+    provenEpochs: new Map<string, number>(),
 
-  readonly #rememberedId: () => string | undefined
-  #browser: BrowserContext | undefined
-  readonly #tokens = new Map<string, Promise<FoundToken | undefined>>()
-  /** By identifier, as read with a token or a session. */
-  readonly grants = new Map<string, Payload>()
-  /** By `sub`. */
-  readonly accounts = new Map<string, Account>()
-  /** The sessions that tokens end with, by `uid`. */
-  readonly tokenSessions = new Map<string, TokenSession>()
-  /** The access epochs of proofs of identity, by `sub`: of a session, or of a sign-in in this request. */
-  readonly provenEpochs = new Map<string, number>()
+    get browser(): BrowserContext {
+      browser ??= new BrowserContext(rememberedId)
+      return browser
+    },
 
-  constructor({ rememberedId, ...request }: NewRequest) {
-    this.origin = request.origin
-    this.arrivedAt = request.arrivedAt
-    this.isSafe = request.isSafe
-    this.engineAheadSeconds = request.engineAheadSeconds
-    this.tokenRequest = request.tokenRequest
-    this.#rememberedId = rememberedId
-  }
+    /** Reads a token once: introspection asks for one token as each kind that it may be. */
+    readToken(id: string, read: () => Promise<FoundToken | undefined>): Promise<FoundToken | undefined> {
+      const reading = tokens.get(id) ?? read()
+      tokens.set(id, reading)
+      return reading
+    },
 
-  get browser(): BrowserContext {
-    this.#browser ??= new BrowserContext(this.#rememberedId)
-    return this.#browser
-  }
+    /** The token, if this request has read it. */
+    async findToken(id: string): Promise<FoundToken | undefined> {
+      return await tokens.get(id)
+    },
 
-  /** Reads a token once: introspection asks for one token as each kind that it may be. */
-  readToken(id: string, read: () => Promise<FoundToken | undefined>): Promise<FoundToken | undefined> {
-    const reading = this.#tokens.get(id) ?? read()
-    this.#tokens.set(id, reading)
-    return reading
-  }
+    forgetToken(id: string): void {
+      tokens.delete(id)
+    },
 
-  /** The token, if this request has read it. */
-  async findToken(id: string): Promise<FoundToken | undefined> {
-    return await this.#tokens.get(id)
-  }
+    /** Keeps the grant, the session and the account that were read with a token. */
+    recordToken({ grant, session, account, payload }: FoundToken): void {
+      if (grant) this.grants.set(grant.id, grant.payload)
+      if (session)
+        this.tokenSessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
+      if (account) this.accounts.set(account.sub, account)
+    },
 
-  forgetToken(id: string): void {
-    this.#tokens.delete(id)
-  }
-
-  /** Keeps the grant, the session and the account that were read with a token. */
-  recordToken({ grant, session, account, payload }: FoundToken): void {
-    if (grant) this.grants.set(grant.id, grant.payload)
-    if (session)
-      this.tokenSessions.set(session.uid, { state: session.state, clientId: String(payload.clientId) })
-    if (account) this.accounts.set(account.sub, account)
-  }
-
-  /** Keeps a browser's session, and the grants and the account that were read with it. */
-  recordSession(id: string, found: FoundSession): void {
-    // The first read has the epoch before this request, which may raise it.
-    const { accessEpoch } = this.browser.findSession(id) ?? found
-    this.browser.recordSession(id, { ...found, accessEpoch })
-    for (const { id, payload } of found.grants) this.grants.set(id, payload)
-    if (!found.account) return
-    this.accounts.set(found.account.sub, found.account)
-    this.provenEpochs.set(found.account.sub, found.accessEpoch)
+    /** Keeps a browser's session, and the grants and the account that were read with it. */
+    recordSession(id: string, found: FoundSession): void {
+      // The first read has the epoch before this request, which may raise it.
+      const { accessEpoch } = this.browser.findSession(id) ?? found
+      this.browser.recordSession(id, { ...found, accessEpoch })
+      for (const { id, payload } of found.grants) this.grants.set(id, payload)
+      if (!found.account) return
+      this.accounts.set(found.account.sub, found.account)
+      this.provenEpochs.set(found.account.sub, found.accessEpoch)
+    },
   }
 }
 
@@ -112,7 +101,7 @@ type Needs = { rememberedIdOf: (ctx: Context) => string | undefined; now: Clock 
 
 export function createRequestContexts({ rememberedIdOf, now }: Needs): Middleware {
   return (ctx, next) => {
-    const context = new RequestContext({
+    const context = createRequestContext({
       origin: originOf(ctx),
       arrivedAt: ctx.state.arrivedAt ?? now(),
       isSafe: ctx.method === 'GET' || ctx.method === 'HEAD',

@@ -3,9 +3,8 @@ import type { KoaContextWithOIDC } from 'oidc-provider'
 import type { Vault } from '../../crypto/vault.ts'
 import { isUnavailable } from '../../db/database-error.ts'
 import type { TokenKind } from '../../db/token-kind.ts'
-import type { RefreshReplayStore } from '../../store/token/refresh-replay.ts'
+import type { Stores } from '../../store/stores.ts'
 import type { TokenCommit } from '../../store/token/token-commit.ts'
-import type { UptimeStore } from '../../store/token/uptime.ts'
 import type { Source, Use } from '../engine/token-request.ts'
 import type { UndeliveredAnswers } from './undelivered-answers.ts'
 
@@ -14,8 +13,7 @@ const CODE_GRACE_SECONDS = 10
 const PURPOSE = 'refresh answer'
 
 type Needs = {
-  refreshAnswers: RefreshReplayStore
-  uptimes: UptimeStore
+  stores: Pick<Stores, 'refreshAnswers' | 'uptimes'>
   undelivered: UndeliveredAnswers
   vault: Vault
   /** How long the answer to a refresh is repeated; 0: never. */
@@ -36,7 +34,8 @@ export type RefreshReplay = ReturnType<typeof createRefreshReplay>
  * would end the session (RFC 9700 §4.14.2). Codes are never answered twice.
  */
 export function createRefreshReplay(needs: Needs) {
-  const { refreshAnswers, uptimes, undelivered, vault, refreshReplaySeconds, instance } = needs
+  const { undelivered, vault, refreshReplaySeconds, instance } = needs
+  const { refreshAnswers, uptimes } = needs.stores
 
   /** Whether the token is spent for the first time, again as an honest duplicate, or reused. */
   async function classify(
