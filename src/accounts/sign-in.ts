@@ -82,10 +82,7 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
   }
 
   /** Finds the device cookie's entry of this account: with it, the request has priority. */
-  async function findDevice(
-    { login, deviceCookie, isGone = () => false }: Credentials,
-    network: string,
-  ): Promise<DeviceCookieEntry | undefined | 'busy'> {
+  async function findDevice({ login, deviceCookie, isGone = () => false }: Credentials, network: string) {
     if (deviceCookie.length === 0) return undefined
     const path = ['look-up', deviceCookie[0]?.id ?? '']
     const queued = await queue.run({ network, isKnown: true, path, isGone }, () =>

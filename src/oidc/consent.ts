@@ -52,7 +52,7 @@ function applyEarlierAnswers(
 ): boolean {
   const answers = missing.map(({ resource, scope }) => {
     const answer = consent === 'all' ? 'granted' : answerTo(consent, scope, resource)
-    if (answer !== undefined) answerScope(grant, { scope, resource, isGranted: answer === 'granted' })
+    if (answer !== undefined) answerScope(grant, { scope, resource }, answer === 'granted')
     return answer
   })
   return answers.some((answer) => answer !== undefined)
@@ -124,13 +124,13 @@ function mergeScopes(
   }
 }
 
-function missingScopes(
-  { oidc }: KoaContextWithOIDC,
-  grant: Grant,
-): { resource: string | undefined; scope: string }[] {
+/** A scope that a request asks for, of OpenID Connect or of a resource. */
+type AskedScope = { resource: string | undefined; scope: string }
+
+function missingScopes({ oidc }: KoaContextWithOIDC, grant: Grant): AskedScope[] {
   const requested = [...oidc.requestParamScopes]
   const known = new Set(grant.getOIDCScopeEncountered().split(' '))
-  const missing: { resource: string | undefined; scope: string }[] = requested
+  const missing: AskedScope[] = requested
     .filter((scope) => isOidcScope(scope) && !known.has(scope))
     .map((scope) => ({ resource: undefined, scope }))
   for (const [resource, { scopes }] of Object.entries(oidc.resourceServers ?? {})) {
@@ -172,14 +172,11 @@ export function applyConsent(grant: Grant, missing: MissingConsent, ticked: read
     const granted = required || ticked.includes(value)
     // The latest answer counts; the engine's grant would keep an earlier rejection too.
     for (const answers of [grant, grant.rejected ?? {}]) forgetAnswer(answers, scope, resource)
-    answerScope(grant, { scope, resource, isGranted: granted })
+    answerScope(grant, { scope, resource }, granted)
   }
 }
 
-function answerScope(
-  grant: Grant,
-  { scope, resource, isGranted }: { scope: string; resource: string | undefined; isGranted: boolean },
-): void {
+function answerScope(grant: Grant, { scope, resource }: AskedScope, isGranted: boolean): void {
   if (resource === undefined) isGranted ? grant.addOIDCScope(scope) : grant.rejectOIDCScope(scope)
   else isGranted ? grant.addResourceScope(resource, scope) : grant.rejectResourceScope(resource, scope)
 }

@@ -41,6 +41,8 @@ const MOST_REMEMBERED = 10_000
 /** Makes a flood cheap, and notices within a minute when another instance gave attempts back. */
 const MOST_CACHED_SECONDS = 60
 
+type Settled = { giveBack?: readonly RateLimitKey[]; forget?: readonly RateLimitKey[] }
+
 type Needs = {
   attempts: AttemptCounter
   vault: Vault
@@ -77,13 +79,8 @@ export function createRateLimiter({ attempts, vault, metrics }: Needs) {
     secondsRefused,
 
     /** Corrects counts: gives one attempt back to each limit of `giveBack`, and resets the limits of `forget`. */
-    settle: ({
-      giveBack = [],
-      forget = [],
-    }: {
-      giveBack?: readonly RateLimitKey[]
-      forget?: readonly RateLimitKey[]
-    }) => attempts.settle({ giveBack: giveBack.map(keyOf), forget: forget.map(keyOf) }),
+    settle: ({ giveBack = [], forget = [] }: Settled) =>
+      attempts.settle({ giveBack: giveBack.map(keyOf), forget: forget.map(keyOf) }),
   }
 
   function refused(counted: RateLimitKey, { count, refused, waitSeconds }: Omit<Count, 'key'>): Verdict {

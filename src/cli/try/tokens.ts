@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, customFetch, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
+import { createRemoteJWKSet, customFetch, decodeProtectedHeader, jwtVerify } from 'jose'
 import * as openid from 'openid-client'
 import type { RelyingParty } from './relying-party.ts'
 
@@ -56,10 +56,7 @@ function isForUserinfo({ server, resource, scope }: RelyingParty, tokens: Tokens
 }
 
 /** @returns undefined for an opaque token. Rejects when the signature, times or audience of a JWT are wrong. */
-async function verifyAccessToken(
-  { server, resource, fetch }: RelyingParty,
-  token: string,
-): Promise<JWTPayload | undefined> {
+async function verifyAccessToken({ server, resource, fetch }: RelyingParty, token: string) {
   const type = findJwtType(token)
   if (type === undefined) return undefined
   const { issuer, jwks_uri } = server.serverMetadata()

@@ -9,7 +9,7 @@ import type { Log } from '../../log.ts'
 import { formOf } from '../../oidc/engine/form.ts'
 import { originOf } from '../../oidc/engine/request-context.ts'
 import type { BrowserSessions } from '../../oidc/session/browser-session.ts'
-import { eventTypeOf, type Refusal } from '../../rate-limiting/sign-in-rate-limit.ts'
+import { eventTypeOf } from '../../rate-limiting/sign-in-rate-limit.ts'
 import type { Account } from '../../store/account/account.ts'
 import type { Clock } from '../../time.ts'
 import type { SignInError } from '../../ui/view-models.ts'
@@ -30,7 +30,6 @@ type LoginResult =
   | { outcome: 'refused'; username: string; error: SignInError; wantsRemembering: boolean }
 
 type Verified = SignIn | { outcome: 'invalid' }
-type EventSubject = { clientId: string | undefined; accountSub: string | undefined }
 
 type Needs = {
   signIn: VerifySignIn
@@ -65,7 +64,12 @@ export function createLoginCheck({ signIn, browserSessions, deviceCookies, event
     const result = await verify(ctx, { username: login, password: form.get('password') }, isSpent)
     logResult(ctx, clientId, result)
     const subject = { clientId, accountSub: subOf(result) }
-    if ('refusal' in result) await recordLimit(ctx, result.refusal, subject)
+    // The first refusal of a limit is recorded, not those that follow.
+    if ('refusal' in result && result.refusal?.isFirst)
+      await record(ctx, eventTypeOf(result.refusal), {
+        ...subject,
+        detail: { limit: result.refusal.by.name },
+      })
     if (result.outcome !== 'accepted') {
       if (result.outcome === 'rejected') await record(ctx, 'sign_in.refused', subject)
       setStatus(ctx, result)
@@ -105,16 +109,6 @@ export function createLoginCheck({ signIn, browserSessions, deviceCookies, event
       outcome: result.outcome,
       account: result.outcome === 'accepted' ? result.account.sub : undefined,
     })
-  }
-
-  /** Records the first refusal of a limit, not those that follow. */
-  async function recordLimit(
-    ctx: Context,
-    refusal: Refusal | undefined,
-    subject: EventSubject,
-  ): Promise<void> {
-    if (!refusal?.isFirst) return
-    await record(ctx, eventTypeOf(refusal), { ...subject, detail: { limit: refusal.by.name } })
   }
 
   async function record(ctx: Context, type: EventType, about: Parameters<typeof newEvent>[1]): Promise<void> {

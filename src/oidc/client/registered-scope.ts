@@ -33,10 +33,7 @@ export function createRegisteredScope({ clients, resources }: Needs) {
   }
 
   /** The registered scopes that the resource server knows; undefined when the client lost the resource server. */
-  async function findResourceScopes(
-    registration: Registration,
-    identifier: string,
-  ): Promise<string[] | undefined> {
+  async function findResourceScopes(registration: Registration, identifier: string) {
     const resource = registration.resources.has(identifier) ? await resources.find(identifier) : undefined
     return resource && scopesIn(resource.scope).filter((scope) => registration.scopes.has(scope))
   }

@@ -4,7 +4,6 @@ import type { Vault } from '../../crypto/vault.ts'
 import { isUnavailable } from '../../db/database-error.ts'
 import type { TokenKind } from '../../db/token-kind.ts'
 import type { Stores } from '../../store/stores.ts'
-import type { TokenCommit } from '../../store/token/token-commit.ts'
 import type { Source, Use } from '../engine/token-request.ts'
 import type { UndeliveredAnswers } from './undelivered-answers.ts'
 
@@ -62,10 +61,7 @@ export function createRefreshReplay(needs: Needs) {
   }
 
   /** The answer that the commit of a refresh stores, sealed; undefined when it is never repeated. */
-  async function sealAnswer(
-    ctx: KoaContextWithOIDC,
-    { kindName, idHash }: Source,
-  ): Promise<TokenCommit['answer']> {
+  async function sealAnswer(ctx: KoaContextWithOIDC, { kindName, idHash }: Source) {
     if (kindName !== 'RefreshToken' || refreshReplaySeconds === 0) return undefined
     const answer: Answer = { body: ctx.body, ...(await describeRequest(ctx)) }
     const sealed = vault.seal(JSON.stringify(answer), PURPOSE, [idHash])

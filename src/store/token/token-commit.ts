@@ -31,11 +31,8 @@ export type CommitOutcome = 'committed' | 'spent' | 'ended'
  * grants, waits for this statement or is waited for. It then locks the spent tokens, in one order, too, so that two
  * instances with the same requests do not deadlock.
  */
-export function createTokenCommit(
-  database: Database,
-  { events }: { events: Pick<EventStore, 'serialize'> },
-): (commit: TokenCommit) => Promise<CommitOutcome> {
-  return createBatcher(async (commits) => {
+export function createTokenCommit(database: Database, { events }: { events: Pick<EventStore, 'serialize'> }) {
+  return createBatcher<TokenCommit, CommitOutcome>(async (commits) => {
     const tokens = commits.flatMap(({ id, tokens }) => tokens.map((token) => ({ commit: id, token })))
     const recorded = commits.flatMap((commit) => commit.events.map((event) => ({ key: commit.id, event })))
     const rows = await commitTokens(database, [

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Database } from '../../db/connections.ts'
-import { columnsOf, prepareStatement } from '../../db/prepared-statement.ts'
+import { columnsOf, prepareCount, prepareStatement } from '../../db/prepared-statement.ts'
 
 /** An instance that missed this many beats counts as away. */
 const MOST_MISSED_BEATS = 2
@@ -15,6 +15,8 @@ export type Heartbeat = Readonly<{ instance: string; everySeconds: number }>
 
 /** A refresh answer that, as far as the instance that made it knows, the client did not receive. */
 export type Undelivered = Readonly<{ spentHash: Uint8Array; commitId: string }>
+
+type Beat = Readonly<{ undelivered: readonly Undelivered[]; repeatSeconds: number; isLeaving: boolean }>
 
 export type UptimeStore = ReturnType<typeof createUptimeStore>
 
@@ -47,15 +49,7 @@ export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
      * @param isLeaving the instance stops after this beat, and has answered everything.
      * @returns the spent tokens of those answers whose commit exists.
      */
-    async beat({
-      undelivered = [],
-      repeatSeconds = 0,
-      isLeaving = false,
-    }: {
-      undelivered?: readonly Undelivered[]
-      repeatSeconds?: number
-      isLeaving?: boolean
-    }): Promise<Uint8Array[]> {
+    async beat({ undelivered, repeatSeconds, isLeaving }: Beat): Promise<Uint8Array[]> {
       const rows = await beat(database, [
         heartbeat.instance,
         toleranceSeconds,
@@ -71,10 +65,8 @@ export function createUptimeStore(database: Database, heartbeat: Heartbeat) {
     },
 
     /** Counts, of the last `lastSeconds`, those in which at least one instance was up. */
-    async secondsUp(lastSeconds: number): Promise<number> {
-      const [row] = await findSecondsUp(database, [lastSeconds, toleranceSeconds])
-      return row?.seconds ?? 0
-    },
+    secondsUp: (lastSeconds: number): Promise<number> =>
+      countSecondsUp(database, [lastSeconds, toleranceSeconds]),
   }
 }
 
@@ -102,12 +94,12 @@ const beat = prepareStatement<{ id_hash: Uint8Array }>(
     returning answer.id_hash`,
 )
 
-const findSecondsUp = prepareStatement<{ seconds: number }>(
+const countSecondsUp = prepareCount(
   'uptime_seconds',
   `select ${secondsIn(
     `select ${beganAt()} as began_at, ${endedAt('$2')} as ended_at from instance_uptime`,
     'now() - make_interval(secs => $1::float8)',
-  )} as seconds`,
+  )} as count`,
 )
 
 /**
