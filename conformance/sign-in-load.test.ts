@@ -86,3 +86,24 @@ test('a browser with a device cookie signs in during a flood of unknown browsers
   await Promise.all(guessing)
   expect(page.$('h1').text()).toBe('Your account')
 })
+
+test('sign-ins with any name do not delay a new password in the same network (CWE-400)', async () => {
+  const ada = stranger(210)
+  await ada.submit(await ada.open('/account/sign-in'), { username: 'ada', password: PASSWORD })
+  const form = await ada.open('/account/password')
+  const crowd = await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const user = stranger(210)
+      return { user, page: await user.open('/account/sign-in') }
+    }),
+  )
+  // One at a time, and each with a pause.
+  const guessing = Promise.all(
+    crowd.map(({ user, page }) => user.submit(page, { username: 'new password', password: PASSWORD })),
+  )
+  const changing = ada.submit(form, { password: PASSWORD, new_password: 'a wholly new passphrase' })
+  const first = await Promise.race([guessing.then(() => 'guesses'), changing.then(() => 'new password')])
+  await guessing
+  expect((await changing).$('h1').text()).toBe('Your account')
+  expect(first).toBe('new password')
+})

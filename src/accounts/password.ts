@@ -51,7 +51,7 @@ type PasswordJob = Readonly<{
   network: string
   /** Whether the request has a valid device cookie: such requests have priority and places of their own. */
   isKnown?: boolean
-  /** Within the network: the account and the browser, or the name (see `Place`). */
+  /** Within the network: the account and the browser, the name, or all new passwords (see `Place`). */
   path: readonly string[]
   /** Limits of its own, such as one at a time for a name. */
   keys?: readonly QueueKey[]

@@ -137,7 +137,10 @@ export function createSignIn({ accounts, queue, hasher, rateLimit, log }: Needs)
 /** Keyed by name: keyed by account, the wait would reveal which address belongs to which username. */
 function placeOfLogin(login: string) {
   const name = loginKey(login)
-  return { path: [name], keys: [{ key: `name ${name}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_ACCOUNT }] }
+  return {
+    path: ['name', name],
+    keys: [{ key: `name ${name}`, atOnce: 1, mostWaiting: MOST_WAITING_FOR_ACCOUNT }],
+  }
 }
 
 /** Keyed by device cookie first: while its attempt pauses, the account's other browsers continue. */
