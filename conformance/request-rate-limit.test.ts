@@ -174,6 +174,23 @@ describe('a rate limit of wrong credentials', () => {
     expect(event?.client_id).toBe(service.client_id)
   })
 
+  test('at an unknown client is recorded when its client_id is cut inside a character', async () => {
+    const clientId = `${'x'.repeat(255)}😀`
+    const guess = () =>
+      post(
+        `${server.url}/token`,
+        { grant_type: 'client_credentials', client_id: clientId, client_secret: 'wrong' },
+        { headers: from('203.0.113.6') },
+      )
+    expect(statuses(await flood(40, guess))).toEqual({ 401: 20, 429: 20 })
+    if (isPglite) return
+    const recorded = await rows(
+      server,
+      `select from event where type = 'requests.throttled' and client_id like 'xxx%'`,
+    )
+    expect(recorded).toHaveLength(1)
+  })
+
   test('at a client secret counts all spellings of the client together (RFC 6749 §2.3.1)', async () => {
     const { client_id: id } = await server.admin.clients.create({ type: 'service', client_name: 'Robot 2' })
     const spelt = (index: number) =>

@@ -105,5 +105,7 @@ export function serializeEvents(events: readonly IdentifiedEvent[]): string {
       detail: event.detail,
       key,
     })),
+    // JSON in Postgres must be Unicode: a client_id that is cut to length may end in half a character.
+    (_name, value) => (typeof value === 'string' ? value.toWellFormed() : value),
   )
 }
