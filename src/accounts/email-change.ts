@@ -39,7 +39,7 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
       to: string,
       { language, origin, isDropped }: MailRequest,
     ): Promise<void> {
-      const { sub, username, email } = account
+      const { sub, username } = account
       const owner = (await accounts.findByLogin(to))?.account
       const isTaken = owner !== undefined && owner.sub !== sub
       const values = { username, email: to }
@@ -52,10 +52,7 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
           isTaken
             ? { kind: 'email-taken', to, language, values: {} }
             : { kind: 'email-change', to, language, values: { username, link } },
-        notices:
-          email === undefined
-            ? []
-            : [links.notice({ kind: 'email-change-asked', to: email, language, values }, sub)],
+        notices: links.notices(account, { kind: 'email-change-asked', language, values }),
         event: newEvent('account.email_change_asked', { accountSub: sub }, origin),
         isDropped,
       })
@@ -64,7 +61,7 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
     /** Marks the link's address as verified; a new address replaces the old one. */
     async confirm(link: EmailLink, account: Account, { language, origin }: Reader): Promise<LinkUse> {
       const { secretHash, purpose, request } = link
-      const { sub, username, email: before } = account
+      const { sub, username } = account
       const { email } = request
       const use = (type: 'account.email_verified' | 'account.email_changed') => ({
         secretHash,
@@ -72,10 +69,7 @@ export function createEmailChange({ accounts, selfService, links }: Needs) {
       })
       if (purpose === 'verification')
         return await selfService.verifyEmail(use('account.email_verified'), { sub, email })
-      const mail =
-        before === undefined
-          ? []
-          : [links.notice({ kind: 'email-changed', to: before, language, values: { username, email } }, sub)]
+      const mail = links.notices(account, { kind: 'email-changed', language, values: { username, email } })
       return await selfService.changeEmail(use('account.email_changed'), { sub, email, mail })
     },
   }

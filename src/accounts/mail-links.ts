@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { NewEvent, Origin } from '../audit/event.ts'
 import { type Identity, randomSecret, sha256, type Vault } from '../crypto/vault.ts'
-import { type MailContent, sealMail } from '../mail/content.ts'
+import { type MailContent, type MailText, sealMail } from '../mail/content.ts'
 import type { Account } from '../store/account/account.ts'
 import type { AccountAtEpoch, LinkPurpose, MailLinkStore } from '../store/account/mail-link.ts'
 import type { NewMail } from '../store/outbox/mail.ts'
@@ -110,19 +110,16 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
       return { purpose, secretHash, accountSub: account?.sub, request: JSON.parse(opened) } as OpenLink
     },
 
-    notice,
+    notices,
 
-    /** The notice of a new password; none without an address. */
-    passwordChangedNotices({ sub, username, email }: Account, language: string): NewMail[] {
-      if (email === undefined) return []
-      const content: MailContent = { kind: 'password-changed', to: email, language, values: { username } }
-      return [notice(content, sub)]
-    },
+    passwordChangedNotices: (account: Account, language: string): NewMail[] =>
+      notices(account, { kind: 'password-changed', language, values: { username: account.username } }),
   }
 
-  /** A mail without a link; delivery is retried for a day. */
-  function notice(content: MailContent, accountSub: string | undefined): NewMail {
-    return sealMail(vault, content, { accountSub, seconds: DAY_SECONDS })
+  /** A mail without a link to the account's address; none without an address. Delivery is retried for a day. */
+  function notices({ sub, email }: Account, text: MailText): NewMail[] {
+    if (email === undefined) return []
+    return [sealMail(vault, { ...text, to: email }, { accountSub: sub, seconds: DAY_SECONDS })]
   }
 }
 

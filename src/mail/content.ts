@@ -31,12 +31,12 @@ export type Mails = {
   'email-changed': { username: string; email: string }
 }
 
-type MailKind = keyof Mails
-
-/** A mail in one language to one address. */
-export type MailContent = {
-  [Kind in MailKind]: Readonly<{ kind: Kind; to: string; language: string; values: Mails[Kind] }>
-}[MailKind]
+/** A mail in one language. */
+export type MailText = {
+  [Kind in keyof Mails]: Readonly<{ kind: Kind; language: string; values: Mails[Kind] }>
+}[keyof Mails]
+/** The same to one address. */
+export type MailContent = MailText & Readonly<{ to: string }>
 
 /** Seals a mail for the outbox. One without content is not sent, and looks like any other in the database. */
 export function sealMail(

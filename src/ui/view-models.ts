@@ -194,23 +194,18 @@ export type BrowserOnPage = UserAgentOnPage & {
   rememberedUntil: Date | undefined
 }
 
-type DeviceOnPage = {
-  id: string
-  name: string
-  since: Date
+/** A device or an app with access to an account. */
+type ConnectionOnPage = { id: string; name: string; since: Date; may: MayOnPage[] }
+
+type DeviceOnPage = ConnectionOnPage & {
   usedAt: Date | undefined
-  may: MayOnPage[]
   /** The browser that approved it, and its address. */
   approvedIn: UserAgentOnPage
   approvedFrom: string | undefined
 }
 
-export type AppOnPage = {
-  id: string
-  name: string
+export type AppOnPage = ConnectionOnPage & {
   host: string | undefined
-  since: Date
-  may: MayOnPage[]
   /** First-party apps need no consent, and cannot be revoked here. */
   isFirstParty: boolean
 }

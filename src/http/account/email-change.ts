@@ -51,7 +51,11 @@ export function createEmailChangeRoutes(needs: Needs): Router {
       if (!(await users.confirm(ctx, user, ['email']))) return
       const counted = await count(ctx, account, email.data)
       if (counted === 'refused') return showForm(ctx, user, { typed, error: 'throttled' })
-      await requestChange(ctx, account, email.data, counted === 'dropped')
+      const about = { ...aboutOf(ctx), isDropped: counted === 'dropped' }
+      // A person may verify their own unverified address, in any spelling.
+      if (account.email === email.data && !account.emailVerified)
+        await emailChange.requestVerification(account, email.data, about)
+      else await emailChange.requestChange(account, email.data, about)
       seeOther(ctx, ASKED)
     }),
   )
@@ -92,19 +96,6 @@ export function createEmailChangeRoutes(needs: Needs): Router {
   router.get('/done', (ctx) => views.render(ctx, 'self-service-done', { what: 'email', next: HOME }))
 
   return router
-
-  /** A person may verify their own unverified address, in any spelling. */
-  async function requestChange(
-    ctx: Context,
-    account: Account,
-    email: string,
-    isDropped: boolean,
-  ): Promise<void> {
-    const about = { ...aboutOf(ctx), isDropped }
-    const isSame = account.email === email
-    if (isSame && !account.emailVerified) return await emailChange.requestVerification(account, email, about)
-    await emailChange.requestChange(account, email, about)
-  }
 
   function count(ctx: Context, { sub }: Account, to: string): ReturnType<FormBinding['count']> {
     return formBinding.count(ctx, { purpose: 'address', to, share: { of: 'signed-in', sub } })

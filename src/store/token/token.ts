@@ -160,22 +160,12 @@ function toFoundToken(row: FoundRow): FoundToken {
         ? { id: row.grant_id, payload: JSON.parse(row.grant_payload) }
         : undefined,
     account: sub === null ? undefined : toAccount({ ...row, sub }),
-    session:
-      row.session_uid === null
-        ? undefined
-        : {
-            uid: row.session_uid,
-            state:
-              row.session_payload === null ||
-              row.session_access_epoch === null ||
-              row.session_seen_at === null
-                ? undefined
-                : {
-                    payload: JSON.parse(row.session_payload),
-                    accessEpoch: row.session_access_epoch,
-                    seenAt: row.session_seen_at,
-                    readAt: row.read_at,
-                  },
-          },
+    session: row.session_uid === null ? undefined : { uid: row.session_uid, state: toSessionState(row) },
   }
+}
+
+function toSessionState(row: FoundRow): SessionState | undefined {
+  const { session_payload: payload, session_access_epoch: accessEpoch, session_seen_at: seenAt } = row
+  if (payload === null || accessEpoch === null || seenAt === null) return undefined
+  return { payload: JSON.parse(payload), accessEpoch, seenAt, readAt: row.read_at }
 }
