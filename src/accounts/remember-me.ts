@@ -48,17 +48,9 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
     ): Promise<RememberCookie | undefined> {
       const id = randomUUID()
       const secret = randomSecret()
-      const { address, userAgent } = origin
+      const secretHash = sha256(secret)
       const expiresAt = await rememberedBrowsers.insert(
-        {
-          id,
-          accountSub,
-          accessEpoch,
-          secretHash: sha256(secret),
-          seconds: rememberMeSeconds,
-          address,
-          userAgent,
-        },
+        { id, accountSub, accessEpoch, secretHash, seconds: rememberMeSeconds, origin },
         { replaced, event: newEvent('browser.remembered', { accountSub }, origin) },
       )
       return expiresAt && { value: `${id}.${secret}`, expiresAt }
@@ -69,17 +61,9 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
       const [, id, secret] = COOKIE.exec(value) ?? []
       if (id === undefined || secret === undefined) return { outcome: 'unknown' }
       const next = randomSecret()
-      const { address, userAgent } = origin
-      const recognition = await rememberedBrowsers.recognise(
-        {
-          id,
-          secretHash: sha256(secret),
-          successor: { hash: sha256(next), sealed: vault.seal(next, PURPOSE, [id]) },
-          address,
-          userAgent,
-        },
-        GRACE_SECONDS,
-      )
+      const successor = { hash: sha256(next), sealed: vault.seal(next, PURPOSE, [id]) }
+      const presented = { id, secretHash: sha256(secret), successor, origin }
+      const recognition = await rememberedBrowsers.recognise(presented, GRACE_SECONDS)
       switch (recognition.outcome) {
         case 'recognised': {
           const { account, authenticatedAt, expiresAt, sealedSecret } = recognition

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Answer, createListener, type Listener, refuse } from '../http/listener/listener.ts'
@@ -51,14 +52,9 @@ export async function bindListeners(
   }
 }
 
-function listen(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
-  return new Promise((done, fail) => {
-    server.once('error', fail)
-    server.listen({ port, host, backlog: CONNECTION_BACKLOG }, () => {
-      server.off('error', fail)
-      done()
-    })
-  })
+async function listen(server: Server, { host, port }: Pick<Endpoint, 'host' | 'port'>): Promise<void> {
+  server.listen({ port, host, backlog: CONNECTION_BACKLOG })
+  await once(server, 'listening')
 }
 
 /** The bound address; `[::]` and `0.0.0.0` mean every address of the machine. */

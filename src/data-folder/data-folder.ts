@@ -8,6 +8,7 @@ import { chmod } from 'node:fs/promises'
 import { createServer, type RequestListener, request, type Server } from 'node:http'
 import { connect } from 'node:net'
 import { join, relative, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 import { type FileLock, tryLock } from './file-lock.ts'
@@ -156,13 +157,8 @@ export async function askHolder(
         headers: { 'content-type': 'application/json' },
       },
       (response) => {
-        let body = ''
-        response.setEncoding('utf8')
-        response.on('data', (chunk: string) => {
-          body += chunk
-        })
-        response.on('end', () => done({ status: response.statusCode ?? 500, body }))
-        response.on('error', fail)
+        const status = response.statusCode ?? 500
+        text(response).then((body) => done({ status, body }), fail)
       },
     )
     outgoing.on('error', (error: NodeJS.ErrnoException) =>

@@ -138,8 +138,7 @@ export function sessionAdapter({ stores, limits, vault }: Needs): Partial<Adapte
       accessEpoch: provenEpoch(accountId),
       payload: seal(next, idHash),
       expiresAt: expiryOf(next),
-      address: origin.address,
-      userAgent: origin.userAgent,
+      origin,
       rememberedId: accountId === undefined ? undefined : browser.rememberedId,
       replaces: replacedBy(payload),
     }

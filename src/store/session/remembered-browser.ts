@@ -1,4 +1,4 @@
-import type { NewEvent } from '../../audit/event.ts'
+import type { NewEvent, Origin } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { expiredRowsOf } from '../../db/expired-rows.ts'
@@ -24,8 +24,7 @@ type NewRememberedBrowser = Readonly<{
   secretHash: Uint8Array
   /** How long the browser is remembered, from now on. */
   seconds: number
-  address: string | undefined
-  userAgent: string | undefined
+  origin: Origin
 }>
 
 /** The meaning of a presented remember-me cookie. */
@@ -47,8 +46,7 @@ type Presented = Readonly<{
   secretHash: Uint8Array
   /** The new secret. */
   successor: Readonly<{ hash: Uint8Array; sealed: Uint8Array }>
-  address: string | undefined
-  userAgent: string | undefined
+  origin: Origin
 }>
 
 export type RememberedBrowserStore = ReturnType<typeof createRememberedBrowserStore>
@@ -72,8 +70,8 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
           browser.accessEpoch,
           browser.secretHash,
           browser.seconds,
-          browser.address ?? null,
-          browser.userAgent ?? null,
+          browser.origin.address ?? null,
+          browser.origin.userAgent ?? null,
         ])
         if (!inserted) return undefined
         if (replaced !== undefined) await deleteBrowser(transaction, [replaced])
@@ -87,14 +85,14 @@ export function createRememberedBrowserStore(database: Database, { events }: { e
      * on all instances, one replaces it; for `graceSeconds` the others get the same successor.
      */
     async recognise(presented: Presented, graceSeconds: number): Promise<Recognition> {
-      const { id, secretHash, successor, address, userAgent } = presented
+      const { id, secretHash, successor, origin } = presented
       const [rotated] = await rotateSecret(database, [
         id,
         secretHash,
         successor.hash,
         successor.sealed,
-        address ?? null,
-        userAgent ?? null,
+        origin.address ?? null,
+        origin.userAgent ?? null,
       ])
       // A request that lost the race reads the secret after the winner's commit.
       const row = rotated ?? (await findBrowser(database, [id, secretHash]))[0]

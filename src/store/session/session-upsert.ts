@@ -1,4 +1,4 @@
-import { insertNewEvents, type NewEvent } from '../../audit/event.ts'
+import { insertNewEvents, type NewEvent, type Origin } from '../../audit/event.ts'
 import type { EventStore } from '../../audit/event-store.ts'
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
@@ -15,8 +15,7 @@ export type Session = Readonly<{
   payload: Payload
   expiresAt: Date
   /** The origin of the request that uses it. */
-  address: string | undefined
-  userAgent: string | undefined
+  origin: Origin
   /**
    * The remembered browser of the session; ignored unless it is remembered for this person. When undefined, the session
    * keeps the one it has.
@@ -45,8 +44,8 @@ export async function upsertSession(
     JSON.stringify(session.payload),
     session.expiresAt.getTime() / 1000,
     session.rememberedId ?? null,
-    session.address ?? null,
-    session.userAgent ?? null,
+    session.origin.address ?? null,
+    session.origin.userAgent ?? null,
     session.replaces?.idHash ?? null,
     session.accessEpoch ?? null,
     session.replaces?.readableSeconds || null,
