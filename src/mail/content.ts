@@ -49,9 +49,9 @@ export function sealMail(
   return { id, accountSub, sealedContent, seconds }
 }
 
-/** @throws {UnsealError} */
 type SealedMail = Pick<NewMail, 'id' | 'sealedContent'>
 
+/** @throws {UnsealError} */
 export function openMail(vault: Vault, { id, sealedContent }: SealedMail): MailContent | undefined {
   return (JSON.parse(vault.open(sealedContent, PURPOSE, [id])) as MailContent | null) ?? undefined
 }
