@@ -17,8 +17,7 @@ type Needs = {
   engines: Engines
   /** Undefined when no mail is sent. */
   transport: Transport | undefined
-  messages: Messages
-  templates: Templates
+  pages: { messages: Messages; templates: Templates }
   serverJobs: readonly Job[]
   log: Log
 }
@@ -27,7 +26,8 @@ type Needs = {
 export function startBackgroundWork(config: Config, installation: Installation, needs: Needs) {
   const { issuer, brand } = config
   const { clock, notifications, cleanup, metrics, outbound, stores, vault } = installation
-  const { engines, transport, messages, templates, log } = needs
+  const { engines, transport, pages, log } = needs
+  const { messages, templates } = pages
   const logouts = createBackchannelLogout({
     backchannelLogouts: stores.backchannelLogouts,
     logoutToken: createLogoutTokens({ issuer, jwks: engines.jwks, now: clock.now }),

@@ -96,8 +96,7 @@ export async function startServer(
   const background = startBackgroundWork(config, installation, {
     engines,
     transport,
-    messages: pages.messages,
-    templates: pages.templates,
+    pages,
     serverJobs: [clockWatch.job, heartbeatJob.job],
     log,
   })

@@ -11,9 +11,8 @@ const LOCK_KEY = 0x5a11_9047
 export function createWorkerLock(database: Database): RunAlone {
   return async (work) =>
     await database.connection().execute(async (connection) => {
-      const { rows } = await sql<{
-        locked: boolean
-      }>`select pg_try_advisory_lock(${LOCK_KEY}) as locked`.execute(connection)
+      const locking = sql<{ locked: boolean }>`select pg_try_advisory_lock(${LOCK_KEY}) as locked`
+      const { rows } = await locking.execute(connection)
       if (!rows[0]?.locked) return undefined
       try {
         return await work()

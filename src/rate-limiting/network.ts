@@ -13,33 +13,27 @@ const IPV6_PREFIXES = [
   { bytes: 8, budget: 1 },
   { bytes: 7, budget: 4 },
   { bytes: 6, budget: 16 },
-] as const
+]
 
 const UNKNOWN: Network = { prefix: 'unknown', budget: 1 }
 
 /** The networks of an address, narrowest first: an IPv4 address itself, or the /64, /56 and /48 of an IPv6 address. */
-export function networksOf(address: string): [Network, ...Network[]] {
+export function networksOf(address: string): Network[] {
   const parsed = parseAddress(address)
   if (!parsed) return [UNKNOWN]
   const bytes = parsed.toByteArray()
   if (bytes.length === IPV4_BYTES) return [{ prefix: parsed.toString(), budget: 1 }]
-  const [narrowest, ...wider] = IPV6_PREFIXES
-  const toNetwork = ({ bytes: length, budget }: (typeof IPV6_PREFIXES)[number]): Network => ({
-    prefix: prefixOf(bytes, length),
-    budget,
-  })
-  return [toNetwork(narrowest), ...wider.map(toNetwork)]
+  return IPV6_PREFIXES.map(({ bytes: length, budget }) => ({ prefix: prefixOf(bytes, length), budget }))
 }
 
 /** The narrowest counted network of an address: the smallest allocation of one subscriber. */
 export function networkOf(address: string): string {
-  return networksOf(address)[0].prefix
+  return (networksOf(address)[0] ?? UNKNOWN).prefix
 }
 
 /** The widest counted network of an address: all addresses of one subscriber share it. */
 export function widestNetworkOf(address: string): string {
-  const networks = networksOf(address)
-  return (networks.at(-1) ?? networks[0]).prefix
+  return (networksOf(address).at(-1) ?? UNKNOWN).prefix
 }
 
 /** The site (household or company) of an address, as far as the address shows: a /24 of IPv4, a /48 of IPv6. */
