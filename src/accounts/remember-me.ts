@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { newEvent, type Origin } from '../audit/event.ts'
 import { randomSecret, sha256, type Vault } from '../crypto/vault.ts'
+import type { AccountAtEpoch } from '../store/account/access-epoch.ts'
 import type { Account } from '../store/account/account.ts'
 import type { RevocationCause, Revocations } from '../store/revocation/revocation.ts'
 import type { RememberedBrowserStore } from '../store/session/remembered-browser.ts'
@@ -42,7 +43,7 @@ export function createRememberMe({ rememberedBrowsers, revocations, vault, remem
      * @returns undefined when the account's access epoch was raised since the proof.
      */
     async remember(
-      { sub: accountSub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>,
+      { sub: accountSub, accessEpoch }: AccountAtEpoch,
       origin: Origin,
       replaced: string | undefined,
     ): Promise<RememberCookie | undefined> {

@@ -5,6 +5,7 @@ import type { ChangeNotifications, WatchedTable } from './change-notification.ts
 const MOST_ENTRIES = 1_000
 
 type Entry<Row> = { row: Promise<Row | undefined>; readAt: number }
+type Watched = { table: WatchedTable; notifications: ChangeNotifications }
 
 /**
  * Caches rows of a watched table. Misses use a separate LRU and cannot evict hits.
@@ -14,7 +15,7 @@ type Entry<Row> = { row: Promise<Row | undefined>; readAt: number }
  */
 export function createRowCache<Row extends object>(
   find: (id: string) => Promise<Row | undefined>,
-  { table, notifications }: { table: WatchedTable; notifications: ChangeNotifications },
+  { table, notifications }: Watched,
 ) {
   const found = new LRUCache<string, Entry<Row>>({ max: MOST_ENTRIES })
   const missing = new LRUCache<string, Entry<Row>>({ max: MOST_ENTRIES })

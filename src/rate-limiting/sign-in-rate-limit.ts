@@ -1,4 +1,5 @@
 import type { EventType } from '../audit/event-type.ts'
+import type { AccountAtEpoch } from '../store/account/access-epoch.ts'
 import { type Account, loginKey } from '../store/account/account.ts'
 import { LIMITS } from './limits.ts'
 import { byNetworks, type RateLimiter, type RateLimitKey, type Verdict } from './rate-limiter.ts'
@@ -8,7 +9,7 @@ export type DeviceCookieEntry = Readonly<{ sub: string; accessEpoch: number; id:
 
 /** Finds the entry of an account. @returns undefined when the account's access epoch was raised since. */
 export function deviceOf(
-  { sub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>,
+  { sub, accessEpoch }: AccountAtEpoch,
   entries: readonly DeviceCookieEntry[],
 ): DeviceCookieEntry | undefined {
   return entries.find((entry) => entry.sub === sub && entry.accessEpoch === accessEpoch)

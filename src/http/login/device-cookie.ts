@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Vault } from '../../crypto/vault.ts'
 import { cookieNames, createCookie } from '../../oidc/session/cookies.ts'
 import type { DeviceCookieEntry } from '../../rate-limiting/sign-in-rate-limit.ts'
-import type { Account } from '../../store/account/account.ts'
+import type { AccountAtEpoch } from '../../store/account/access-epoch.ts'
 import { type Clock, DAY_SECONDS, toEpochSeconds } from '../../time.ts'
 
 /** Counted from each sign-in. Browsers limit cookies to 400 days. */
@@ -52,7 +52,7 @@ export function createDeviceCookies({ issuer, vault, now }: { issuer: string; va
     find: (ctx: Context): readonly DeviceCookieEntry[] => find(ctx),
 
     /** Issues the cookie after a proof of identity in this browser, with the access epoch of that proof. */
-    issue(ctx: Context, { sub, accessEpoch }: Pick<Account, 'sub' | 'accessEpoch'>): void {
+    issue(ctx: Context, { sub, accessEpoch }: AccountAtEpoch): void {
       const entry: Entry = { sub, accessEpoch, id: randomUUID(), issuedAt: toEpochSeconds(now()) }
       const others = find(ctx).filter((other) => other.sub !== sub)
       const value = vault.seal(JSON.stringify([entry, ...others].slice(0, MOST_ACCOUNTS)), PURPOSE, [])

@@ -1,5 +1,9 @@
 import type { Database } from '../../db/connections.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
+import type { Account } from './account.ts'
+
+/** An account with the access epoch of a request: raising it voids the request. */
+export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
 
 /**
  * CTE `person`, for statements that store what a proof of identity allows: it has a row while the account's access epoch
@@ -24,7 +28,7 @@ export function personUnderEpoch(sub: string, epoch: string): string {
  */
 export async function lockUnderEpoch(
   transaction: Database,
-  { sub, accessEpoch }: Readonly<{ sub: string; accessEpoch: number }>,
+  { sub, accessEpoch }: AccountAtEpoch,
 ): Promise<boolean> {
   return (await lockAccount(transaction, [sub, accessEpoch])).length > 0
 }

@@ -6,7 +6,7 @@ import { expiredRowsOf, secondsFromNow } from '../../db/expired-rows.ts'
 import { prepareStatement } from '../../db/prepared-statement.ts'
 import type { MailLinkTable } from '../../db/schema.ts'
 import { insertMail, type NewMail } from '../outbox/mail.ts'
-import type { Account } from './account.ts'
+import type { AccountAtEpoch } from './access-epoch.ts'
 
 export type LinkPurpose = MailLinkTable['purpose']
 
@@ -22,9 +22,6 @@ type NewMailLink = Readonly<{
   /** How long the link is valid, from now on. */
   seconds: number
 }>
-
-/** An account with the access epoch of a request: raising it voids the request. */
-export type AccountAtEpoch = Pick<Account, 'sub' | 'accessEpoch'>
 
 type MailLink = Readonly<{
   purpose: LinkPurpose

@@ -23,11 +23,10 @@ type ResetPassword = Readonly<{
 
 export type SelfServiceStore = ReturnType<typeof createSelfServiceStore>
 
+type Needs = { events: EventStore; revocations: Revocations }
+
 /** Changes that people make with a mailed link. Each consumes the link in its transaction. */
-export function createSelfServiceStore(
-  database: Database,
-  { events, revocations }: { events: EventStore; revocations: Revocations },
-) {
+export function createSelfServiceStore(database: Database, { events, revocations }: Needs) {
   /** Consumes a link for a change. When the name is taken, the link stays usable. */
   async function use(
     { secretHash, event }: Use,
