@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createVault } from '../src/crypto/vault.ts'
 import { useFullPasswordCost } from './support/argon2.ts'
 import { later } from './support/clock.ts'
 import { createTestClient, type TestClient } from './support/code-flow.ts'
 import { EndUser, type Page } from './support/end-user.ts'
 import { isPglite, PASSWORD, startTestServer, type TestServer } from './support/harness.ts'
-import { sql } from './support/http.ts'
+import { rows, sql } from './support/http.ts'
 import { type MailServer, startMailServer } from './support/mailbox.ts'
 import { expectSameTime, pairsOf } from './support/response-time.ts'
 
@@ -170,6 +172,26 @@ describe('a person who registers', () => {
     expect(refused.$('[role=alert]').text()).toContain('Too many')
     user.headers['x-forwarded-for'] = '2001:db8:50:100::1'
     expect((await register(user)).status).toBe(200)
+  })
+
+  test.skipIf(isPglite)('opens a link of the previous version, which opens those of this one', async () => {
+    const user = browser()
+    await register(user)
+    const link = await linkTo(email)
+    const hash = createHash('sha256')
+      .update(link.split('/').at(-1) ?? '')
+      .digest()
+    const [row] = await rows<{ sealed: Buffer }>(
+      server,
+      'select sealed_request as sealed from mail_link where secret_hash = $1',
+      [hash],
+    )
+    const vault = createVault([Buffer.from(server.env.ENCRYPTION_KEY ?? '', 'base64')])
+    const stored = JSON.parse(vault.open(row?.sealed ?? Buffer.alloc(0), 'registration', [hash, '']))
+    expect(stored).toMatchObject({ email, username, asker: { browserHash: expect.any(String) } })
+    const done = await user.submit(await user.open(link))
+    expect(done.status).toBe(200)
+    expect(await find(username)).toBeDefined()
   })
 
   test('twice at once creates one account', async () => {

@@ -93,7 +93,7 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
           subject: vault.keyedHash(subject, `mail link ${purpose}`),
           secretHash,
           account,
-          sealedRequest: vault.seal(JSON.stringify(request), purpose, identityOf(secretHash, account?.sub)),
+          sealedRequest: vault.seal(serialize(request), purpose, identityOf(secretHash, account?.sub)),
           seconds,
         },
         { mail: [mail, ...notices], event },
@@ -108,7 +108,7 @@ export function createMailLinks({ mailLinks, vault }: { mailLinks: MailLinkStore
       const { purpose, account, sealedRequest } = link
       const opened = vault.tryOpen(sealedRequest, purpose, identityOf(secretHash, account?.sub))
       if (opened === undefined) return undefined
-      return { purpose, secretHash, accountSub: account?.sub, request: JSON.parse(opened) } as OpenLink
+      return { purpose, secretHash, accountSub: account?.sub, request: parse(opened) } as OpenLink
     },
 
     notices,
@@ -129,6 +129,18 @@ function withoutRecipient<Purpose extends LinkPurpose>(request: LinkRequest<Purp
   const event = { ...request.event, detail: { ...request.event.detail, dropped: true } }
   const nothing = { account: undefined, mailOf: () => undefined, notices: [] }
   return { ...request, ...nothing, subject: randomSubject(), event }
+}
+
+/** In the database the requester is the `asker`: the previous version stored it so, and reads links of this one. */
+function serialize(request: LinkRequests[LinkPurpose]): string {
+  if (!('requester' in request)) return JSON.stringify(request)
+  const { requester: asker, ...others } = request
+  return JSON.stringify({ ...others, asker })
+}
+
+function parse(stored: string): unknown {
+  const { asker, ...others } = JSON.parse(stored)
+  return asker === undefined ? others : { ...others, requester: asker }
 }
 
 /** The sealing identity of a link is its secret and its account, so a sealed request opens in no other row. */
