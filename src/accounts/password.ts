@@ -62,8 +62,8 @@ type PasswordJob = Readonly<{
  * The queue of all requests that hash a password: sign-ins and new passwords. A job reads, counts and hashes without
  * queueing again, so a request that is refused, or whose client disconnects, costs neither a statement nor a hash.
  *
- * Requests with a device cookie have priority. One network fills at most half of the places and runs at most half of
- * the jobs.
+ * Requests with a device cookie have priority. Of those with one, and of those without, one network fills at most half of
+ * the places and runs at most half of the jobs; rotation serves the other networks.
  */
 export function createPasswordQueue({ waitAtMostMilliseconds = WAIT_AT_MOST_MILLISECONDS } = {}) {
   const queue = createKeyedQueue({ atOnce: JOBS_AT_ONCE, waitAtMostMilliseconds })

@@ -79,7 +79,7 @@ const environmentSchema = z.object(
 
 type Environment = Readonly<Record<string, string | undefined>>
 type Values = z.infer<typeof environmentSchema>
-/** What several settings decide together. */
+/** Values that several settings decide together. */
 type Derived = { issuer: string; isLocal: boolean; canSendMail: boolean }
 
 /**
