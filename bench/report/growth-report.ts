@@ -20,7 +20,7 @@ export function judgeGrowth({ sizes, plans }: GrowthResult): Target[] {
       LOADS.flatMap((load) =>
         (['p50Milliseconds', 'p99Milliseconds'] as const).map((name) =>
           judge({
-            what: `${formatCount(size.tokens)} rows, ${load}`,
+            subject: `${formatCount(size.tokens)} rows, ${load}`,
             metric: `${name.slice(0, 3)} over that with ${formatCount(smallest?.tokens ?? 0)}`,
             bound: 'at most',
             limit: LATENCY_LIMIT,
@@ -32,7 +32,7 @@ export function judgeGrowth({ sizes, plans }: GrowthResult): Target[] {
   const scans = plans.reduce((sum, { scanned = [] }) => sum + scanned.length, 0)
   const areAllKnown = plans.length > 0 && plans.every(({ scanned }) => scanned !== undefined)
   const scanned = judge({
-    what: 'plans',
+    subject: 'plans',
     metric: 'sequential scans of large tables',
     bound: 'at most',
     limit: 0,

@@ -24,21 +24,21 @@ export function judgeLogins({ alone, beside, faults, ...result }: LoginsResult):
   const known = (value: number) => (faults > 0 ? undefined : value)
   return [
     judge({
-      what: '/token',
+      subject: '/token',
       metric: 'p99 beside sign-ins over alone',
       bound: 'at most',
       limit: TOKEN_P99_LIMIT,
       value: known(beside.token.p99Milliseconds / alone.token.p99Milliseconds),
     }),
     judge({
-      what: 'event loop',
+      subject: 'event loop',
       metric: 'p99 ms of a static file beside sign-ins',
       bound: 'at most',
       limit: FILE_P99_LIMIT_MILLISECONDS,
       value: known(beside.file.p99Milliseconds),
     }),
     judge({
-      what: 'sign-ins',
+      subject: 'sign-ins',
       metric: 'passwords/s over those of argon2 alone',
       bound: 'at least',
       limit: PASSWORDS_LIMIT,

@@ -17,7 +17,7 @@ test('aligns text to the left and numbers to the right', () => {
 })
 
 test('prints rows with different figures, targets and wrong answers', () => {
-  const target = { what: 'refresh', metric: 'requests/s', bound: 'at least', limit: 10 } as const
+  const target = { subject: 'refresh', metric: 'requests/s', bound: 'at least', limit: 10 } as const
   const text = formatReport({
     rows: [
       ['refresh', 'engine', { 'req/s': 1, 'p99 ms': undefined }],

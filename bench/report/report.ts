@@ -7,11 +7,15 @@ export type Report = Readonly<{
   faults: readonly string[]
 }>
 
-/** A line of the table: what was measured, under which load, and figures by heading. Unknown figures are undefined. */
-export type Row = readonly [what: string, load: string, figures: Readonly<Record<string, number | undefined>>]
+/** A line of the table: the subject of the measurement, its load, and figures by heading. Unknown figures are undefined. */
+export type Row = readonly [
+  subject: string,
+  load: string,
+  figures: Readonly<Record<string, number | undefined>>,
+]
 
 export type Target = Readonly<{
-  what: string
+  subject: string
   metric: string
   bound: 'at least' | 'at most'
   limit: number
@@ -29,8 +33,8 @@ export function judge(target: Omit<Target, 'met'>): Target {
 
 export function formatReport({ rows, targets, faults }: Omit<Report, 'document'>): string {
   const headings = [...new Set(rows.flatMap(([, , figures]) => Object.keys(figures)))]
-  const toCells = ([what, load, figures]: Row) => [
-    what,
+  const toCells = ([subject, load, figures]: Row) => [
+    subject,
     load,
     ...headings.map((heading) => (heading in figures ? formatNumber(figures[heading]) : '')),
   ]
@@ -42,9 +46,9 @@ export function formatReport({ rows, targets, faults }: Omit<Report, 'document'>
   ].join('\n')
 }
 
-function formatTarget({ what, metric, bound, limit, value, met }: Target): string {
+function formatTarget({ subject, metric, bound, limit, value, met }: Target): string {
   const verdict = met === undefined ? 'unknown' : met ? 'met' : 'MISSED'
-  return `${verdict.padEnd(7)}  ${what}: ${metric} ${formatNumber(value)}, ${bound} ${limit}`
+  return `${verdict.padEnd(7)}  ${subject}: ${metric} ${formatNumber(value)}, ${bound} ${limit}`
 }
 
 /** Two columns of text, then right-aligned numbers. */

@@ -33,6 +33,6 @@ export function judgeSpeed({ scenario, ratios, figures, valid }: ScenarioResult)
     const metric = name as Metric
     const slack = metric === 'statements' ? STATEMENT_SLACK : 0
     const value = valid ? values[metric] : undefined
-    return judge({ ...METRICS[metric], what: scenario, limit: limit + slack, value })
+    return judge({ ...METRICS[metric], subject: scenario, limit: limit + slack, value })
   })
 }
